@@ -1,0 +1,165 @@
+"""Architectures as text: block strings (timm's grammar, MnasNet's too) and JSON, in both directions.
+
+Text is how an architecture crosses a file boundary, and nothing else. Every unknown token is refused with a caret
+under it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from mnas.arch.spec import Architecture, BlockSpec, StageSpec
+from mnas.arch.text import OP_PREFIX, format_block
+from mnas.errors import InputError
+
+FORMAT = "mnas.architecture"
+VERSION = 1
+_OPS = {prefix: op for op, prefix in OP_PREFIX.items()}
+_TOKEN = re.compile(r"(se|[rksecio])(\d{1,7}(?:\.\d{1,17})?)", re.ASCII)
+_SKIPS = {"noskip": "none", "skip": "identity", "pool": "pool"}
+_FIELDS = (
+    "stem_filters",
+    "head_filters",
+    "resolution",
+    "num_classes",
+    "activation",
+    "dropout",
+    "stem_stride",
+    "stochastic_depth",
+)
+
+
+def format_stage(stage: StageSpec) -> str:
+    """A stage in canonical form, e.g. `ir_r3_k5_s2_e3_c40_se0.25`."""
+    return format_block(stage.block, stage.repeats)
+
+
+def parse_stage(text: str) -> StageSpec:
+    """Read one stage in timm's grammar (`ir_r3_k5_s2_e3_c40`) or MnasNet's (`r3_k5_s22_e3_i24_o40`).
+
+    MnasNet's `i` (input filters) is read and set aside: input filters follow from the stage before.
+
+    Raises:
+        InputError: for an unknown, repeated or missing token, with a caret under it.
+    """
+    if not isinstance(text, str) or len(text) > 200:
+        raise InputError(f"a block string is expected, such as ir_r3_k5_s2_e3_c40; got {str(text)[:60]!r}")
+    words = text.split("_")
+    mnasnet = words[0] not in _OPS and words[0][:1] == "r"
+    if not mnasnet and words[0] not in _OPS:
+        _refuse(text, 0, words[0], f"a block string starts with {', '.join(_OPS)} or, in MnasNet's form, r1")
+    found: dict[str, str] = {}
+    position = 0
+    for number, word in enumerate(words):
+        if number or mnasnet:
+            name, value = _read_token(text, position, word, mnasnet)
+            if name in found:
+                _refuse(text, position, word, "this is said twice")
+            found[name] = value
+        position += len(word) + 1
+    return _stage(text, found, None if mnasnet else _OPS[words[0]])
+
+
+def _read_token(text: str, position: int, word: str, mnasnet: bool) -> tuple[str, str]:
+    if word in _SKIPS:
+        return "skip", _SKIPS[word]
+    match = _TOKEN.fullmatch(word)
+    letters = ("r", "k", "s", "e", "i", "o", "se") if mnasnet else ("r", "k", "s", "e", "c", "se")
+    if not match or match[1] not in letters:
+        known = ", ".join([*letters, *_SKIPS])
+        _refuse(text, position, word, f"unknown token; known are {known}, each letter with a number")
+    if match[1] not in ("e", "se") and "." in match[2]:
+        _refuse(text, position, word, f"{match[1]} takes a whole number")
+    return match[1], match[2]
+
+
+def _stage(text: str, found: dict[str, str], op: str | None) -> StageSpec:
+    filters = "o" if op is None else "c"
+    for name in ("k", "s", filters):
+        if name not in found:
+            _refuse(text, len(text), "", f"{name} is missing")
+    expand = float(found.get("e", "1"))
+    if op is None:
+        op = "sepconv" if expand == 1 else "mbconv"
+        stride = found["s"]
+        if stride not in ("11", "22"):
+            _refuse(text, text.index(f"s{stride}"), f"s{stride}", "MnasNet's form has s11 or s22")
+        found["s"] = stride[0]
+    elif op == "mbconv" and "e" not in found:
+        _refuse(text, len(text), "", "ir needs an expansion ratio such as e6")
+    try:
+        block = BlockSpec(
+            op=op,
+            kernel_size=int(found["k"]),
+            stride=int(found["s"]),
+            expand_ratio=expand,
+            filters=int(found[filters]),
+            se_ratio=float(found.get("se", "0")),
+            skip=found.get("skip", "none" if op == "conv" else "identity"),
+        )
+        return StageSpec(block, int(found.get("r", "1")))
+    except InputError as error:
+        raise InputError(f"{text}: {error}") from None
+
+
+def _refuse(text: str, position: int, word: str, why: str) -> NoReturn:
+    caret = " " * position + "^" * max(1, len(word))
+    raise InputError(f"cannot read this block string: {why}\n  {text}\n  {caret}")
+
+
+def parse_stages(text: str) -> tuple[StageSpec, ...]:
+    """Read stages joined by `|` (spaces around it are fine)."""
+    return tuple(parse_stage(part.strip()) for part in text.split("|"))
+
+
+def architecture_to_dict(architecture: Architecture) -> dict[str, Any]:
+    """Plain data, ready for JSON."""
+    fields = {name: getattr(architecture, name) for name in _FIELDS}
+    stages = [format_stage(stage) for stage in architecture.stages]
+    return {"format": FORMAT, "version": VERSION, **fields, "stages": stages}
+
+
+def architecture_to_json(architecture: Architecture, *, indent: int | None = None) -> str:
+    """One JSON document; one line unless `indent` is given."""
+    return json.dumps(architecture_to_dict(architecture), indent=indent)
+
+
+def architecture_from_dict(data: Any) -> Architecture:
+    """The inverse of `architecture_to_dict`.
+
+    Raises:
+        InputError: for a missing, unknown or wrong field.
+    """
+    if not isinstance(data, dict):
+        raise InputError(f"an architecture is a JSON object; got {type(data).__name__}")
+    if data.get("format") != FORMAT or data.get("version") != VERSION:
+        raise InputError(
+            f"not an architecture of this version of mnas: expected format {FORMAT!r}, version {VERSION}; "
+            f"got format {data.get('format')!r}, version {data.get('version')!r}"
+        )
+    unknown = sorted(set(data) - {"format", "version", "stages", *_FIELDS})
+    if unknown:
+        raise InputError(f"unknown fields in an architecture: {', '.join(map(str, unknown))[:200]}")
+    missing = [name for name in ("stages", *_FIELDS) if name not in data]
+    if missing:
+        raise InputError(f"an architecture lacks the fields {', '.join(missing)}")
+    stages: Sequence[Any] = data["stages"]
+    if not isinstance(stages, list):
+        raise InputError(f"stages is {str(stages)[:60]!r}: expected a list of block strings")
+    return Architecture(tuple(parse_stage(text) for text in stages), **{name: data[name] for name in _FIELDS})
+
+
+def architecture_from_json(text: str) -> Architecture:
+    """The inverse of `architecture_to_json`.
+
+    Raises:
+        InputError: for text that is no JSON, or no architecture.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"an architecture is expected as JSON: {error}") from None
+    return architecture_from_dict(data)

@@ -1,0 +1,63 @@
+"""Making a network wider, deeper, larger: EfficientNet's rounding rules as one pure function."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from mnas.arch.spec import Architecture, StageSpec, check_number
+
+
+def round_filters(filters: int, width: float, *, divisor: int = 8) -> int:
+    """Filters times width, rounded to a multiple of `divisor`, never more than 10 % down.
+
+    Source: efficientnet_builder.round_filters. A width of 1 changes nothing.
+    """
+    if width == 1:
+        return filters
+    scaled = filters * width
+    rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * scaled else rounded
+
+
+def round_repeats(repeats: int, depth: float) -> int:
+    """Repeats times depth, rounded up. Source: efficientnet_builder.round_repeats."""
+    return math.ceil(depth * repeats)
+
+
+def resize(
+    architecture: Architecture,
+    *,
+    width: float = 1.0,
+    depth: float = 1.0,
+    resolution: int | None = None,
+    dropout: float | None = None,
+    lite: bool = False,
+    scale_head: bool = True,
+) -> Architecture:
+    """Scale a network's filters by `width`, its repeats by `depth`, and set its resolution.
+
+    `lite` follows EfficientNet-Lite: stem, head, and the repeats of the first and last stage stay as they are.
+    MnasNet's multiplier scales its stem but not its 1280 head: pass `scale_head=False`.
+
+    Raises:
+        InputError: for a width or depth outside 0.01 to 100, or a resolution out of range.
+    """
+    check_number("width", width, 0.01, 100)
+    check_number("depth", depth, 0.01, 100)
+    last = len(architecture.stages) - 1
+
+    def grown(index: int, stage: StageSpec) -> StageSpec:
+        block = replace(stage.block, filters=round_filters(stage.block.filters, width))
+        fixed = lite and index in (0, last)
+        return StageSpec(block, stage.repeats if fixed else round_repeats(stage.repeats, depth))
+
+    head = architecture.head_filters
+    return replace(
+        architecture,
+        stages=tuple(grown(index, stage) for index, stage in enumerate(architecture.stages)),
+        stem_filters=architecture.stem_filters if lite else round_filters(architecture.stem_filters, width),
+        head_filters=round_filters(head, width) if head and scale_head and not lite else head,
+        resolution=architecture.resolution if resolution is None else resolution,
+        dropout=architecture.dropout if dropout is None else dropout,
+    )

@@ -1,0 +1,38 @@
+"""Writing numbers and blocks as text: timm's block grammar, canonical form. Reading is `codec`'s work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mnas.arch.spec import BlockSpec, ClassifierSpec
+
+OP_PREFIX = {"conv": "cn", "sepconv": "ds", "mbconv": "ir"}
+
+
+def format_number(value: float) -> str:
+    """The shortest text that reads back as the same number: `6`, `0.25`."""
+    return str(int(value)) if value == int(value) else repr(float(value))
+
+
+def format_block(block: BlockSpec, repeats: int | None = None) -> str:
+    """`ir_r3_k5_s2_e3_c40_se0.25`; without repeats for a block that is already placed."""
+    parts = [OP_PREFIX[block.op]]
+    if repeats is not None:
+        parts.append(f"r{repeats}")
+    parts += [f"k{block.kernel_size}", f"s{block.stride}"]
+    if block.op == "mbconv":
+        parts.append(f"e{format_number(block.expand_ratio)}")
+    parts.append(f"c{block.filters}")
+    if block.se_ratio:
+        parts.append(f"se{format_number(block.se_ratio)}")
+    # timm's defaults: ds and ir have an identity skip unless they say noskip, cn has one only if it says skip.
+    default = "none" if block.op == "conv" else "identity"
+    if block.skip != default:
+        parts.append({"none": "noskip", "identity": "skip", "pool": "pool"}[block.skip])
+    return "_".join(parts)
+
+
+def format_classifier(classifier: ClassifierSpec) -> str:
+    """`classifier_n1000`."""
+    return f"classifier_n{classifier.num_classes}"

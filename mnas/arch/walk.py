@@ -1,0 +1,192 @@
+"""The one walk over an architecture, and the one description of what is inside a block.
+
+Parameters, multiply-adds, latency keys, Keras layers, the fast trainer and the flatbuffer writer are folds over
+`unroll(architecture)` and `layers(placed_block)`. A new block type is one branch in `layers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from mnas.arch.spec import Architecture, BlockSpec, ClassifierSpec
+from mnas.arch.text import format_block, format_classifier
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedBlock:
+    """A block where it stands: with its input's side in pixels and its input's filters.
+
+    Its `skip` is what really happens there, so that two specs that give the same operators are equal here.
+    """
+
+    block: BlockSpec | ClassifierSpec
+    in_size: int
+    in_filters: int
+    activation: str
+
+    @property
+    def key(self) -> str:
+        """The text under which a latency table files this block, e.g. `56x56x24 ir_k5_s2_e3_c40_se0.25 relu`."""
+        place = f"{self.in_size}x{self.in_size}x{self.in_filters}"
+        if isinstance(self.block, ClassifierSpec):
+            return f"{place} {format_classifier(self.block)}"
+        return f"{place} {format_block(self.block)} {self.activation}"
+
+    @property
+    def out_size(self) -> int:
+        """Side of the output in pixels (`SAME` padding); 1 behind the classifier."""
+        return 1 if isinstance(self.block, ClassifierSpec) else -(-self.in_size // self.block.stride)
+
+    @property
+    def out_filters(self) -> int:
+        """Filters of the output; the number of classes behind the classifier."""
+        return self.block.num_classes if isinstance(self.block, ClassifierSpec) else self.block.filters
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One operator of a block.
+
+    Attributes:
+        role: its name within the block: stem, expand, depthwise, se_squeeze, se_reduce, project, ...
+        kind: conv, depthwise, dense, mean, pool, multiply or add.
+        inputs: indices into the block's values: 0 is the block's input, i the output of its i-th layer (from 1).
+        kernel_size, stride, in_size, in_filters, filters: as usual; `in_size` is that of the first input.
+        activation: what follows, `linear` for nothing. `sigmoid` appears inside squeeze-and-excitation.
+        norm: whether a batch normalisation stands between the operator and its activation; without one,
+            a conv, depthwise or dense layer has a bias.
+    """
+
+    role: str
+    kind: str
+    inputs: tuple[int, ...]
+    in_size: int
+    in_filters: int
+    filters: int
+    kernel_size: int = 1
+    stride: int = 1
+    activation: str = "linear"
+    norm: bool = False
+
+    @property
+    def out_size(self) -> int:
+        """Side of the output in pixels."""
+        return 1 if self.kind in ("mean", "dense") else -(-self.in_size // self.stride)
+
+
+def unroll(architecture: Architecture) -> tuple[PlacedBlock, ...]:
+    """Stem, every block of every stage, head convolution (unless it has 0 filters), classifier."""
+    stem = BlockSpec("conv", 3, architecture.stem_stride, 1, architecture.stem_filters, skip="none")
+    blocks: list[BlockSpec | ClassifierSpec] = [stem]
+    for stage in architecture.stages:
+        blocks.append(stage.block)
+        blocks.extend([replace(stage.block, stride=1)] * (stage.repeats - 1))
+    if architecture.head_filters:
+        blocks.append(BlockSpec("conv", 1, 1, 1, architecture.head_filters, skip="none"))
+    blocks.append(ClassifierSpec(architecture.num_classes))
+    return tuple(place_all(blocks, architecture.resolution, 3, architecture.activation))
+
+
+def place_all(
+    blocks: list[BlockSpec | ClassifierSpec], size: int, filters: int, activation: str
+) -> Iterator[PlacedBlock]:
+    """Thread size and filters through a chain of blocks."""
+    for block in blocks:
+        placed = place(block, size, filters, activation)
+        yield placed
+        size, filters = placed.out_size, placed.out_filters
+
+
+def place(block: BlockSpec | ClassifierSpec, size: int, filters: int, activation: str) -> PlacedBlock:
+    """Put one block on an input, and settle whether its skip connection can be there."""
+    if isinstance(block, BlockSpec) and block.skip != "none":
+        fits = block.filters == filters and (block.stride == 1 or block.skip == "pool")
+        if not fits:
+            block = replace(block, skip="none")
+    return PlacedBlock(block, size, filters, activation)
+
+
+def layers(placed: PlacedBlock) -> tuple[Layer, ...]:
+    """The operators of a placed block, in order. This is the only place that knows what a block is made of."""
+    chain = _Chain(placed)
+    block = placed.block
+    if isinstance(block, ClassifierSpec):
+        chain.add("pool", "mean")
+        chain.add("classifier", "dense", filters=block.num_classes)
+        return tuple(chain.layers)
+    act = placed.activation
+    kernel, stride = block.kernel_size, block.stride
+    if block.op == "conv":
+        chain.add("conv", "conv", filters=block.filters, kernel_size=kernel, stride=stride, activation=act, norm=True)
+        chain.add_se(block.se_ratio, act)
+    else:
+        if block.op == "mbconv":
+            middle = max(1, round(placed.in_filters * block.expand_ratio))
+            chain.add("expand", "conv", filters=middle, activation=act, norm=True)
+        chain.add("depthwise", "depthwise", kernel_size=kernel, stride=stride, activation=act, norm=True)
+        chain.add_se(block.se_ratio, act)
+        chain.add("project", "conv", filters=block.filters, norm=True)
+    if block.skip != "none":
+        chain.add_skip(block)
+    return tuple(chain.layers)
+
+
+class _Chain:
+    """Collects a block's layers; each goes on the value made last, unless told otherwise."""
+
+    def __init__(self, placed: PlacedBlock) -> None:
+        self.placed = placed
+        self.layers: list[Layer] = []
+
+    def shape(self, value: int) -> tuple[int, int]:
+        if value == 0:
+            return self.placed.in_size, self.placed.in_filters
+        return self.layers[value - 1].out_size, self.layers[value - 1].filters
+
+    def add(
+        self,
+        role: str,
+        kind: str,
+        *,
+        inputs: tuple[int, ...] = (),
+        filters: int = 0,
+        kernel_size: int = 1,
+        stride: int = 1,
+        activation: str = "linear",
+        norm: bool = False,
+    ) -> int:
+        inputs = inputs or (len(self.layers),)
+        size, in_filters = self.shape(inputs[0])
+        self.layers.append(
+            Layer(
+                role,
+                kind,
+                inputs,
+                size,
+                in_filters,
+                filters or in_filters,
+                kernel_size,
+                stride,
+                activation,
+                norm,
+            )
+        )
+        return len(self.layers)
+
+    def add_se(self, ratio: float, activation: str) -> None:
+        if not ratio:
+            return
+        body = len(self.layers)
+        filters = self.shape(body)[1]
+        self.add("se_squeeze", "mean")
+        reduced = max(1, int(self.placed.in_filters * ratio))
+        self.add("se_reduce", "conv", filters=reduced, activation=activation)
+        gate = self.add("se_expand", "conv", filters=filters, activation="sigmoid")
+        self.add("se_excite", "multiply", inputs=(body, gate))
+
+    def add_skip(self, block: BlockSpec) -> None:
+        body, shortcut = len(self.layers), 0
+        if block.skip == "pool":
+            shortcut = self.add("skip_pool", "pool", inputs=(0,), kernel_size=3, stride=block.stride)
+        self.add("skip_add", "add", inputs=(body, shortcut))

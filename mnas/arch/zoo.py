@@ -1,0 +1,90 @@
+"""The published networks, under the names people know.
+
+Sources: tensorflow/tpu models/official/mnasnet/mnasnet_models.py; Sandler et al. 2018 (MobileNetV2);
+tensorflow/tpu models/official/efficientnet (builder and lite).
+"""
+
+from __future__ import annotations
+
+from mnas.arch.codec import parse_stages
+from mnas.arch.resize import resize
+from mnas.arch.spec import Architecture
+from mnas.errors import InputError
+
+_MNASNET_A1 = (
+    "r1_k3_s11_e1_i32_o16_noskip|r2_k3_s22_e6_i16_o24|r3_k5_s22_e3_i24_o40_se0.25|r4_k3_s22_e6_i40_o80|"
+    "r2_k3_s11_e6_i80_o112_se0.25|r3_k5_s22_e6_i112_o160_se0.25|r1_k3_s11_e6_i160_o320"
+)
+_MNASNET_B1 = (
+    "r1_k3_s11_e1_i32_o16_noskip|r3_k3_s22_e3_i16_o24|r3_k5_s22_e3_i24_o40|r3_k5_s22_e6_i40_o80|"
+    "r2_k3_s11_e6_i80_o96|r4_k5_s22_e6_i96_o192|r1_k3_s11_e6_i192_o320_noskip"
+)
+_MNASNET_SMALL = (
+    "r1_k3_s11_e1_i16_o8|r1_k3_s22_e3_i8_o16|r2_k3_s22_e6_i16_o16|r4_k5_s22_e6_i16_o32_se0.25|"
+    "r3_k3_s11_e6_i32_o32_se0.25|r3_k5_s22_e6_i32_o88_se0.25|r1_k3_s11_e6_i88_o144"
+)
+_MOBILENET_V2 = (
+    "ds_r1_k3_s1_c16|ir_r2_k3_s2_e6_c24|ir_r3_k3_s2_e6_c32|ir_r4_k3_s2_e6_c64|"
+    "ir_r3_k3_s1_e6_c96|ir_r3_k3_s2_e6_c160|ir_r1_k3_s1_e6_c320"
+)
+_EFFICIENTNET_B0 = (
+    "r1_k3_s11_e1_i32_o16_se0.25|r2_k3_s22_e6_i16_o24_se0.25|r2_k5_s22_e6_i24_o40_se0.25|"
+    "r3_k3_s22_e6_i40_o80_se0.25|r3_k5_s11_e6_i80_o112_se0.25|r4_k5_s22_e6_i112_o192_se0.25|"
+    "r1_k3_s11_e6_i192_o320_se0.25"
+)
+
+
+# Name: width, depth, resolution, dropout. The published rows are rounded by hand, not powers of the coefficients.
+EFFICIENTNET_ROWS: dict[str, tuple[float, float, int, float]] = {
+    "b0": (1.0, 1.0, 224, 0.2),
+    "b1": (1.0, 1.1, 240, 0.2),
+    "b2": (1.1, 1.2, 260, 0.3),
+    "b3": (1.2, 1.4, 300, 0.3),
+    "b4": (1.4, 1.8, 380, 0.4),
+    "b5": (1.6, 2.2, 456, 0.4),
+    "b6": (1.8, 2.6, 528, 0.5),
+    "b7": (2.0, 3.1, 600, 0.5),
+}
+LITE_ROWS: dict[str, tuple[float, float, int, float]] = {
+    "lite0": (1.0, 1.0, 224, 0.2),
+    "lite1": (1.0, 1.1, 240, 0.2),
+    "lite2": (1.1, 1.2, 260, 0.3),
+    "lite3": (1.2, 1.4, 280, 0.3),
+    "lite4": (1.4, 1.8, 300, 0.3),
+}
+
+
+def _zoo() -> dict[str, Architecture]:
+    b0 = Architecture(parse_stages(_EFFICIENTNET_B0), activation="swish", stochastic_depth=0.2)
+    without_se = parse_stages(_EFFICIENTNET_B0.replace("_se0.25", ""))
+    lite0 = Architecture(without_se, activation="relu6", stochastic_depth=0.2)
+    networks = {
+        "mnasnet-a1": Architecture(parse_stages(_MNASNET_A1)),
+        "mnasnet-b1": Architecture(parse_stages(_MNASNET_B1)),
+        "mnasnet-small": Architecture(parse_stages(_MNASNET_SMALL), stem_filters=8, dropout=0),
+        "mobilenet-v2": Architecture(parse_stages(_MOBILENET_V2), activation="relu6"),
+    }
+    for base, rows, lite in ((b0, EFFICIENTNET_ROWS, False), (lite0, LITE_ROWS, True)):
+        for name, row in rows.items():
+            networks[f"efficientnet-{name}"] = resize_row(base, row, lite=lite)
+    return networks
+
+
+def resize_row(base: Architecture, row: tuple[float, float, int, float], *, lite: bool = False) -> Architecture:
+    """Apply one published row of width, depth, resolution and dropout."""
+    width, depth, resolution, dropout = row
+    return resize(base, width=width, depth=depth, resolution=resolution, dropout=dropout, lite=lite)
+
+
+ZOO: dict[str, Architecture] = _zoo()
+
+
+def zoo(name: str) -> Architecture:
+    """A published network by name, e.g. `mnasnet-a1`.
+
+    Raises:
+        InputError: for an unknown name; the message lists the known ones.
+    """
+    if name not in ZOO:
+        raise InputError(f"no network is called {name!r}; the zoo has {', '.join(ZOO)}")
+    return ZOO[name]

@@ -1,0 +1,78 @@
+"""What commands share: JSON or tables, and architecture arguments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mnas.arch.codec import architecture_from_dict
+from mnas.arch.spec import Architecture
+from mnas.arch.zoo import ZOO
+from mnas.errors import InputError
+from mnas.files import read_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+JSON = typer.Option(False, "--json", help="Print one JSON document on stdout; everything else goes to stderr.")
+ARCH = typer.Argument(
+    ..., metavar="ARCH", help="A zoo name, a JSON file, STUDY_DIR (its winner) or STUDY_DIR#12 (trial 12)."
+)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where a command prints: stdout for results, stderr for progress."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(document, indent=1, allow_nan=False))
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table; columns after the first are numbers and align right."""
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        shown.add_column(column, justify="right" if number else "left", no_wrap=number > 0)
+    for row in rows:
+        shown.add_row(*row)
+    console().print(shown)
+
+
+def resolve_architecture(text: str) -> Architecture:
+    """Read an architecture argument: a zoo name, a JSON file, a study directory, or `STUDY_DIR#12`.
+
+    Raises:
+        InputError: if it is none of them.
+    """
+    if text in ZOO:
+        return ZOO[text]
+    folder, _, number = text.partition("#")
+    if Path(folder).is_dir():
+        return _from_folder(Path(folder), number)
+    if Path(text).is_file():
+        document = read_json(text, "an architecture")
+        if isinstance(document, dict) and "architecture" in document:  # a file that says more about a network
+            document = document["architecture"]
+        return architecture_from_dict(document)
+    raise InputError(
+        f"{text!r} is no architecture: expected a zoo name ({', '.join(ZOO)}), a JSON file, or a study directory"
+    )
+
+
+def _from_folder(folder: Path, number: str) -> Architecture:
+    if (folder / "architecture.json").is_file() and not number:
+        return architecture_from_dict(read_json(folder / "architecture.json", "an architecture"))
+    if not (folder / "study.json").is_file():
+        raise InputError(f"{folder} is neither a study nor a trained network: it has no study.json")
+    from mnas.search.study import Study
+
+    return Study.open(folder).architecture(number or None)

@@ -1,0 +1,67 @@
+"""`mnas cost`: parameters, multiply-adds and predicted latency, block by block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mnas.arch.complexity import block_complexity, complexity
+from mnas.arch.spec import Architecture
+from mnas.arch.walk import unroll
+from mnas.cli import common
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("cost")(cost)
+
+
+def cost(
+    arch: str = common.ARCH,
+    table: Path = typer.Option(None, "--table", help="A latency table: adds the predicted latency."),
+    json: bool = common.JSON,
+) -> None:
+    """Say what a network costs, block by block. Example: mnas cost mnasnet-a1."""
+    report = _report(common.resolve_architecture(arch), table)
+    if json:
+        common.print_json(report)
+        return
+    columns = ["block", "parameters", "multiply-adds"] + (["ms"] if table else [])
+    rows = [_row(block["key"], block, bool(table)) for block in report["blocks"]]
+    rows.append(_row("whole network", report, bool(table)))
+    common.table(f"{arch} at {report['resolution']} px", columns, rows)
+    if table:
+        low, high = report["latency_interval_ms"]
+        print(f"Latency: {report['latency_ms']:.3f} ms predicted, 90 % interval {low:.3f} to {high:.3f} ms.")
+
+
+def _report(architecture: Architecture, table: Path | None) -> dict[str, Any]:
+    walk = unroll(architecture)
+    total = complexity(architecture)
+    blocks: list[dict[str, Any]] = []
+    for placed in walk:
+        own = block_complexity(placed)
+        blocks.append({"key": placed.key, "params": own.params, "madds": own.madds})
+    report: dict[str, Any] = {
+        "params": total.params,
+        "madds": total.madds,
+        "resolution": architecture.resolution,
+        "blocks": blocks,
+    }
+    if table is not None:
+        from mnas.latency.estimator import LatencyEstimator
+        from mnas.latency.table import LatencyTable
+
+        estimate = LatencyEstimator(LatencyTable.load(table)).predict(architecture)
+        report["latency_ms"] = estimate.latency_ms
+        report["latency_interval_ms"] = [estimate.low_ms, estimate.high_ms]
+        for block, latency_ms in zip(blocks, estimate.blocks_ms, strict=True):
+            block["latency_ms"] = latency_ms
+    return report
+
+
+def _row(name: str, entry: dict[str, Any], with_latency: bool) -> list[str]:
+    row = [name, f"{entry['params']:,}", f"{entry['madds']:,}"]
+    return [*row, f"{entry['latency_ms']:.4f}"] if with_latency else row

@@ -1,0 +1,67 @@
+"""The `mnas` program. Commands load when they are called, so that `mnas --help` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import typer
+
+from mnas import __version__
+from mnas.cli import cost, sample, scale, zoo
+from mnas.errors import MnasError
+
+app = typer.Typer(
+    name="mnas",
+    help="Designs a neural network for your phone: profile, search, scale, train, export, measure.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (zoo, cost, sample, scale):
+    module.register(app)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"mnas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks and what libraries print. Works anywhere."),
+) -> None:
+    """Designs a neural network for your phone."""
+
+
+def run() -> None:
+    """Entry point: every error a user can act on is one message and exit code 1 or 2."""
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    if debug:
+        os.environ["MNAS_DEBUG"] = "1"
+    try:
+        app()
+    except MnasError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"mnas: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("mnas: interrupted; what was finished is kept", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"mnas: this is a defect of mnas, not yours: {type(error).__name__}: {error}\n"
+            "  Run the same command with --debug and report what it prints.",
+            file=sys.stderr,
+        )
+        sys.exit(1)

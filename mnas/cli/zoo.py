@@ -1,0 +1,46 @@
+"""`mnas zoo`: the published networks."""
+
+from __future__ import annotations
+
+import typer
+
+from mnas.arch.codec import architecture_to_dict, format_stage
+from mnas.arch.complexity import complexity
+from mnas.arch.zoo import ZOO, zoo
+from mnas.cli import common
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("zoo")(show)
+
+
+def show(
+    name: str = typer.Argument(None, help="One network, shown as blocks; all of them, listed, without a name."),
+    json: bool = common.JSON,
+) -> None:
+    """List the published networks, or show one as blocks. Example: mnas zoo mnasnet-a1."""
+    networks = ZOO if name is None else {name: zoo(name)}
+    costs = {key: complexity(network) for key, network in networks.items()}
+    if json:
+        rows = [
+            {
+                "name": key,
+                "params": costs[key].params,
+                "madds": costs[key].madds,
+                "resolution": network.resolution,
+                "architecture": architecture_to_dict(network),
+            }
+            for key, network in networks.items()
+        ]
+        common.print_json(rows if name is None else rows[0])
+        return
+    rows_text = [
+        [key, str(network.resolution), f"{costs[key].params:,}", f"{costs[key].madds:,}"]
+        for key, network in networks.items()
+    ]
+    common.table("The zoo", ["network", "pixels", "parameters", "multiply-adds"], rows_text)
+    if name is not None:
+        for stage in networks[name].stages:
+            common.console().print(f"  {format_stage(stage)}")
+        print(f"Block by block: mnas cost {name}")

@@ -1,0 +1,1 @@
+"""Where a .tflite file can be measured."""

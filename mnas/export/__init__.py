@@ -1,0 +1,1 @@
+"""TFLite files, checked before they are written."""

@@ -1,0 +1,1 @@
+"""Architectures as Keras models, and as fast functions for short training."""

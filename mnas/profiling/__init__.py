@@ -1,0 +1,1 @@
+"""Measuring a device into a latency table."""

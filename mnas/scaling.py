@@ -1,0 +1,68 @@
+"""EfficientNet's compound scaling: depth, width and resolution grow together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mnas.arch.resize import resize
+from mnas.arch.spec import Architecture, check_number
+from mnas.arch.zoo import EFFICIENTNET_ROWS, LITE_ROWS, resize_row
+from mnas.errors import InputError
+
+PUBLISHED = (*EFFICIENTNET_ROWS, *LITE_ROWS)
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """Depth grows as alpha^phi, width as beta^phi, resolution as gamma^phi (Tan and Le 2019, eq. 3).
+
+    All are at least 1. Multiply-adds grow by about (alpha * beta^2 * gamma^2)^phi; EfficientNet keeps that product
+    near 2. The defaults are EfficientNet's.
+    """
+
+    alpha: float = 1.2
+    beta: float = 1.1
+    gamma: float = 1.15
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "beta", "gamma"):
+            check_number(name, getattr(self, name), 1, 10)
+
+    @property
+    def growth(self) -> float:
+        """Alpha * beta^2 * gamma^2, the growth of multiply-adds for phi = 1."""
+        return self.alpha * self.beta**2 * self.gamma**2
+
+
+def scale_by_formula(architecture: Architecture, phi: float, coefficients: Coefficients | None = None) -> Architecture:
+    """Grow a network by the formula. phi = 0 gives the network back.
+
+    The resolution is rounded to the nearest multiple of 8 above 64 px and to the nearest even number below.
+
+    Raises:
+        InputError: for a phi outside 0 to 20, or a network that outgrows what mnas can describe.
+    """
+    check_number("phi", phi, 0, 20)
+    if phi == 0:
+        return architecture
+    chosen = coefficients or Coefficients()
+    step = 8 if architecture.resolution >= 64 else 2
+    resolution = round(architecture.resolution * chosen.gamma**phi / step) * step
+    return resize(architecture, width=chosen.beta**phi, depth=chosen.alpha**phi, resolution=resolution)
+
+
+def scale_published(architecture: Architecture, name: str) -> Architecture:
+    """Grow a network by a published row: b0 to b7, or lite0 to lite4 with Lite's rules.
+
+    The published resolutions belong to a base of 224 px; another base's is scaled in proportion, to an even number.
+
+    Raises:
+        InputError: for an unknown row.
+    """
+    if name not in PUBLISHED:
+        raise InputError(f"no published row is called {name!r}: expected one of {', '.join(PUBLISHED)}")
+    lite = name in LITE_ROWS
+    width, depth, resolution, dropout = (LITE_ROWS if lite else EFFICIENTNET_ROWS)[name]
+    if architecture.resolution != 224:
+        resolution = round(architecture.resolution * resolution / 224 / 2) * 2
+    return resize_row(architecture, (width, depth, resolution, dropout), lite=lite)

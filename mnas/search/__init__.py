@@ -1,0 +1,1 @@
+"""The search: the loop, its log, resume."""

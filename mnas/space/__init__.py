@@ -1,0 +1,7 @@
+"""Search spaces: an ordered list of decisions, and the bijection between indices and architectures. Numpy at most."""
+
+from mnas.space.costs import SpaceCosts
+from mnas.space.files import SPACES, load_space
+from mnas.space.space import Decision, SearchSpace, StageChoices
+
+__all__ = ["SPACES", "Decision", "SearchSpace", "SpaceCosts", "StageChoices", "load_space"]

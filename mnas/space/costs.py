@@ -1,0 +1,91 @@
+"""Costs that add up over blocks, for whole batches of architectures at once.
+
+A stage's cost depends on its own six decisions and on the filters of the stage before, nothing else. So a space has
+a few thousand different stages; each is priced once, and an architecture's cost is a handful of table look-ups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.spec import Architecture
+from mnas.arch.walk import PlacedBlock
+from mnas.space.space import FIELDS, SearchSpace
+
+Array = npt.NDArray[np.float64]
+_FILTERS = FIELDS.index("filters")
+
+
+class SpaceCosts:
+    """Prices a space's architectures by index.
+
+    Args:
+        space: the space.
+        price: a placed block's cost. Whatever it raises (a missing latency key) is raised here.
+        overhead: added once for every network.
+    """
+
+    def __init__(self, space: SearchSpace, price: Callable[[PlacedBlock], float], *, overhead: float = 0.0) -> None:
+        self.space = space
+        self._price = cache(price)
+        self._tables: list[Array] = []  # one a stage: (filters before, combinations of the six decisions)
+        before: tuple[int | None, ...] = (None,)
+        for position, choices in enumerate(space.stages):
+            rows = [
+                [self._stage_price(position, filters, values) for values in choices.combinations()]
+                for filters in before
+            ]
+            self._tables.append(np.asarray(rows, dtype=np.float64))
+            before = choices.filters
+        stem, heads = space.ends()
+        self._stem = self._price(stem) + overhead
+        self._head = np.array([sum(self._price(block) for block in head) for head in heads])
+        self._radices = [[len(getattr(choices, field)) for field in FIELDS] for choices in space.stages]
+
+    def _stage_price(self, position: int, filters: int | None, values: tuple[object, ...]) -> float:
+        stage = self.space.stages[position].stage(values)
+        return sum(self._price(block) for block in self.space.stage_walk(position, filters, stage))
+
+    def __call__(self, indices: npt.ArrayLike) -> Array:
+        """Costs of a batch.
+
+        Args:
+            indices: shape (count, number of decisions), as `SearchSpace.encode` gives them.
+
+        Returns:
+            Shape (count,).
+        """
+        grid = np.asarray(indices, dtype=np.intp).reshape(-1, len(self.space.stages), len(FIELDS))
+        total = np.full(len(grid), self._stem)
+        before = np.zeros(len(grid), dtype=np.intp)
+        for position, table in enumerate(self._tables):
+            own = np.ravel_multi_index(tuple(grid[:, position].T), tuple(self._radices[position]))
+            total += table[before, own]
+            before = grid[:, position, _FILTERS]
+        result: Array = total + self._head[before]
+        return result
+
+    def extreme(self, *, largest: bool = False) -> tuple[Architecture, float]:
+        """The architecture of the lowest (or highest) cost and that cost, exactly: dynamic programming over filters."""
+        sign = -1.0 if largest else 1.0
+        costs = np.array([sign * self._stem])
+        trails: list[tuple[int, ...]] = [()]
+        for table, radices in zip(self._tables, self._radices, strict=True):
+            reached = costs[:, None] + sign * table
+            filters_of = np.unravel_index(np.arange(prod(radices)), radices)[_FILTERS]
+            new_costs, new_trails = [], []
+            for choice in range(radices[_FILTERS]):
+                masked = np.where(filters_of == choice, reached, np.inf)
+                row, column = np.unravel_index(int(np.argmin(masked)), masked.shape)
+                new_costs.append(masked[row, column])
+                own = np.unravel_index(int(column), radices)
+                new_trails.append(trails[int(row)] + tuple(int(i) for i in own))
+            costs, trails = np.array(new_costs), new_trails
+        costs = costs + sign * self._head
+        best = int(np.argmin(costs))
+        return self.space.decode(trails[best]), float(sign * costs[best])

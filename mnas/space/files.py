@@ -1,0 +1,88 @@
+"""Spaces as TOML files: the shipped ones by name, a user's own by path.
+
+A file has the fixed fields at its top, a `[choices]` table with what holds for every stage, and one `[[stages]]`
+table a stage with its stride and whatever differs.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from mnas.errors import InputError
+from mnas.space.space import FIELDS, SearchSpace, StageChoices
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_FOLDER = Path(__file__).parent
+SPACES = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+_TOP = (
+    "name",
+    "resolution",
+    "num_classes",
+    "activation",
+    "dropout",
+    "stem_filters",
+    "stem_stride",
+    "head_filters",
+)
+
+
+def load_space(name: str) -> SearchSpace:
+    """A shipped space by name (`mnasnet`, `mnasnet-32`), or a TOML file by path.
+
+    Raises:
+        InputError: for an unknown name, an unreadable file, or a file that is no space.
+    """
+    path = _FOLDER / f"{name}.toml" if name in SPACES else Path(name)
+    if name not in SPACES and path.suffix != ".toml":
+        raise InputError(f"no space is called {name!r}: expected one of {', '.join(SPACES)}, or a .toml file")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the space {name}: {error.strerror}") from None
+    except ValueError as error:  # TOML and UTF-8 errors both
+        raise InputError(f"{name} is not a TOML file: {error}") from None
+    try:
+        return _space(data)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _space(data: dict[str, Any]) -> SearchSpace:
+    shared, stages = data.pop("choices", {}), data.pop("stages", [])
+    _refuse_unknown("the space", data, _TOP)
+    _refuse_unknown("[choices]", shared, FIELDS)
+    if not isinstance(stages, list):
+        raise InputError("stages: expected [[stages]] tables")
+    return SearchSpace(stages=tuple(_stage(i, {**shared, **_table(s)}) for i, s in enumerate(stages, 1)), **data)
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"expected a table; got {str(value)[:60]!r}")
+    return value
+
+
+def _refuse_unknown(where: str, data: Any, known: tuple[str, ...]) -> None:
+    unknown = sorted(set(_table(data)) - set(known))
+    if unknown:
+        raise InputError(f"{where} has unknown fields {', '.join(unknown)}; known are {', '.join(known)}")
+
+
+def _stage(number: int, fields: dict[str, Any]) -> StageChoices:
+    _refuse_unknown(f"stage {number}", fields, ("stride", *FIELDS))
+    missing = [name for name in ("stride", *FIELDS) if name not in fields]
+    if missing:
+        raise InputError(f"stage {number} lacks {', '.join(missing)}")
+    for name in FIELDS:
+        if not isinstance(fields[name], list):
+            raise InputError(f"stage {number}: {name} is {fields[name]!r}: expected a list of choices")
+    try:
+        return StageChoices(**fields)
+    except (InputError, TypeError) as error:
+        raise InputError(f"stage {number}: {error}") from None

@@ -1,0 +1,272 @@
+"""A search space in MnasNet's manner: for every stage six decisions, each with a few choices."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from mnas.arch.spec import SKIPS, Architecture, BlockSpec, StageSpec, check_choice, check_integer
+from mnas.arch.text import format_number
+from mnas.arch.walk import PlacedBlock, unroll
+from mnas.errors import InputError
+
+FIELDS = ("op", "kernel_size", "se_ratio", "skip", "filters", "repeats")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One choice to make: its name, e.g. `stage3.kernel_size`, and what there is to choose from."""
+
+    name: str
+    choices: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class StageChoices:
+    """What one stage may be. `op` says conv, sepconv or mbconv with its expansion ratio: `mbconv6`."""
+
+    stride: int
+    op: tuple[str, ...]
+    kernel_size: tuple[int, ...]
+    se_ratio: tuple[float, ...]
+    skip: tuple[str, ...]
+    filters: tuple[int, ...]
+    repeats: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_integer("stride", self.stride, 1, 2)
+        for field in FIELDS:
+            choices = tuple(getattr(self, field))
+            object.__setattr__(self, field, choices)
+            if not choices or len(set(choices)) != len(choices):
+                raise InputError(f"{field} is {list(choices)}: expected one or more different choices")
+        for op in self.op:
+            split_op(op)
+        for skip in self.skip:
+            check_choice("skip", skip, SKIPS)
+        for values in self.combinations():
+            self.stage(values)  # every choice must be a valid block: found when the space is made, not in a search
+
+    def combinations(self) -> Iterator[tuple[Any, ...]]:
+        """All values of the six decisions, the last changing fastest."""
+        return product(*(getattr(self, field) for field in FIELDS))
+
+    def stage(self, values: Sequence[Any]) -> StageSpec:
+        """The stage that six chosen values stand for."""
+        op, kernel_size, se_ratio, skip, filters, repeats = values
+        name, expand_ratio = split_op(op)
+        return StageSpec(BlockSpec(name, kernel_size, self.stride, expand_ratio, filters, se_ratio, skip), repeats)
+
+    def values(self, stage: StageSpec) -> tuple[Any, ...]:
+        """The inverse of `stage`."""
+        block = stage.block
+        return (join_op(block), block.kernel_size, block.se_ratio, block.skip, block.filters, stage.repeats)
+
+
+def split_op(op: str) -> tuple[str, float]:
+    """`mbconv6` is ("mbconv", 6); `conv` is ("conv", 1).
+
+    Raises:
+        InputError: for anything else.
+    """
+    if op in ("conv", "sepconv"):
+        return op, 1
+    try:
+        ratio = float(op.removeprefix("mbconv"))
+    except (ValueError, AttributeError):
+        ratio = math.nan
+    if not str(op).startswith("mbconv") or not 1 < ratio <= 64:
+        raise InputError(f"op is {op!r}: expected conv, sepconv, or mbconv with an expansion ratio such as mbconv6")
+    return "mbconv", ratio
+
+
+def join_op(block: BlockSpec) -> str:
+    """The inverse of `split_op`."""
+    return f"mbconv{format_number(block.expand_ratio)}" if block.op == "mbconv" else block.op
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """An ordered list of decisions. `encode` and `decode` are a bijection between indices and architectures."""
+
+    name: str
+    stages: tuple[StageChoices, ...]
+    stem_filters: int = 32
+    stem_stride: int = 2
+    head_filters: int = 1280
+    resolution: int = 224
+    num_classes: int = 1000
+    activation: str = "relu"
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", tuple(self.stages))
+        if not self.stages:
+            raise InputError(f"the space {self.name!r} has no stages")
+        if not isinstance(self.name, str) or not self.name:
+            raise InputError(f"a space needs a name; got {self.name!r}")
+        self.decode([0] * len(self.decisions))  # the fixed fields are checked by making one architecture
+
+    @cached_property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Six a stage, in order: op, kernel size, SE ratio, skip, filters, repeats."""
+        return tuple(
+            Decision(f"stage{number}.{field}", getattr(stage, field))
+            for number, stage in enumerate(self.stages, 1)
+            for field in FIELDS
+        )
+
+    @property
+    def size(self) -> int:
+        """The number of architectures."""
+        return math.prod(len(decision.choices) for decision in self.decisions)
+
+    def decode(self, indices: Sequence[int]) -> Architecture:
+        """Indices, one a decision, to the architecture they stand for.
+
+        Raises:
+            InputError: for a wrong number of indices, or one out of range.
+        """
+        if len(indices) != len(self.decisions):
+            raise InputError(f"expected {len(self.decisions)} indices for {self.name}; got {len(indices)}")
+        values = []
+        for decision, index in zip(self.decisions, indices, strict=True):
+            if not 0 <= index < len(decision.choices):
+                raise InputError(f"{decision.name} has {len(decision.choices)} choices; there is no index {index}")
+            values.append(decision.choices[index])
+        stages = [
+            choices.stage(values[start : start + len(FIELDS)])
+            for choices, start in zip(self.stages, range(0, len(values), len(FIELDS)), strict=True)
+        ]
+        return self._architecture(tuple(stages))
+
+    def _architecture(self, stages: tuple[StageSpec, ...]) -> Architecture:
+        return Architecture(
+            stages=stages,
+            stem_filters=self.stem_filters,
+            head_filters=self.head_filters,
+            resolution=self.resolution,
+            num_classes=self.num_classes,
+            activation=self.activation,
+            dropout=self.dropout,
+            stem_stride=self.stem_stride,
+        )
+
+    def encode(self, architecture: Architecture) -> tuple[int, ...]:
+        """The inverse of `decode`.
+
+        Raises:
+            InputError: for an architecture outside the space; the message names the first thing that differs.
+        """
+        if len(architecture.stages) != len(self.stages):
+            raise InputError(
+                f"{self.name} has {len(self.stages)} stages; the architecture has {len(architecture.stages)}"
+            )
+        if self._architecture(architecture.stages) != architecture:
+            raise InputError(f"stem, head, resolution, classes or activation are not those of {self.name}")
+        indices: list[int] = []
+        for number, (choices, stage) in enumerate(zip(self.stages, architecture.stages, strict=True), 1):
+            if stage.block.stride != choices.stride:
+                raise InputError(f"stage{number} has stride {stage.block.stride}; {self.name} has {choices.stride}")
+            for field, value in zip(FIELDS, choices.values(stage), strict=True):
+                options = getattr(choices, field)
+                if value not in options:
+                    raise InputError(f"stage{number}.{field} is {value!r}; {self.name} has {list(options)}")
+                indices.append(options.index(value))
+        return tuple(indices)
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """One architecture, every decision uniform."""
+        return self.decode([int(rng.integers(len(decision.choices))) for decision in self.decisions])
+
+    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
+        """Change one decision that has more than one choice to another of its choices.
+
+        Raises:
+            InputError: if the space has only one architecture.
+        """
+        indices = list(self.encode(architecture))
+        free = [i for i, decision in enumerate(self.decisions) if len(decision.choices) > 1]
+        if not free:
+            raise InputError(f"{self.name} holds one architecture only: there is nothing to mutate")
+        chosen = free[int(rng.integers(len(free)))]
+        others = len(self.decisions[chosen].choices) - 1
+        indices[chosen] = (indices[chosen] + 1 + int(rng.integers(others))) % (others + 1)
+        return self.decode(indices)
+
+    def crossover(self, first: Architecture, second: Architecture, rng: np.random.Generator) -> Architecture:
+        """Take every decision from one of two parents, each with even chance."""
+        pairs = zip(self.encode(first), self.encode(second), strict=True)
+        return self.decode([pair[int(rng.integers(2))] for pair in pairs])
+
+    def with_data(self, *, num_classes: int | None = None, resolution: int | None = None) -> SearchSpace:
+        """The same choices for another number of classes or another input size."""
+        return replace(
+            self,
+            num_classes=self.num_classes if num_classes is None else num_classes,
+            resolution=self.resolution if resolution is None else resolution,
+        )
+
+    def placed_blocks(self) -> tuple[PlacedBlock, ...]:
+        """Every different placed block that some architecture of the space has, in the order of the walk."""
+        found: dict[PlacedBlock, None] = {}
+        before: tuple[int | None, ...] = (None,)
+        for position, choices in enumerate(self.stages):
+            for filters in before:
+                for values in choices.combinations():
+                    for block in self.stage_walk(position, filters, choices.stage(values)):
+                        found.setdefault(block)
+            before = choices.filters
+        stem, heads = self.ends()
+        return tuple(dict.fromkeys([stem, *found, *(block for head in heads for block in head)]))
+
+    def ends(self) -> tuple[PlacedBlock, list[tuple[PlacedBlock, ...]]]:
+        """The stem, and for each choice of the last stage's filters what follows the stages."""
+        position = len(self.decisions) - len(FIELDS) + FIELDS.index("filters")
+        walks = []
+        for index in range(len(self.decisions[position].choices)):
+            indices = [0] * len(self.decisions)
+            indices[position] = index
+            walks.append(unroll(self.decode(indices)))
+        tail = 2 if self.head_filters else 1
+        return walks[0][0], [walk[-tail:] for walk in walks]
+
+    def stage_walk(self, position: int, in_filters: int | None, stage: StageSpec) -> tuple[PlacedBlock, ...]:
+        """One stage's placed blocks, given the filters of the stage before (None stands for the stem's)."""
+        strides = [choices.stride for choices in self.stages[:position]]
+        size = self.resolution
+        for stride in (self.stem_stride, *strides):
+            size = -(-size // stride)
+        filters = self.stem_filters if in_filters is None else in_filters
+        alone = Architecture((stage,), filters, 0, size, 2, self.activation, stem_stride=1)
+        return unroll(alone)[1:-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; `SearchSpace.from_dict` reads it back."""
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+
+    @staticmethod
+    def from_dict(data: Any) -> SearchSpace:
+        """The inverse of `to_dict`.
+
+        Raises:
+            InputError: for missing, unknown or wrong fields.
+        """
+        try:
+            stages = tuple(StageChoices(**stage) for stage in data["stages"])
+            return SearchSpace(**{**data, "stages": stages})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"not a search space: {error}") from None
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything that defines the space: equal spaces, equal fingerprints."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Search strategies: each proposes architectures (`ask`) and learns from trials (`tell`)."""

@@ -1,0 +1,1 @@
+"""Data, training, and the evaluators that judge a candidate."""

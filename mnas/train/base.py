@@ -1,0 +1,28 @@
+"""What every evaluator is: from an architecture to an accuracy."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from mnas.arch.spec import Architecture
+
+
+class Evaluator(ABC):
+    """Judges a candidate.
+
+    A pure function of the architecture and of what the evaluator was made with (data, budget, seed): the same candidate
+    always gets the same accuracy, whichever process asks and in whichever order.
+    """
+
+    @abstractmethod
+    def accuracy(self, architecture: Architecture) -> float:
+        """Accuracy between 0 and 1 on the validation split, which no candidate is trained on; never the test split.
+
+        Raises:
+            MnasError: if the evaluation fails; the search tells it as a failed trial and goes on.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """What it is and what it was made with, as plain data for the study file."""

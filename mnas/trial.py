@@ -1,0 +1,103 @@
+"""What an evaluation found, and one attempt of a search."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from mnas.arch.codec import architecture_from_dict, architecture_to_dict
+from mnas.arch.spec import Architecture
+from mnas.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What an evaluation found.
+
+    Attributes:
+        accuracy: on data the candidate was not trained on, 0 to 1.
+        latencies_ms: one a latency table, in the order of the study's tables; empty without a table.
+        params: trainable parameters.
+        madds: multiply-adds of one image.
+    """
+
+    accuracy: float
+    latencies_ms: tuple[float, ...]
+    params: int
+    madds: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "latencies_ms", tuple(self.latencies_ms))
+        if not 0 <= self.accuracy <= 1:
+            raise InputError(f"accuracy is {self.accuracy!r}: expected a number from 0 to 1")
+        for latency in self.latencies_ms:
+            if not (math.isfinite(latency) and latency > 0):
+                raise InputError(f"latency is {latency!r} ms: expected a positive number")
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The latency on the first device, None without a table."""
+        return self.latencies_ms[0] if self.latencies_ms else None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One attempt of a search: a candidate and what became of it.
+
+    A failed evaluation has an `error` and neither measurement nor reward: it is told to the strategy as failed, and
+    never counts as an accuracy of zero.
+    """
+
+    number: int
+    architecture: Architecture
+    measurement: Measurement | None = None
+    reward: float | None = None
+    terms: tuple[tuple[str, float], ...] = ()
+    error: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is nothing to learn from but the failure."""
+        return self.measurement is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for one line of JSON."""
+        found = self.measurement
+        return {
+            "number": self.number,
+            "architecture": architecture_to_dict(self.architecture),
+            "measurement": found
+            and {
+                "accuracy": found.accuracy,
+                "latencies_ms": list(found.latencies_ms),
+                "params": found.params,
+                "madds": found.madds,
+            },
+            "reward": self.reward,
+            "terms": dict(self.terms),
+            "error": self.error,
+            "seconds": self.seconds,
+        }
+
+    @staticmethod
+    def from_dict(data: Any) -> Trial:
+        """The inverse of `to_dict`.
+
+        Raises:
+            InputError: if this is no trial.
+        """
+        try:
+            found = data["measurement"]
+            return Trial(
+                number=data["number"],
+                architecture=architecture_from_dict(data["architecture"]),
+                measurement=None if found is None else Measurement(**found),
+                reward=data["reward"],
+                terms=tuple(data["terms"].items()),
+                error=data["error"],
+                seconds=data["seconds"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"not a trial: {error}") from None
