@@ -1,14 +1,15 @@
 """Keras models from architectures: one fold over `unroll` and `layers`, standard Keras layers only.
 
-Follows the TensorFlow reference (tensorflow/tpu models/official/mnasnet and efficientnet): `SAME` padding everywhere, batch
-norm with epsilon 1e-3, kernels drawn with fan-out variance. `keras.applications` pads strided convolutions by
-`ZeroPadding2D` instead, which is the same thing for even inputs and 1 pixel apart for odd ones.
+Follows the TensorFlow reference (tensorflow/tpu models/official/mnasnet and efficientnet): `SAME` padding everywhere,
+batch norm with epsilon 1e-3, kernels drawn with fan-out variance. `keras.applications` pads strided convolutions
+by hand (`ZeroPadding2D`, then `valid`), by just what `SAME` pads, so the outputs are the same.
 
 Input: float32, NHWC, values in [-1, 1]; nothing is rescaled inside. Output: logits, or probabilities on request.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,7 +43,7 @@ def build_model(
         A `keras.Model` from (batch, resolution, resolution, 3) to (batch, num_classes).
     """
     if keras is None:
-        import keras
+        keras = importlib.import_module("keras")
     fold = _Fold(keras, batch_norm_momentum, batch_norm_epsilon, seed)
     size = architecture.resolution
     image = keras.Input((size, size, 3), name="image")
@@ -144,7 +145,9 @@ class _Fold:
             if layer.kind == "add" and layer.inputs[1] == 0 and drop_rate:
                 operands[0] = self.drop_path(f"{name}_drop", drop_rate, operands[0])
             if layer.kind == "dense" and dropout:
-                operands[0] = self.keras.layers.Dropout(dropout, seed=self.next_seed(), name=f"{name}_dropout")(operands[0])
+                operands[0] = self.keras.layers.Dropout(dropout, seed=self.next_seed(), name=f"{name}_dropout")(
+                    operands[0]
+                )
             values.append(self.layer(_layer_name(name, layer), layer, operands))
         return values[-1]
 
