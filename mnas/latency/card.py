@@ -41,7 +41,7 @@ def make_report_card(
 
 
 def kendall_tau(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
-    """Rank correlation: concordant less discordant pairs, over all pairs (Kendall 1938); 0 for fewer than two values."""
+    """Rank correlation: concordant less discordant pairs, over all pairs (Kendall 1938); 0 for fewer than two."""
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if len(a) < 2:
         return 0.0

@@ -130,9 +130,12 @@ class LatencyEstimator:
 
     def _missing(self, placed: PlacedBlock) -> str:
         table, where = self.table, self.table.configuration
+        how = (
+            f"--device {where.device} --runtime {where.runtime} --dtype {where.dtype} --threads {where.threads} "
+            f"--delegate {where.delegate}"
+        )
         return (
             f"the latency table for {table.space} ({where.runtime} {where.dtype}, {where.cpu or where.device}) has no "
-            f"entry {placed.key!r}\n  Measure it with: mnas profile --device {where.device} --runtime {where.runtime} "
-            f"--dtype {where.dtype} --threads {where.threads} --delegate {where.delegate} --space SPACE --out TABLE.json"
-            ", where SPACE is a space (a name or a TOML file) that holds this block"
+            f"entry {placed.key!r}\n  Measure it with: mnas profile --space SPACE --out TABLE.json {how}\n"
+            "  where SPACE is a space (a name or a TOML file) that holds this block"
         )

@@ -3,8 +3,8 @@
 On a shared machine a disturbance lasts seconds and makes everything slower, up to twice. The reference network tells
 when: a burst counts as quiet if the reference was near its own quiet latency before and after it, and its run times
 are divided by how far the reference was above it. What is reported is the quiet-device latency, a low quantile over
-the runs of quiet bursts, with the median beside it. On the machine this was written on, two halves of one network's bursts
-then differed by 1.0 % on average, where low quantiles over everything differed by 3 to 4 %.
+the runs of quiet bursts, with the median beside it. On the machine this was written on, two halves of one network's
+bursts then differed by 1.0 % on average, where low quantiles over everything differed by 3 to 4 %.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ QUIET_QUANTILE = 0.25
 _REFERENCE_QUANTILE = 0.10
 _TOLERANCE = 1.08  # reference latency over its quiet latency, up to which a burst counts as quiet
 _BURST_MS = 6.0
-_WARM_UP_RUNS = 2
+_WARM_UP_RUNS = 3  # the caches still hold another network
 _PATIENCE_S = 0.15  # how long to wait for the device to calm down before a burst
 _FEWEST = 4  # bursts that an estimate rests on, quiet or not
 
@@ -59,17 +59,16 @@ class Reference:
         runs: of one look.
     """
 
-    def __init__(self, device: Device, data: bytes, *, runs: int = 3) -> None:
+    def __init__(self, device: Device, data: bytes, *, runs: int = 4) -> None:
         self._model = device.load(data)
         self._runs = runs
         self._seen: list[float] = []
-        self._model.run_times_ms(5)
         for _ in range(50):
             self.look()
 
     def look(self) -> float:
         """The reference's latency now, in ms."""
-        latency_ms = float(self._model.run_times_ms(self._runs).min())
+        latency_ms = float(self._model.run_times_ms(_WARM_UP_RUNS + self._runs)[_WARM_UP_RUNS:].min())
         self._seen.append(latency_ms)
         return latency_ms
 
