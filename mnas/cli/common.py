@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,10 @@ JSON = typer.Option(False, "--json", help="Print one JSON document on stdout; ev
 ARCH = typer.Argument(
     ..., metavar="ARCH", help="A zoo name, a JSON file, STUDY_DIR (its winner) or STUDY_DIR#12 (trial 12)."
 )
+DEVICE = typer.Option("local", help="Where to measure: local.")
+RUNTIME = typer.Option("litert", help="litert or tflite-runtime.")
+THREADS = typer.Option(1, min=1, help="Threads of the runtime.")
+DELEGATE = typer.Option("xnnpack", help="xnnpack or none.")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -45,6 +52,34 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         shown.add_row(*row)
     console().print(shown)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[float, str], None]]:
+    """A progress bar on stderr, or a line now and then where that is no terminal.
+
+    Gives a function that takes the share done, 0 to 1, and what is being done.
+    """
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    if not sys.stderr.isatty():
+        yield _lines(title)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=1.0)
+        yield lambda share, what: bar.update(task, completed=share, description=f"{title}: {what}")
+
+
+def _lines(title: str) -> Callable[[float, str], None]:
+    said = [-1]
+
+    def report(share: float, what: str) -> None:
+        if int(share * 10) > said[0]:
+            said[0] = int(share * 10)
+            print(f"{title}: {share:4.0%} {what}", file=sys.stderr, flush=True)
+
+    return report
 
 
 def resolve_architecture(text: str) -> Architecture:

@@ -9,7 +9,7 @@ import traceback
 import typer
 
 from mnas import __version__
-from mnas.cli import cost, export, sample, scale, train, zoo
+from mnas.cli import bench, cost, export, profile, sample, scale, train, zoo
 from mnas.errors import MnasError
 
 app = typer.Typer(
@@ -19,7 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (zoo, cost, sample, scale, train, export):
+# In the order of the work, which is the order of the help.
+for module in (zoo, cost, sample, profile, scale, train, export, bench):
     module.register(app)
 
 

@@ -1,0 +1,93 @@
+"""`mnas bench`: measure a `.tflite` file, beside what was predicted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mnas.cli import common
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("bench")(bench)
+
+
+def bench(
+    file: Path = typer.Argument(..., metavar="FILE.tflite", help="What to measure."),
+    device: str = common.DEVICE,
+    runtime: str = common.RUNTIME,
+    threads: int = common.THREADS,
+    delegate: str = common.DELEGATE,
+    table: Path = typer.Option(None, "--table", help="A latency table: adds the prediction."),
+    arch: str = typer.Option(
+        None, "--arch", help="Which network the file is, for the prediction; FILE.json beside it says so too."
+    ),
+    seconds: float = typer.Option(10.0, min=0.1, max=3600, help="At most about this long."),
+    json: bool = common.JSON,
+) -> None:
+    """Measure a .tflite file. Example: mnas bench models/net.tflite --table latency_tables/laptop.json."""
+    from mnas.devices.registry import open_device
+    from mnas.errors import InputError
+    from mnas.profiling.bench import bench as run
+
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
+    if data[4:8] != b"TFL3":
+        raise InputError(f"{file} is no .tflite file: make one with mnas export")
+    predicted = _prediction(file, table, arch)  # before measuring: what is wrong with the arguments shows at once
+    opened = open_device(device, runtime=runtime, threads=threads, delegate=delegate)
+    measured = run(data, opened, seconds=seconds)
+    report: dict[str, Any] = {
+        "file": str(file),
+        "median_ms": measured.median_ms,
+        "p90_ms": measured.p90_ms,
+        "min_ms": measured.min_ms,
+        "quiet_ms": measured.quiet_ms,
+        "median_all_ms": measured.median_all_ms,
+        "num_runs": measured.num_runs,
+        "num_bursts": measured.num_bursts,
+        "num_quiet_bursts": measured.num_quiet,
+    }
+    if predicted:
+        report |= predicted | {"ratio": measured.quiet_ms / predicted["predicted_ms"]}
+    if json:
+        common.print_json(report)
+        return
+    _print(report)
+
+
+def _prediction(file: Path, table: Path | None, arch: str | None) -> dict[str, Any]:
+    from mnas.errors import InputError
+    from mnas.latency.estimator import LatencyEstimator
+    from mnas.latency.table import LatencyTable
+
+    if table is None:
+        if arch is not None:
+            raise InputError("--arch is for the prediction: add --table TABLE.json")
+        return {}
+    beside = file.with_suffix(".json")
+    if arch is None and not beside.is_file():
+        raise InputError(f"to predict it, say which network {file} is: --arch ARCH, or {beside} beside it")
+    estimate = LatencyEstimator(LatencyTable.load(table)).predict(common.resolve_architecture(arch or str(beside)))
+    return {"predicted_ms": estimate.latency_ms, "predicted_interval_ms": [estimate.low_ms, estimate.high_ms]}
+
+
+def _print(report: dict[str, Any]) -> None:
+    print(
+        f"{report['file']}: median {report['median_ms']:.3f} ms, 90th percentile {report['p90_ms']:.3f} ms, "
+        f"fastest {report['min_ms']:.3f} ms over {report['num_runs']} runs."
+    )
+    quiet, bursts = report["num_quiet_bursts"], report["num_bursts"]
+    print(f"On the quiet device: {report['quiet_ms']:.3f} ms ({quiet} of {bursts} bursts ran undisturbed).")
+    if "predicted_ms" in report:
+        low, high = report["predicted_interval_ms"]
+        inside = "inside" if low <= report["quiet_ms"] <= high else "outside"
+        print(
+            f"Predicted: {report['predicted_ms']:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms; measured is "
+            f"{report['ratio']:.2f} times that, {inside} the interval."
+        )

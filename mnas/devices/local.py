@@ -1,0 +1,201 @@
+"""This machine, through a TFLite interpreter: ai-edge-litert, or tflite-runtime where that is what will run."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from mnas.arch.spec import check_choice, check_integer
+from mnas.devices.base import Array, Device, LoadedModel
+from mnas.errors import InputError, MnasError
+from mnas.latency.table import Configuration
+
+RUNTIMES = {
+    # name: (package, module of the interpreter)
+    "litert": ("ai-edge-litert", "ai_edge_litert.interpreter"),
+    "tflite-runtime": ("tflite-runtime", "tflite_runtime.interpreter"),
+}
+DELEGATES = ("xnnpack", "none")
+
+
+class Runtime:
+    """One interpreter library behind one face.
+
+    Args:
+        name: `litert` or `tflite-runtime`.
+        threads: of the interpreter.
+        delegate: `xnnpack` or `none` (TFLite's own kernels).
+
+    Raises:
+        InputError: for unknown names.
+        MnasError: if the library is not installed or does not load.
+    """
+
+    def __init__(self, name: str = "litert", *, threads: int = 1, delegate: str = "xnnpack") -> None:
+        check_choice("--runtime", name, tuple(RUNTIMES))
+        check_choice("--delegate", delegate, DELEGATES)
+        check_integer("--threads", threads, 1, 1024)
+        self.name, self.threads, self.delegate = name, threads, delegate
+        self.package, module = RUNTIMES[name]
+        self._module = _import(module, self.package)
+
+    @property
+    def version(self) -> str:
+        """Of the package."""
+        try:
+            return version(self.package)
+        except PackageNotFoundError:
+            return "unknown"
+
+    def interpreter(self, data: bytes) -> Any:
+        """An interpreter with its tensors allocated.
+
+        Raises:
+            MnasError: if the runtime refuses the file.
+        """
+        resolver = self._module.OpResolverType
+        kind = resolver.AUTO if self.delegate == "xnnpack" else resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        try:
+            with _without_chatter():
+                interpreter = self._module.Interpreter(
+                    model_content=data, num_threads=self.threads, experimental_op_resolver_type=kind
+                )
+                interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise MnasError(f"{self.name} cannot load this file: {error}") from None
+        return interpreter
+
+
+def _import(module: str, package: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        if package == "tflite-runtime":
+            hint = "pip install 'mnas[tflite-runtime]' (it needs Python 3.11 or older and numpy below 2)"
+        else:
+            hint = f"pip install {package}"
+        raise MnasError(f"{package} cannot be loaded: {error}\n  Install it with: {hint}") from None
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """TFLite writes to stderr which delegate it made; `mnas --debug` lets it."""
+    if os.environ.get("MNAS_DEBUG"):
+        yield
+        return
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+class LocalDevice(Device):
+    """This machine.
+
+    Args:
+        runtime: which interpreter.
+        pin: pin this process to one CPU a thread while it measures, where the system allows it.
+    """
+
+    def __init__(self, runtime: Runtime, *, pin: bool = True) -> None:
+        self.runtime = runtime
+        self._cpus = pin_to_last_cpus(runtime.threads) if pin else ()
+
+    def configuration(self, dtype: str) -> Configuration:
+        """See `Device`."""
+        return Configuration(
+            device="local",
+            soc=platform.machine(),
+            cpu=_cpu_model(),
+            os=f"{platform.system()} {platform.release()}",
+            runtime=self.runtime.name,
+            runtime_version=self.runtime.version,
+            delegate=self.runtime.delegate,
+            dtype=dtype,
+            threads=self.runtime.threads,
+            affinity=",".join(map(str, self._cpus)),
+            governor=_governor(self._cpus),
+        )
+
+    def load(self, data: bytes) -> LoadedModel:
+        """See `Device`."""
+        return _InterpreterModel(self.runtime.interpreter(data))
+
+
+class _InterpreterModel(LoadedModel):
+    """An interpreter whose input is set once: latency does not depend on what the picture shows."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter = interpreter
+        rng = np.random.default_rng(0)
+        for detail in interpreter.get_input_details():
+            if np.issubdtype(detail["dtype"], np.floating):
+                value = rng.uniform(-1, 1, detail["shape"]).astype(detail["dtype"])
+            else:
+                value = rng.integers(0, 127, detail["shape"]).astype(detail["dtype"])
+            interpreter.set_tensor(detail["index"], value)
+
+    def run_times_ms(self, num_runs: int) -> Array:
+        """See `LoadedModel`."""
+        invoke, clock = self._interpreter.invoke, time.perf_counter_ns
+        times = np.empty(num_runs)
+        try:
+            for run in range(num_runs):
+                start = clock()
+                invoke()
+                times[run] = clock() - start
+        except (ValueError, RuntimeError) as error:
+            raise MnasError(f"the network does not run: {error}") from None
+        return times / 1e6
+
+    def close(self) -> None:
+        """See `LoadedModel`."""
+        self._interpreter = None
+
+
+def pin_to_last_cpus(count: int) -> tuple[int, ...]:
+    """Pin this process to the last `count` CPUs it may use (the first ones serve interrupts); () where impossible."""
+    if not hasattr(os, "sched_setaffinity"):
+        return ()
+    allowed = sorted(os.sched_getaffinity(0))
+    if count > len(allowed):
+        raise InputError(f"--threads is {count}: this process may use {len(allowed)} CPUs")
+    chosen = tuple(allowed[-count:])
+    try:
+        os.sched_setaffinity(0, chosen)
+    except OSError:
+        return ()
+    return chosen
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.lower().startswith(("model name", "hardware"))]
+    return names[0] if names else platform.processor()
+
+
+def _governor(cpus: tuple[int, ...]) -> str:
+    path = Path(f"/sys/devices/system/cpu/cpu{cpus[0] if cpus else 0}/cpufreq/scaling_governor")
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,69 @@
+"""How predictions compare with measurements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from mnas.errors import InputError
+from mnas.latency.estimator import Z90, LatencyEstimate
+from mnas.latency.table import ReportCard
+
+
+def make_report_card(
+    estimates: Sequence[LatencyEstimate],
+    quiet_ms: Sequence[float],
+    median_ms: Sequence[float],
+    halves_ms: Sequence[tuple[float, float]],
+) -> ReportCard:
+    """Compare networks that a table has not seen: predictions, and what was measured of each.
+
+    Raises:
+        InputError: for lists of different lengths, or empty ones.
+    """
+    if not estimates or len({len(estimates), len(quiet_ms), len(median_ms), len(halves_ms)}) != 1:
+        raise InputError("a report card needs as many predictions as measurements, and at least one")
+    predicted, quiet = np.array([e.latency_ms for e in estimates]), np.asarray(quiet_ms)
+    errors = np.abs(predicted / quiet - 1)
+    inside = [e.low_ms <= latency <= e.high_ms for e, latency in zip(estimates, quiet_ms, strict=True)]
+    return ReportCard(
+        num_networks=len(estimates),
+        mape=float(errors.mean()),
+        within_5_percent=float((errors <= 0.05).mean()),
+        within_10_percent=float((errors <= 0.10).mean()),
+        within_interval=float(np.mean(inside)),
+        kendall_tau=kendall_tau(predicted, quiet),
+        repeatability=float(np.mean([abs(first / second - 1) for first, second in halves_ms])),
+        median_mape=float(np.abs(predicted / np.asarray(median_ms) - 1).mean()),
+    )
+
+
+def kendall_tau(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
+    """Rank correlation: concordant less discordant pairs, over all pairs (Kendall 1938); 0 for fewer than two."""
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if len(a) < 2:
+        return 0.0
+    agreement = np.sign(a[:, None] - a) * np.sign(b[:, None] - b)
+    return float(agreement.sum() / (len(a) * (len(a) - 1)))
+
+
+def calibrate(estimates: Sequence[LatencyEstimate], quiet_ms: Sequence[float]) -> float:
+    """The relative error with which nine of ten networks fall inside their 90 % interval.
+
+    Args:
+        estimates: made with a relative error of 0, so that their margin is that of the entries alone.
+        quiet_ms: what was measured.
+
+    Returns:
+        A standard deviation as a fraction of the latency; the conformal quantile (Vovk et al. 2005), so that it holds
+        for the next network too, not only for these.
+    """
+    needed = []
+    for estimate, latency in zip(estimates, quiet_ms, strict=True):
+        margin = estimate.high_ms - estimate.latency_ms
+        excess = max(0.0, (latency - estimate.latency_ms) ** 2 - margin**2)
+        needed.append(math.sqrt(excess) / Z90 / estimate.latency_ms)
+    rank = math.ceil(0.9 * (len(needed) + 1))
+    return sorted(needed)[min(rank, len(needed)) - 1]

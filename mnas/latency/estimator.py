@@ -1,0 +1,141 @@
+"""From a table to a network's latency: the sum over its blocks, with an interval."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from mnas.arch.spec import Architecture, ClassifierSpec
+from mnas.arch.text import format_classifier
+from mnas.arch.walk import PlacedBlock, unroll
+from mnas.errors import InputError
+from mnas.latency.table import Entry, LatencyTable
+from mnas.space.costs import SpaceCosts
+from mnas.space.space import SearchSpace
+
+Z90 = 1.6448536269514722  # a normal variable is within this many deviations of its mean nine times out of ten
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyEstimate:
+    """A network's predicted latency on the quiet device.
+
+    Attributes:
+        latency_ms: blocks and overhead together.
+        low_ms, high_ms: the 90 % interval.
+        blocks_ms: by block, in the order of `unroll`, without the overhead.
+        num_fitted: how many of the blocks stand in the table as fitted, not measured.
+    """
+
+    latency_ms: float
+    low_ms: float
+    high_ms: float
+    blocks_ms: tuple[float, ...]
+    num_fitted: int
+
+
+class LatencyEstimator:
+    """Adds up a table's entries.
+
+    Args:
+        table: where the entries are.
+    """
+
+    def __init__(self, table: LatencyTable) -> None:
+        self.table = table
+        self._classifiers: dict[str, Entry] = {}
+
+    def entry(self, placed: PlacedBlock) -> Entry:
+        """The table's entry for a placed block; a classifier's for an unmeasured number of classes is interpolated.
+
+        Raises:
+            InputError: if there is none; the message names the key and how to measure it.
+        """
+        found = self.table.entries.get(placed.key)
+        if found is None and isinstance(placed.block, ClassifierSpec):
+            found = self._classifier(placed)
+        if found is None:
+            raise InputError(self._missing(placed))
+        return found
+
+    def block_ms(self, placed: PlacedBlock) -> float:
+        """A placed block's latency in ms.
+
+        Raises:
+            InputError: as `entry`.
+        """
+        return self.entry(placed).latency_ms
+
+    def predict(self, architecture: Architecture) -> LatencyEstimate:
+        """A network's latency with its 90 % interval.
+
+        Blocks' errors are independent of one another, but a block that occurs twice is wrong twice in the same
+        direction; the table's relative error stands for what a sum over blocks cannot know.
+
+        Raises:
+            InputError: if a block is not in the table.
+        """
+        counts = Counter(unroll(architecture))
+        try:
+            entries = {placed: self.entry(placed) for placed in counts}
+        except InputError as error:
+            if architecture.resolution == self.table.resolution:
+                raise
+            raise InputError(
+                f"the latency table is for {self.table.resolution} px ({self.table.space}); this network is for "
+                f"{architecture.resolution} px.\n  {error}"
+            ) from None
+        blocks_ms = tuple(entries[placed].latency_ms for placed in unroll(architecture))
+        latency_ms = math.fsum(blocks_ms) + self.table.overhead_ms
+        variance = sum((count * entries[placed].error_ms) ** 2 for placed, count in counts.items())
+        margin = Z90 * math.sqrt(variance + (self.table.relative_error * latency_ms) ** 2)
+        num_fitted = sum(count for placed, count in counts.items() if entries[placed].source == "fitted")
+        return LatencyEstimate(latency_ms, max(0.0, latency_ms - margin), latency_ms + margin, blocks_ms, num_fitted)
+
+    def costs(self, space: SearchSpace) -> SpaceCosts:
+        """Prices whole batches of the space's architectures in ms.
+
+        Raises:
+            InputError: if a block of the space is not in the table.
+        """
+        return SpaceCosts(space, self.block_ms, overhead=self.table.overhead_ms)
+
+    def _classifier(self, placed: PlacedBlock) -> Entry | None:
+        """On the line through the two measured numbers of classes that are nearest (by ratio)."""
+        if placed.key in self._classifiers:
+            return self._classifiers[placed.key]
+        wanted = placed.out_filters
+        stem = placed.key.removesuffix(str(wanted))
+        assert placed.key.endswith(format_classifier(ClassifierSpec(wanted)))
+        known = {
+            int(key.removeprefix(stem)): entry
+            for key, entry in self.table.entries.items()
+            if key.startswith(stem) and key.removeprefix(stem).isdecimal()
+        }
+        nearest = sorted(known, key=lambda count: abs(math.log(count / wanted)))[:2]
+        if len(nearest) < 2:
+            return None
+        (low, high) = sorted(nearest)
+        slope = (known[high].latency_ms - known[low].latency_ms) / (high - low)
+        latency_ms = known[low].latency_ms + slope * (wanted - low)
+        if latency_ms <= 0:
+            return None
+        error_ms = max(entry.error_ms for entry in known.values()) + 0.1 * abs(
+            latency_ms - known[nearest[0]].latency_ms
+        )
+        entry = replace(known[low], latency_ms=latency_ms, error_ms=error_ms, source="fitted")
+        self._classifiers[placed.key] = entry
+        return entry
+
+    def _missing(self, placed: PlacedBlock) -> str:
+        table, where = self.table, self.table.configuration
+        how = (
+            f"--device {where.device} --runtime {where.runtime} --dtype {where.dtype} --threads {where.threads} "
+            f"--delegate {where.delegate}"
+        )
+        return (
+            f"the latency table for {table.space} ({where.runtime} {where.dtype}, {where.cpu or where.device}) has no "
+            f"entry {placed.key!r}\n  Measure it with: mnas profile --space SPACE --out TABLE.json {how}\n"
+            "  where SPACE is a space (a name or a TOML file) that holds this block"
+        )

@@ -1,0 +1,250 @@
+"""The latency table: what a device takes for every block of a space, where that was measured, and how far to trust it.
+
+One JSON file a device configuration. Every time is in milliseconds and says so in its field's name. Numbers and text,
+nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mnas.arch.spec import check_choice, check_integer, check_number
+from mnas.errors import InputError
+from mnas.files import read_json, write_json
+
+FORMAT = "mnas.latency_table"
+VERSION = 1
+SOURCES = ("measured", "fitted")
+_MOST_MS = 1e7
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Where and how networks ran. Two tables are about the same thing only if these agree.
+
+    Attributes:
+        device: the kind of device that `mnas profile --device` was given, without serial or host: local, adb, ssh.
+        soc, cpu, os: what the device says about itself.
+        runtime, runtime_version: litert or tflite-runtime.
+        delegate: xnnpack, none, gpu or nnapi.
+        dtype: float32 or int8.
+        threads: of the runtime.
+        affinity: the CPUs it was pinned to, such as `1`; empty if it was not.
+        governor: the CPU frequency governor; empty if the device does not tell.
+        binary_sha256: of the benchmark program, where one was used.
+    """
+
+    device: str
+    soc: str
+    cpu: str
+    os: str
+    runtime: str
+    runtime_version: str
+    delegate: str
+    dtype: str
+    threads: int
+    affinity: str = ""
+    governor: str = ""
+    binary_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        _check_texts(self)
+        check_integer("threads", self.threads, 1, 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One block's latency.
+
+    Attributes:
+        latency_ms: on the quiet device, within a network.
+        error_ms: standard deviation of that figure.
+        num_networks: how many measured networks held all of the block's operators; the least over its operators.
+        source: `measured` if every operator was in a measured network, else `fitted`.
+    """
+
+    latency_ms: float
+    error_ms: float
+    num_networks: int
+    source: str = "measured"
+
+    def __post_init__(self) -> None:
+        check_number("latency_ms", self.latency_ms, 0, _MOST_MS)
+        check_number("error_ms", self.error_ms, 0, _MOST_MS)
+        check_integer("num_networks", self.num_networks, 0, 10**9)
+        check_choice("source", self.source, SOURCES)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportCard:
+    """How predictions compare with whole networks that took no part in making the table.
+
+    All shares and errors are fractions: 0.02 is 2 %.
+
+    Attributes:
+        num_networks: how many were held out.
+        mape: mean absolute error over measured latency, of the quiet-device latency.
+        within_5_percent, within_10_percent: share of the networks.
+        within_interval: share inside their own 90 % interval.
+        kendall_tau: rank correlation.
+        repeatability: mean relative difference between two halves of a network's own measurements: the noise floor.
+        median_mape: the same predictions against medians, disturbances and all.
+    """
+
+    num_networks: int
+    mape: float
+    within_5_percent: float
+    within_10_percent: float
+    within_interval: float
+    kendall_tau: float
+    repeatability: float
+    median_mape: float
+
+    def __post_init__(self) -> None:
+        check_integer("num_networks", self.num_networks, 1, 10**9)
+        for name in ("within_5_percent", "within_10_percent", "within_interval"):
+            check_number(name, getattr(self, name), 0, 1)
+        for name in ("mape", "repeatability", "median_mape"):
+            check_number(name, getattr(self, name), 0, 1e6)
+        check_number("kendall_tau", self.kendall_tau, -1, 1)
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """A device's latencies by block key, with their provenance.
+
+    Attributes:
+        configuration: where and how.
+        space: the name of the space it was made for.
+        resolution: of that space's networks, in pixels.
+        date: ISO date of the measurement.
+        method: how it was measured, in words.
+        mnas_version: of the program that made it.
+        overhead_ms: added once for every network.
+        relative_error: standard deviation of a network's prediction, as a fraction, beyond its entries' own errors.
+        entries: by `PlacedBlock.key`.
+        report_card: None if no network was held out.
+    """
+
+    configuration: Configuration
+    space: str
+    resolution: int
+    date: str
+    method: str
+    mnas_version: str
+    overhead_ms: float
+    relative_error: float
+    entries: Mapping[str, Entry] = field(repr=False)
+    report_card: ReportCard | None = None
+
+    def __post_init__(self) -> None:
+        _check_texts(self)
+        check_integer("resolution", self.resolution, 1, 8192)
+        check_number("overhead_ms", self.overhead_ms, 0, _MOST_MS)
+        check_number("relative_error", self.relative_error, 0, 10)
+        if not self.entries:
+            raise InputError("a latency table without entries says nothing: expected at least one")
+
+    @cached_property
+    def sha256(self) -> str:
+        """A hash of everything in it: equal tables, equal hashes."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+    def header(self) -> dict[str, Any]:
+        """Everything but the entries, as plain data."""
+        card = None if self.report_card is None else asdict(self.report_card)
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NESTED}
+        return {**plain, "configuration": asdict(self.configuration), "report_card": card}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        entries = {key: asdict(entry) for key, entry in sorted(self.entries.items())}
+        return {"format": FORMAT, "version": VERSION, **self.header(), "entries": entries}
+
+    def save(self, path: Path | str) -> None:
+        """Write the table, whole or not at all.
+
+        Raises:
+            MnasError: if it cannot be written.
+        """
+        write_json(path, self.to_dict())
+
+    @staticmethod
+    def load(path: Path | str) -> LatencyTable:
+        """Read a table and check every field.
+
+        Raises:
+            InputError: if it is unreadable, truncated, not a table, of another version, in another unit, or holds a
+                value that cannot be.
+        """
+        try:
+            return LatencyTable.from_dict(read_json(path, "a latency table"))
+        except InputError as error:
+            raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
+
+    @staticmethod
+    def from_dict(data: Any) -> LatencyTable:
+        """The inverse of `to_dict`.
+
+        Raises:
+            InputError: as `load`.
+        """
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise InputError("this is not a latency table of mnas: make one with mnas profile")
+        if data.get("version") != VERSION:
+            raise InputError(f"latency table of version {data.get('version')!r}: this mnas reads version {VERSION}")
+        data = {name: value for name, value in data.items() if name not in ("format", "version")}
+        _check_names("the latency table", data, LatencyTable)
+        entries = data["entries"]
+        if not isinstance(entries, dict):
+            raise InputError("entries: expected an object of block keys")
+        card = data.get("report_card")
+        return LatencyTable(
+            **{
+                **data,
+                "configuration": _read("configuration", data["configuration"], Configuration),
+                "entries": {key: _read(f"the entry {key!r}", value, Entry) for key, value in entries.items()},
+                "report_card": None if card is None else _read("report_card", card, ReportCard),
+            }
+        )
+
+
+_NESTED = ("configuration", "entries", "report_card")
+
+
+def _read(what: str, data: Any, kind: type[Record]) -> Record:
+    _check_names(what, data, kind)
+    try:
+        return kind(**data)
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from None
+
+
+def _check_names(what: str, data: Any, kind: Any) -> None:
+    """Refuse missing and unknown fields; a time in another unit is an unknown field, and is said to be one."""
+    if not isinstance(data, dict):
+        raise InputError(f"{what} is {str(data)[:40]!r}: expected an object")
+    known = [f.name for f in fields(kind)]
+    unknown = sorted(set(data) - set(known))
+    if any(name.startswith(("latency", "error", "overhead")) for name in unknown):
+        raise InputError(f"{what} has {', '.join(unknown)}: times are in milliseconds, in fields that end in _ms")
+    if unknown:
+        raise InputError(f"{what} has unknown fields {', '.join(unknown)[:200]}")
+    required = [f.name for f in fields(kind) if f.default is MISSING]
+    missing = [name for name in required if name not in data]
+    if missing:
+        raise InputError(f"{what} lacks {', '.join(missing)}")
+
+
+def _check_texts(record: Any) -> None:
+    for each in fields(record):
+        value = getattr(record, each.name)
+        if each.type == "str" and not isinstance(value, str):
+            raise InputError(f"{each.name} is {value!r}: expected text")

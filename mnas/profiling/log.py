@@ -1,0 +1,98 @@
+"""The log beside an unfinished table: one line a measured network, so that profiling goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mnas.errors import InputError, MnasError
+from mnas.profiling.measure import NetworkTime
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class ProfileLog:
+    """Append-only JSON lines: first what is being measured, then networks by their number in the plan.
+
+    Args:
+        path: of the log.
+        header: plain data that says what is measured; a log with another header belongs to other work.
+
+    Raises:
+        InputError: if the file belongs to another profile.
+        MnasError: if it cannot be written.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        self.path = path
+        self.times: dict[int, NetworkTime] = {}
+        self.seconds = 0.0
+        self.num_networks: tuple[int, int] | None = None
+        header = json.loads(json.dumps(header))
+        try:
+            lines = path.read_bytes().split(b"\n") if path.is_file() else []
+        except OSError as error:
+            raise MnasError(f"cannot read {path}: {error.strerror}") from None
+        if len(lines) > 1:
+            self._read(lines, header)
+        else:
+            self._write({"profile": header}, "w")
+
+    def _read(self, lines: list[bytes], header: dict[str, Any]) -> None:
+        torn = lines.pop()  # what follows the last newline: nothing, or half a line
+        if torn:
+            _LOGGER.warning("%s: the last line is incomplete and was dropped", self.path)
+            with self.path.open("r+b") as file:
+                file.truncate(sum(len(line) + 1 for line in lines))
+        try:
+            first, *rest = (json.loads(line) for line in lines)
+            found = first["profile"]
+            for record in rest:
+                if "num_networks" in record:
+                    fitting, held_out = record["num_networks"]
+                    self.num_networks = (fitting, held_out)
+                    continue
+                self.seconds += record["seconds"]
+                time = record["time"]
+                self.times[record["network"]] = NetworkTime(**{**time, "halves_ms": tuple(time["halves_ms"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.path} is not a log of mnas profile ({error}): move it away") from None
+        different = sorted(key for key in {*found, *header} if found.get(key) != header.get(key))
+        if different:
+            raise InputError(
+                f"{self.path} belongs to an unfinished profile that differs in {', '.join(different)}: finish that one "
+                "with its own arguments, or delete the file to start anew"
+            )
+
+    def set_num_networks(self, fitting: int, held_out: int) -> None:
+        """Keep how many networks the plan has, so that going on means the same plan."""
+        self.num_networks = (fitting, held_out)
+        self._write({"num_networks": [fitting, held_out]}, "a")
+
+    def append(self, network: int, time: NetworkTime, seconds: float) -> None:
+        """Keep one network's measurement, and how many seconds it took.
+
+        Raises:
+            MnasError: if it cannot be written.
+        """
+        self.times[network] = time
+        self.seconds += seconds
+        self._write({"network": network, "seconds": seconds, "time": asdict(time)}, "a")
+
+    def _write(self, record: dict[str, Any], mode: str) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open(mode, encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise MnasError(f"cannot write {self.path}: {error.strerror}") from None
+
+    def remove(self) -> None:
+        """The work is done and kept elsewhere."""
+        self.path.unlink(missing_ok=True)

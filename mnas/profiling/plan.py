@@ -1,0 +1,75 @@
+"""Which networks to measure: random ones of the space, chosen so that every operator occurs as often as can be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mnas.arch.spec import Architecture, ClassifierSpec
+from mnas.arch.walk import PlacedBlock, layers
+from mnas.profiling.fit import canonical, count_operators
+from mnas.space.space import SearchSpace
+
+_CANDIDATES = 6  # random networks looked at for each one chosen
+_OTHER_CLASSES = (10, 100, 1000)
+_OTHER_SHARE = 5  # one network in so many has another number of classes, so that classifiers can be priced for any
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        fitting: networks that the table is made from.
+        held_out: fresh random networks that it is judged by.
+    """
+
+    fitting: tuple[Architecture, ...]
+    held_out: tuple[Architecture, ...]
+
+
+def class_counts(num_classes: int) -> tuple[int, ...]:
+    """The numbers of classes to measure: the one asked for, and two others to draw a line through."""
+    others = sorted((c for c in _OTHER_CLASSES if c != num_classes), key=lambda c: -abs(np.log(c / num_classes)))
+    return (num_classes, *others[:2])
+
+
+def make_plan(space: SearchSpace, *, num_fitting: int, num_held_out: int, seed: int) -> Plan:
+    """Choose the networks.
+
+    Held-out networks are uniform over the space. For fitting, each time the one of a few random networks is taken whose
+    operators have been seen least, counting what the others already show.
+    """
+    rng = np.random.default_rng([seed, 0x6D6E6173])
+    held_out = tuple(space.sample(rng) for _ in range(num_held_out))
+    seen: Counter[object] = Counter()
+    counts = class_counts(space.num_classes)
+    fitting: list[Architecture] = []
+    while len(fitting) < num_fitting:
+        candidates = [space.sample(rng) for _ in range(_CANDIDATES)]
+        operators = [set(count_operators(candidate)) for candidate in candidates]
+        best = int(np.argmax([sum(1 / (1 + seen[operator]) ** 2 for operator in own) for own in operators]))
+        seen.update(operators[best])
+        place, turn = divmod(len(fitting), _OTHER_SHARE)
+        num_classes = counts[1 + place % 2] if turn == _OTHER_SHARE - 1 else counts[0]
+        fitting.append(replace(candidates[best], num_classes=num_classes))
+    return Plan(tuple(fitting), held_out)
+
+
+def table_blocks(space: SearchSpace) -> tuple[PlacedBlock, ...]:
+    """Every placed block that the space's table has an entry for, classifiers for each measured number of classes."""
+    blocks: dict[PlacedBlock, None] = {}
+    for placed in space.placed_blocks():
+        blocks.setdefault(placed)
+        if isinstance(placed.block, ClassifierSpec):
+            for count in class_counts(space.num_classes):
+                blocks.setdefault(replace(placed, block=ClassifierSpec(count)))
+    return tuple(blocks)
+
+
+def num_operators(blocks: Iterable[PlacedBlock]) -> int:
+    """How many different operators the blocks are made of."""
+    return len({canonical(layer) for placed in blocks for layer in layers(placed)})

@@ -1,0 +1,118 @@
+"""From an architecture to a `.tflite` file without TensorFlow.
+
+The weights are random; the operators are those that building, converting and quantising would give, in the same order
+and with the same shapes.
+
+What the converter does to a Keras model, and is done here: batch norms are folded into their convolutions; relu and
+relu6 are fused, hard swish is one operator, swish two; squeeze-and-excitation is MEAN, two 1x1 convolutions, LOGISTIC
+and MUL. The network ends with SOFTMAX, as an exported one does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from mnas.arch.spec import Architecture
+from mnas.arch.walk import Layer, layers, unroll
+from mnas.profiling.flatbuffer import GraphWriter
+
+_FUSED = {"relu": schema.ActivationFunctionType.RELU, "relu6": schema.ActivationFunctionType.RELU6}
+
+
+def write_skeleton(architecture: Architecture, *, dtype: str = "float32", seed: int = 0) -> bytes:
+    """The network as a `.tflite` file: batch 1, NHWC, float32 at both ends.
+
+    Args:
+        architecture: what to write.
+        dtype: `float32` or `int8`.
+        seed: of the random weights.
+
+    Raises:
+        InputError: for another dtype.
+    """
+    graph = GraphWriter(dtype, seed=seed)
+    size = architecture.resolution
+    image = graph.value((1, size, size, 3), dtype="float32")
+    value = image
+    if dtype == "int8":
+        value = graph.operator("QUANTIZE", [image], graph.value((1, size, size, 3), scale=2 / 255, zero_point=0))
+    for placed in unroll(architecture):
+        values = [value]
+        for layer in layers(placed):
+            values.append(_write_layer(graph, layer, [values[i] for i in layer.inputs]))
+        value = values[-1]
+    shape = (1, architecture.num_classes)
+    options = schema.SoftmaxOptionsT(beta=1.0)
+    value = graph.operator("SOFTMAX", [value], graph.value(shape, probability=True), "SoftmaxOptions", options)
+    if dtype == "int8":
+        value = graph.operator("DEQUANTIZE", [value], graph.value(shape, dtype="float32"))
+    return graph.pack(image, value)
+
+
+def _write_layer(graph: GraphWriter, layer: Layer, inputs: list[int]) -> int:
+    """One layer's operators; returns its output tensor."""
+    shape = (1, layer.out_size, layer.out_size, layer.filters)
+    fused = {"fusedActivationFunction": _FUSED.get(layer.activation, 0)}
+    same = {"padding": schema.Padding.SAME, "strideW": layer.stride, "strideH": layer.stride}
+    kernel = layer.kernel_size
+    options: Any
+    if layer.kind in ("conv", "depthwise"):
+        output = _convolution(graph, layer, inputs[0], {**same, **fused})
+    elif layer.kind == "dense":
+        weights = graph.weights((layer.filters, layer.in_filters), layer.in_filters, channel_axis=0, of=inputs[0])
+        options = schema.FullyConnectedOptionsT(**fused)
+        output = graph.value((1, layer.filters))
+        graph.operator("FULLY_CONNECTED", [*inputs, *weights], output, "FullyConnectedOptions", options)
+    elif layer.kind == "mean":
+        keep = layer.role == "se_squeeze"
+        axes = graph.constant(np.array([1, 2], dtype=np.int32))
+        options = schema.ReducerOptionsT(keepDims=keep)
+        output = graph.value(shape if keep else (1, layer.filters))
+        graph.operator("MEAN", [*inputs, axes], output, "ReducerOptions", options)
+    elif layer.kind == "pool":
+        options = schema.Pool2DOptionsT(filterWidth=kernel, filterHeight=kernel, **same)
+        output = graph.operator("AVERAGE_POOL_2D", inputs, _like(graph, shape, inputs[0]), "Pool2DOptions", options)
+    elif layer.kind == "multiply":
+        output = graph.operator("MUL", inputs, graph.value(shape), "MulOptions", schema.MulOptionsT())
+    else:
+        output = graph.operator("ADD", inputs, graph.value(shape), "AddOptions", schema.AddOptionsT())
+    return _activate(graph, layer, output, shape)
+
+
+def _like(graph: GraphWriter, shape: tuple[int, ...], tensor: int) -> int:
+    """Pooling must keep the scale of what it pools."""
+    if graph.dtype == "float32":
+        return graph.value(shape)
+    scale, zero_point = graph.scale_of(tensor)
+    return graph.value(shape, scale=scale, zero_point=zero_point)
+
+
+def _convolution(graph: GraphWriter, layer: Layer, tensor: int, shared: dict[str, int]) -> int:
+    kernel, depthwise = layer.kernel_size, layer.kind == "depthwise"
+    shape = (1, layer.out_size, layer.out_size, layer.filters)
+    if depthwise:
+        weights = graph.weights((1, kernel, kernel, layer.filters), kernel**2, channel_axis=3, of=tensor)
+        options = schema.DepthwiseConv2DOptionsT(depthMultiplier=1, **shared)
+        name, kind = "DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions"
+    else:
+        fan_in = kernel**2 * layer.in_filters
+        weights = graph.weights((layer.filters, kernel, kernel, layer.in_filters), fan_in, channel_axis=0, of=tensor)
+        options = schema.Conv2DOptionsT(**shared)
+        name, kind = "CONV_2D", "Conv2DOptions"
+    return graph.operator(name, [tensor, *weights], graph.value(shape), kind, options)
+
+
+def _activate(graph: GraphWriter, layer: Layer, tensor: int, shape: tuple[int, ...]) -> int:
+    """The activations that TFLite cannot fuse into the operator before."""
+    if layer.activation == "hswish":
+        options = schema.HardSwishOptionsT()
+        return graph.operator("HARD_SWISH", [tensor], graph.value(shape), "HardSwishOptions", options)
+    if layer.activation == "sigmoid":
+        return graph.operator("LOGISTIC", [tensor], graph.value(shape, probability=True))
+    if layer.activation == "swish":
+        gate = graph.operator("LOGISTIC", [tensor], graph.value(shape, probability=True))
+        return graph.operator("MUL", [tensor, gate], graph.value(shape), "MulOptions", schema.MulOptionsT())
+    return tensor
