@@ -14,7 +14,7 @@ from mnas.search.lock import locked
 from mnas.search.loop import Known, run_trials
 from mnas.search.objective import Objective
 from mnas.search.study import Study
-from mnas.search.winner import NothingFits, choose_finalists, run_finalists, winner, winner_to_dict
+from mnas.search.winner import NothingFitsError, choose_finalists, run_finalists, winner, winner_to_dict
 from mnas.strategies.base import Strategy
 from mnas.trial import Trial
 
@@ -72,7 +72,7 @@ def run_search(
 
     Raises:
         InputError: if the log is not of this search.
-        NothingFits: if no trial of the search is within the budget.
+        NothingFitsError: if no trial of the search is within the budget.
         MnasError: if another process works on the study, or nothing can be evaluated.
     """
     runner = _Runner(study, search, executor or LocalExecutor(), on_trial)
@@ -81,7 +81,7 @@ def run_search(
         if search.baseline is not None:
             try:
                 runner.run(search.baseline, "baseline", "baseline_finalists", "baseline_best")
-            except NothingFits as error:  # that is a result too, and the search's own winner stands
+            except NothingFitsError as error:  # that is a result too, and the search's own winner stands
                 _LOGGER.warning("the random baseline has no winner: %s", error)
     return best
 

@@ -18,7 +18,7 @@ from mnas.trial import Trial
 _LOGGER = logging.getLogger(__name__)
 
 
-class NothingFits(MnasError):
+class NothingFitsError(MnasError):
     """No trial is within the budget, so there is no winner."""
 
 
@@ -32,14 +32,14 @@ def choose_finalists(trials: Sequence[Trial], objective: Objective, count: int) 
     """The `count` best different networks within every budget, best first.
 
     Raises:
-        NothingFits: if no trial is within the budget; it says how near the nearest came.
+        NothingFitsError: if no trial is within the budget; it says how near the nearest came.
     """
     chosen: dict[object, Trial] = {}
     for trial in ranked(trials):
         if objective.within_budget(trial):
             chosen.setdefault(unroll(trial.architecture), trial)
     if not chosen:
-        raise NothingFits(_nothing_fits(trials, objective))
+        raise NothingFitsError(_nothing_fits(trials, objective))
     return list(chosen.values())[:count]
 
 

@@ -50,7 +50,7 @@ class Evolution(Strategy):
         """Random samples until the population is full, then children."""
         check_count(count)
         full = len(self._living) == self._living.maxlen
-        draw = self._child if full else lambda: self.space.sample(self._rng)
+        draw = self._child if full and self.space.size > 1 else lambda: self.space.sample(self._rng)
         return [self.first_accepted(draw) for _ in range(count)]
 
     def tell(self, trials: Sequence[Trial]) -> None:
