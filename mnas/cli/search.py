@@ -116,6 +116,7 @@ def _dry_run(prepared: Prepared, json: bool) -> None:
         return
     print(
         f"About {duration(cost.seconds)} on this machine ({cost.cpu_hours:.2f} CPU hours): "
-        f"{cost.num_trials} candidates at {cost.seconds_per_trial:.2g} s and {cost.num_finalists} finalists at {cost.seconds_per_finalist:.2g} s, "
+        f"{cost.num_trials} candidates at {cost.seconds_per_trial:.2g} s and "
+        f"{cost.num_finalists} finalists at {cost.seconds_per_finalist:.2g} s, "
         f"out of {prepared.space.size:.3g} architectures of {prepared.space.name}. Nothing was written."
     )

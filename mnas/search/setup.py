@@ -113,20 +113,23 @@ def prepare(options: SearchOptions) -> Prepared:
 
 
 def _targets(options: SearchOptions, space: SearchSpace) -> tuple[list[Target], list[dict[str, Any]]]:
-    from mnas.latency.estimator import LatencyEstimator
-    from mnas.latency.table import LatencyTable
-
     targets, described = [], []
     for path, budget_ms in zip(options.table, options.budget_ms, strict=True):
-        table = LatencyTable.load(path)
-        estimator = LatencyEstimator(table)
-        targets.append(Target(_milliseconds(estimator), budget_ms, estimator.costs(space)))
-        described.append({"sha256": table.sha256, "budget_ms": budget_ms})
+        target, sha256 = _target(path, budget_ms, space)
+        targets.append(target)
+        described.append({"sha256": sha256, "budget_ms": budget_ms})
     return targets, described
 
 
-def _milliseconds(estimator: Any) -> Any:
-    return lambda architecture: estimator.predict(architecture).latency_ms
+def _target(path: str, budget_ms: float, space: SearchSpace) -> tuple[Target, str]:
+    from mnas.latency.estimator import LatencyEstimator
+    from mnas.latency.table import LatencyTable
+
+    table = LatencyTable.load(path)
+    estimator = LatencyEstimator(table)
+    # The costs of the whole space are worked out here, so a key that the table lacks is found before any work.
+    target = Target(lambda architecture: estimator.predict(architecture).latency_ms, budget_ms, estimator.costs(space))
+    return target, table.sha256
 
 
 def _evaluators(

@@ -14,9 +14,7 @@ from mnas.trial import Measurement, Trial
 from tests.spaces import separable, small_space
 
 _TENSORFLOW = ("reinforce", "ppo")
-_ALL = [
-    pytest.param(name, marks=[pytest.mark.tensorflow] if name in _TENSORFLOW else []) for name in STRATEGIES
-]
+_ALL = [pytest.param(name, marks=[pytest.mark.tensorflow] if name in _TENSORFLOW else []) for name in STRATEGIES]
 every_strategy = pytest.mark.parametrize("name", _ALL)
 every_learner = pytest.mark.parametrize("name", [param for param in _ALL if param.values != ("random",)])
 
@@ -191,7 +189,7 @@ def test_beats_random_search_on_an_easy_function(name):
 def test_unknown_names_and_knobs_are_refused():
     with pytest.raises(InputError, match="expected one of random, reinforce"):
         make_strategy("magic", small_space())
-    with pytest.raises(InputError, match="does not take these options.*speed"):
+    with pytest.raises(InputError, match=r"does not take these options.*speed"):
         make_strategy("random", small_space(), speed=3)
     with pytest.raises(InputError, match="tournament is 30: expected 1 to the population's 20"):
         make_strategy("evolution", small_space(), population=20, tournament=30)
