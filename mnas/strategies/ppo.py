@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from mnas.space.space import SearchSpace
 from mnas.strategies.base import Accept
-from mnas.strategies.reinforce import ControllerStrategy
+from mnas.strategies.policy_gradient import PolicyGradient
 
 
-class PPO(ControllerStrategy):
+class PPO(PolicyGradient):
     """Several Adam steps a batch on the clipped objective (Schulman et al. 2017, eq. 7).
 
     The old policy is the one that `tell` finds, so that trials from anywhere are equally good.
