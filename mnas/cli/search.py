@@ -36,6 +36,7 @@ def search(
     batch: int = typer.Option(10, min=1, help="Candidates between two updates of the strategy."),
     finalists: int = typer.Option(3, min=1, help="How many of the best are trained longer."),
     proxy_steps: int = typer.Option(200, min=1, help="Training steps of a candidate."),
+    proxy_batch: int = typer.Option(64, min=2, help="Images in a training step."),
     final_steps: int = typer.Option(1000, min=1, help="Training steps of a finalist."),
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),
     baseline: bool = typer.Option(True, help="Also run random search at equal cost, and compare."),

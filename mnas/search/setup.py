@@ -15,6 +15,8 @@ from mnas.space.space import SearchSpace
 from mnas.strategies.registry import make_strategy
 from mnas.train.base import Evaluator
 
+PROXY_VALIDATION = 2000  # images that score a candidate; finalists are scored on all that are set aside
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
@@ -33,6 +35,7 @@ class SearchOptions:
         batch: how many of them between two updates of the strategy.
         finalists: how many of the best are trained longer.
         proxy_steps: training steps of one candidate.
+        proxy_batch: images in such a step.
         final_steps: training steps of a finalist.
         limit: use so many training images only; None for all.
         baseline: whether random search runs as well, at equal cost.
@@ -51,6 +54,7 @@ class SearchOptions:
     batch: int = 10
     finalists: int = 3
     proxy_steps: int = 200
+    proxy_batch: int = 64
     final_steps: int = 1000
     limit: int | None = None
     baseline: bool = True
@@ -148,10 +152,11 @@ def _evaluators(
     if options.data is None:
         raise InputError("--evaluator proxy needs --data: digits, fashion_mnist, cifar10, cifar100, or a folder")
     from mnas.train.data import load_dataset
-    from mnas.train.proxy import ProxyEvaluator
+    from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 
     dataset = load_dataset(options.data, resolution=space.resolution, seed=options.seed, limit=options.limit)
-    evaluator = ProxyEvaluator(dataset, steps=options.proxy_steps, seed=options.seed)
+    recipe = ProxyRecipe(steps=options.proxy_steps, batch_size=options.proxy_batch, seed=options.seed)
+    evaluator = ProxyEvaluator(dataset, recipe, max_validation=PROXY_VALIDATION)
     described = {"name": dataset.name, "classes": len(dataset.class_names), "fingerprint": dataset.fingerprint}
-    finals = evaluator.with_budget(steps=options.final_steps)
+    finals = evaluator.with_steps(options.final_steps)
     return evaluator, finals, described, space.with_data(num_classes=len(dataset.class_names))

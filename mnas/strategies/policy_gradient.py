@@ -133,4 +133,5 @@ class Advantages:
             deviation = float(value) - self._mean
             self._mean += (1 - self._decay) * deviation
             self._variance = self._decay * (self._variance + (1 - self._decay) * deviation**2)
-        return np.clip(advantages, -3, 3)
+        clipped: npt.NDArray[np.float64] = np.clip(advantages, -3, 3)
+        return clipped

@@ -160,16 +160,14 @@ def _digits(resolution: int) -> Raw:
 
 def _fashion_mnist(resolution: int) -> Raw:
     """Debian's package dataset-fashion-mnist if it is installed, else Keras's download."""
-    if (DEBIAN_FASHION_MNIST / "train-images-idx3-ubyte.gz").is_file():
-        train, train_labels = (_read_idx(DEBIAN_FASHION_MNIST / f"train-{part}-ubyte.gz") for part in _IDX_PARTS)
-        test, test_labels = (_read_idx(DEBIAN_FASHION_MNIST / f"t10k-{part}-ubyte.gz") for part in _IDX_PARTS)
+    folder = DEBIAN_FASHION_MNIST
+    if (folder / "train-images-idx3-ubyte.gz").is_file():
+        train, test = (_read_idx(folder / f"{name}-images-idx3-ubyte.gz") for name in ("train", "t10k"))
+        train_labels, test_labels = (_read_idx(folder / f"{name}-labels-idx1-ubyte.gz") for name in ("train", "t10k"))
     else:
         (train, train_labels), (test, test_labels) = _keras_download("fashion_mnist")
     labels, held = train_labels.astype(np.int64), test_labels.astype(np.int64)
     return to_square_rgb(train, resolution), labels, to_square_rgb(test, resolution), held, FASHION_CLASSES
-
-
-_IDX_PARTS = ("images-idx3", "labels-idx1")
 
 
 def _read_idx(path: Path) -> npt.NDArray[np.uint8]:
@@ -193,7 +191,8 @@ def _cifar(name: str) -> Callable[[int], Raw]:
     return load
 
 
-def _keras_download(name: str) -> tuple[tuple[Bytes, Labels], tuple[Bytes, Labels]]:
+def _keras_download(name: str) -> tuple[tuple[Bytes, Bytes], tuple[Bytes, Bytes]]:
+    """Images and labels as Keras gives them, for training and for testing."""
     import keras
 
     try:

@@ -7,7 +7,7 @@ between candidates are the candidates' own as far as that goes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,7 +104,8 @@ class ProxyEvaluator(Evaluator):
         trainer = _Trainer(architecture, self.recipe)
         batches = _batches(self.dataset.train, self.recipe)
         for step in range(self.recipe.steps):
-            loss = trainer.step(*next(batches), self.recipe.rate(step))
+            images, labels = next(batches)
+            loss = trainer.step(images, labels, self.recipe.rate(step))
             if not math.isfinite(loss):
                 raise MnasError(f"the training diverged at step {step} (the loss is {loss})")
             if on_step is not None:
@@ -192,7 +193,7 @@ def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
         )
 
 
-def _batches(split: Split, recipe: ProxyRecipe) -> Any:
+def _batches(split: Split, recipe: ProxyRecipe) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
     """Endless batches: every epoch a new order, the same for every candidate. Yields float32 images, int64 labels."""
     rng = np.random.default_rng([recipe.seed, 2])
     size = min(recipe.batch_size, len(split))
@@ -212,4 +213,5 @@ def _shifted(images: npt.NDArray[np.float32], max_shift: int, rng: np.random.Gen
     offsets = rng.integers(0, 2 * max_shift + 1, size=(count, 2))
     rows = offsets[:, 0, None] + np.arange(size)
     columns = offsets[:, 1, None] + np.arange(size)
-    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    moved: npt.NDArray[np.float32] = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return moved
