@@ -3,8 +3,8 @@
 A network's latency is the sum of its operators' plus an overhead. A space has more operators than one wants to measure
 networks, so each operator starts from a prior: for each kind a line in multiply-adds, elements and weights
 (non-negative least squares). Operators deviate from it, similar ones alike. Conditioning on the measured sums gives
-every operator a mean and a covariance, seen or not: Gaussian processes with linear observations (Rasmussen and Williams 2006, eq. 2.23
-and 2.24); how far operators deviate is chosen by the marginal likelihood (eq. 2.30).
+every operator a mean and a covariance, seen or not. These are Gaussian processes with linear observations (Rasmussen
+and Williams 2006, eq. 2.23 and 2.24); how far operators deviate is chosen by the marginal likelihood (eq. 2.30).
 """
 
 from __future__ import annotations
