@@ -92,11 +92,9 @@ def compare(first: Path = TABLE, second: Path = TABLE, json: bool = common.JSON)
     print(f"{result.num_shared} blocks in both, {result.only_first} only in {first}, {result.only_second} in {second}.")
     if not result.num_shared:
         return
-    print(
-        f"{second} over {first}: {result.ratio:.3f} in the sum, {result.low_ratio:.3f} to {result.high_ratio:.3f}",
-        end="",
-    )
-    print(f" for 9 of 10 blocks; rank correlation {result.kendall_tau:.3f}.")
+    low, high = result.low_ratio, result.high_ratio
+    print(f"{second} over {first}: {result.ratio:.3f} in the sum, {low:.3f} to {high:.3f} for 9 of 10 blocks.")
+    print(f"Rank correlation of the blocks: {result.kendall_tau:.3f}.")
     rows = [[key, f"{a:.4f}", f"{b:.4f}", f"{b / a:.2f}"] for key, a, b in result.furthest]
     common.table("Where they differ most (in ms, blocks of some weight)", ["block", "first", "second", "ratio"], rows)
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from mnas.arch.spec import Architecture
 from mnas.devices.base import Device
 from mnas.latency.card import make_report_card
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import Configuration, LatencyTable
 from mnas.profiling.bench import open_reference
-from mnas.profiling.measure import measure_networks
+from mnas.profiling.measure import NetworkTime, measure_networks
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space.space import SearchSpace
 
@@ -64,28 +65,39 @@ def check_table(
     networks = [space.sample(rng) for _ in range(count)]
     estimator = LatencyEstimator(table)
     estimates = [estimator.predict(network) for network in networks]
-    reference = open_reference(device)
-    models = [device.load(write_skeleton(network, dtype=table.configuration.dtype)) for network in networks]
-    done = [0]
-
-    def report() -> None:
-        done[0] += 1
-        progress(min(0.99, done[0] / (count * _QUIET_BURSTS)), f"measuring {count} networks")
-
-    try:
-        times = measure_networks(
-            models, reference, seconds=seconds, quiet_bursts=_QUIET_BURSTS, seed=seed, progress=report
-        )
-    finally:
-        reference.close()
-        for model in models:
-            model.close()
+    times = _measure(device, networks, table.configuration.dtype, seconds, seed, progress)
     quiet = [measured.quiet_ms for measured in times]
     card = make_report_card(estimates, quiet, [t.median_ms for t in times], [t.halves_ms for t in times])
     bias = float(np.median(np.array(quiet) / np.array([estimate.latency_ms for estimate in estimates])))
     known = table.report_card.mape if table.report_card else 0.0
     holds = card.within_interval >= _LEAST_INSIDE or (abs(bias - 1) <= _MOST_BIAS and card.mape <= 1.5 * known)
     return CheckResult(count, card.mape, bias, card.within_interval, card.repeatability, holds)
+
+
+def _measure(
+    device: Device,
+    networks: Sequence[Architecture],
+    dtype: str,
+    seconds: float,
+    seed: int,
+    progress: Callable[[float, str], None],
+) -> list[NetworkTime]:
+    done = [0]
+
+    def report() -> None:
+        done[0] += 1
+        progress(min(0.99, done[0] / (len(networks) * _QUIET_BURSTS)), f"measuring {len(networks)} networks")
+
+    with device.measuring():
+        reference = open_reference(device)
+        models = [device.load(write_skeleton(network, dtype=dtype)) for network in networks]
+        wanted = [_QUIET_BURSTS] * len(models)
+        try:
+            return measure_networks(models, reference, seconds=seconds, quiet_bursts=wanted, seed=seed, progress=report)
+        finally:
+            reference.close()
+            for model in models:
+                model.close()
 
 
 def changed(before: Configuration, now: Configuration) -> dict[str, tuple[Any, Any]]:

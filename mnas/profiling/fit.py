@@ -122,7 +122,7 @@ def _climb(score: Callable[[tuple[float, ...]], float]) -> tuple[float, ...]:
     scored = cache(lambda place: score(tuple(axis[i] for axis, i in zip(grid, place, strict=True))))
     best = tuple(len(axis) // 2 for axis in grid)
     while True:
-        around = [best[:i] + (best[i] + step,) + best[i + 1 :] for i in range(len(grid)) for step in (-1, 1)]
+        around = [(*best[:i], best[i] + step, *best[i + 1 :]) for i in range(len(grid)) for step in (-1, 1)]
         inside = [place for place in around if all(0 <= p < len(axis) for p, axis in zip(place, grid, strict=True))]
         better = max(inside, key=scored)
         if scored(better) <= scored(best):

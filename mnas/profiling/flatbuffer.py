@@ -78,7 +78,10 @@ class GraphWriter:
         return float(quantisation.scale[0]), int(quantisation.zeroPoint[0])
 
     def weights(self, shape: Sequence[int], fan_in: int, *, channel_axis: int, of: int) -> tuple[int, int]:
-        """Random weights (He et al. 2015), the same ones again and again in a large network, and a bias for the filters along `channel_axis`, to act on tensor `of`."""
+        """Random weights (He et al. 2015) and a bias for the filters along `channel_axis`, to act on tensor `of`.
+
+        In a large tensor the same numbers come again and again: latency does not depend on them.
+        """
         filters = shape[channel_axis]
         if self.dtype == "float32":
             weights = np.resize(self._normal * np.float32(np.sqrt(2 / fan_in)), shape)
