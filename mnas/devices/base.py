@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +11,6 @@ import numpy.typing as npt
 from mnas.latency.table import Configuration
 
 Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorTime:
-    """One step of the runtime, in the order they run: what the runtime calls it, and its mean time."""
-
-    name: str
-    latency_ms: float
 
 
 class LoadedModel(ABC):
@@ -33,10 +24,6 @@ class LoadedModel(ABC):
             MnasError: if the device fails or goes away.
         """
 
-    def operator_times(self, num_runs: int) -> Sequence[OperatorTime] | None:
-        """Mean times by step over `num_runs` inferences; None where the runtime does not tell."""
-        return None
-
     @abstractmethod
     def close(self) -> None:
         """Give back what the network holds on the device."""
@@ -48,6 +35,10 @@ class Device(ABC):
     @abstractmethod
     def configuration(self, dtype: str) -> Configuration:
         """What a table must say about where and how it was measured."""
+
+    def measuring(self) -> AbstractContextManager[object]:
+        """Whatever must hold while networks are loaded and run, such as being pinned to a CPU; undone afterwards."""
+        return nullcontext()
 
     @abstractmethod
     def load(self, data: bytes) -> LoadedModel:

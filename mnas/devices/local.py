@@ -110,12 +110,26 @@ class LocalDevice(Device):
 
     Args:
         runtime: which interpreter.
-        pin: pin this process to one CPU a thread while it measures, where the system allows it.
+
+    While it measures, this process is pinned to one CPU a thread, where the system allows it.
     """
 
-    def __init__(self, runtime: Runtime, *, pin: bool = True) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self._cpus = pin_to_last_cpus(runtime.threads) if pin else ()
+        self._cpus = last_cpus(runtime.threads)
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """See `Device`."""
+        if not self._cpus:
+            yield
+            return
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, self._cpus)
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, allowed)
 
     def configuration(self, dtype: str) -> Configuration:
         """See `Device`."""
@@ -169,19 +183,18 @@ class _InterpreterModel(LoadedModel):
         self._interpreter = None
 
 
-def pin_to_last_cpus(count: int) -> tuple[int, ...]:
-    """Pin this process to the last `count` CPUs it may use (the first ones serve interrupts); () where impossible."""
+def last_cpus(count: int) -> tuple[int, ...]:
+    """The last `count` CPUs that this process may use (the first serve interrupts); () where one cannot choose.
+
+    Raises:
+        InputError: if there are fewer.
+    """
     if not hasattr(os, "sched_setaffinity"):
         return ()
     allowed = sorted(os.sched_getaffinity(0))
     if count > len(allowed):
         raise InputError(f"--threads is {count}: this process may use {len(allowed)} CPUs")
-    chosen = tuple(allowed[-count:])
-    try:
-        os.sched_setaffinity(0, chosen)
-    except OSError:
-        return ()
-    return chosen
+    return tuple(allowed[-count:])
 
 
 def _cpu_model() -> str:

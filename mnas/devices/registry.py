@@ -7,9 +7,7 @@ from mnas.devices.local import LocalDevice, Runtime
 from mnas.errors import InputError
 
 
-def open_device(
-    spec: str, *, runtime: str = "litert", threads: int = 1, delegate: str = "xnnpack", pin: bool = True
-) -> Device:
+def open_device(spec: str, *, runtime: str = "litert", threads: int = 1, delegate: str = "xnnpack") -> Device:
     """The device that a specification names.
 
     Raises:
@@ -18,7 +16,7 @@ def open_device(
     """
     kind, _, _ = spec.partition(":")
     if spec == "local":
-        return LocalDevice(Runtime(runtime, threads=threads, delegate=delegate), pin=pin)
+        return LocalDevice(Runtime(runtime, threads=threads, delegate=delegate))
     if kind in ("adb", "ssh"):
         raise InputError(f"--device {spec}: this version of mnas measures on --device local only, not yet over {kind}")
     raise InputError(f"--device is {spec!r}: expected local")

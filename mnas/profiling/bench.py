@@ -25,10 +25,11 @@ def bench(data: bytes, device: Device, *, quiet_bursts: int = 20, seconds: float
     Raises:
         MnasError: if the device cannot run it.
     """
-    model = device.load(data)
-    reference = open_reference(device)
-    try:
-        return measure_networks([model], reference, seconds=seconds, quiet_bursts=quiet_bursts, seed=0)[0]
-    finally:
-        reference.close()
-        model.close()
+    with device.measuring():
+        model = device.load(data)
+        reference = open_reference(device)
+        try:
+            return measure_networks([model], reference, seconds=seconds, quiet_bursts=[quiet_bursts], seed=0)[0]
+        finally:
+            reference.close()
+            model.close()

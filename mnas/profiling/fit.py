@@ -3,17 +3,16 @@
 A network's latency is the sum of its operators' plus an overhead. A space has more operators than one wants to measure
 networks, so each operator starts from a prior: for each kind a line in multiply-adds, elements and weights
 (non-negative least squares). Operators deviate from it, similar ones alike. Conditioning on the measured sums gives
-every operator a mean and a covariance, seen or not: Gaussian processes with linear observations (Rasmussen and Williams 2006,
-eq. 2.23 and 2.24); how far operators deviate is chosen by the marginal likelihood (eq. 2.30).
+every operator a mean and a covariance, seen or not. These are Gaussian processes with linear observations (Rasmussen
+and Williams 2006, eq. 2.23 and 2.24); how far operators deviate is chosen by the marginal likelihood (eq. 2.30).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +23,9 @@ from mnas.arch.walk import Layer, layers, unroll
 from mnas.errors import InputError
 
 Array = npt.NDArray[np.float64]
-_SMOOTH = (0.1, 0.2, 0.4, 0.8)  # deviation shared by similar operators, as a fraction of the prior
-_OWN = (0.05, 0.1, 0.2, 0.4)  # deviation of each operator by itself
-_NOISE = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05)  # of a network's measured latency, as a fraction
+_SMOOTH = (0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)  # deviation shared by similar operators, as a fraction of the prior
+_OWN = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4)  # deviation of each operator by itself
+_NOISE = (0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.045)  # of a network's measured latency, as a fraction
 _LENGTH = 1.0  # over which similarity falls off, in natural logarithms of size and filters
 _RIDGE = 1e-2
 
@@ -98,7 +97,7 @@ def fit_operators(
     own = prior**2
     residual = measured - counts @ prior - overhead
     parts = (counts @ smooth @ counts.T, (counts * own) @ counts.T, np.diag(measured**2))
-    weights = max(product(_SMOOTH, _OWN, _NOISE), key=lambda w: _evidence(residual, parts, w))
+    weights = _climb(lambda weights: _evidence(residual, parts, weights))
     solved = np.linalg.inv(_combine(parts, weights))
     covariance = weights[0] ** 2 * smooth + weights[1] ** 2 * np.diag(own)
     gain = covariance @ counts.T
@@ -115,6 +114,20 @@ def fit_operators(
 def _combine(parts: tuple[Array, ...], weights: tuple[float, ...]) -> Array:
     result: Array = np.sum([weight**2 * part for weight, part in zip(weights, parts, strict=True)], axis=0)
     return result
+
+
+def _climb(score: Callable[[tuple[float, ...]], float]) -> tuple[float, ...]:
+    """The weights with the highest score, one step of the grid at a time; the score has one summit in practice."""
+    grid = (_SMOOTH, _OWN, _NOISE)
+    scored = cache(lambda place: score(tuple(axis[i] for axis, i in zip(grid, place, strict=True))))
+    best = tuple(len(axis) // 2 for axis in grid)
+    while True:
+        around = [(*best[:i], best[i] + step, *best[i + 1 :]) for i in range(len(grid)) for step in (-1, 1)]
+        inside = [place for place in around if all(0 <= p < len(axis) for p, axis in zip(place, grid, strict=True))]
+        better = max(inside, key=scored)
+        if scored(better) <= scored(best):
+            return tuple(axis[i] for axis, i in zip(grid, best, strict=True))
+        best = better
 
 
 def _evidence(residual: Array, parts: tuple[Array, ...], weights: tuple[float, ...]) -> float:

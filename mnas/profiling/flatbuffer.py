@@ -48,7 +48,9 @@ class GraphWriter:
         if dtype not in DTYPES:
             raise InputError(f"dtype is {dtype!r}: expected one of {', '.join(DTYPES)}")
         self.dtype = dtype
-        self._rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
+        self._normal = rng.standard_normal(1 << 16, dtype=np.float32)
+        self._integers = rng.integers(-127, 128, 1 << 16, dtype=np.int8)
         self._tensors: list[Any] = []
         self._buffers: list[Any] = [schema.BufferT()]
         self._operators: list[Any] = []
@@ -76,16 +78,19 @@ class GraphWriter:
         return float(quantisation.scale[0]), int(quantisation.zeroPoint[0])
 
     def weights(self, shape: Sequence[int], fan_in: int, *, channel_axis: int, of: int) -> tuple[int, int]:
-        """Random weights (He et al. 2015) and a bias for the filters along `channel_axis`, to act on tensor `of`."""
+        """Random weights (He et al. 2015) and a bias for the filters along `channel_axis`, to act on tensor `of`.
+
+        In a large tensor the same numbers come again and again: latency does not depend on them.
+        """
         filters = shape[channel_axis]
         if self.dtype == "float32":
-            weights = self._rng.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(2 / fan_in))
-            bias = self._rng.standard_normal(filters, dtype=np.float32) * np.float32(0.1)
+            weights = np.resize(self._normal * np.float32(np.sqrt(2 / fan_in)), shape)
+            bias = np.resize(self._normal * np.float32(0.1), filters)
             return self.constant(weights), self.constant(bias)
-        integers = self._rng.integers(-127, 128, shape, dtype=np.int8)
+        integers = np.resize(self._integers, shape)
         scale = np.full(filters, np.sqrt(2 / fan_in) / 73.3)  # 73.3 is the deviation of those integers
         zeros = np.zeros(filters, dtype=np.int64)
-        biases = self._rng.integers(-500, 501, filters, dtype=np.int32)
+        biases = np.resize(self._integers.astype(np.int32) * 4, filters)
         return (
             self.constant(integers, (scale, zeros), axis=channel_axis),
             self.constant(biases, (scale * self.scale_of(of)[0], zeros)),
@@ -99,7 +104,8 @@ class GraphWriter:
         axis: int = 0,
     ) -> int:
         """A tensor with contents; returns its index."""
-        self._buffers.append(schema.BufferT(data=np.frombuffer(np.ascontiguousarray(data).tobytes(), dtype=np.uint8)))
+        raw = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+        self._buffers.append(schema.BufferT(data=raw))
         return self._tensor(data.shape, data.dtype.name, len(self._buffers) - 1, quantised, axis)
 
     def _tensor(
@@ -114,8 +120,6 @@ class GraphWriter:
             shape=list(shape),
             type=getattr(schema.TensorType, dtype.upper()),
             buffer=buffer,
-            name=f"t{len(self._tensors)}",
-            quantization=schema.QuantizationParametersT(),
         )
         if quantised is not None:
             tensor.quantization = schema.QuantizationParametersT(
@@ -142,6 +146,7 @@ class GraphWriter:
     def pack(self, input_tensor: int, output_tensor: int) -> bytes:
         """The finished file."""
         codes = [self._code(name) for name in self._codes]
+        self._tensors[input_tensor].name, self._tensors[output_tensor].name = "image", "probabilities"
         graph = schema.SubGraphT(
             tensors=self._tensors,
             inputs=[input_tensor],
@@ -162,7 +167,8 @@ class GraphWriter:
             buffers=self._buffers,
             signatureDefs=[signature],
         )
-        builder = flatbuffers.Builder(1 << 16)
+        size = sum(buffer.data.size for buffer in self._buffers[1:])
+        builder = flatbuffers.Builder(size + (1 << 16))  # growing it would copy
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 

@@ -23,7 +23,7 @@ _TOLERANCE = 1.08  # reference latency over its quiet latency, up to which a bur
 _BURST_MS = 6.0
 _WARM_UP_RUNS = 3  # the caches still hold another network
 _PATIENCE_S = 0.15  # how long to wait for the device to calm down before a burst
-_FEWEST = 4  # bursts that an estimate rests on, quiet or not
+_FEWEST = 3  # bursts that an estimate rests on, quiet or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,12 @@ class _Record:
 
     model: LoadedModel
     runs: int
+    wanted: int
     bursts: list[Array] = field(default_factory=list)
     reference_ms: list[float] = field(default_factory=list)
+
+    def unfinished(self, limit_ms: float, late: bool) -> bool:
+        return len(self.bursts) < _FEWEST if late else self.num_quiet(limit_ms) < self.wanted
 
     def num_quiet(self, limit_ms: float) -> int:
         return sum(look <= limit_ms for look in self.reference_ms)
@@ -135,7 +139,7 @@ def measure_networks(
     reference: Reference,
     *,
     seconds: float,
-    quiet_bursts: int,
+    quiet_bursts: Sequence[int],
     seed: int,
     progress: Callable[[], None] = lambda: None,
 ) -> list[NetworkTime]:
@@ -145,19 +149,20 @@ def measure_networks(
         models: what to measure, all ready to run.
         reference: the yardstick, on the same device.
         seconds: at most about this long; every network gets a few bursts even so.
-        quiet_bursts: how many are enough.
+        quiet_bursts: how many are enough, for each network.
         seed: of the order within rounds.
         progress: called after every burst.
     """
     rng = np.random.default_rng(seed)
-    records = [_Record(model, _runs_per_burst(model)) for model in models]
+    records = [
+        _Record(model, _runs_per_burst(model), wanted) for model, wanted in zip(models, quiet_bursts, strict=True)
+    ]
     deadline = time.monotonic() + seconds
     look = reference.look()
     while True:
         limit = reference.quiet_ms * _TOLERANCE
         late = time.monotonic() > deadline
-        enough = _FEWEST if late else quiet_bursts
-        left = [r for r in records if (len(r.bursts) if late else r.num_quiet(limit)) < enough]
+        left = [record for record in records if record.unfinished(limit, late)]
         if not left:
             return [record.summary(reference.quiet_ms) for record in records]
         for index in rng.permutation(len(left)):

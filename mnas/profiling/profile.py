@@ -22,17 +22,17 @@ from mnas.latency.table import Configuration, Entry, LatencyTable, ReportCard
 from mnas.profiling.bench import open_reference
 from mnas.profiling.fit import OperatorModel, canonical, fit_operators
 from mnas.profiling.log import ProfileLog
-from mnas.profiling.measure import NetworkTime, Reference, measure_networks
+from mnas.profiling.measure import NetworkTime, measure_networks
 from mnas.profiling.plan import Plan, make_plan, table_blocks
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space.space import SearchSpace
 
 _WAVE_BYTES = 200e6  # of networks that stand ready at a time
 _WAVE_SECONDS = 20.0  # so much is lost at most when profiling is interrupted
-_QUIET_BURSTS = 12
+_FITTING_BURSTS, _HELD_OUT_BURSTS = 4, 12  # many networks teach more than much time on each
 _FIT_SHARE = 0.06  # of the time, kept for choosing networks and for the fit
-_HELD_OUT_SHARE = 0.15
-_LEAST, _MOST = (24, 16), (640, 60)  # networks: for fitting, held out
+_HELD_OUT_SHARE = 0.12
+_LEAST, _MOST = (24, 16), (1400, 60)  # networks: for fitting, held out
 
 Progress = Callable[[float, str], None]
 
@@ -80,18 +80,15 @@ def profile(
     started = time.monotonic()
     configuration = device.configuration(options.dtype)
     log_path = out.with_name(out.name + ".log")
-    progress(0.0, "looking at the device")
-    reference = open_reference(device)
     header = {"space": space.fingerprint, "configuration": asdict(configuration), "options": asdict(options)}
     log = ProfileLog(log_path, header)
-    try:
+    with device.measuring():
+        progress(0.0, "looking at the device")
         plan = _plan(space, device, options, log)
         seconds = options.minutes * 60 * (1 - _FIT_SHARE) - (time.monotonic() - started)
-        _measure(plan, device, reference, options, log, seconds - log.seconds, progress)
-        progress(0.97, "fitting")
-        table = fit_table(space, configuration, plan, log.times)
-    finally:
-        reference.close()
+        _measure(plan, device, options, log, seconds - log.seconds, progress)
+    progress(0.97, "fitting")
+    table = fit_table(space, configuration, plan, log.times)
     table.save(out)
     log.remove()
     progress(1.0, "done")
@@ -113,20 +110,19 @@ def _plan(space: SearchSpace, device: Device, options: ProfileOptions, log: Prof
 
 
 def _seconds_for(device: Device, architecture: Architecture, dtype: str) -> float:
-    """About what one network takes: writing, loading, and twice its quiet bursts' time, for the noisy ones."""
+    """About what one network takes: writing, loading, its quiet bursts, and some that are disturbed."""
     start = time.monotonic()
     model = device.load(write_skeleton(architecture, dtype=dtype))
     ready = time.monotonic()
     latency = float(model.run_times_ms(4).min()) / 1e3
     model.close()
     burst = 0.002 + latency * (2 + np.clip(0.006 / latency, 3, 16))
-    return ready - start + 1.5 * _QUIET_BURSTS * float(burst)
+    return ready - start + 1.3 * _FITTING_BURSTS * float(burst)
 
 
 def _measure(
     plan: Plan,
     device: Device,
-    reference: Reference,
     options: ProfileOptions,
     log: ProfileLog,
     seconds: float,
@@ -137,20 +133,21 @@ def _measure(
     order = [int(number) for number in np.random.default_rng(options.seed).permutation(len(networks))]
     left = [number for number in order if number not in log.times]
     finish = time.monotonic() + max(seconds, 0.0)
+    reference = open_reference(device)
     while left:
         start = time.monotonic()
         share = 1 - len(left) / len(networks)
         progress(0.03 + 0.94 * share, f"measuring {len(networks)} networks")
         wave, models = _load_wave(left, networks, device, options, (finish - start) / len(left))
         allotted = (finish - start) * len(wave) / len(left) - (time.monotonic() - start)
-        times = measure_networks(
-            models, reference, seconds=max(allotted, 0.0), quiet_bursts=_QUIET_BURSTS, seed=len(left)
-        )
+        wanted = [_FITTING_BURSTS if number < len(plan.fitting) else _HELD_OUT_BURSTS for number in wave]
+        times = measure_networks(models, reference, seconds=max(allotted, 0.0), quiet_bursts=wanted, seed=len(left))
         for model in models:
             model.close()
         for number, measured in zip(wave, times, strict=True):
             log.append(number, measured, (time.monotonic() - start) / len(wave))
         left = left[len(wave) :]
+    reference.close()
 
 
 def _load_wave(

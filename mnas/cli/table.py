@@ -1,0 +1,105 @@
+"""`mnas table`: show a latency table, check that it still holds, compare two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from mnas.cli import common
+from mnas.cli.profile import describe, print_report_card
+
+if TYPE_CHECKING:
+    from mnas.latency.table import LatencyTable
+
+TABLE = typer.Argument(..., metavar="TABLE.json", help="A latency table.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Show, check and compare latency tables.")
+    group.command("show")(show)
+    group.command("check")(check)
+    group.command("compare")(compare)
+    app.add_typer(group, name="table")
+
+
+def show(table: Path = TABLE, json: bool = common.JSON) -> None:
+    """Say what a table is and how far it can be trusted. Example: mnas table show latency_tables/laptop.json."""
+    loaded = _load(table)
+    if json:
+        common.print_json(describe(loaded))
+        return
+    where = loaded.configuration
+    print(f"{table}: {loaded.space} at {loaded.resolution} px, {len(loaded.entries)} blocks, {loaded.date}.")
+    print(f"  {where.cpu or where.soc} ({where.device}, {where.os}), {where.threads} thread(s)")
+    print(f"  {where.runtime} {where.runtime_version}, {where.delegate}, {where.dtype}")
+    print(f"  {loaded.method}")
+    fitted = sum(entry.source == "fitted" for entry in loaded.entries.values())
+    print(f"  {fitted} blocks hold an operator that no measured network had: fitted, with wider intervals.")
+    print_report_card(loaded)
+
+
+def check(
+    table: Path = TABLE,
+    space: str = typer.Option(None, help="Where to take networks from, if not the space the table was made for."),
+    device: str = common.DEVICE,
+    count: int = typer.Option(20, min=2, max=1000, help="How many fresh random networks to measure."),
+    minutes: float = typer.Option(1.0, help="At most about this long."),
+    seed: int = typer.Option(1, min=0, help="Chooses the networks."),
+    json: bool = common.JSON,
+) -> None:
+    """Measure fresh random networks and say whether a table still holds. Exit code 1 if it does not."""
+    from dataclasses import asdict
+
+    from mnas.devices.registry import open_device
+    from mnas.errors import InputError, MnasError
+    from mnas.profiling.check import changed, check_table
+    from mnas.space.files import load_space
+
+    loaded = _load(table)
+    where = loaded.configuration
+    if device.partition(":")[0] != where.device:
+        raise InputError(f"the table is for --device {where.device}; got --device {device}")
+    chosen = load_space(space or loaded.space).with_data(resolution=loaded.resolution)
+    opened = open_device(device, runtime=where.runtime, threads=where.threads, delegate=where.delegate)
+    with common.progress("Measuring") as report:
+        result = check_table(loaded, chosen, opened, count=count, seconds=minutes * 60, seed=seed, progress=report)
+    different = changed(where, opened.configuration(where.dtype))
+    if json:
+        common.print_json({"holds": result.holds, "changed": different, **asdict(result)})
+    else:
+        for name, (before, now) in different.items():
+            print(f"Changed since the table was made: {name} was {before!r}, is {now!r}.")
+        print(f"{result.num_networks} networks: predictions are {result.mape:.1%} off on average,", end=" ")
+        print(f"measured over predicted is {result.bias:.3f}; {result.within_interval:.0%} are inside their interval.")
+        print("The table holds." if result.holds else "The table does not hold.")
+    if not result.holds:
+        raise MnasError(f"make the table again: mnas profile --space {loaded.space} --out {table}")
+
+
+def compare(first: Path = TABLE, second: Path = TABLE, json: bool = common.JSON) -> None:
+    """Say where two tables disagree. Example: mnas table compare laptop.json phone.json."""
+    from mnas.latency.compare import compare_tables
+
+    result = compare_tables(_load(first), _load(second))
+    if json:
+        common.print_json(result.to_dict())
+        return
+    for name, (a, b) in result.different.items():
+        print(f"{name}: {a!r} and {b!r}")
+    print(f"{result.num_shared} blocks in both, {result.only_first} only in {first}, {result.only_second} in {second}.")
+    if not result.num_shared:
+        return
+    low, high = result.low_ratio, result.high_ratio
+    print(f"{second} over {first}: {result.ratio:.3f} in the sum, {low:.3f} to {high:.3f} for 9 of 10 blocks.")
+    print(f"Rank correlation of the blocks: {result.kendall_tau:.3f}.")
+    rows = [[key, f"{a:.4f}", f"{b:.4f}", f"{b / a:.2f}"] for key, a, b in result.furthest]
+    common.table("Where they differ most (in ms, blocks of some weight)", ["block", "first", "second", "ratio"], rows)
+
+
+def _load(path: Path) -> LatencyTable:
+    from mnas.latency.table import LatencyTable
+
+    return LatencyTable.load(path)
