@@ -36,7 +36,7 @@ class Evolution(Strategy):
         seed: int = 0,
         accept: Accept | None = None,
         population: int = 25,
-        tournament: int = 8,
+        tournament: int = 10,
     ) -> None:
         if not 1 <= tournament <= population:
             raise InputError(f"tournament is {tournament}: expected 1 to the population's {population}")
