@@ -40,9 +40,11 @@ def export(
     """Export to TFLite, checked. Example: mnas export runs/best --dtype int8 --out models/best_int8.tflite."""
     from mnas.export.pipeline import check_target, export_network
     from mnas.export.quantize import check_dtype
+    from mnas.quiet import load_tensorflow
 
     check_target(out)
     check_dtype(dtype, io)
+    load_tensorflow()
     display = _Display()
     job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data)
     display.total = job.count

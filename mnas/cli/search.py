@@ -49,6 +49,7 @@ def search(
 
     Example: mnas search --data fashion_mnist --table latency_tables/here.json --budget-ms 2 --study runs/first.
     """
+    from mnas.quiet import load_tensorflow
     from mnas.search.setup import prepare
 
     if study is None and not dry_run:
@@ -56,6 +57,8 @@ def search(
     options = _options(context, study if resume else None)
     if not resume and not dry_run and (study / "study.json").exists():
         raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
+    if options.evaluator == "proxy" or options.strategy not in ("random", "evolution"):
+        load_tensorflow()
     prepared = prepare(options)
     if dry_run:
         _dry_run(prepared, json)

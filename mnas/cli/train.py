@@ -35,11 +35,14 @@ def train(
     json: bool = common.JSON,
 ) -> None:
     """Train a network. Example: mnas train best.json --data fashion_mnist --epochs 10 --out runs/best."""
+    from mnas.quiet import load_tensorflow
+
     architecture = common.resolve_architecture(arch)
     if resolution is not None:
         architecture = replace(architecture, resolution=resolution)
     out_console = common.console(stderr=True)
     with out_console.status("Loading TensorFlow and the data"):
+        load_tensorflow()
         from mnas.train.fit import train_network
         from mnas.train.recipe import recipe_for
         from mnas.train.trained import DataSource, is_trained
