@@ -38,17 +38,27 @@ def export(
     json: bool = common.JSON,
 ) -> None:
     """Export to TFLite, checked. Example: mnas export runs/best --dtype int8 --out models/best_int8.tflite."""
-    from mnas.export.pipeline import check_target, export_network
+    from mnas.export.pipeline import check_target
     from mnas.export.quantize import check_dtype
     from mnas.quiet import load_tensorflow
 
     check_target(out)
     check_dtype(dtype, io)
     load_tensorflow()
-    display = _Display()
     job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data)
-    display.total = job.count
-    document = export_network(
+    document = _run(job, out, dtype=dtype, io=io, trained=not untrained)
+    _report(out, document, json)
+
+
+def export_trained(folder: Path, out: Path, *, dtype: str = "float32") -> dict[str, Any]:
+    """Export what `mnas train` left in a folder; gives what stands in the JSON file."""
+    return _run(_trained_job(str(folder), None), out, dtype=dtype, io="float32", trained=True)
+
+
+def _run(job: _Job, out: Path, *, dtype: str, io: str, trained: bool) -> dict[str, Any]:
+    from mnas.export.pipeline import export_network
+
+    return export_network(
         job.model,
         job.architecture,
         out,
@@ -56,11 +66,10 @@ def export(
         io=io,
         batches=job.batches,
         calibration=job.calibration,
-        trained=not untrained,
+        trained=trained,
         about=job.about,
-        progress=display.show,
+        progress=_Display(job.count).show,
     )
-    _report(out, document, json)
 
 
 @dataclass
@@ -138,9 +147,9 @@ def _untrained_job(network: str, data: str | None, seed: int) -> _Job:
 class _Display:
     """Says on stderr what is going on. Plain lines: while the converter runs, stderr is redirected."""
 
-    def __init__(self) -> None:
+    def __init__(self, total: int) -> None:
         self.console = common.console(stderr=True)
-        self.total = 0
+        self.total = total
         self.shown = ""
 
     def show(self, phase: str, done: int) -> None:

@@ -63,7 +63,7 @@ def search(
     if dry_run:
         _dry_run(prepared, json)
         return
-    document = _run(study, resume, options, prepared)
+    document = run_study(study, resume, options, prepared)
     if json:
         common.print_json(document)
     else:
@@ -89,7 +89,8 @@ def _options(context: typer.Context, resumed: Path | None) -> SearchOptions:
     return SearchOptions(**given)
 
 
-def _run(folder: Path, resume: bool, options: SearchOptions, prepared: Prepared) -> dict[str, Any]:
+def run_study(folder: Path, resume: bool, options: SearchOptions, prepared: Prepared) -> dict[str, Any]:
+    """Run or resume a search with its progress shown; gives its report."""
     from mnas.cli.progress import SearchProgress
     from mnas.search.report import report
     from mnas.search.run import run_search
