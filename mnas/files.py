@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,32 @@ def write_atomically(path: Path | str, data: bytes | str) -> None:
     Raises:
         MnasError: if it cannot be written (full disk, read-only folder); what was there before is untouched.
     """
-    path = Path(path)
-    raw = data.encode() if isinstance(data, str) else data
-    temporary: str | None = None
+    write_together({Path(path): data})
+
+
+def write_together(files: Mapping[Path, bytes | str]) -> None:
+    """Write several files that belong together: none is put in place before all of them are safely on the disk.
+
+    Raises:
+        MnasError: if one cannot be written (full disk, read-only folder); what was there before is untouched.
+    """
+    staged: dict[Path, str] = {}
+    path = Path()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, staged[path] = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(staged[path], 0o666 & ~_umask())
+        for path, temporary in staged.items():
+            os.replace(temporary, path)
     except OSError as error:
         raise MnasError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
-        if temporary is not None and os.path.exists(temporary):
+        for temporary in staged.values():
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
 

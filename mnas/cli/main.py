@@ -9,7 +9,7 @@ import traceback
 import typer
 
 from mnas import __version__
-from mnas.cli import bench, cost, profile, sample, scale, table, zoo
+from mnas.cli import bench, cost, export, profile, report, sample, scale, search, table, train, zoo
 from mnas.errors import MnasError
 
 app = typer.Typer(
@@ -19,7 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (zoo, cost, sample, scale, profile, table, bench):
+# In the order of the work, which is the order of the help.
+for module in (zoo, cost, sample, profile, table, search, report, scale, train, export, bench):
     module.register(app)
 
 

@@ -44,7 +44,7 @@ class SpaceCosts:
             before = choices.filters
         stem, heads = space.ends()
         self._stem = self._price(stem) + overhead
-        self._head = np.array([sum(self._price(block) for block in head) for head in heads])
+        self._head = np.array([sum(self._price(block) for block in head) for head in heads], dtype=np.float64)
         self._radices = [[len(getattr(choices, field)) for field in FIELDS] for choices in space.stages]
 
     def _stage_price(self, position: int, filters: int | None, values: tuple[object, ...]) -> float:
@@ -61,7 +61,7 @@ class SpaceCosts:
             Shape (count,).
         """
         grid = np.asarray(indices, dtype=np.intp).reshape(-1, len(self.space.stages), len(FIELDS))
-        total = np.full(len(grid), self._stem)
+        total = np.full(len(grid), self._stem, dtype=np.float64)
         before = np.zeros(len(grid), dtype=np.intp)
         for position, table in enumerate(self._tables):
             own = np.ravel_multi_index(tuple(grid[:, position].T), tuple(self._radices[position]))

@@ -57,6 +57,8 @@ def _space(data: dict[str, Any]) -> SearchSpace:
     shared, stages = data.pop("choices", {}), data.pop("stages", [])
     _refuse_unknown("the space", data, _TOP)
     _refuse_unknown("[choices]", shared, FIELDS)
+    if "name" not in data:
+        raise InputError('a space needs a name at its top: name = "mine"')
     if not isinstance(stages, list):
         raise InputError("stages: expected [[stages]] tables")
     return SearchSpace(stages=tuple(_stage(i, {**shared, **_table(s)}) for i, s in enumerate(stages, 1)), **data)

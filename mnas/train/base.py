@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -26,3 +27,12 @@ class Evaluator(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """What it is and what it was made with, as plain data for the study file."""
+
+    def estimate_seconds(self, architecture: Architecture) -> float:
+        """How long `accuracy` will take, in seconds. An evaluator that trains measures a few steps.
+
+        By default one whole evaluation is timed.
+        """
+        start = time.perf_counter()
+        self.accuracy(architecture)
+        return time.perf_counter() - start

@@ -1,0 +1,165 @@
+"""`mnas export`: a checked `.tflite` file from a trained folder, or from an architecture for measuring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mnas.cli import common
+from mnas.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from mnas.arch.spec import Architecture
+    from mnas.export.verify import Batch
+    from mnas.train.data import Dataset
+
+UNTRAINED_IMAGES = 32
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("export")(export)
+
+
+def export(
+    network: str = typer.Argument(..., metavar="DIR|ARCH", help="A folder from mnas train; ARCH with --untrained."),
+    out: Path = typer.Option(..., "--out", help="The file to write, e.g. models/NAME.tflite."),
+    dtype: str = typer.Option("float32", help="float32, float16 or int8."),
+    io: str = typer.Option("float32", help="What an int8 file takes and gives: float32 or int8."),
+    untrained: bool = typer.Option(False, "--untrained", help="Random weights, for measuring only."),
+    data: str = typer.Option(None, "--data", help="Calibrate and check on this data instead of the training's own."),
+    seed: int = typer.Option(0, min=0, help="With --untrained: decides the weights."),
+    json: bool = common.JSON,
+) -> None:
+    """Export to TFLite, checked. Example: mnas export runs/best --dtype int8 --out models/best_int8.tflite."""
+    from mnas.export.pipeline import check_target, export_network
+    from mnas.export.quantize import check_dtype
+
+    check_target(out)
+    check_dtype(dtype, io)
+    display = _Display()
+    job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data)
+    display.total = job.count
+    document = export_network(
+        job.model,
+        job.architecture,
+        out,
+        dtype=dtype,
+        io=io,
+        batches=job.batches,
+        calibration=job.calibration,
+        trained=not untrained,
+        about=job.about,
+        progress=display.show,
+    )
+    _report(out, document, json)
+
+
+@dataclass
+class _Job:
+    """What is exported, and the images for it."""
+
+    model: Any
+    architecture: Architecture
+    batches: list[Batch] | Any
+    count: int
+    calibration: npt.NDArray[np.float32]
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def _trained_job(network: str, data: str | None) -> _Job:
+    from mnas.arch.complexity import complexity
+    from mnas.export.pipeline import images_to_check
+    from mnas.export.quantize import CALIBRATION_IMAGES
+    from mnas.train.batches import plain_batches, some_images
+    from mnas.train.trained import open_trained
+
+    if not Path(network).is_dir():
+        common.resolve_architecture(network)
+        raise InputError(
+            f"{network} is an architecture without weights: train it first (mnas train {network} --data D --out DIR), "
+            "then export DIR; or add --untrained for random weights, good for measuring only"
+        )
+    trained = open_trained(Path(network))
+    dataset = trained.load_data() if data is None else _other_data(data, trained.architecture)
+    count = images_to_check(complexity(trained.architecture).madds, len(dataset.test))
+    return _Job(
+        trained.build(),
+        trained.architecture,
+        plain_batches(dataset.test, 64, count=count),
+        count,
+        some_images(dataset.train, CALIBRATION_IMAGES),
+        {
+            "class_names": trained.training["class_names"],
+            "training": trained.training["configuration"],
+            "test_accuracy": trained.training["test_accuracy"],
+            "check_data": dataset.name,
+        },
+    )
+
+
+def _other_data(data: str, architecture: Architecture) -> Dataset:
+    from mnas.train.trained import DataSource
+
+    dataset = DataSource(data).load(architecture.resolution)
+    if dataset.num_classes != architecture.num_classes:
+        raise InputError(
+            f"{data} has {dataset.num_classes} classes and the network {architecture.num_classes}: they do not fit"
+        )
+    return dataset
+
+
+def _untrained_job(network: str, data: str | None, seed: int) -> _Job:
+    import numpy as np
+
+    from mnas.nn.build import build_model
+    from mnas.train.batches import some_images
+
+    architecture = common.resolve_architecture(network)
+    if data is None:
+        shape = (UNTRAINED_IMAGES, architecture.resolution, architecture.resolution, 3)
+        images = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+    else:
+        from mnas.train.trained import DataSource
+
+        images = some_images(DataSource(data).load(architecture.resolution).train, UNTRAINED_IMAGES)
+    model = build_model(architecture, probabilities=True, seed=seed)
+    return _Job(model, architecture, [(images, None)], len(images), images, {"weights_seed": seed})
+
+
+class _Display:
+    """Says on stderr what is going on. Plain lines: while the converter runs, stderr is redirected."""
+
+    def __init__(self) -> None:
+        self.console = common.console(stderr=True)
+        self.total = 0
+        self.shown = ""
+
+    def show(self, phase: str, done: int) -> None:
+        """A phase began, or so many images are checked."""
+        if phase != self.shown:
+            self.shown = phase
+            what = "Converting" if phase == "convert" else f"Checking against the Keras model on {self.total} images"
+            self.console.print(f"{what} ...")
+
+
+def _report(out: Path, document: dict[str, Any], json: bool) -> None:
+    if json:
+        common.print_json({"file": str(out), **document})
+        return
+    check = document["check"]
+    print(f"Written to {out}: {document['dtype']}, {document['size_bytes'] / 1e6:.2f} MB.")
+    print(
+        f"Checked on {check['images']} images: {check['agreement']:.2%} of the predictions agree with the Keras model, "
+        f"probabilities differ by at most {check['max_difference']:.2g}."
+    )
+    if check["accuracy_tflite"] is not None:
+        print(f"Accuracy: {check['accuracy_tflite']:.2%} here, {check['accuracy_keras']:.2%} in Keras.")
+    if not document["trained"]:
+        print("The weights are random: measure it, do not ship it.")

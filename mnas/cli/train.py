@@ -1,0 +1,104 @@
+"""`mnas train`: train one network on a data set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mnas.cli import common
+
+if TYPE_CHECKING:
+    from mnas.train.recipe import Recipe
+    from mnas.train.trained import Trained
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("train")(train)
+
+
+def train(
+    arch: str = common.ARCH,
+    data: str = typer.Option(..., "--data", help="digits, fashion_mnist, cifar10, cifar100, or a folder of images."),
+    out: Path = typer.Option(..., "--out", help="The folder for weights, architecture and record."),
+    epochs: int = typer.Option(None, min=1, help="Passes over the training images."),
+    batch_size: int = typer.Option(None, min=2, help="Images a step."),
+    learning_rate: float = typer.Option(None, help="At its peak."),
+    optimizer: str = typer.Option(None, help="sgd, rmsprop or adam."),
+    resolution: int = typer.Option(None, help="Side of the images in pixels, if not the architecture's own."),
+    seed: int = typer.Option(0, min=0, help="Decides weights, shuffling and which images validate."),
+    resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted training."),
+    limit: int = typer.Option(None, min=1, help="Use at most so many training images."),
+    json: bool = common.JSON,
+) -> None:
+    """Train a network. Example: mnas train best.json --data fashion_mnist --epochs 10 --out runs/best."""
+    architecture = common.resolve_architecture(arch)
+    if resolution is not None:
+        architecture = replace(architecture, resolution=resolution)
+    out_console = common.console(stderr=True)
+    with out_console.status("Loading TensorFlow and the data"):
+        from mnas.train.fit import train_network
+        from mnas.train.recipe import recipe_for
+        from mnas.train.trained import DataSource, is_trained
+
+        knobs = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
+        recipe = recipe_for(data, **{name: value for name, value in knobs.items() if value is not None})
+        source = DataSource(data, seed=seed, limit=limit)
+        dataset = source.load(architecture.resolution)
+    if dataset.num_classes != architecture.num_classes:
+        out_console.print(f"The classifier is set to the {dataset.num_classes} classes of {data}.")
+    if is_trained(out):
+        out_console.print(f"{out} is trained already; nothing is trained again if it is the same configuration.")
+    with _Display(recipe) as display:
+        trained = train_network(
+            architecture, source, out, recipe=recipe, seed=seed, resume=resume, dataset=dataset, progress=display.show
+        )
+    _report(trained, json)
+
+
+class _Display:
+    """A progress bar, and a line for every epoch."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.epochs = recipe.epochs
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=common.console(stderr=True), transient=True)
+        self.task = self.bar.add_task("epoch 1", total=None)
+
+    def __enter__(self) -> _Display:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.bar.stop()
+
+    def show(self, state: Any) -> None:
+        """One step, or one epoch, is done."""
+        self.bar.update(
+            self.task,
+            completed=state.step,
+            total=state.steps,
+            description=f"epoch {state.epoch} of {self.epochs}",
+        )
+        figures = state.epoch_ended
+        if figures:
+            self.bar.console.print(
+                f"epoch {state.epoch:>3} of {self.epochs}: loss {figures['loss']:.3f}, "
+                f"validation accuracy {figures['validation_accuracy']:.1%}, {figures['seconds']:.0f} s"
+            )
+
+
+def _report(trained: Trained, json: bool) -> None:
+    found = trained.training
+    if json:
+        common.print_json({"folder": str(trained.folder), **found})
+        return
+    print(
+        f"Accuracy: {found['validation_accuracy']:.2%} on validation, {found['test_accuracy']:.2%} on test images.\n"
+        f"Written to {trained.folder}. Next: mnas export {trained.folder} --out models/NAME.tflite"
+    )

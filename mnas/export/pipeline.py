@@ -1,0 +1,129 @@
+"""From a Keras model to a checked `.tflite` file with a JSON file beside it that says what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mnas import __version__
+from mnas.arch.codec import architecture_to_dict
+from mnas.arch.spec import Architecture
+from mnas.errors import InputError
+from mnas.export.convert import to_tflite
+from mnas.export.operators import check_operators
+from mnas.export.quantize import quantizer
+from mnas.export.verify import TOLERANCES, Batch, Check, Floats, compare, judge
+from mnas.files import write_together
+
+FORMAT = "mnas.tflite"
+VERSION = 1
+# Multiply-adds that a check may cost: about half a minute on a laptop's core or two.
+CHECK_MADDS = 3e11
+
+
+def export_network(
+    model: Any,
+    architecture: Architecture,
+    out: Path,
+    *,
+    dtype: str = "float32",
+    io: str = "float32",
+    batches: Iterable[Batch],
+    calibration: Floats | None = None,
+    trained: bool = True,
+    about: Mapping[str, Any] | None = None,
+    progress: Callable[[str, int], None] = lambda phase, done: None,
+) -> dict[str, Any]:
+    """Convert, check, and only then write `out` and its JSON file, both or neither.
+
+    Args:
+        model: the Keras model, ending in probabilities.
+        architecture: what it was built from.
+        out: a path that ends in .tflite; the JSON file has the same name with .json.
+        dtype: float32, float16 or int8.
+        io: what an int8 file takes and gives: float32 or int8.
+        batches: images to check with, as the network takes them, and their labels (of the test split).
+        calibration: training images for int8.
+        trained: False for random weights: then differences are checked, and agreement is not.
+        about: more to say in the JSON file, such as class names, data and training.
+        progress: is told the phase (convert, check) and how many images are done.
+
+    Returns:
+        What stands in the JSON file.
+
+    Raises:
+        InputError: for a wrong path, dtype or calibration.
+        MnasError: if conversion, check or writing fails; nothing is written then.
+    """
+    check_target(out)
+    configure = quantizer(dtype, calibration=calibration, io=io)
+    progress("convert", 0)
+    content = to_tflite(model, configure)
+    operators = check_operators(content, architecture, dtype)
+    check = compare(content, model, batches, progress=lambda done: progress("check", done))
+    judge(check, TOLERANCES[dtype], trained=trained)
+    document = {
+        **(about or {}),
+        **_describe(architecture, content, dtype=dtype, io=io, trained=trained, check=check),
+        "operators": dict(sorted(operators.items())),
+        "calibration_images": None if calibration is None or dtype != "int8" else len(calibration),
+    }
+    text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_together({out: content, out.with_suffix(".json"): text})
+    return document
+
+
+def check_target(out: Path) -> None:
+    """Refuse an impossible path before any work is done.
+
+    Raises:
+        InputError: if it does not end in .tflite or is a folder.
+    """
+    if out.suffix != ".tflite":
+        raise InputError(f"--out is {out}: expected a file name that ends in .tflite")
+    if out.is_dir():
+        raise InputError(
+            f"--out is {out}, which is a folder: expected a file name in it, such as {out / 'name.tflite'}"
+        )
+
+
+def images_to_check(madds: int, available: int) -> int:
+    """How many images a check should use: all of them for small networks, at least 256 for large ones."""
+    return min(available, max(256, int(CHECK_MADDS // max(1, madds))))
+
+
+def _describe(
+    architecture: Architecture, content: bytes, *, dtype: str, io: str, trained: bool, check: Check
+) -> dict[str, Any]:
+    size = architecture.resolution
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "architecture": architecture_to_dict(architecture),
+        "dtype": dtype,
+        "trained": trained,
+        "input": {
+            "shape": [1, size, size, 3],
+            "dtype": io,
+            "layout": "NHWC, RGB",
+            "normalisation": "byte / 127.5 - 1" if io == "float32" else "byte / 127.5 - 1, then the tensor's scale",
+        },
+        "output": {"shape": [1, architecture.num_classes], "dtype": io, "meaning": "class probabilities"},
+        "check": dataclasses.asdict(check),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size_bytes": len(content),
+        "made_with": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of everything that had a hand in a file."""
+    from importlib.metadata import version
+
+    packages = ("tensorflow", "keras", "ai-edge-litert", "numpy")
+    return {"mnas": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}

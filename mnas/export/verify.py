@@ -1,0 +1,165 @@
+"""Running the converted file in an interpreter, beside the Keras model, before anyone else gets to see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.errors import MnasError
+
+Floats = npt.NDArray[np.float32]
+Batch = tuple[Floats, npt.NDArray[np.int64] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far a file may stray from the Keras model.
+
+    Attributes:
+        max_difference: largest difference between two probabilities. An int8 file may flip a close call, so there the
+            agreement and the accuracy decide.
+        min_agreement: least share of images on which both give the same class.
+        max_accuracy_drop: most accuracy that may be lost, beyond the standard error of the images at hand.
+    """
+
+    max_difference: float
+    min_agreement: float
+    max_accuracy_drop: float
+
+
+TOLERANCES = {
+    "float32": Tolerance(1e-3, 0.999, 0.001),
+    "float16": Tolerance(0.1, 0.99, 0.005),
+    "int8": Tolerance(1.0, 0.9, 0.03),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What the comparison found.
+
+    Attributes:
+        images: how many images both were shown.
+        agreement: share of images on which both give the same class.
+        max_difference: largest difference between two probabilities.
+        mean_difference: mean difference between two probabilities.
+        accuracy_keras, accuracy_tflite: share of right answers; None without labels.
+    """
+
+    images: int
+    agreement: float
+    max_difference: float
+    mean_difference: float
+    accuracy_keras: float | None = None
+    accuracy_tflite: float | None = None
+
+
+class TFLiteRunner:
+    """A TFLite file in memory, ready to run on one image at a time."""
+
+    def __init__(self, content: bytes, *, num_threads: int = 2) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self.interpreter = Interpreter(model_content=content, num_threads=num_threads)
+            self.interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise MnasError(f"the interpreter refuses the converted file: {error}") from None
+        self.input = self.interpreter.get_input_details()[0]
+        self.output = self.interpreter.get_output_details()[0]
+
+    def __call__(self, images: Floats) -> Floats:
+        """Probabilities (count, classes) of images (count, size, size, 3) in [-1, 1]."""
+        expected = tuple(self.input["shape"][1:])
+        if images.shape[1:] != expected:
+            raise MnasError(f"the file takes images of shape {expected}, these are {images.shape[1:]}")
+        return np.stack([self._one(image) for image in images])
+
+    def _one(self, image: Floats) -> Floats:
+        self.interpreter.set_tensor(self.input["index"], _quantize(image[None], self.input))
+        self.interpreter.invoke()
+        return _dequantize(self.interpreter.get_tensor(self.output["index"])[0], self.output)
+
+
+def _quantize(values: Floats, tensor: dict[str, Any]) -> Any:
+    if tensor["dtype"] == np.float32:
+        return values
+    scale, zero = tensor["quantization"]
+    limits = np.iinfo(tensor["dtype"])
+    return np.clip(np.round(values / scale + zero), limits.min, limits.max).astype(tensor["dtype"])
+
+
+def _dequantize(values: Any, tensor: dict[str, Any]) -> Floats:
+    if tensor["dtype"] == np.float32:
+        return np.array(values, np.float32)
+    scale, zero = tensor["quantization"]
+    return np.asarray((values.astype(np.float32) - zero) * scale, np.float32)
+
+
+def compare(
+    content: bytes, model: Any, batches: Iterable[Batch], *, progress: Callable[[int], None] = lambda done: None
+) -> Check:
+    """Show the same images to the file and to the Keras model.
+
+    Args:
+        content: the TFLite file; it gives probabilities.
+        model: the Keras model that it was made from; it gives probabilities too.
+        batches: images (count, size, size, 3) in [-1, 1] with their labels, or with None.
+        progress: is told how many images are done.
+
+    Raises:
+        MnasError: if the file cannot be run, or there are no images.
+    """
+    run = TFLiteRunner(content)
+    count, same, right_keras, right_tflite, labelled = 0, 0, 0, 0, 0
+    largest, total = 0.0, 0.0
+    for images, labels in batches:
+        keras, tflite = np.asarray(model.predict_on_batch(images)), run(images)
+        if keras.shape != tflite.shape:
+            raise MnasError(f"the file gives {tflite.shape[1:]} values an image, the Keras model {keras.shape[1:]}")
+        difference = np.abs(keras - tflite)
+        largest = float(np.nan_to_num(difference, nan=np.inf).max(initial=largest))
+        total += float(difference.mean()) * len(images)
+        guess_keras, guess_tflite = keras.argmax(-1), tflite.argmax(-1)
+        same += int((guess_keras == guess_tflite).sum())
+        if labels is not None:
+            right_keras += int((guess_keras == labels).sum())
+            right_tflite += int((guess_tflite == labels).sum())
+            labelled += len(labels)
+        count += len(images)
+        progress(count)
+    if not count:
+        raise MnasError("there are no images to check the converted file with")
+    accuracies = (right_keras / labelled, right_tflite / labelled) if labelled else (None, None)
+    return Check(count, same / count, largest, total / count, *accuracies)
+
+
+def judge(check: Check, tolerance: Tolerance, *, trained: bool = True) -> None:
+    """Refuse a file that strays too far.
+
+    Args:
+        check: what `compare` found.
+        tolerance: the bounds.
+        trained: classes of an untrained network are a lottery, so only differences count there.
+
+    Raises:
+        MnasError: with the figure that is out of bounds.
+    """
+    problems = []
+    if not check.max_difference <= tolerance.max_difference:
+        problems.append(
+            f"probabilities differ by up to {check.max_difference:.3g} (at most {tolerance.max_difference:g})"
+        )
+    if trained and check.agreement < tolerance.min_agreement:
+        problems.append(f"only {check.agreement:.1%} of the predictions agree (at least {tolerance.min_agreement:.1%})")
+    if trained and check.accuracy_keras is not None and check.accuracy_tflite is not None:
+        drop = check.accuracy_keras - check.accuracy_tflite
+        noise = (check.accuracy_keras * (1 - check.accuracy_keras) / check.images) ** 0.5
+        if drop > tolerance.max_accuracy_drop + noise:
+            problems.append(f"accuracy falls from {check.accuracy_keras:.1%} to {check.accuracy_tflite:.1%}")
+    if problems:
+        raise MnasError(f"the converted file does not do what the Keras model does: {'; '.join(problems)}")

@@ -1,0 +1,35 @@
+"""One process a study."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mnas.errors import MnasError
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a study's lock. The kernel releases it when the process ends, however it ends.
+
+    Raises:
+        MnasError: if another process has it; the message says which, and since when.
+    """
+    with open(folder / "lock", "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise MnasError(
+                f"the study {folder} is being worked on by {file.read().strip() or 'another process'}: "
+                "wait for it, end it, or choose another --study"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+        file.flush()
+        yield

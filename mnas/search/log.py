@@ -1,0 +1,96 @@
+"""An append-only log, one JSON document a line, that survives a kill at any moment."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from mnas.errors import InputError, MnasError
+from mnas.trial import Trial
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class TrialLog:
+    """Trials in a file, in the order they finished.
+
+    A line counts once it ends with a line feed; what a crash left behind the last one is dropped, and said so.
+
+    Args:
+        path: the file; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> list[Trial]:
+        """All whole trials.
+
+        Raises:
+            InputError: for a line, other than a torn last one, that is no trial; it names the line.
+        """
+        whole, torn = self._split()
+        if torn:
+            _LOGGER.warning("%s: the last line is torn (%d bytes), it is left out", self.path, len(torn))
+        trials = []
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                trials.append(Trial.from_dict(json.loads(line)))
+            except (ValueError, RecursionError) as error:  # InputError is a ValueError
+                raise InputError(
+                    f"{self.path}, line {number} is no trial ({error}): was the file edited? "
+                    "Remove the line to evaluate that trial again"
+                ) from None
+        return trials
+
+    def append(self, trial: Trial) -> None:
+        """Write one trial so that it is on the disk when this returns.
+
+        Raises:
+            MnasError: if it cannot be written (full disk); earlier lines are untouched.
+        """
+        line = json.dumps(trial.to_dict(), allow_nan=False) + "\n"
+        try:
+            with open(self.path, "ab") as file:
+                file.write(line.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise MnasError(f"cannot write {self.path}: {error.strerror or error}; earlier trials are kept") from None
+
+    def repair(self) -> None:
+        """Cut a torn last line off, before the next append would run on from it."""
+        whole, torn = self._split()
+        if torn:
+            _LOGGER.warning("%s: the last line is torn (%d bytes), it is dropped", self.path, len(torn))
+            os.truncate(self.path, len(whole))
+
+    def _split(self) -> tuple[bytes, bytes]:
+        """The whole lines, and what is behind them."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return b"", b""
+        except OSError as error:
+            raise InputError(f"cannot read {self.path}: {error.strerror or error}") from None
+        end = data.rfind(b"\n") + 1
+        last = data[data.rfind(b"\n", 0, max(0, end - 1)) + 1 : end]
+        if last and not _is_json(last):  # a power cut can leave a line of zeros behind
+            end -= len(last)
+        return data[:end], data[end:]
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def to_plain(document: Any) -> Any:
+    """What a document looks like after a round trip through JSON, for comparing."""
+    return json.loads(json.dumps(document, allow_nan=False))

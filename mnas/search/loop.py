@@ -1,0 +1,120 @@
+"""The loop: ask, judge, log, tell. Starting and resuming are the same code, because resume is replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from mnas.arch.spec import Architecture
+from mnas.arch.walk import PlacedBlock, unroll
+from mnas.errors import InputError, MnasError
+from mnas.search.executor import Executor, LocalExecutor
+from mnas.search.log import TrialLog
+from mnas.search.objective import Objective
+from mnas.strategies.base import Strategy
+from mnas.trial import Measurement, Trial
+
+_HOPELESS = 10  # so many failures and not one success: something is wrong with the set-up, not with the candidates
+
+OnTrial = Callable[[Trial], None]
+Known = dict[tuple[PlacedBlock, ...], Measurement]
+
+
+def run_trials(
+    strategy: Strategy,
+    objective: Objective,
+    log: TrialLog,
+    *,
+    num_trials: int,
+    batch_size: int,
+    known: Known | None = None,
+    executor: Executor | None = None,
+    on_trial: OnTrial = lambda trial: None,
+) -> list[Trial]:
+    """Search until the log holds `num_trials` trials.
+
+    The strategy is always asked for whole batches and told whole batches, so that the same log comes out whether a
+    search is run at once, in pieces, or with more trials later. What the log has already is replayed, not judged again.
+
+    Args:
+        strategy: freshly made.
+        objective: judges candidates.
+        log: where trials go as they finish; what is in it is kept.
+        num_trials: how many trials to have in the end.
+        batch_size: how many candidates the strategy proposes before it learns.
+        known: measurements of networks that were judged before; new ones are added. Candidates with equal blocks are
+            one network, and are judged once.
+        executor: where candidates are judged; in this process by default.
+        on_trial: called with every trial, replayed ones too.
+
+    Returns:
+        All trials, by number.
+
+    Raises:
+        InputError: if the strategy's proposals are not the log's.
+        MnasError: if nothing can be evaluated at all.
+    """
+    known = {} if known is None else known
+    log.repair()
+    trials = {trial.number: trial for trial in log.read()}
+    num_trials = max(num_trials, 1 + max(trials, default=-1))
+    for trial in trials.values():
+        _remember(known, trial)
+    for start in range(0, num_trials, batch_size):
+        proposals = dict(enumerate(strategy.ask(batch_size), start))
+        for number, proposal in proposals.items():
+            if number in trials:
+                _check_replay(log, trials[number], proposal)
+                on_trial(trials[number])
+        missing = [(n, a) for n, a in proposals.items() if n not in trials and n < num_trials]
+        for trial in judge_all(missing, objective, known, executor or LocalExecutor()):
+            log.append(trial)
+            trials[trial.number] = trial
+            on_trial(trial)
+        done = [trials[number] for number in proposals if number in trials]
+        _check_hope(list(trials.values()))
+        if len(done) == batch_size:
+            strategy.tell(done)
+    return [trials[number] for number in sorted(trials)]
+
+
+def judge_all(
+    candidates: Sequence[tuple[int, Architecture]], objective: Objective, known: Known, executor: Executor
+) -> Iterator[Trial]:
+    """Judge candidates as they finish; networks that are known, or occur twice, cost nothing."""
+    waiting: dict[tuple[PlacedBlock, ...], list[tuple[int, Architecture]]] = {}
+    for number, architecture in candidates:
+        walk = unroll(architecture)
+        if walk in known:
+            yield objective.trial(number, architecture, known[walk])
+        else:
+            waiting.setdefault(walk, []).append((number, architecture))
+    for trial in executor.run(objective.judge, [same[0] for same in waiting.values()]):
+        _remember(known, trial)
+        yield trial
+        for number, architecture in waiting[unroll(trial.architecture)][1:]:
+            if trial.measurement is None:
+                yield Trial(number, architecture, error=trial.error)
+            else:
+                yield objective.trial(number, architecture, trial.measurement)
+
+
+def _remember(known: Known, trial: Trial) -> None:
+    if trial.measurement is not None:
+        known[unroll(trial.architecture)] = trial.measurement
+
+
+def _check_replay(log: TrialLog, logged: Trial, proposal: Architecture) -> None:
+    if logged.architecture != proposal:
+        raise InputError(
+            f"{log.path}: the strategy proposes another architecture for trial {logged.number} than the log holds, so "
+            "this log cannot be gone on with. The log is of another version of mnas or TensorFlow, or of another kind "
+            f"of machine; start anew in another folder.\n  logged:   {logged.architecture}\n  proposed: {proposal}"
+        )
+
+
+def _check_hope(trials: list[Trial]) -> None:
+    if len(trials) >= _HOPELESS and all(trial.failed for trial in trials):
+        raise MnasError(
+            f"all {len(trials)} evaluations failed, the last one with: {trials[-1].error}\n"
+            "  Mend the cause, then start anew in another --study folder"
+        )

@@ -1,0 +1,100 @@
+"""What a candidate is worth: accuracy from an evaluator, latencies from tables, and one reward of both."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mnas.arch.complexity import complexity
+from mnas.arch.spec import Architecture
+from mnas.errors import InputError, MnasError
+from mnas.reward import Reward
+from mnas.space.costs import SpaceCosts
+from mnas.train.base import Evaluator
+from mnas.trial import Measurement, Trial
+
+_LOGGER = logging.getLogger(__name__)
+Latency = Callable[[Architecture], float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device and what it may take there.
+
+    Attributes:
+        latency: from an architecture to ms, e.g. a latency table's estimator.
+        budget_ms: the most a winner may take.
+        costs: the same latency for whole batches of a space; says what the space can reach.
+    """
+
+    latency: Latency
+    budget_ms: float
+    costs: SpaceCosts | None = None
+
+    def check(self) -> None:
+        """Refuse a budget that nothing in the space meets.
+
+        Raises:
+            InputError: it says what the fastest and the slowest architecture take.
+        """
+        if not (math.isfinite(self.budget_ms) and self.budget_ms > 0):
+            raise InputError(f"the budget is {self.budget_ms} ms: expected a positive number of milliseconds")
+        if self.costs is None:
+            return
+        fastest, slowest = self.costs.extreme()[1], self.costs.extreme(largest=True)[1]
+        if self.budget_ms < fastest:
+            raise InputError(
+                f"no architecture of {self.costs.space.name} is within {self.budget_ms:g} ms by this table: "
+                f"the fastest takes {fastest:.4g} ms, the slowest {slowest:.4g} ms. Ask for a budget in between, "
+                "or search a smaller space"
+            )
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Judges candidates.
+
+    Attributes:
+        evaluator: gives the accuracy.
+        reward: gives the reward of accuracy and latencies.
+        targets: one a latency table, in the order of the reward's targets.
+    """
+
+    evaluator: Evaluator
+    reward: Reward
+    targets: Sequence[Target] = ()
+
+    def fits(self, architecture: Architecture) -> bool:
+        """Whether every predicted latency is within its budget."""
+        return all(target.latency(architecture) <= target.budget_ms for target in self.targets)
+
+    def judge(self, number: int, architecture: Architecture) -> Trial:
+        """Evaluate one candidate. Whatever goes wrong there becomes a failed trial, and the search goes on."""
+        start = time.perf_counter()
+        try:
+            measurement = self._measure(architecture, self.evaluator.accuracy(architecture))
+        except Exception as error:  # a user's evaluator may raise anything
+            _LOGGER.warning("trial %d failed: %s", number, error, exc_info=_LOGGER.isEnabledFor(logging.DEBUG))
+            name = "" if isinstance(error, MnasError) else f"{type(error).__name__}: "
+            return Trial(number, architecture, error=f"{name}{error}", seconds=time.perf_counter() - start)
+        return self.trial(number, architecture, measurement, seconds=time.perf_counter() - start)
+
+    def _measure(self, architecture: Architecture, accuracy: float) -> Measurement:
+        latencies_ms = tuple(float(target.latency(architecture)) for target in self.targets)
+        cost = complexity(architecture)
+        return Measurement(float(accuracy), latencies_ms, cost.params, cost.madds)
+
+    def trial(self, number: int, architecture: Architecture, measurement: Measurement, *, seconds: float = 0) -> Trial:
+        """A trial from a measurement that is known already."""
+        value = self.reward(measurement)
+        return Trial(number, architecture, measurement, value.value, value.terms, seconds=seconds)
+
+    def within_budget(self, trial: Trial) -> bool:
+        """Whether a finished trial's latencies are within every budget."""
+        found = trial.measurement
+        return found is not None and all(
+            latency <= target.budget_ms for latency, target in zip(found.latencies_ms, self.targets, strict=True)
+        )

@@ -1,0 +1,123 @@
+"""A whole search: the strategy's trials, a random baseline at equal cost, finalists of both, and a winner."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mnas.errors import InputError
+from mnas.files import write_json
+from mnas.search.executor import Executor, LocalExecutor
+from mnas.search.lock import locked
+from mnas.search.loop import Known, run_trials
+from mnas.search.objective import Objective
+from mnas.search.study import Study
+from mnas.search.winner import NothingFitsError, choose_finalists, run_finalists, winner, winner_to_dict
+from mnas.strategies.base import Strategy
+from mnas.trial import Trial
+
+_LOGGER = logging.getLogger(__name__)
+OnTrial = Callable[[str, Trial], None]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What to run.
+
+    Attributes:
+        strategy: freshly made.
+        objective: judges its candidates.
+        num_trials: how many.
+        batch_size: how many candidates between two updates of the strategy.
+        baseline: random search, freshly made, to run at equal cost; None leaves it out.
+        finals: judges the finalists, after a longer training; None lets the search's own figures decide.
+        num_finalists: how many candidates are judged again.
+    """
+
+    strategy: Strategy
+    objective: Objective
+    num_trials: int
+    batch_size: int = 10
+    baseline: Strategy | None = None
+    finals: Objective | None = None
+    num_finalists: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("num_trials", "batch_size", "num_finalists"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: expected 1 or more")
+        for target in self.objective.targets:
+            target.check()
+
+
+def run_search(
+    study: Study,
+    search: Search,
+    *,
+    executor: Executor | None = None,
+    on_trial: OnTrial = lambda phase, trial: None,
+) -> dict[str, Any]:
+    """Run a search, or go on with it: finished work in the study's logs is replayed, not done again.
+
+    Args:
+        study: where everything is logged.
+        search: what to run; made the same way each time.
+        executor: where candidates are judged; in this process by default.
+        on_trial: called with the log's name (one of `mnas.search.study.LOGS`) and each trial.
+
+    Returns:
+        The winner, as in best.json.
+
+    Raises:
+        InputError: if the log is not of this search.
+        NothingFitsError: if no trial of the search is within the budget.
+        MnasError: if another process works on the study, or nothing can be evaluated.
+    """
+    runner = _Runner(study, search, executor or LocalExecutor(), on_trial)
+    with locked(study.folder):
+        best = runner.run(search.strategy, "trials", "finalists", "best")
+        if search.baseline is not None:
+            try:
+                runner.run(search.baseline, "baseline", "baseline_finalists", "baseline_best")
+            except NothingFitsError as error:  # that is a result too, and the search's own winner stands
+                _LOGGER.warning("the random baseline has no winner: %s", error)
+    return best
+
+
+class _Runner:
+    """Runs the search and its baseline by the same steps; what one has measured the other need not measure again."""
+
+    def __init__(self, study: Study, search: Search, executor: Executor, on_trial: OnTrial) -> None:
+        self._study, self._search, self._executor, self._on_trial = study, search, executor, on_trial
+        self._known: Known = {}
+        self._known_longer: Known = {}
+
+    def run(self, strategy: Strategy, phase: str, final_phase: str, result: str) -> dict[str, Any]:
+        trials = run_trials(
+            strategy,
+            self._search.objective,
+            self._study.log(phase),
+            num_trials=self._search.num_trials,
+            batch_size=self._search.batch_size,
+            known=self._known,
+            executor=self._executor,
+            on_trial=lambda trial: self._on_trial(phase, trial),
+        )
+        finalists = choose_finalists(trials, self._search.objective, self._search.num_finalists)
+        judged: list[Trial] = []
+        if self._search.finals is not None:
+            judged = run_finalists(
+                finalists,
+                self._search.finals,
+                self._study.log(final_phase),
+                known=self._known_longer,
+                executor=self._executor,
+                on_trial=lambda trial: self._on_trial(final_phase, trial),
+            )
+        chosen = winner(judged or finalists, finalists)
+        longer = any(trial is chosen for trial in judged)
+        document = winner_to_dict(chosen, longer=longer)
+        write_json(self._study.folder / f"{result}.json", document)
+        return document

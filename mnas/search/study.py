@@ -1,0 +1,196 @@
+"""A study: one directory that holds everything needed to run a search again, and everything that it found.
+
+study.json               the configuration, and what it was made with
+trials.jsonl             the strategy's trials, one a line
+finalists.jsonl          the best of them, trained longer
+baseline.jsonl           random search at equal cost; baseline_finalists.jsonl likewise
+best.json                the winner, once the search is done; baseline_best.json is random search's
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mnas import __version__
+from mnas.arch.spec import Architecture
+from mnas.errors import InputError
+from mnas.files import read_json, write_json
+from mnas.search.log import TrialLog, to_plain
+from mnas.space.space import SearchSpace
+from mnas.trial import Trial
+
+_LOGGER = logging.getLogger(__name__)
+FORMAT = "mnas.study"
+VERSION = 1
+LOGS = ("trials", "finalists", "baseline", "baseline_finalists")
+
+
+class Study:
+    """A search's directory. Make one with `create`, `open` or `resume`.
+
+    Attributes:
+        folder: the directory.
+        config: what defines the search, as plain data: space, tables, reward, evaluator, strategy, seed, batch size.
+        arguments: what whoever made it wants to find again, e.g. the command line's options; never compared.
+        made_with: versions and machine at the time it was created.
+    """
+
+    def __init__(
+        self, folder: Path, config: dict[str, Any], arguments: dict[str, Any], made_with: dict[str, Any]
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.arguments = arguments
+        self.made_with = made_with
+
+    @staticmethod
+    def create(folder: Path | str, config: dict[str, Any], arguments: dict[str, Any] | None = None) -> Study:
+        """Start a new study.
+
+        Args:
+            folder: made if it is not there.
+            config: plain data that defines the search.
+            arguments: plain data that is kept beside it.
+
+        Raises:
+            InputError: if there is a study already, or something else.
+        """
+        folder = Path(folder)
+        if (folder / "study.json").exists():
+            raise InputError(f"{folder} holds a study already: add --resume to go on with it, or name another folder")
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file: expected a folder for the study")
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InputError(f"{folder} is not empty and holds no study: name a new folder")
+        parts = {"config": to_plain(config), "arguments": to_plain(arguments or {}), "made_with": environment()}
+        write_json(folder / "study.json", {"format": FORMAT, "version": VERSION, **parts})
+        return Study(folder, **parts)
+
+    @staticmethod
+    def open(folder: Path | str) -> Study:
+        """Open a study to read it.
+
+        Raises:
+            InputError: if it is none, or one of another version of mnas.
+        """
+        folder = Path(folder)
+        if not (folder / "study.json").is_file():
+            raise InputError(f"{folder} holds no study: there is no study.json in it")
+        document = read_json(folder / "study.json", "a study")
+        if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
+            raise InputError(f"{folder}/study.json is not a study of this version of mnas")
+        parts: dict[str, Any] = {name: document.get(name) for name in ("config", "arguments", "made_with")}
+        for name, part in parts.items():
+            if not isinstance(part, dict):
+                raise InputError(f"{folder}/study.json lacks its {name}: was it edited?")
+        return Study(folder, **parts)
+
+    @staticmethod
+    def resume(folder: Path | str, config: dict[str, Any], arguments: dict[str, Any] | None = None) -> Study:
+        """Open a study to go on with it; a new one if there is none yet.
+
+        Raises:
+            InputError: if it was made with another configuration; the message names the first difference.
+        """
+        if not (Path(folder) / "study.json").exists():
+            return Study.create(folder, config, arguments)
+        study = Study.open(folder)
+        difference = first_difference(study.config, to_plain(config))
+        if difference:
+            raise InputError(
+                f"{folder} belongs to another configuration: {difference}. "
+                "Give the same arguments, or name another folder with --study"
+            )
+        for name, value in environment().items():
+            if study.made_with.get(name) != value and name != "date":
+                _LOGGER.warning("%s was %s when the study began and is %s now", name, study.made_with.get(name), value)
+        return study
+
+    def log(self, name: str) -> TrialLog:
+        """One of `LOGS`."""
+        return TrialLog(self.folder / f"{name}.jsonl")
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The strategy's finished trials, by number."""
+        return sorted(self.log("trials").read(), key=lambda trial: trial.number)
+
+    @property
+    def space(self) -> SearchSpace:
+        """The space that is searched."""
+        return SearchSpace.from_dict(self.config.get("space"))
+
+    def best(self, which: str = "best") -> dict[str, Any] | None:
+        """What best.json (or baseline_best.json) says: the winner; None while there is none."""
+        path = self.folder / f"{which}.json"
+        if not path.exists():
+            return None
+        document = read_json(path, "a study's winner")
+        if not isinstance(document, dict):
+            raise InputError(f"{path} is not a study's winner")
+        return document
+
+    def architecture(self, number: str | None = None) -> Architecture:
+        """The winner, or the architecture of one trial.
+
+        Raises:
+            InputError: if there is no such trial, or no winner yet.
+        """
+        trials = self.trials
+        if number is None:
+            best = self.best()
+            if best is None:
+                raise InputError(
+                    f"{self.folder} has no winner yet, {len(trials)} trials are done: finish it with mnas search "
+                    f"--resume, or name a trial, as in {self.folder}#0"
+                )
+            number = str(best.get("number"))
+        for trial in trials:
+            if str(trial.number) == number:
+                return trial.architecture
+        raise InputError(f"{self.folder} has no trial {number!r}: expected a number from 0 to {len(trials) - 1}")
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for the record."""
+    packages = {}
+    for name in ("tensorflow", "keras", "numpy"):
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            packages[name] = "not installed"
+    return {
+        "mnas": __version__,
+        "python": platform.python_version(),
+        **packages,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "num_cpus": os.cpu_count(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def first_difference(before: Any, now: Any, path: str = "") -> str | None:
+    """Where two plain documents first differ, as a sentence; None if they are equal."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted({*before, *now}):
+            found = first_difference(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
+            if found:
+                return found
+        return None
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        return next(filter(None, (first_difference(a, b, f"{path}[{index}]") for index, (a, b) in pairs)), None)
+    if before == now:
+        return None
+    return f"{path} was {_short(before)} and is {_short(now)} now"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

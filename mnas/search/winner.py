@@ -1,0 +1,118 @@
+"""From trials to a winner: the top few within the budget are trained longer, and the best of them wins."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from mnas.arch.codec import architecture_to_dict
+from mnas.arch.walk import unroll
+from mnas.errors import MnasError
+from mnas.search.executor import Executor, LocalExecutor
+from mnas.search.log import TrialLog
+from mnas.search.loop import Known, OnTrial, judge_all
+from mnas.search.objective import Objective
+from mnas.trial import Trial
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class NothingFitsError(MnasError):
+    """No trial is within the budget, so there is no winner."""
+
+
+def ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """Finished trials, the highest reward first, earlier ones first among equals."""
+    done = [trial for trial in trials if trial.reward is not None]
+    return sorted(done, key=lambda trial: (-(trial.reward or 0.0), trial.number))
+
+
+def choose_finalists(trials: Sequence[Trial], objective: Objective, count: int) -> list[Trial]:
+    """The `count` best different networks within every budget, best first.
+
+    Raises:
+        NothingFitsError: if no trial is within the budget; it says how near the nearest came.
+    """
+    chosen: dict[object, Trial] = {}
+    for trial in ranked(trials):
+        if objective.within_budget(trial):
+            chosen.setdefault(unroll(trial.architecture), trial)
+    if not chosen:
+        raise NothingFitsError(_nothing_fits(trials, objective))
+    return list(chosen.values())[:count]
+
+
+def _nothing_fits(trials: Sequence[Trial], objective: Objective) -> str:
+    budgets = [target.budget_ms for target in objective.targets]
+    ratios = {
+        max(latency / budget for latency, budget in zip(trial.measurement.latencies_ms, budgets, strict=True)): trial
+        for trial in trials
+        if trial.measurement is not None
+    }
+    if not ratios:
+        return "no trial succeeded: there is nothing to choose a winner from"
+    nearest = ratios[min(ratios)]
+    took = ", ".join(f"{latency:.4g}" for latency in nearest.measurement.latencies_ms) if nearest.measurement else ""
+    return (
+        f"none of {len(trials)} trials is within the budget of {', '.join(f'{b:g}' for b in budgets)} ms; the nearest, "
+        f"trial {nearest.number}, takes {took} ms. Go on with more --trials and --resume, or allow a larger budget"
+    )
+
+
+def run_finalists(
+    finalists: Sequence[Trial],
+    objective: Objective,
+    log: TrialLog,
+    *,
+    known: Known,
+    executor: Executor | None = None,
+    on_trial: OnTrial = lambda trial: None,
+) -> list[Trial]:
+    """Judge the finalists again with a longer objective. They keep their numbers; what the log holds is kept."""
+    log.repair()
+    logged = {trial.number: trial for trial in log.read()}
+    for trial in logged.values():
+        if trial.measurement is not None:
+            known[unroll(trial.architecture)] = trial.measurement
+    kept = [logged[t.number] for t in finalists if t.number in logged]
+    for trial in kept:
+        on_trial(trial)
+    missing = [(trial.number, trial.architecture) for trial in finalists if trial.number not in logged]
+    for trial in judge_all(missing, objective, known, executor or LocalExecutor()):
+        log.append(trial)
+        on_trial(trial)
+        kept.append(trial)
+    return kept
+
+
+def winner(finalists: Sequence[Trial], trials: Sequence[Trial]) -> Trial:
+    """The best finalist; should all their longer trainings have failed, the best as the search saw it."""
+    best = ranked(finalists)
+    if best:
+        return best[0]
+    _LOGGER.warning("every finalist's longer training failed: the winner is the best of the search itself")
+    return ranked(trials)[0]
+
+
+def winner_to_dict(trial: Trial, *, longer: bool) -> dict[str, Any]:
+    """What best.json says of the winner.
+
+    Args:
+        trial: the winner.
+        longer: whether its accuracy comes from the longer training.
+    """
+    found = trial.measurement
+    if found is None or trial.reward is None:
+        raise MnasError(f"trial {trial.number} failed and cannot win: {trial.error}")
+    return {
+        "number": trial.number,
+        "architecture": architecture_to_dict(trial.architecture),
+        "accuracy": found.accuracy,
+        "latency_ms": found.latency_ms,
+        "latencies_ms": list(found.latencies_ms),
+        "reward": trial.reward,
+        "params": found.params,
+        "madds": found.madds,
+        "trained_longer": longer,
+    }

@@ -1,0 +1,59 @@
+"""Proximal policy optimisation (Schulman et al. 2017) on the recurrent controller: what MnasNet used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from mnas.space.space import SearchSpace
+from mnas.strategies.base import Accept
+from mnas.strategies.policy_gradient import PolicyGradient
+
+
+class PPO(PolicyGradient):
+    """Several Adam steps a batch on the clipped objective (Schulman et al. 2017, eq. 7).
+
+    The old policy is the one that `tell` finds, so that trials from anywhere are equally good.
+
+    Args:
+        space: what to search.
+        seed: of the controller's weights and samples.
+        accept: as in `Strategy`.
+        learning_rate: Adam's.
+        entropy_weight: of the entropy bonus, beside advantages that are scaled to unit spread.
+        epochs: steps on each batch.
+        clip: how far the ratio of probabilities may leave 1 before its gradient is cut.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        seed: int = 0,
+        accept: Accept | None = None,
+        learning_rate: float = 0.005,
+        entropy_weight: float = 0.01,
+        epochs: int = 4,
+        clip: float = 0.2,
+    ) -> None:
+        self._epochs = epochs
+        self._clip = clip
+        super().__init__(
+            space,
+            seed=seed,
+            accept=accept,
+            learning_rate=learning_rate,
+            entropy_weight=entropy_weight,
+            baseline_decay=0.95,
+        )
+
+    def _update(self, indices: Any, advantages: Any) -> None:
+        old_log_probs, _ = self.controller.judge(indices)
+        for _ in range(self._epochs):
+            self._step(indices, advantages, old_log_probs)
+
+    def _gain(self, log_probs: Any, advantages: Any, old_log_probs: Any) -> Any:
+        ratio = tf.exp(tf.clip_by_value(log_probs - old_log_probs, -20.0, 20.0))
+        clipped = tf.clip_by_value(ratio, 1 - self._clip, 1 + self._clip)
+        return tf.minimum(ratio * advantages, clipped * advantages)

@@ -1,0 +1,68 @@
+"""Batches of images for Keras: shuffled, mirrored and shifted by a seed, so that an epoch can be had again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.train.data import Labels, Split, normalise
+from mnas.train.recipe import Recipe
+
+
+def training_epoch(split: Split, recipe: Recipe, *, seed: int, epoch: int) -> Any:
+    """One epoch as a `tf.data.Dataset` of (images in [-1, 1], labels); the same seed and epoch give the same batches.
+
+    The images that do not fill the last batch are left out of this epoch: another few in the next.
+    """
+    import tensorflow as tf
+
+    count, size = len(split), split.images.shape[1]
+    batch = min(recipe.batch_size, count)
+    order = np.random.default_rng([seed, epoch]).permutation(count)[: count // batch * batch]
+    reach = round(recipe.shift * size)
+
+    def load(number: Any, chosen: Any) -> tuple[Any, Any]:
+        # Every batch draws from its own seed, so the order in which threads finish does not matter.
+        draw = tf.stack([tf.cast(seed * 100_003 + epoch, tf.int64), number])
+        images = tf.gather(images_all, chosen)
+        images = _augment(tf, images, draw, flip=recipe.flip, reach=reach)
+        return tf.cast(images, tf.float32) / 127.5 - 1.0, tf.gather(labels_all, chosen)
+
+    with tf.device("/cpu:0"):
+        images_all, labels_all = tf.constant(split.images), tf.constant(split.labels)
+        chosen = tf.data.Dataset.from_tensor_slices(order.reshape(-1, batch)).enumerate()
+        return chosen.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
+
+
+def _augment(tf: Any, images: Any, seed: Any, *, flip: bool, reach: int) -> Any:
+    """Mirror half of the images; move each by up to `reach` pixels both ways, edges repeated."""
+    count, size = images.shape[0], images.shape[1]
+    if flip:
+        mirrored = tf.random.stateless_uniform((count, 1, 1, 1), seed) < 0.5
+        images = tf.where(mirrored, images[:, :, ::-1], images)
+    if reach:
+        offsets = tf.random.stateless_uniform((2, count, 1), seed + 1, -reach, reach + 1, tf.int32)
+        places = tf.clip_by_value(tf.range(size)[None] + offsets, 0, size - 1)
+        images = tf.gather(images, places[0], axis=1, batch_dims=1)
+        images = tf.gather(images, places[1], axis=2, batch_dims=1)
+    return images
+
+
+def plain_batches(
+    split: Split, batch_size: int, *, count: int | None = None
+) -> Iterator[tuple[npt.NDArray[np.float32], Labels]]:
+    """Images as the network takes them, with their labels, in order; `count` of them, evenly spread, if it is given."""
+    chosen = np.arange(len(split))
+    if count is not None and count < len(split):
+        chosen = np.linspace(0, len(split) - 1, count).astype(np.intp)
+    for start in range(0, len(chosen), batch_size):
+        part = split.take(chosen[start : start + batch_size])
+        yield normalise(part.images), part.labels
+
+
+def some_images(split: Split, count: int) -> npt.NDArray[np.float32]:
+    """At most `count` images as the network takes them, evenly spread over the split."""
+    return np.concatenate([images for images, _ in plain_batches(split, 64, count=count)])

@@ -1,0 +1,210 @@
+"""Images to learn from: data sets at hand, ones Keras downloads, or a folder of images by class.
+
+Every data set becomes square RGB images of the asked resolution as bytes, in three splits. The search scores on
+`validation`, which is carved from the training images; `test` is touched once, when a finished network is told its
+accuracy.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.spec import check_integer, check_number
+from mnas.errors import InputError, MnasError
+from mnas.train.folder import load_folder
+
+Bytes = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+FASHION_CLASSES = ["t-shirt/top", "trouser", "pullover", "dress", "coat"]
+FASHION_CLASSES += ["sandal", "shirt", "sneaker", "bag", "ankle-boot"]
+CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images, uint8 of shape (count, size, size, 3), and labels, int64 of shape (count,)."""
+
+    images: Bytes
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, chosen: npt.NDArray[np.intp] | slice) -> Split:
+        """The chosen images, in that order."""
+        return Split(self.images[chosen], self.labels[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Three splits that share no image, and the names of the classes in the order of their labels."""
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash over every pixel and label of every split: equal data, equal fingerprints."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation, self.test):
+            digest.update(np.ascontiguousarray(split.images).data)
+            digest.update(np.ascontiguousarray(split.labels).data)
+        return digest.hexdigest()
+
+
+def normalise(images: Bytes) -> npt.NDArray[np.float32]:
+    """Bytes to what every network of mnas takes: float32 in [-1, 1]."""
+    return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+Raw = tuple[Bytes, Labels, Bytes, Labels, list[str]]
+
+
+def load_dataset(
+    name: str,
+    *,
+    resolution: int,
+    validation_share: float = 0.15,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Dataset:
+    """Load a data set at one resolution.
+
+    Args:
+        name: digits, fashion_mnist, cifar10, cifar100, or the path of a folder with one folder of images a class
+            (or `train` and `test` folders of such).
+        resolution: side of the images in pixels; images of another size are resized, others than RGB converted.
+        validation_share: the share of the training images set aside for scoring candidates.
+        seed: decides which images are set aside.
+        limit: at most so many images for training and validation together, chosen by the seed.
+
+    Raises:
+        InputError: for an unknown name, a missing folder, one class only, or too few images.
+        MnasError: if a download fails.
+    """
+    check_integer("resolution", resolution, 4, 4096)
+    check_number("validation_share", validation_share, 0.01, 0.9)
+    if name in LOADERS:
+        images, labels, test_images, test_labels, classes = LOADERS[name](resolution)
+    else:
+        images, labels, test_images, test_labels, classes = load_folder(name, resolution, seed=seed)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(labels))
+    if limit is not None:
+        check_integer("limit", limit, 1, 1_000_000_000)
+        order = order[:limit]
+    count = max(1, round(len(order) * validation_share))
+    if len(order) - count < len(classes):
+        raise InputError(
+            f"{name} gives {len(order)} training images for {len(classes)} classes: too few to train and to score on"
+        )
+    everything = Split(images, labels)
+    return Dataset(
+        name=name,
+        class_names=tuple(classes),
+        train=everything.take(order[count:]),
+        validation=everything.take(order[:count]),
+        test=Split(test_images, test_labels),
+    )
+
+
+def to_square_rgb(images: npt.NDArray[np.uint8], resolution: int) -> Bytes:
+    """Grey or RGB images (count, height, width[, 3]) to RGB squares of the asked size, bilinear.
+
+    Images smaller by up to a seventh are padded with their corner's colour instead of being blurred: 28 px becomes 32
+    by a border of 2, as is usual for (Fashion-)MNIST.
+    """
+    if images.ndim == 3:
+        images = np.repeat(images[..., None], 3, axis=-1)
+    height, width = images.shape[1:3]
+    if height == width == resolution:
+        return images
+    if height == width and height < resolution <= height * 8 / 7:
+        before = (resolution - height) // 2
+        after = resolution - height - before
+        return np.pad(images, ((0, 0), (before, after), (before, after), (0, 0)), mode="edge")
+    from PIL import Image
+
+    size = (resolution, resolution)
+    resized = [np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)) for image in images]
+    return np.stack(resized)
+
+
+def _digits(resolution: int) -> Raw:
+    """scikit-learn's 1,797 handwritten digits of 8x8 pixels; the last fifth is the test split."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = to_square_rgb(np.round(digits.images * (255 / 16)).astype(np.uint8), resolution)
+    labels = digits.target.astype(np.int64)
+    cut = len(labels) * 4 // 5
+    return images[:cut], labels[:cut], images[cut:], labels[cut:], [str(n) for n in range(10)]
+
+
+def _fashion_mnist(resolution: int) -> Raw:
+    """Debian's package dataset-fashion-mnist if it is installed, else Keras's download."""
+    folder = DEBIAN_FASHION_MNIST
+    if (folder / "train-images-idx3-ubyte.gz").is_file():
+        train, test = (_read_idx(folder / f"{name}-images-idx3-ubyte.gz") for name in ("train", "t10k"))
+        train_labels, test_labels = (_read_idx(folder / f"{name}-labels-idx1-ubyte.gz") for name in ("train", "t10k"))
+    else:
+        (train, train_labels), (test, test_labels) = _keras_download("fashion_mnist")
+    labels, held = train_labels.astype(np.int64), test_labels.astype(np.int64)
+    return to_square_rgb(train, resolution), labels, to_square_rgb(test, resolution), held, FASHION_CLASSES
+
+
+def _read_idx(path: Path) -> npt.NDArray[np.uint8]:
+    """Read a gzipped IDX file of bytes: a magic number that ends in the rank, then the sizes, then the data."""
+    try:
+        raw = gzip.decompress(path.read_bytes())
+        rank = raw[3]
+        shape = np.frombuffer(raw, ">u4", rank, 4).astype(int)
+        return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape)
+    except (OSError, EOFError, ValueError, IndexError) as error:
+        raise MnasError(f"cannot read {path}: {error}") from None
+
+
+def _cifar(name: str) -> Callable[[int], Raw]:
+    def load(resolution: int) -> Raw:
+        (train, train_labels), (test, test_labels) = _keras_download(name)
+        classes = CIFAR10_CLASSES if name == "cifar10" else [str(number) for number in range(100)]
+        labels, held = (array.reshape(-1).astype(np.int64) for array in (train_labels, test_labels))
+        return to_square_rgb(train, resolution), labels, to_square_rgb(test, resolution), held, classes
+
+    return load
+
+
+def _keras_download(name: str) -> tuple[tuple[Bytes, Bytes], tuple[Bytes, Bytes]]:
+    """Images and labels as Keras gives them, for training and for testing."""
+    import keras
+
+    try:
+        return getattr(keras.datasets, name).load_data()  # type: ignore[no-any-return]
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        hint = "; on Debian: apt-get install dataset-fashion-mnist" if name == "fashion_mnist" else ""
+        raise MnasError(f"cannot download {name}: {error}{hint}") from None
+
+
+LOADERS: dict[str, Callable[[int], Raw]] = {
+    "digits": _digits,
+    "fashion_mnist": _fashion_mnist,
+    "cifar10": _cifar("cifar10"),
+    "cifar100": _cifar("cifar100"),
+}

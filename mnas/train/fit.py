@@ -1,0 +1,305 @@
+"""Training one network properly: a checkpoint every epoch, resumed where it stopped, tested once at the end."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mnas.arch.codec import architecture_to_dict
+from mnas.arch.spec import Architecture
+from mnas.errors import InputError, MnasError
+from mnas.export.pipeline import versions
+from mnas.files import read_json, write_json
+from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
+from mnas.train import trained as folder_of
+from mnas.train.batches import plain_batches, training_epoch
+from mnas.train.data import Dataset, Split
+from mnas.train.recipe import Recipe, batch_norm_momentum
+from mnas.train.trained import DataSource, Trained, load_weights, open_trained, save_weights
+
+log = logging.getLogger(__name__)
+
+PROGRESS = "progress.json"
+RECALIBRATION_IMAGES = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a training stands.
+
+    Attributes:
+        step: steps done, of `steps`.
+        epoch: the epoch that is running, from 1.
+        epoch_ended: the figures of the epoch that just ended, else None.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    epoch_ended: dict[str, float] | None = None
+
+
+def train_network(
+    architecture: Architecture,
+    source: DataSource,
+    out: Path,
+    *,
+    recipe: Recipe,
+    seed: int = 0,
+    resume: bool = False,
+    dataset: Dataset | None = None,
+    progress: Callable[[Progress], None] = lambda state: None,
+) -> Trained:
+    """Train a network and write it to a folder; return at once what is there if this training is already finished.
+
+    Args:
+        architecture: the network; its classifier is set to the data's classes.
+        source: the data, loaded at the architecture's resolution.
+        out: the folder.
+        recipe: how to train.
+        seed: decides weights, shuffling, augmentation.
+        resume: go on with an interrupted training.
+        dataset: the loaded data, if the caller has it already.
+        progress: is told about every step and every epoch.
+
+    Raises:
+        InputError: if the folder belongs to another configuration, or holds an interrupted training and `resume` is
+            False.
+        MnasError: if training diverges, or a file cannot be written.
+    """
+    dataset = dataset or source.load(architecture.resolution)
+    architecture = replace(architecture, num_classes=dataset.num_classes)
+    configuration = _configuration(architecture, source, dataset, recipe, seed)
+    if folder_of.is_trained(out):
+        _refuse_another(out / folder_of.TRAINING, configuration)
+        log.info("%s already holds this very training", out)
+        return open_trained(out)
+    before = _read_progress(out, configuration, resume=resume)
+    run = _Run(architecture, dataset, recipe, seed, out, configuration, progress)
+    return run.finish(run.train(before))
+
+
+def _configuration(
+    architecture: Architecture, source: DataSource, dataset: Dataset, recipe: Recipe, seed: int
+) -> dict[str, Any]:
+    """Everything that decides the outcome."""
+    return {
+        "architecture": architecture_to_dict(architecture),
+        "data": {
+            "name": source.name,
+            "seed": source.seed,
+            "limit": source.limit,
+            "validation_share": source.validation_share,
+            "fingerprint": dataset.fingerprint,
+        },
+        "recipe": recipe.to_dict(),
+        "seed": seed,
+    }
+
+
+def _refuse_another(path: Path, configuration: dict[str, Any]) -> dict[str, Any]:
+    """Read a record and refuse it if it is of another configuration; name what differs."""
+    record: dict[str, Any] = read_json(path, "a training's record")
+    found = record.get("configuration") if isinstance(record, dict) else None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} is not a training's record; use another --out")
+    differing = [key for key in configuration if found.get(key) != configuration[key]]
+    if differing:
+        raise InputError(
+            f"{path.parent} belongs to another training (its {', '.join(differing)} differ); "
+            "use another --out, or delete that folder"
+        )
+    return record
+
+
+def _read_progress(out: Path, configuration: dict[str, Any], *, resume: bool) -> list[dict[str, float]]:
+    """The history of the epochs that are done; empty for a fresh start."""
+    path = out / PROGRESS
+    if not path.is_file():
+        return []
+    history: list[dict[str, float]] = _refuse_another(path, configuration)["history"]
+    if not resume:
+        done = f"{len(history)} of {configuration['recipe']['epochs']} epochs"
+        raise InputError(
+            f"{out} holds this training, interrupted after {done}; go on with --resume, or use another --out"
+        )
+    return history
+
+
+@dataclass
+class _Run:
+    """One training under way."""
+
+    architecture: Architecture
+    dataset: Dataset
+    recipe: Recipe
+    seed: int
+    out: Path
+    configuration: dict[str, Any]
+    progress: Callable[[Progress], None]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        count = len(self.dataset.train)
+        return count // min(self.recipe.batch_size, count)
+
+    @property
+    def steps(self) -> int:
+        return self.steps_per_epoch * self.recipe.epochs
+
+    def train(self, history: list[dict[str, float]]) -> tuple[Any, list[dict[str, float]]]:
+        """Run the epochs that are still to do."""
+        model = self.compiled()
+        if history:
+            load_weights(model, self.checkpoint(len(history)))
+        for epoch in range(len(history), self.recipe.epochs):
+            history = [*history, self.epoch(model, epoch)]
+            self.keep(model, history)
+            self.progress(Progress((epoch + 1) * self.steps_per_epoch, self.steps, epoch + 1, history[-1]))
+        return model, history
+
+    def compiled(self) -> Any:
+        """The model, ready for `fit`."""
+        import keras
+
+        momentum = batch_norm_momentum(self.steps)
+        model = build_model(self.architecture, batch_norm_momentum=momentum, seed=self.seed)
+        model.compile(
+            optimizer=make_optimizer(self.recipe, self.steps),
+            loss=_smoothed_loss(self.architecture.num_classes, self.recipe.label_smoothing),
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+            jit_compile=False,  # XLA made the same step 7 times slower on a CPU
+        )
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    def epoch(self, model: Any, epoch: int) -> dict[str, float]:
+        """One epoch; its figures."""
+        started = time.perf_counter()
+        batches = training_epoch(self.dataset.train, self.recipe, seed=self.seed, epoch=epoch)
+        fitted = model.fit(batches, epochs=1, verbose=0, callbacks=[self.reporter(epoch)])
+        figures = {name: float(values[-1]) for name, values in fitted.history.items()}
+        if not all(math.isfinite(value) for value in figures.values()):
+            raise MnasError(
+                f"training diverged in epoch {epoch + 1} (loss {figures['loss']}): try a smaller --learning-rate "
+                f"than {self.recipe.learning_rate:g}"
+            )
+        figures["validation_accuracy"] = evaluate(model, self.dataset.validation, self.recipe.batch_size)
+        figures["seconds"] = time.perf_counter() - started
+        return figures
+
+    def reporter(self, epoch: int) -> Any:
+        """A Keras callback that passes every step on."""
+        import keras
+
+        done = epoch * self.steps_per_epoch
+        return keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: self.progress(Progress(done + batch + 1, self.steps, epoch + 1))
+        )
+
+    def checkpoint(self, epochs: int) -> Path:
+        return self.out / f"checkpoint-{epochs}.weights.h5"
+
+    def keep(self, model: Any, history: list[dict[str, float]]) -> None:
+        """Write a checkpoint, then say that it counts, then drop the one before."""
+        save_weights(model, self.checkpoint(len(history)))
+        write_json(self.out / PROGRESS, {"configuration": self.configuration, "history": history})
+        self.checkpoint(len(history) - 1).unlink(missing_ok=True)
+
+    def finish(self, done: tuple[Any, list[dict[str, float]]]) -> Trained:
+        """Recalibrate, test once, write, tidy up."""
+        model, history = done
+        model = recalibrated(model, self.architecture, self.dataset.train, self.recipe.batch_size)
+        document = {
+            "format": folder_of.FORMAT,
+            "version": folder_of.VERSION,
+            "configuration": self.configuration,
+            "class_names": list(self.dataset.class_names),
+            "train_images": len(self.dataset.train),
+            "history": history,
+            "validation_accuracy": evaluate(model, self.dataset.validation, self.recipe.batch_size),
+            "test_accuracy": evaluate(model, self.dataset.test, self.recipe.batch_size),
+            "made_with": versions(),
+        }
+        save_weights(model, self.out / folder_of.WEIGHTS)
+        write_json(self.out / folder_of.ARCHITECTURE, architecture_to_dict(self.architecture))
+        write_json(self.out / folder_of.TRAINING, document)
+        self.checkpoint(len(history)).unlink(missing_ok=True)
+        (self.out / PROGRESS).unlink(missing_ok=True)
+        return open_trained(self.out)
+
+
+def _smoothed_loss(num_classes: int, smoothing: float) -> Callable[[Any, Any], Any]:
+    """Cross-entropy of logits against integer labels, smoothed."""
+    import keras
+
+    def loss(labels: Any, logits: Any) -> Any:
+        target = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), num_classes)
+        target = target * (1.0 - smoothing) + smoothing / num_classes
+        return keras.losses.categorical_crossentropy(target, logits, from_logits=True)
+
+    return loss
+
+
+def make_optimizer(recipe: Recipe, steps: int) -> Any:
+    """The recipe's Keras optimizer with its learning rate schedule; biases and batch norms do not decay."""
+    import keras
+
+    values = [recipe.learning_rate_at(step, steps) for step in range(steps)]
+    common = {"weight_decay": recipe.weight_decay or None, "global_clipnorm": recipe.clip_norm}
+    rate = _schedule(values)
+    if recipe.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **common)
+    elif recipe.optimizer == "rmsprop":
+        optimizer = keras.optimizers.RMSprop(rate, rho=0.9, momentum=0.9, epsilon=1e-3, **common)
+    else:
+        optimizer = keras.optimizers.Adam(rate, **common)
+    if recipe.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer
+
+
+def _schedule(values: list[float]) -> Any:
+    """A learning rate that is read off a list, step by step."""
+    import keras
+
+    class Listed(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+        def __call__(self, step: Any) -> Any:
+            table = keras.ops.convert_to_tensor(values, "float32")
+            return keras.ops.take(table, keras.ops.minimum(keras.ops.cast(step, "int32"), len(values) - 1))
+
+        def get_config(self) -> dict[str, Any]:
+            return {"values": values}
+
+    return Listed()
+
+
+def evaluate(model: Any, split: Split, batch_size: int) -> float:
+    """Accuracy on a split, 0 to 1."""
+    right = 0
+    for images, labels in plain_batches(split, batch_size):
+        right += int((model.predict_on_batch(images).argmax(-1) == labels).sum())
+    return right / len(split)
+
+
+def recalibrated(model: Any, architecture: Architecture, split: Split, batch_size: int) -> Any:
+    """The same network with batch-norm statistics that are the plain mean over training images.
+
+    Without augmentation, dropout and stochastic depth, as the network will be used: a moving average lags behind
+    weights that moved, and after short training it is still near where it started.
+    """
+    still = replace(architecture, dropout=0, stochastic_depth=0)
+    model_still = build_model(still)
+    set_layer_weights(model_still, still, get_layer_weights(model, architecture))
+    norms = [layer for layer in model_still.layers if layer.__class__.__name__ == "BatchNormalization"]
+    for number, (images, _) in enumerate(plain_batches(split, batch_size, count=RECALIBRATION_IMAGES)):
+        for norm in norms:
+            norm.momentum = number / (number + 1)  # the running mean of all batches so far
+        model_still(images, training=True)
+    set_layer_weights(model, architecture, get_layer_weights(model_still, still))
+    return model

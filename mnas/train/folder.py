@@ -1,0 +1,114 @@
+"""A folder of images by class, as people have them: mixed sizes, modes, orientations, now and then a broken file."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+TEST_SHARE = 0.15
+_log = logging.getLogger(__name__)
+
+Bytes = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+
+def load_folder(name: str, resolution: int, *, seed: int = 0) -> tuple[Bytes, Labels, Bytes, Labels, list[str]]:
+    """Read `name/CLASS/*.png` (a test split is carved off), or `name/train/CLASS/*` with `name/test/CLASS/*`.
+
+    Returns:
+        Training images and labels, test images and labels, class names.
+
+    Raises:
+        InputError: for a missing folder, fewer than two classes, a class without a readable image, or train and test
+            folders with different classes.
+    """
+    root = Path(name)
+    if not root.is_dir():
+        raise InputError(
+            f"no data set is called {name!r} and no such folder exists: expected digits, fashion_mnist, cifar10, "
+            "cifar100, or a folder with one folder of images a class"
+        )
+    if (root / "train").is_dir() and (root / "test").is_dir():
+        classes = _classes(root / "train")
+        if _classes(root / "test") != classes:
+            raise InputError(f"{root}/train and {root}/test do not have the same classes")
+        images, labels = _read_all(root / "train", classes, resolution)
+        test_images, test_labels = _read_all(root / "test", classes, resolution)
+        return images, labels, test_images, test_labels, classes
+    classes = _classes(root)
+    images, labels = _read_all(root, classes, resolution)
+    held = _held_out(labels, seed)
+    return images[~held], labels[~held], images[held], labels[held], classes
+
+
+def _classes(root: Path) -> list[str]:
+    classes = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if len(classes) < 2:
+        found = f"one class ({classes[0]})" if classes else "no class"
+        raise InputError(f"{root} has {found}: expected two or more folders of images, one a class")
+    return classes
+
+
+def _held_out(labels: Labels, seed: int) -> npt.NDArray[np.bool_]:
+    """The same share of every class, at least one image of each, never all of them."""
+    rng = np.random.default_rng([seed, 1])
+    held = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        own = rng.permutation(np.flatnonzero(labels == label))
+        held[own[: min(max(1, round(len(own) * TEST_SHARE)), len(own) - 1)]] = True
+    return held
+
+
+def _read_all(root: Path, classes: list[str], resolution: int) -> tuple[Bytes, Labels]:
+    images: list[Bytes] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        paths = sorted(path for path in (root / name).rglob("*") if path.suffix.lower() in SUFFIXES)
+        read = [image for image in (read_image(path, resolution) for path in paths) if image is not None]
+        if len(read) < 2:
+            raise InputError(f"{root / name} has {len(read)} readable images: expected several for every class")
+        images += read
+        labels += [label] * len(read)
+    return np.stack(images), np.asarray(labels, dtype=np.int64)
+
+
+def read_image(path: Path, resolution: int) -> Bytes | None:
+    """One image as an RGB square: turned as its EXIF says, transparency on white, the centre square, antialiased.
+
+    Returns:
+        uint8 of shape (resolution, resolution, 3), or None (with a warning in the log) for a file that is no image.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                image = ImageOps.exif_transpose(file)
+                if image.mode.startswith(("I", "F")):  # 16-bit and float greys: stretch to bytes, do not clip
+                    image = Image.fromarray(_stretch(np.asarray(image)))
+                if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
+                    rgba = image.convert("RGBA")
+                    image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+                square = ImageOps.fit(image.convert("RGB"), (resolution, resolution), Image.Resampling.LANCZOS)
+                return np.asarray(square)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        _log.warning("left out %s: not a readable image (%s)", path, error)
+        return None
+
+
+def _stretch(values: npt.NDArray[np.generic]) -> Bytes:
+    numbers = np.nan_to_num(values.astype(np.float64))
+    low, high = float(numbers.min()), float(numbers.max())
+    if high <= 255 and low >= 0:
+        return numbers.astype(np.uint8)
+    top = 65535.0 if low >= 0 and high <= 65535 else high
+    bottom = 0.0 if low >= 0 else low
+    return np.round((numbers - bottom) * (255 / max(top - bottom, 1e-9))).astype(np.uint8)

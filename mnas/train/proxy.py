@@ -1,0 +1,217 @@
+"""The proxy evaluator: train a candidate from scratch for a small budget, score it on the validation split.
+
+Every candidate gets the same number of steps, the same initial seed and the same order of images, so that differences
+between candidates are the candidates' own as far as that goes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.spec import Architecture, check_integer, check_number
+from mnas.errors import InputError, MnasError
+from mnas.train.base import Evaluator
+from mnas.train.data import Dataset, Split, normalise
+
+NUM_CALIBRATION_BATCHES = 4
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyRecipe:
+    """A short training: SGD with Nesterov momentum, warm-up over a tenth of the steps, cosine decay to zero.
+
+    Attributes:
+        steps: optimiser's steps.
+        batch_size: images a step.
+        learning_rate: at its peak, for a batch of 96; scaled linearly with the batch size.
+        weight_decay: on kernels.
+        label_smoothing: of the targets.
+        max_shift: images are moved by up to so many pixels each way.
+        seed: of the weights, the order of images and the shifts.
+    """
+
+    steps: int = 100
+    batch_size: int = 96
+    learning_rate: float = 0.1
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.0
+    max_shift: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_integer("steps", self.steps, 1, 100_000_000)
+        check_integer("batch_size", self.batch_size, 2, 65536)
+        check_number("learning_rate", self.learning_rate, 1e-8, 100)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        peak = self.learning_rate * self.batch_size / 96
+        warm_up = max(1, self.steps // 10)
+        if step < warm_up:
+            return peak * (step + 1) / warm_up
+        return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, self.steps - warm_up)))
+
+
+class ProxyEvaluator(Evaluator):
+    """Trains each candidate from scratch for a fixed number of steps."""
+
+    def __init__(self, dataset: Dataset, recipe: ProxyRecipe, *, max_validation: int | None = None) -> None:
+        """Set it up; nothing is computed yet.
+
+        Args:
+            dataset: its train split is trained on, its validation split scored on, its test split left alone.
+            recipe: the budget.
+            max_validation: score on at most so many validation images.
+        """
+        self.dataset = dataset
+        self.recipe = recipe
+        self._validation = dataset.validation.take(slice(max_validation))
+
+    def with_steps(self, steps: int) -> ProxyEvaluator:
+        """The same evaluator with a longer or shorter training, on the whole validation split."""
+        return ProxyEvaluator(self.dataset, replace(self.recipe, steps=steps))
+
+    def describe(self) -> dict[str, Any]:
+        """The recipe and the data, for the study file."""
+        recipe = {name: getattr(self.recipe, name) for name in ProxyRecipe.__slots__}
+        data = {"name": self.dataset.name, "fingerprint": self.dataset.fingerprint}
+        return {"kind": "proxy", **recipe, "num_validation": len(self._validation), "data": data}
+
+    def accuracy(self, architecture: Architecture) -> float:
+        """Train, recalibrate the batch norms' statistics, score.
+
+        Raises:
+            InputError: if the architecture does not fit the data.
+            MnasError: if the training diverges.
+        """
+        return self.fit(architecture).accuracy(self._validation)
+
+    def fit(self, architecture: Architecture, *, on_step: Callable[[int, float], None] | None = None) -> TrainedNetwork:
+        """Train one candidate.
+
+        Args:
+            architecture: the candidate.
+            on_step: called after each step with its number (from 0) and its loss.
+        """
+        _check_fit(architecture, self.dataset)
+        trainer = _Trainer(architecture, self.recipe)
+        batches = _batches(self.dataset.train, self.recipe)
+        for step in range(self.recipe.steps):
+            images, labels = next(batches)
+            loss = trainer.step(images, labels, self.recipe.rate(step))
+            if not math.isfinite(loss):
+                raise MnasError(f"the training diverged at step {step} (the loss is {loss})")
+            if on_step is not None:
+                on_step(step, loss)
+        return trainer.finish([next(batches)[0] for _ in range(NUM_CALIBRATION_BATCHES)])
+
+
+class TrainedNetwork:
+    """A network with its weights and statistics, ready to score or to be copied into a Keras model."""
+
+    def __init__(self, network: Any, weights: npt.NDArray[np.float32], statistics: npt.NDArray[np.float32]) -> None:
+        import tensorflow as tf
+
+        self.network = network
+        self.weights = weights
+        self.statistics = statistics
+        self._infer = tf.function(network.infer, autograph=False, reduce_retracing=True)
+
+    def logits(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Logits of uint8 images, shape (count, classes)."""
+        parts = [
+            self._infer(self.weights, self.statistics, normalise(images[start : start + EVALUATION_BATCH])).numpy()
+            for start in range(0, len(images), EVALUATION_BATCH)
+        ]
+        return np.concatenate(parts)
+
+    def accuracy(self, split: Split) -> float:
+        """The share of a split's images that are classified right."""
+        return float(np.mean(self.logits(split.images).argmax(axis=1) == split.labels))
+
+
+class _Trainer:
+    """One network in training: its weights, its momentum, its traced step."""
+
+    def __init__(self, architecture: Architecture, recipe: ProxyRecipe) -> None:
+        import tensorflow as tf
+
+        from mnas.nn.functional import Network
+
+        self.network = Network(architecture)
+        self._weights = tf.Variable(self.network.initial_weights(recipe.seed))
+        self._velocity = tf.Variable(tf.zeros_like(self._weights))
+        self._decay = tf.constant(self.network.decay_mask() * np.float32(recipe.weight_decay))
+        self._smoothing = recipe.label_smoothing
+        self._step = tf.function(self._update, autograph=False)
+
+    def _update(self, images: Any, labels: Any, rate: Any) -> Any:
+        """One step of SGD with Nesterov momentum 0.9 and decoupled-from-batch-norm weight decay."""
+        import tensorflow as tf
+
+        weights = self._weights.read_value()
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            logits, _ = self.network.train(weights, images)
+            classes = self.network.architecture.num_classes
+            targets = tf.one_hot(labels, classes) * (1 - self._smoothing) + self._smoothing / classes
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+        gradient = tape.gradient(loss, weights) + self._decay * weights
+        velocity = self._velocity.assign(0.9 * self._velocity - rate * gradient)
+        self._weights.assign_add(0.9 * velocity - rate * gradient)
+        return loss
+
+    def step(self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], rate: float) -> float:
+        import tensorflow as tf
+
+        return float(self._step(tf.constant(images), tf.constant(labels), tf.constant(rate, tf.float32)))
+
+    def finish(self, calibration: list[npt.NDArray[np.float32]]) -> TrainedNetwork:
+        """Average the batch norms' statistics over some batches."""
+        import tensorflow as tf
+
+        from mnas.nn.functional import mean_statistics
+
+        forward = tf.function(lambda weights, images: self.network.train(weights, images)[1], autograph=False)
+        statistics = mean_statistics([forward(self._weights.read_value(), tf.constant(x)) for x in calibration])
+        return TrainedNetwork(self.network, self._weights.numpy(), statistics.numpy())
+
+
+def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
+    size = dataset.train.images.shape[1]
+    if (architecture.resolution, architecture.num_classes) != (size, dataset.num_classes):
+        raise InputError(
+            f"the architecture takes {architecture.resolution} px and {architecture.num_classes} classes; "
+            f"{dataset.name} has {size} px and {dataset.num_classes} classes"
+        )
+
+
+def _batches(split: Split, recipe: ProxyRecipe) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
+    """Endless batches: every epoch a new order, the same for every candidate. Yields float32 images, int64 labels."""
+    rng = np.random.default_rng([recipe.seed, 2])
+    size = min(recipe.batch_size, len(split))
+    while True:
+        order = rng.permutation(len(split))
+        for start in range(0, len(order) - size + 1, size):
+            chosen = order[start : start + size]
+            yield _shifted(normalise(split.images[chosen]), recipe.max_shift, rng), split.labels[chosen]
+
+
+def _shifted(images: npt.NDArray[np.float32], max_shift: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Move every image by its own random offset; what comes in at the border repeats the edge."""
+    if not max_shift:
+        return images
+    count, size = images.shape[:2]
+    padded = np.pad(images, ((0, 0), (max_shift, max_shift), (max_shift, max_shift), (0, 0)), mode="edge")
+    offsets = rng.integers(0, 2 * max_shift + 1, size=(count, 2))
+    rows = offsets[:, 0, None] + np.arange(size)
+    columns = offsets[:, 1, None] + np.arange(size)
+    moved: npt.NDArray[np.float32] = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return moved

@@ -1,0 +1,70 @@
+"""The walk: sizes and filters thread through, and a skip connection is where shapes allow it."""
+
+import pytest
+
+from mnas.arch import Architecture, BlockSpec, ClassifierSpec, StageSpec, complexity, layers, unroll
+from mnas.arch.complexity import block_complexity
+from mnas.arch.walk import PlacedBlock
+
+
+def one(block, **fields):
+    return Architecture((StageSpec(block, 2),), stem_filters=16, head_filters=0, resolution=15, **fields)
+
+
+def test_sizes_round_up_and_only_the_first_block_strides():
+    stem, first, second, classifier = unroll(one(BlockSpec("sepconv", 3, 2, 1, 16)))
+    assert (stem.out_size, first.out_size, second.out_size, classifier.in_size) == (8, 4, 4, 4)
+    assert isinstance(classifier.block, ClassifierSpec)
+
+
+@pytest.mark.parametrize(
+    ("skip", "stride", "filters", "real"),
+    [
+        ("identity", 1, 16, "identity"),
+        ("identity", 2, 16, "none"),
+        ("identity", 1, 24, "none"),
+        ("pool", 2, 16, "pool"),
+        ("pool", 1, 16, "pool"),
+        ("pool", 2, 24, "none"),
+        ("none", 1, 16, "none"),
+    ],
+)
+def test_skips(skip, stride, filters, real):
+    placed = unroll(one(BlockSpec("mbconv", 3, stride, 6, filters, 0, skip)))[1]
+    assert placed.block.skip == real
+    kinds = [layer.kind for layer in layers(placed)]
+    assert ("add" in kinds, "pool" in kinds) == (real != "none", real == "pool")
+
+
+def test_blocks_that_run_the_same_operators_are_equal():
+    strided = BlockSpec("mbconv", 3, 2, 6, 24, 0, "identity")
+    assert unroll(one(strided))[1] == unroll(one(BlockSpec("mbconv", 3, 2, 6, 24, 0, "none")))[1]
+
+
+def test_layers_of_an_mbconv_with_everything():
+    placed = PlacedBlock(BlockSpec("mbconv", 5, 1, 6, 24, 0.25, "identity"), 14, 24, "swish")
+    roles = [layer.role for layer in layers(placed)]
+    assert roles == [
+        "expand", "depthwise", "se_squeeze", "se_reduce", "se_expand", "se_excite", "project", "skip_add",
+    ]  # fmt: skip
+    by_role = {layer.role: layer for layer in layers(placed)}
+    assert by_role["se_reduce"].filters == 6  # of the block's input, not of the expanded filters
+    assert by_role["se_expand"].activation == "sigmoid"
+    assert by_role["project"].activation == "linear"
+    assert by_role["skip_add"].inputs == (7, 0)
+
+
+def test_parameters_of_a_block_by_hand():
+    placed = PlacedBlock(BlockSpec("mbconv", 3, 1, 2, 4, 0.5, "none"), 8, 4, "relu")
+    expand, depthwise, project = 4 * 8 + 16, 9 * 8 + 16, 8 * 4 + 8
+    squeeze_excite = (8 * 2 + 2) + (2 * 8 + 8)
+    cost = block_complexity(placed)
+    assert cost.params == expand + depthwise + squeeze_excite + project
+    assert cost.madds == 64 * (4 * 8 + 9 * 8 + 8 * 4) + squeeze_excite
+
+
+def test_a_head_without_filters_is_left_out():
+    with_head = Architecture((StageSpec(BlockSpec("conv", 3, 1, 1, 8)),), head_filters=64)
+    without = Architecture((StageSpec(BlockSpec("conv", 3, 1, 1, 8)),), head_filters=0)
+    assert len(unroll(with_head)) == len(unroll(without)) + 1
+    assert complexity(with_head).params > complexity(without).params

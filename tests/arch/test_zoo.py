@@ -1,0 +1,88 @@
+"""Published sizes come out exactly: arithmetic against pycls's golden values and timm's table."""
+
+import pytest
+
+from mnas.arch import complexity, unroll, zoo
+from mnas.arch.resize import round_filters, round_repeats
+from mnas.arch.zoo import ZOO
+from mnas.errors import InputError
+
+PARAMS = {
+    "mnasnet-a1": 3_887_038,
+    "mnasnet-b1": 4_383_312,
+    "mnasnet-small": 2_030_264,
+    "mobilenet-v2": 3_504_872,
+    "efficientnet-b0": 5_288_548,
+    "efficientnet-b1": 7_794_184,
+    "efficientnet-b2": 9_109_994,
+    "efficientnet-b3": 12_233_232,
+    "efficientnet-b4": 19_341_616,
+    "efficientnet-b5": 30_389_784,
+    "efficientnet-b6": 43_040_704,
+    "efficientnet-b7": 66_347_960,
+    "efficientnet-lite0": 4_652_008,
+    "efficientnet-lite1": 5_416_680,
+    "efficientnet-lite2": 6_092_072,
+    "efficientnet-lite3": 8_197_096,
+    "efficientnet-lite4": 13_006_568,
+}
+EXACT_MADDS = {
+    "efficientnet-b0": 385_825_092,
+    "efficientnet-b1": 686_817_992,
+    "efficientnet-b2": 993_578_282,
+    "efficientnet-b3": 1_827_162_472,
+    "efficientnet-b4": 4_393_801_064,
+    "efficientnet-b5": 10_266_426_072,
+}
+ROUNDED_MADDS = {  # millions, as printed
+    "mnasnet-a1": 311.6,
+    "mnasnet-b1": 314.4,
+    "mnasnet-small": 68.3,
+    "mobilenet-v2": 300.8,
+    "efficientnet-b6": 19_068,
+    "efficientnet-b7": 37_746,
+    "efficientnet-lite0": 385.2,
+    "efficientnet-lite1": 600.2,
+    "efficientnet-lite2": 859.7,
+    "efficientnet-lite3": 1_383,
+    "efficientnet-lite4": 2_553,
+}
+
+
+def test_every_network_is_checked():
+    assert set(PARAMS) == set(ZOO) == set(EXACT_MADDS) | set(ROUNDED_MADDS)
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_parameters(name):
+    assert complexity(zoo(name)).params == PARAMS[name]
+
+
+@pytest.mark.parametrize("name", EXACT_MADDS)
+def test_multiply_adds_to_the_last_digit(name):
+    assert complexity(zoo(name)).madds == EXACT_MADDS[name]
+
+
+@pytest.mark.parametrize("name", ROUNDED_MADDS)
+def test_multiply_adds_as_printed(name):
+    # Half a unit of the last printed digit, and the biases' additions, which some of the printed figures leave out.
+    step = 0.1 if ROUNDED_MADDS[name] < 1000 else 1.0
+    assert complexity(zoo(name)).madds / 1e6 == pytest.approx(ROUNDED_MADDS[name], abs=step / 2 + 0.02, rel=5e-6)
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(InputError, match="mnasnet-a1"):
+        zoo("mnasnet-a2")
+
+
+def test_the_last_block_of_a1_sees_7_by_7_by_160():
+    placed = unroll(zoo("mnasnet-a1"))[-3]
+    assert placed.key == "7x7x160 ir_k3_s1_e6_c320_noskip relu"
+
+
+def test_rounding_as_published():
+    assert [round_filters(f, 1.1) for f in (16, 24, 32, 40, 80, 112, 192, 320, 1280)] == [
+        16, 24, 32, 48, 88, 120, 208, 352, 1408,
+    ]  # fmt: skip
+    assert round_filters(12, 1.0) == 12
+    assert [round_repeats(r, 1.1) for r in (1, 2, 3, 4)] == [2, 3, 4, 5]

@@ -1,0 +1,80 @@
+"""The program as people start it: quick help, one message an error, JSON on stdout alone."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mnas.arch import ZOO, architecture_from_json, complexity
+from mnas.arch.codec import architecture_from_dict
+
+
+def mnas(*args, **kwargs):
+    return subprocess.run([sys.executable, "-m", "mnas", *args], capture_output=True, text=True, check=False, **kwargs)
+
+
+def test_help_and_import_load_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['mnas', '--help']\n"
+        "import mnas.cli.main as m\n"
+        "try: m.app()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'tensorflow', 'keras', 'ai_edge_litert', 'sklearn', 'PIL', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_cost_as_json():
+    done = mnas("cost", "mnasnet-a1", "--json")
+    report = json.loads(done.stdout)
+    assert (report["params"], report["madds"]) == (3_887_038, complexity(ZOO["mnasnet-a1"]).madds)
+    assert sum(block["madds"] for block in report["blocks"]) == report["madds"]
+    assert done.stderr == ""
+
+
+def test_sample_is_seeded_one_json_a_line():
+    first, again = (mnas("sample", "--space", "mnasnet-32", "--count", "3", "--seed", "7").stdout for _ in range(2))
+    assert first == again
+    assert len({architecture_from_json(line) for line in first.splitlines()}) == 3
+
+
+def test_scale_writes_what_it_says(tmp_path):
+    out = tmp_path / "b3.json"
+    done = mnas("scale", "efficientnet-b0", "--published", "b3", "--out", str(out), "--json")
+    assert architecture_from_dict(json.loads(done.stdout)["architecture"]) == ZOO["efficientnet-b3"]
+    assert json.loads(mnas("cost", str(out), "--json").stdout)["params"] == 12_233_232
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["cost", "mnasnet-a2"], 2, "mnasnet-a1"),
+        (["cost", "."], 2, "study.json"),
+        (["cost", "mnasnet-a1", "--table", "nowhere.json"], 2, "nowhere.json"),
+        (["scale", "mnasnet-a1"], 2, "--phi"),
+        (["scale", "mnasnet-a1", "--phi", "-1"], 2, "phi"),
+        (["scale", "mnasnet-a1", "--phi", "1", "--coefficients", "1,2"], 2, "three numbers"),
+        (["scale", "mnasnet-a1", "--published", "b9"], 2, "b7"),
+        (["sample", "--space", "moon"], 2, "mnasnet-32"),
+        (["zoo", "resnet"], 2, "mobilenet-v2"),
+        (["nonsense"], 2, "nonsense"),
+        (["scale", "mnasnet-a1", "--phi", "1", "--out", "/proc/no/file.json"], 1, "cannot write"),
+    ],
+)
+def test_errors_are_one_message(args, code, said):
+    done = mnas(*args)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_debug_shows_the_traceback():
+    assert "Traceback" in mnas("cost", "mnasnet-a2", "--debug").stderr
+
+
+def test_version():
+    assert mnas("--version").stdout.startswith("mnas 0.")

@@ -1,0 +1,46 @@
+"""Networks as functions of one flat vector."""
+
+import numpy as np
+import pytest
+
+from mnas.arch import complexity, zoo
+from mnas.space import load_space
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def functional():
+    from mnas.nn import functional
+
+    return functional
+
+
+@pytest.mark.parametrize("name", ["mnasnet-a1", "efficientnet-b0", "efficientnet-lite0", "mobilenet-v2"])
+def test_as_many_weights_as_counted(functional, name):
+    network = functional.Network(zoo(name))
+    assert network.num_weights == complexity(zoo(name)).params == len(network.initial_weights(0))
+    assert set(network.decay_mask()) == {0.0, 1.0}
+
+
+def test_inference_with_a_batchs_statistics_equals_training_on_it(functional):
+    import tensorflow as tf
+
+    space = load_space("mnasnet-16").with_data(resolution=8)
+    rng = np.random.default_rng(4)
+    network = functional.Network(space.sample(rng))
+    weights = tf.constant(network.initial_weights(1))
+    images = tf.constant(rng.normal(size=(512, 8, 8, 3)).astype(np.float32))
+    logits, statistics = network.train(weights, images)
+    # The fused kernel reports the unbiased variance, so the two differ by count / (count - 1) in every batch norm.
+    np.testing.assert_allclose(network.infer(weights, statistics, images), logits, atol=0.02)
+
+
+def test_layer_weights_hold_every_weight_once(functional):
+    network = functional.Network(zoo("mnasnet-small"))
+    weights = np.arange(network.num_weights, dtype=np.float32)
+    statistics = -np.arange(1, sum(network._stat_sizes) + 1, dtype=np.float32)
+    layers = network.layer_weights(weights, statistics)
+    held = np.concatenate([array.ravel() for own in layers for array in own])
+    assert sorted(held) == sorted(np.concatenate([weights, statistics]))
+    assert {len(own) for own in layers} == {2, 5}

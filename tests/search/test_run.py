@@ -1,0 +1,169 @@
+import json
+
+import pytest
+
+from mnas.arch.codec import architecture_from_dict
+from mnas.errors import InputError, MnasError
+from mnas.reward import make_reward
+from mnas.search.estimate import estimate_cost
+from mnas.search.objective import Objective
+from mnas.search.report import front, report
+from mnas.search.run import Search, run_search
+from mnas.search.study import Study
+from mnas.search.winner import NothingFitsError, choose_finalists
+from mnas.strategies.registry import make_strategy
+from tests.search.conftest import FakeEvaluator, madds_target
+
+NUM_TRIALS = 60
+
+
+@pytest.fixture
+def study(tmp_path, space):
+    config = {"space": space.to_dict(), "strategy": {"name": "evolution"}, "tables": [{"budget_ms": 1000.0}]}
+    return Study.create(tmp_path / "study", config, {"trials": NUM_TRIALS, "table": ["t.json"], "data": "digits"})
+
+
+def _search(space, objective, finals=None, num_trials=NUM_TRIALS):
+    strategy = make_strategy("evolution", space, seed=1)
+    baseline = make_strategy("random", space, seed=1, accept=objective.fits)
+    return Search(strategy, objective, num_trials, 10, baseline, finals, num_finalists=4)
+
+
+def _finals(space, objective):
+    return Objective(FakeEvaluator(space, bonus=0.05), objective.reward, objective.targets)
+
+
+def test_the_winner_is_the_best_finalist_within_the_budget(study, space, objective):
+    finals = _finals(space, objective)
+    best = run_search(study, _search(space, objective, finals))
+    inside = [trial for trial in study.trials if trial.measurement.latency_ms <= 1000]
+    assert len(inside) < NUM_TRIALS, "the budget should bite"
+    top = max(inside, key=lambda trial: trial.reward)
+    assert best["number"] == top.number
+    assert best["latency_ms"] <= 1000
+    assert best["accuracy"] == pytest.approx(top.measurement.accuracy + 0.05)
+    assert best["trained_longer"] is True
+    assert study.best() == best
+    assert architecture_from_dict(best["architecture"]) == study.architecture() == top.architecture
+    assert len(finals.evaluator.calls) <= 8
+
+
+def test_finalists_are_different_networks(study, space, objective):
+    run_search(study, _search(space, objective))
+    chosen = choose_finalists(study.trials, objective, 4)
+    assert len({trial.architecture for trial in chosen}) == 4
+    assert [trial.reward for trial in chosen] == sorted((trial.reward for trial in chosen), reverse=True)
+
+
+def test_a_finished_search_run_again_evaluates_nothing(study, space, objective, evaluator):
+    finals = _finals(space, objective)
+    best = run_search(study, _search(space, objective, finals))
+    evaluator.calls.clear()
+    finals.evaluator.calls.clear()
+    seen = []
+    again = run_search(study, _search(space, objective, finals), on_trial=lambda phase, trial: seen.append(phase))
+    assert again == best
+    assert evaluator.calls == finals.evaluator.calls == []
+    assert seen.count("trials") == seen.count("baseline") == NUM_TRIALS
+
+
+@pytest.mark.parametrize("stop_at", [0, 2, 5])
+def test_interrupted_finalists_go_on(study, space, objective, stop_at):
+    finals = _finals(space, objective)
+
+    def interrupt(count):
+        if count == stop_at:
+            raise KeyboardInterrupt
+
+    finals.evaluator.on_call = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run_search(study, _search(space, objective, finals))
+    finals.evaluator.on_call = lambda count: None
+    run_search(study, _search(space, objective, finals))
+    assert len(finals.evaluator.calls) == len(set(finals.evaluator.calls))
+
+
+def test_when_every_finalist_fails_the_searchs_own_best_wins(study, space, objective, caplog):
+    finals = _finals(space, objective)
+
+    def fail(count):
+        raise MnasError("out of memory")
+
+    finals.evaluator.on_call = fail
+    best = run_search(study, _search(space, objective, finals))
+    assert best["trained_longer"] is False
+    assert "every finalist's longer training failed" in caplog.text
+
+
+def test_a_budget_that_nothing_meets_is_refused_before_any_work(space, evaluator):
+    target = madds_target(space, 10.0)
+    fastest, slowest = target.costs.extreme()[1], target.costs.extreme(largest=True)[1]
+    objective = Objective(evaluator, make_reward("absolute", [10.0]), [target])
+    with pytest.raises(InputError, match=f"fastest takes {fastest:.4g} ms, the slowest {slowest:.4g} ms"):
+        _search(space, objective)
+    assert evaluator.calls == []
+
+
+def test_when_no_trial_fits_the_nearest_is_named(study, space, evaluator):
+    target = madds_target(space, 0)
+    target = madds_target(space, target.costs.extreme()[1] * 1.0001)
+    objective = Objective(evaluator, make_reward("absolute", [target.budget_ms]), [target])
+    with pytest.raises(NothingFitsError, match=r"none of 10 trials is within the budget of .* ms; the nearest, trial"):
+        run_search(study, _search(space, objective, num_trials=10))
+
+
+def test_several_budgets_must_all_be_met(study, space, evaluator):
+    targets = [madds_target(space, 1000.0), madds_target(space, 700.0)]
+    objective = Objective(evaluator, make_reward("absolute", [1000.0, 700.0]), targets)
+    best = run_search(study, _search(space, objective))
+    assert len(best["latencies_ms"]) == 2
+    assert best["latencies_ms"][1] <= 700
+
+
+def test_the_report_says_what_was_found_and_whether_random_was_beaten(study, space, objective):
+    run_search(study, _search(space, objective, _finals(space, objective)))
+    document = report(study)
+    assert document["num_trials"] == NUM_TRIALS
+    assert document["best"] == study.best()
+    assert document["baseline"]["num_trials"] == NUM_TRIALS
+    assert document["baseline"]["beaten"] is (study.best()["reward"] > study.best("baseline_best")["reward"])
+    assert document["next"][0] == f"mnas cost {study.folder} --table t.json"
+    rewards = [row["reward"] for row in document["top"]]
+    assert rewards == sorted(rewards, reverse=True)
+
+
+def test_the_report_says_so_when_random_was_not_beaten(study, space, objective):
+    run_search(study, _search(space, objective))
+    loser = {**study.best("baseline_best"), "reward": 2.0}
+    (study.folder / "baseline_best.json").write_text(json.dumps(loser))
+    document = report(study)
+    assert document["baseline"]["beaten"] is False
+    assert "evolution did NOT beat random search at equal cost" in document["baseline"]["verdict"]
+
+
+def test_an_unfinished_study_has_a_report_too(study):
+    document = report(study)
+    assert document["best"] is None
+    assert document["baseline"] is None
+    assert document["next"] == [f"mnas search --resume --study {study.folder}"]
+
+
+def test_nothing_on_the_front_is_beaten(study, space, objective):
+    run_search(study, _search(space, objective))
+    kept = front(study.trials)
+    for trial in kept:
+        for other in study.trials:
+            better = other.measurement.accuracy >= trial.measurement.accuracy
+            faster = other.measurement.latency_ms <= trial.measurement.latency_ms
+            equal = (other.measurement.accuracy, other.measurement.latency_ms) == (
+                trial.measurement.accuracy,
+                trial.measurement.latency_ms,
+            )
+            assert not (better and faster) or equal
+
+
+def test_the_estimate_counts_the_baseline_and_the_finalists(space, objective):
+    cost = estimate_cost(_search(space, objective, _finals(space, objective)))
+    assert (cost.num_trials, cost.num_finalists) == (2 * NUM_TRIALS, 8)
+    assert cost.seconds >= cost.num_trials * cost.seconds_per_trial
+    assert estimate_cost(_search(space, objective)).num_finalists == 0

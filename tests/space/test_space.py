@@ -1,0 +1,184 @@
+"""Spaces: the bijection, the shipped files, TOML by users, costs by look-up."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mnas.arch import complexity, unroll, zoo
+from mnas.arch.complexity import block_complexity
+from mnas.errors import InputError
+from mnas.space import SPACES, SearchSpace, SpaceCosts, load_space
+
+ALL = {name: load_space(name) for name in SPACES}
+
+
+def indices_of(space):
+    return st.tuples(*(st.integers(0, len(decision.choices) - 1) for decision in space.decisions))
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_encode_and_decode_are_a_bijection(name):
+    space = ALL[name]
+
+    @given(indices_of(space), indices_of(space))
+    @settings(max_examples=60, deadline=None)
+    def check(first, second):
+        architecture = space.decode(first)
+        assert space.encode(architecture) == first
+        assert space.decode(space.encode(architecture)) == architecture
+        assert (space.decode(second) == architecture) == (first == second)
+
+    check()
+
+
+def test_the_mnasnet_space_in_full():
+    space = ALL["mnasnet"]
+    assert len(space.stages) == 7
+    assert [d.name for d in space.decisions[:6]] == [
+        "stage1.op", "stage1.kernel_size", "stage1.se_ratio", "stage1.skip", "stage1.filters", "stage1.repeats",
+    ]  # fmt: skip
+    # A middle block has the paper's 432 choices: 4 ops (two expansion ratios), 2 kernels, 2 SE, 3 skips, 3 x 3 sizes.
+    middle = space.decisions[6:12]
+    assert int(np.prod([len(d.choices) for d in middle])) == 432
+    strides = [stage.stride for stage in space.stages]
+    assert strides == [stage.block.stride for stage in zoo("mobilenet-v2").stages]
+    for stage, reference in zip(space.stages, zoo("mobilenet-v2").stages, strict=True):
+        assert stage.filters == tuple(reference.block.filters * n // 4 for n in (3, 4, 5))
+        assert {reference.repeats, reference.repeats + 1} <= set(stage.repeats)
+
+
+def test_mobilenet_v2_but_for_its_first_stage_is_in_the_space():
+    space = ALL["mnasnet"]
+    network = zoo("mobilenet-v2")
+    with pytest.raises(InputError, match="activation"):
+        space.encode(network)
+
+
+def test_sampling_is_seeded_and_covers_every_choice():
+    space = ALL["mnasnet-16"]
+    drawn = [space.sample(np.random.default_rng(7)) for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    rng = np.random.default_rng(0)
+    codes = np.array([space.encode(space.sample(rng)) for _ in range(300)])
+    assert [len(np.unique(column)) for column in codes.T] == [len(d.choices) for d in space.decisions]
+
+
+def test_mutation_changes_one_decision_and_crossover_mixes():
+    space, rng = ALL["mnasnet-32"], np.random.default_rng(0)
+    first, second = space.sample(rng), space.sample(rng)
+    for _ in range(50):
+        changed = np.array(space.encode(space.mutate(first, rng))) != np.array(space.encode(first))
+        assert changed.sum() == 1
+        child = np.array(space.encode(space.crossover(first, second, rng)))
+        parents = np.array([space.encode(first), space.encode(second)])
+        assert ((child == parents[0]) | (child == parents[1])).all()
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_placed_blocks_are_exactly_what_architectures_hold(name):
+    space = ALL[name]
+    blocks = set(space.placed_blocks())
+    rng = np.random.default_rng(1)
+    met = {placed for _ in range(300) for placed in unroll(space.sample(rng))}
+    assert met <= blocks
+    assert len({placed.key for placed in blocks}) == len(blocks)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_costs_by_look_up_equal_the_walk(name):
+    space = ALL[name].with_data(num_classes=7)
+    rng = np.random.default_rng(2)
+    drawn = [space.sample(rng) for _ in range(40)]
+    costs = SpaceCosts(space, lambda placed: block_complexity(placed).madds, overhead=5)
+    found = costs(np.array([space.encode(architecture) for architecture in drawn]))
+    assert found.tolist() == [complexity(architecture).madds + 5 for architecture in drawn]
+
+
+def test_extremes_are_exact():
+    space = ALL["mnasnet-16"]
+    costs = SpaceCosts(space, lambda placed: block_complexity(placed).madds)
+    rng = np.random.default_rng(3)
+    codes = np.array([space.encode(space.sample(rng)) for _ in range(20_000)])
+    for largest, bound in ((False, costs(codes).min()), (True, -costs(codes).max())):
+        architecture, cost = costs.extreme(largest=largest)
+        assert complexity(architecture).madds == cost
+        assert (-cost if largest else cost) <= bound
+
+
+def test_a_price_that_is_missing_is_an_error_not_zero():
+    def price(placed):
+        raise InputError(f"no entry for {placed.key}")
+
+    with pytest.raises(InputError, match="no entry"):
+        SpaceCosts(ALL["mnasnet-16"], price)
+
+
+def test_plain_data_round_trip_and_fingerprint():
+    space = ALL["mnasnet-32"]
+    again = SearchSpace.from_dict(space.to_dict())
+    assert again == space
+    assert again.fingerprint == space.fingerprint != space.with_data(num_classes=11).fingerprint
+
+
+@pytest.mark.parametrize("indices", [(), (0,) * 41, (9,) + (0,) * 41, (-1,) + (0,) * 41])
+def test_decode_refuses_wrong_indices(indices):
+    with pytest.raises(InputError):
+        ALL["mnasnet"].decode(indices)
+
+
+GOOD = """
+name = "mine"
+resolution = 64
+[choices]
+op = ["conv", "mbconv4"]
+kernel_size = [3]
+se_ratio = [0]
+skip = ["identity"]
+repeats = [1, 2]
+[[stages]]
+stride = 2
+filters = [8, 16]
+[[stages]]
+stride = 1
+filters = [24]
+kernel_size = [3, 7]
+"""
+
+
+def test_a_users_own_space(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    space = load_space(str(path))
+    assert space.size == (2 * 2 * 2) * (2 * 2 * 2)
+    assert space.stages[1].kernel_size == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("stride = 2", "stride = 4", "stage 1"),
+        ("filters = [24]", "", "stage 2 lacks filters"),
+        ("mbconv4", "mbconv0.5", "mbconv0.5"),
+        ("mbconv4", "fused", "fused"),
+        ("kernel_size = [3]", "kernel_size = [4]", "odd"),
+        ("[3, 7]", "[3, 3]", "different"),
+        ("[3, 7]", "3", "list"),
+        ("resolution = 64", "resolution = 64\nfilter = 3", "unknown fields filter"),
+        ("resolution = 64", "resolution = -64", "resolution"),
+        ('name = "mine"', "", "name"),
+        ("[choices]", "[choices", "TOML"),
+    ],
+)
+def test_a_wrong_space_file_says_where(tmp_path, old, new, said):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace(old, new, 1))
+    with pytest.raises(InputError, match=said):
+        load_space(str(path))
+
+
+def test_an_unknown_space_lists_the_known_ones():
+    with pytest.raises(InputError, match="mnasnet-32"):
+        load_space("mnasnet-33")
+    with pytest.raises(InputError, match="cannot read"):
+        load_space("nowhere.toml")

@@ -1,0 +1,48 @@
+"""Files are written whole or not at all."""
+
+import os
+
+import pytest
+
+from mnas.errors import InputError, MnasError
+from mnas.files import read_json, write_atomically, write_json
+
+
+def test_round_trip_makes_folders(tmp_path):
+    path = tmp_path / "new" / "file.json"
+    write_json(path, {"b": 1, "a": [0.1]})
+    assert read_json(path, "a thing") == {"a": [0.1], "b": 1}
+    assert os.listdir(path.parent) == ["file.json"]
+
+
+def test_a_failing_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(MnasError, match="No space left"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"a": NaN}', '{"a": Infinity}', "\xff", "[" * 100_000])
+def test_what_is_not_json_is_refused(tmp_path, text):
+    path = tmp_path / "file.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match="a table"):
+        read_json(path, "a table")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.json"):
+        read_json(tmp_path / "nowhere.json", "a table")
+
+
+def test_nan_is_never_written(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "x.json", float("nan"))
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,69 @@
+"""The proxy evaluator: learns, repeats itself, and leaves the test split alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mnas.errors import InputError, MnasError
+from mnas.space import load_space
+from mnas.train.data import Split, load_dataset
+from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
+
+pytestmark = pytest.mark.tensorflow
+SPACE = load_space("mnasnet-16").with_data(resolution=8)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    dataset = load_dataset("digits", resolution=8)
+    poison = Split(dataset.test.images[:0], dataset.test.labels[:0])
+    return dataclasses.replace(dataset, test=poison)  # a proxy that looked at the test split would fail
+
+
+@pytest.fixture(scope="module")
+def candidate():
+    return SPACE.sample(np.random.default_rng(0))
+
+
+def test_it_learns_and_repeats_itself(digits, candidate):
+    evaluator = ProxyEvaluator(digits, ProxyRecipe(steps=40, batch_size=64))
+    first = evaluator.accuracy(candidate)
+    assert first > 0.5
+    assert evaluator.accuracy(candidate) == first
+    other = ProxyEvaluator(digits, ProxyRecipe(steps=40, batch_size=64, seed=1))
+    assert other.accuracy(candidate) != first
+
+
+def test_a_trained_network_is_the_same_in_small_batches(digits, candidate):
+    trained = ProxyEvaluator(digits, ProxyRecipe(steps=5, batch_size=32, max_shift=1)).fit(candidate)
+    images = digits.validation.images[:8]
+    alone = np.concatenate([trained.logits(images[i : i + 1]) for i in range(8)])
+    np.testing.assert_allclose(trained.logits(images), alone, atol=1e-4)
+
+
+def test_a_candidate_that_does_not_fit_the_data_is_refused(digits, candidate):
+    evaluator = ProxyEvaluator(digits, ProxyRecipe(steps=1))
+    with pytest.raises(InputError, match="8 px and 10 classes"):
+        evaluator.accuracy(dataclasses.replace(candidate, num_classes=3))
+
+
+def test_divergence_is_a_failure_not_an_accuracy(digits, candidate):
+    evaluator = ProxyEvaluator(digits, ProxyRecipe(steps=30, batch_size=32, learning_rate=100, weight_decay=50))
+    with pytest.raises(MnasError, match="diverged"):
+        evaluator.accuracy(candidate)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero():
+    recipe = ProxyRecipe(steps=100, batch_size=96, learning_rate=0.2)
+    rates = [recipe.rate(step) for step in range(100)]
+    assert max(rates) == pytest.approx(0.2)
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 1e-3
+
+
+def test_the_description_says_everything_that_matters(digits):
+    described = ProxyEvaluator(digits, ProxyRecipe(steps=7)).describe()
+    assert described["steps"] == 7
+    assert described["data"]["fingerprint"] == digits.fingerprint
