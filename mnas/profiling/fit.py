@@ -167,21 +167,26 @@ def _prior(counts: Array, measured: Array, operators: Sequence[Layer]) -> tuple[
 
 
 def _non_negative_least_squares(design: Array, target: Array) -> Array:
-    """Coordinate descent on the ridge-regularised normal equations (Franc et al. 2005, algorithm 1)."""
+    """Ridge-regularised, by active sets (Lawson and Hanson 1974, algorithm 23.10)."""
     gram = design.T @ design + _RIDGE**2 * np.eye(design.shape[1])
-    gradient = -(design.T @ target)
-    solution = np.zeros(design.shape[1])
-    for _ in range(2000):
-        largest = 0.0
-        for column in range(len(solution)):
-            value = max(0.0, solution[column] - gradient[column] / gram[column, column])
-            step = value - solution[column]
-            if step:
-                gradient += step * gram[column]
-                solution[column] = value
-                largest = max(largest, abs(step))
-        if largest < 1e-7:
+    wanted = design.T @ target
+    solution = np.zeros(len(wanted))
+    free = np.zeros(len(wanted), dtype=bool)
+    for _ in range(10 * len(wanted)):
+        gradient = np.where(free, -np.inf, wanted - gram @ solution)
+        if gradient.max() <= 1e-9:
             break
+        free[int(np.argmax(gradient))] = True
+        while True:
+            trial = np.zeros(len(wanted))
+            trial[free] = np.linalg.solve(gram[np.ix_(free, free)], wanted[free])
+            if trial[free].min() > 0:
+                solution = trial
+                break
+            crossing = free & (trial <= 0)
+            step = float((solution[crossing] / (solution[crossing] - trial[crossing])).min())
+            solution += step * (trial - solution)
+            free &= solution > 1e-12
     return solution
 
 

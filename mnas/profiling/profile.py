@@ -28,7 +28,7 @@ from mnas.profiling.skeleton import write_skeleton
 from mnas.space.space import SearchSpace
 
 _WAVE_BYTES = 200e6  # of networks that stand ready at a time
-_WAVE_SECONDS = 20.0  # so much is lost at most when profiling is interrupted
+_WAVE_SHARE, _WAVE_SECONDS = 0.1, 20.0  # of the time; so much is lost at most when profiling is interrupted
 _FITTING_BURSTS, _HELD_OUT_BURSTS = 4, 12  # many networks teach more than much time on each
 _FIT_SHARE = 0.06  # of the time, kept for choosing networks and for the fit
 _HELD_OUT_SHARE = 0.12
@@ -162,7 +162,9 @@ def _load_wave(
     models: list[LoadedModel] = []
     size = 0
     for number in left:
-        if wave and (size > _WAVE_BYTES or len(wave) * seconds_each > _WAVE_SECONDS):
+        if wave and (
+            size > _WAVE_BYTES or len(wave) * seconds_each > min(_WAVE_SECONDS, _WAVE_SHARE * 60 * options.minutes)
+        ):
             break
         data = write_skeleton(networks[number], dtype=options.dtype, seed=number)
         models.append(device.load(data))

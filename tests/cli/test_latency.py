@@ -1,0 +1,103 @@
+"""profile, table and bench on the command line, with this machine's interpreter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mnas.arch.codec import architecture_to_json
+from mnas.cli.main import app
+from mnas.errors import InputError, MnasError
+from mnas.profiling.skeleton import write_skeleton
+from mnas.space import load_space
+from tests.latency.tables import make_table
+
+SPACE = load_space("mnasnet-16")
+NETWORK = SPACE.sample(np.random.default_rng(0))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    make_table(SPACE).save(tmp_path / "table.json")
+    (tmp_path / "net.tflite").write_bytes(write_skeleton(NETWORK))
+    (tmp_path / "net.json").write_text(json.dumps({"architecture": json.loads(architecture_to_json(NETWORK))}))
+    return tmp_path
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_bench_prints_measured_beside_predicted(files: Path) -> None:
+    plain = json.loads(run("bench", files / "net.tflite", "--seconds", "0.2", "--json"))
+    assert plain["min_ms"] <= plain["median_ms"] <= plain["p90_ms"]
+    assert plain["num_runs"] > 0
+    assert "predicted_ms" not in plain
+    both = json.loads(run("bench", files / "net.tflite", "--seconds", "0.2", "--table", files / "table.json", "--json"))
+    assert both["ratio"] == pytest.approx(both["quiet_ms"] / both["predicted_ms"])
+    assert "Predicted" in run("bench", files / "net.tflite", "--seconds", "0.2", "--table", files / "table.json")
+
+
+def test_bench_refuses_what_it_cannot_use(files: Path) -> None:
+    (files / "other.tflite").write_bytes(b"something else")
+    with pytest.raises(InputError, match=r"no .tflite file"):
+        run("bench", files / "other.tflite")
+    with pytest.raises(InputError, match="cannot read"):
+        run("bench", files / "none.tflite")
+    (files / "net.json").unlink()
+    with pytest.raises(InputError, match="--arch"):
+        run("bench", files / "net.tflite", "--table", files / "table.json")
+    with pytest.raises(InputError, match="--table"):
+        run("bench", files / "net.tflite", "--arch", "mnasnet-a1")
+
+
+def test_table_show(files: Path) -> None:
+    shown = json.loads(run("table", "show", files / "table.json", "--json"))
+    assert shown["num_entries"] == len(make_table(SPACE).entries)
+    assert shown["header"]["configuration"]["runtime"] == "litert"
+    assert shown["report_card"]["mape"] == 0.02
+    assert "2.0% off" in run("table", "show", files / "table.json")
+    make_table(SPACE, report_card=None).save(files / "bare.json")
+    assert "No report card" in run("table", "show", files / "bare.json")
+
+
+def test_table_compare(files: Path) -> None:
+    doubled = make_table(SPACE)
+    entries = {key: type(entry)(entry.latency_ms * 2, 0.0, 1) for key, entry in doubled.entries.items()}
+    del entries[min(entries)]
+    make_table(SPACE, entries=entries).save(files / "slow.json")
+    result = json.loads(run("table", "compare", files / "table.json", files / "slow.json", "--json"))
+    assert result["ratio"] == pytest.approx(2)
+    assert (result["only_first"], result["only_second"]) == (1, 0)
+    assert result["kendall_tau"] == pytest.approx(1, abs=0.01)
+    assert result["different"] == {}
+    assert "Where they differ most" in run("table", "compare", files / "table.json", files / "slow.json")
+
+
+def test_table_check_says_that_a_made_up_table_does_not_hold(files: Path) -> None:
+    with pytest.raises(MnasError, match="make the table again"):
+        run("table", "check", files / "table.json", "--count", 3, "--minutes", 0.02)
+    with pytest.raises(InputError, match="--device local"):
+        run("table", "check", files / "table.json", "--device", "adb")
+
+
+def test_profile_writes_a_table_that_cost_can_use(files: Path) -> None:
+    out = files / "new.json"
+    report = json.loads(
+        run("profile", "--space", "mnasnet-16", "--out", out, "--minutes", 0.05, "--classes", 7, "--json")
+    )
+    assert report["report_card"]["num_networks"] >= 16
+    (files / "net.json").write_text(
+        architecture_to_json(SPACE.with_data(num_classes=7).sample(np.random.default_rng(1)))
+    )
+    cost = json.loads(run("cost", files / "net.json", "--table", out, "--json"))
+    low, high = cost["latency_interval_ms"]
+    assert 0 <= low <= cost["latency_ms"] <= high

@@ -1,0 +1,92 @@
+"""Tables as files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnas.errors import InputError, MnasError
+from mnas.latency.table import Entry, LatencyTable
+from tests.latency.tables import make_table
+from tests.spaces import small_space
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    make_table(small_space()).save(tmp_path / "table.json")
+    return tmp_path / "table.json"
+
+
+def test_what_is_saved_is_loaded(path: Path) -> None:
+    table = make_table(small_space())
+    loaded = LatencyTable.load(path)
+    assert loaded == table
+    assert loaded.sha256 == table.sha256
+    assert loaded.sha256 != make_table(small_space(), overhead_ms=0.003).sha256
+    keys = list(json.loads(path.read_text())["entries"])
+    assert keys == sorted(keys)
+
+
+def change(path: Path, **fields: Any) -> None:
+    data = json.loads(path.read_text())
+    for name, value in fields.items():
+        if value is None:
+            del data[name]
+        else:
+            data[name] = value
+    path.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"format": "other"}, "not a latency table"),
+        ({"version": 99}, "version 99"),
+        ({"overhead_ms": None}, "lacks overhead_ms"),
+        ({"overhead_ms": -1.0}, "overhead_ms is -1.0"),
+        ({"overhead_ms": "0.1"}, "overhead_ms is '0.1'"),
+        ({"extra": 1}, "unknown fields extra"),
+        ({"resolution": 0}, "resolution is 0"),
+        ({"space": 3}, "space is 3"),
+        ({"entries": []}, "entries"),
+        ({"entries": {}}, "without entries"),
+        ({"entries": {"a": 3}}, "'a' is '3'"),
+        ({"entries": {"a": {"latency_s": 0.1, "error_ms": 0, "num_networks": 1}}}, "milliseconds"),
+        ({"entries": {"a": {"latency_ms": -0.1, "error_ms": 0, "num_networks": 1}}}, "latency_ms is -0.1"),
+        ({"entries": {"a": {"latency_ms": True, "error_ms": 0, "num_networks": 1}}}, "latency_ms is True"),
+        ({"entries": {"a": {"latency_ms": 1, "error_ms": 0, "num_networks": 1, "source": "x"}}}, "measured, fitted"),
+        ({"configuration": {"device": "local"}}, "configuration lacks"),
+        ({"report_card": {"mape": 0.1}}, "report_card lacks"),
+    ],
+)
+def test_wrong_fields_are_refused(path: Path, fields: dict[str, Any], message: str) -> None:
+    change(path, **fields)
+    with pytest.raises(InputError, match=message) as caught:
+        LatencyTable.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_truncated_and_nan_and_missing_files_are_refused(path: Path, tmp_path: Path) -> None:
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="truncated"):
+        LatencyTable.load(path)
+    path.write_text(whole.replace('"overhead_ms": 0.002', '"overhead_ms": NaN'))
+    with pytest.raises(InputError, match="NaN"):
+        LatencyTable.load(path)
+    with pytest.raises(InputError, match="cannot read a latency table"):
+        LatencyTable.load(tmp_path / "none.json")
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MnasError, match="cannot write"):
+        make_table(small_space()).save(tmp_path / "file" / "table.json")
+
+
+def test_entries_check_themselves() -> None:
+    with pytest.raises(InputError, match="num_networks"):
+        Entry(1.0, 0.1, -1)

@@ -1,0 +1,64 @@
+"""A device whose networks take what their operators take, by arithmetic, with noise and disturbances."""
+
+from __future__ import annotations
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from mnas.devices.base import Array, Device, LoadedModel
+from mnas.latency.table import Configuration
+from tests.latency.tables import CONFIGURATION
+
+OVERHEAD_MS = 0.01
+
+
+class FakeDevice(Device):
+    """Reads the flatbuffer, so that the whole way from architecture to file to time is in the test."""
+
+    def __init__(self, *, noise: float = 0.002, disturbed: float = 0.0, fail_after: int = 10**9) -> None:
+        self.rng = np.random.default_rng(0)
+        self.noise, self.disturbed, self.fail_after = noise, disturbed, fail_after
+        self.loaded = 0
+        self.slow = False
+
+    def configuration(self, dtype: str) -> Configuration:
+        return CONFIGURATION
+
+    def load(self, data: bytes) -> LoadedModel:
+        self.loaded += 1
+        if self.loaded > self.fail_after:
+            raise KeyboardInterrupt
+        return _FakeModel(self, true_latency_ms(data))
+
+
+class _FakeModel(LoadedModel):
+    def __init__(self, device: FakeDevice, latency_ms: float) -> None:
+        self.device, self.latency_ms = device, latency_ms
+
+    def run_times_ms(self, num_runs: int) -> Array:
+        rng = self.device.rng
+        if self.device.disturbed and rng.random() < 0.02:
+            self.device.slow = rng.random() < self.device.disturbed
+        factor = 1.6 if self.device.slow else 1.0
+        return self.latency_ms * factor * (1 + self.device.noise * np.abs(rng.standard_normal(num_runs)))
+
+    def close(self) -> None:
+        self.latency_ms = float("nan")
+
+
+def true_latency_ms(data: bytes) -> float:
+    """A sum over operators that is not the fit's own line: weights in tiles of 16, elements, a start each."""
+    model = schema.Model.GetRootAs(data, 0)
+    graph = model.Subgraphs(0)
+    total = OVERHEAD_MS
+    for number in range(graph.OperatorsLength()):
+        operator = graph.Operators(number)
+        output = int(np.prod(graph.Tensors(operator.Outputs(0)).ShapeAsNumpy()))
+        channels = int(graph.Tensors(operator.Outputs(0)).ShapeAsNumpy()[-1])
+        weights = 0
+        if operator.InputsLength() > 1:
+            weights = int(np.prod(graph.Tensors(operator.Inputs(1)).ShapeAsNumpy()))
+        tiles = -(-channels // 16) * 16 / channels
+        pixels = output / channels
+        total += 0.002 + 1e-7 * weights * pixels * tiles + 2e-7 * output
+    return total

@@ -1,0 +1,99 @@
+"""Operators from sums."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mnas.arch.complexity import layer_complexity
+from mnas.arch.spec import Architecture
+from mnas.arch.walk import Layer, layers
+from mnas.errors import InputError
+from mnas.profiling.fit import _non_negative_least_squares, canonical, count_operators, fit_operators
+from mnas.profiling.plan import class_counts, make_plan
+from tests.spaces import small_space
+
+SPACE = small_space(3)
+OPERATORS = list(dict.fromkeys(canonical(layer) for placed in SPACE.placed_blocks() for layer in layers(placed)))
+
+
+def cost(layer: Layer) -> float:
+    """Linear, but one operator of each kind is out of line."""
+    odd = 1.5 if (layer.filters * 7 + layer.in_size) % 5 == 0 else 1.0
+    return odd * (0.003 + layer_complexity(layer).madds * 1e-7)
+
+
+def latency(network: Architecture) -> float:
+    return 0.01 + sum(cost(layer) * times for layer, times in count_operators(network).items())
+
+
+def sample(count: int, seed: int) -> list[Architecture]:
+    rng = np.random.default_rng(seed)
+    return [SPACE.sample(rng) for _ in range(count)]
+
+
+def test_more_networks_leave_less_error() -> None:
+    fresh = sample(30, 7)
+    truth = np.array([latency(network) for network in fresh])
+    errors = []
+    for count in (20, 200):
+        fitting = sample(count, 1)
+        model = fit_operators(fitting, [latency(network) for network in fitting], OPERATORS)
+        predicted = [model.total(count_operators(network))[0] + model.overhead_ms for network in fresh]
+        errors.append(float(np.abs(predicted / truth - 1).mean()))
+    assert errors[1] < 0.005
+    assert errors[1] < errors[0] / 2
+
+
+def test_more_networks_leave_less_doubt() -> None:
+    doubts = []
+    for count in (12, 100):
+        fitting = sample(count, 1)
+        model = fit_operators(fitting, [latency(network) for network in fitting], OPERATORS)
+        doubts.append(np.sqrt(np.diag(model.covariance_ms2)).mean())
+        assert (model.mean_ms > 0).all()
+        assert model.seen[model.operators[canonical(layers(SPACE.placed_blocks()[0])[0])]] == len(fitting)
+    assert doubts[1] < doubts[0]
+
+
+def test_non_negative_least_squares() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        design, truth = rng.random((30, 8)), np.maximum(rng.normal(size=8), 0)
+        found = _non_negative_least_squares(design, design @ truth)
+        assert found == pytest.approx(truth, abs=0.01)
+        target = rng.normal(size=30)  # at the optimum nothing can fall, and what is above zero has no slope
+        found = _non_negative_least_squares(design, target)
+        slope = design.T @ (design @ found - target) + 1e-4 * found
+        assert (found >= 0).all()
+        assert (slope > -1e-8).all()
+        assert np.abs(slope[found > 0]).max(initial=0) < 1e-8
+
+
+def test_the_same_operator_in_two_blocks_is_one() -> None:
+    network = sample(1, 3)[0]
+    counted = count_operators(network)
+    assert all(layer.inputs == () for layer in counted)
+    assert all(canonical(layer) == layer for layer in counted)
+
+
+def test_one_network_is_too_few() -> None:
+    with pytest.raises(InputError, match="at least 2"):
+        fit_operators(sample(1, 0), [1.0], OPERATORS)
+
+
+def test_a_plan_sees_operators_more_evenly_than_chance() -> None:
+    space = SPACE
+    plan = make_plan(space, num_fitting=20, num_held_out=10, seed=4)
+    assert plan == make_plan(space, num_fitting=20, num_held_out=10, seed=4)
+    assert (len(plan.fitting), len(plan.held_out)) == (20, 10)
+    assert {network.num_classes for network in plan.held_out} == {10}
+    assert {network.num_classes for network in plan.fitting} == set(class_counts(10))
+    planned = {layer for network in plan.fitting for layer in count_operators(network)}
+    by_chance = {layer for network in sample(20, 4) for layer in count_operators(network)}
+    assert len(planned) > len(by_chance)
+
+
+def test_class_counts_are_three_different_ones() -> None:
+    assert class_counts(10) == (10, 1000, 100)
+    assert len(set(class_counts(1000))) == len(set(class_counts(37))) == 3

@@ -1,0 +1,56 @@
+"""Quiet latencies from a device that is anything but."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mnas.profiling.bench import bench, open_reference
+from mnas.profiling.measure import measure_networks
+from mnas.profiling.skeleton import write_skeleton
+from mnas.space import load_space
+from tests.profiling.fakes import FakeDevice, true_latency_ms
+
+
+def test_disturbances_are_kept_out() -> None:
+    rng = np.random.default_rng(0)
+    files = [write_skeleton(load_space("mnasnet-16").sample(rng)) for _ in range(12)]
+    device = FakeDevice(disturbed=0.5)
+    reference = open_reference(device)
+    models = [device.load(data) for data in files]
+    times = measure_networks(models, reference, seconds=20, quiet_bursts=[8] * len(models), seed=0)
+    truth = np.array([true_latency_ms(data) for data in files])
+    assert np.array([t.quiet_ms for t in times]) == pytest.approx(truth, rel=0.01)
+    assert np.array([t.median_ms for t in times]) == pytest.approx(truth, rel=0.02)
+    assert all(t.num_quiet >= 8 for t in times)
+    assert sum(t.num_bursts > t.num_quiet for t in times) > 0  # there were disturbances
+    for t in times:
+        assert t.min_ms <= t.median_ms <= t.p90_ms
+        assert t.halves_ms[0] == pytest.approx(t.halves_ms[1], rel=0.01)
+
+
+def test_no_time_still_gives_every_network_a_few_bursts() -> None:
+    device = FakeDevice()
+    reference = open_reference(device)
+    files = [write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(seed))) for seed in range(3)]
+    times = measure_networks([device.load(d) for d in files], reference, seconds=0, quiet_bursts=[8] * 3, seed=0)
+    assert [t.num_bursts for t in times] == [3, 3, 3]
+    assert [t.quiet_ms for t in times] == pytest.approx([true_latency_ms(data) for data in files], rel=0.01)
+
+
+def test_drift_is_seen() -> None:
+    device = FakeDevice()
+    reference = open_reference(device)
+    assert reference.drift() == pytest.approx(0, abs=0.01)
+    reference._model.latency_ms *= 1.2  # type: ignore[attr-defined]
+    for _ in range(50):
+        reference.look()
+    assert reference.drift() == pytest.approx(0.2, abs=0.01)
+
+
+def test_bench_measures_one_file() -> None:
+    data = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(1)))
+    measured = bench(data, FakeDevice(), quiet_bursts=5, seconds=5)
+    assert measured.quiet_ms == pytest.approx(true_latency_ms(data), rel=0.01)
+    assert measured.num_quiet == 5
+    assert measured.num_runs >= 15

@@ -1,0 +1,100 @@
+"""From a space and a device to a table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnas.errors import InputError
+from mnas.latency.estimator import LatencyEstimator
+from mnas.latency.table import LatencyTable
+from mnas.profiling.check import check_table
+from mnas.profiling.profile import ProfileOptions, profile
+from mnas.profiling.skeleton import write_skeleton
+from tests.profiling.fakes import FakeDevice, true_latency_ms
+from tests.spaces import small_space
+
+SPACE = small_space(3)
+OPTIONS = ProfileOptions(minutes=0.1)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> LatencyTable:
+    return profile(SPACE, FakeDevice(), tmp_path_factory.mktemp("profile") / "table.json", OPTIONS)
+
+
+def test_the_table_predicts_networks_it_has_not_seen(table: LatencyTable) -> None:
+    rng = np.random.default_rng(99)
+    networks = [SPACE.sample(rng) for _ in range(40)]
+    truth = np.array([true_latency_ms(write_skeleton(network)) for network in networks])
+    estimates = [LatencyEstimator(table).predict(network) for network in networks]
+    errors = np.abs([estimate.latency_ms for estimate in estimates] / truth - 1)
+    assert errors.mean() < 0.015
+    assert errors.max() < 0.06
+    inside = [e.low_ms <= latency <= e.high_ms for e, latency in zip(estimates, truth, strict=True)]
+    assert np.mean(inside) > 0.7
+
+
+def test_the_report_card_says_so(table: LatencyTable) -> None:
+    card = table.report_card
+    assert card is not None
+    assert card.num_networks >= 16
+    assert card.mape < 0.015
+    assert card.kendall_tau > 0.97
+    assert card.repeatability < 0.005
+
+
+def test_the_table_is_whole(table: LatencyTable) -> None:
+    assert {placed.key for placed in SPACE.placed_blocks()} <= set(table.entries)
+    assert all(entry.latency_ms > 0 for entry in table.entries.values())
+    assert {int(key.rpartition("_n")[2]) for key in table.entries if "classifier" in key} == {10, 100, 1000}
+
+
+def test_an_interrupted_profile_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, log = tmp_path / "table.json", tmp_path / "table.json.log"
+    monkeypatch.setattr("mnas.profiling.profile._WAVE_BYTES", 0)  # networks are kept one by one
+    with pytest.raises(KeyboardInterrupt):
+        profile(SPACE, FakeDevice(fail_after=30), out, OPTIONS)
+    assert not out.exists()
+    kept = [json.loads(line) for line in log.read_text().splitlines()]
+    finished = {record["network"] for record in kept if "network" in record}
+    assert finished
+    with log.open("a") as file:
+        file.write('{"network": 3, "sec')  # the line that was being written when the power went
+    device = FakeDevice()
+    table = profile(SPACE, device, out, OPTIONS)
+    assert device.loaded == 1 + sum(kept[1]["num_networks"]) - len(finished)  # 1 is the reference
+    assert LatencyTable.load(out) == table
+    assert not log.exists()
+
+
+def test_another_profiles_log_is_not_taken_over(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        profile(SPACE, FakeDevice(fail_after=5), tmp_path / "t.json", OPTIONS)
+    with pytest.raises(InputError, match="differs in space"):
+        profile(small_space(2), FakeDevice(), tmp_path / "t.json", OPTIONS)
+    (tmp_path / "t.json.log").write_text("what\nis this\n")
+    with pytest.raises(InputError, match="not a log"):
+        profile(SPACE, FakeDevice(), tmp_path / "t.json", OPTIONS)
+
+
+def test_check_holds_on_the_same_device_and_not_on_a_slower_one(table: LatencyTable) -> None:
+    result = check_table(table, SPACE, FakeDevice(), count=8, seconds=5, seed=1)
+    assert result.holds
+    assert result.bias == pytest.approx(1, abs=0.03)
+
+    class Slower(FakeDevice):
+        def load(self, data: bytes):  # type: ignore[no-untyped-def]
+            model = super().load(data)
+            model.latency_ms *= 1.4
+            return model
+
+    assert not check_table(table, SPACE, Slower(), count=8, seconds=5, seed=1).holds
+
+
+def test_minutes_are_checked() -> None:
+    with pytest.raises(InputError, match="--minutes"):
+        ProfileOptions(minutes=0)
