@@ -32,8 +32,8 @@ class PPO(PolicyGradient):
         *,
         seed: int = 0,
         accept: Accept | None = None,
-        learning_rate: float = 0.005,
-        entropy_weight: float = 0.01,
+        learning_rate: float = 0.01,
+        entropy_weight: float = 0.1,
         epochs: int = 4,
         clip: float = 0.2,
     ) -> None:

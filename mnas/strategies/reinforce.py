@@ -32,8 +32,8 @@ class Reinforce(PolicyGradient):
         *,
         seed: int = 0,
         accept: Accept | None = None,
-        learning_rate: float = 0.01,
-        entropy_weight: float = 0.03,
+        learning_rate: float = 0.02,
+        entropy_weight: float = 0.1,
         baseline_decay: float = 0.95,
     ) -> None:
         super().__init__(
