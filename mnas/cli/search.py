@@ -92,7 +92,7 @@ def _options(context: typer.Context, resumed: Path | None) -> SearchOptions:
 def run_study(folder: Path, resume: bool, options: SearchOptions, prepared: Prepared) -> dict[str, Any]:
     """Run or resume a search with its progress shown; gives its report."""
     from mnas.cli.progress import SearchProgress
-    from mnas.search.report import report
+    from mnas.search.report import next_commands, report
     from mnas.search.run import run_search
     from mnas.search.study import Study
 
@@ -106,7 +106,7 @@ def run_study(folder: Path, resume: bool, options: SearchOptions, prepared: Prep
         with SearchProgress(totals) as progress:
             run_search(opened, prepared.search, on_trial=progress)
     except KeyboardInterrupt:
-        common.console(stderr=True).print(f"Interrupted. Go on with: mnas search --resume --study {folder}")
+        common.console(stderr=True).print(f"Go on with: {next_commands(opened, None)[0]}")
         raise
     return report(opened)
 

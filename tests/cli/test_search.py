@@ -145,6 +145,16 @@ def test_a_table_of_another_space_is_refused(folder):
     assert "is for networks of 16 px (tiny) and mnasnet-32 has 32 px" in done.stderr
 
 
+@pytest.mark.tensorflow
+def test_reinforce_is_replayed_in_another_process(folder):
+    for trials in ("25", "50"):
+        done = _search(folder, "--trials", trials, "--no-baseline", "--resume", "--json", strategy="reinforce")
+        assert done.returncode == 0, done.stderr
+        document = json.loads(done.stdout)
+        assert document["num_trials"] == int(trials)
+        assert document["baseline"] is None
+
+
 def test_dry_run_writes_nothing(folder):
     done = _search(folder, "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
