@@ -40,10 +40,15 @@ def export(
     """Export to TFLite, checked. Example: mnas export runs/best --dtype int8 --out models/best_int8.tflite."""
     from mnas.export.pipeline import check_target, export_network
     from mnas.export.quantize import check_dtype
+    from mnas.nn.quiet import load_tensorflow
 
     check_target(out)
     check_dtype(dtype, io)
+    if not untrained:
+        _refuse_without_weights(network)
     display = _Display()
+    display.show("load", 0)
+    load_tensorflow()
     job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data)
     display.total = job.count
     document = export_network(
@@ -73,6 +78,16 @@ class _Job:
     about: dict[str, Any] = field(default_factory=dict)
 
 
+def _refuse_without_weights(network: str) -> None:
+    if Path(network).is_dir():
+        return
+    common.resolve_architecture(network)
+    raise InputError(
+        f"{network} is an architecture without weights: train it first (mnas train {network} --data D --out DIR), "
+        "then export DIR; or add --untrained for random weights, good for measuring only"
+    )
+
+
 def _trained_job(network: str, data: str | None) -> _Job:
     from mnas.arch.complexity import complexity
     from mnas.export.pipeline import images_to_check
@@ -80,12 +95,6 @@ def _trained_job(network: str, data: str | None) -> _Job:
     from mnas.train.batches import plain_batches, some_images
     from mnas.train.trained import open_trained
 
-    if not Path(network).is_dir():
-        common.resolve_architecture(network)
-        raise InputError(
-            f"{network} is an architecture without weights: train it first (mnas train {network} --data D --out DIR), "
-            "then export DIR; or add --untrained for random weights, good for measuring only"
-        )
     trained = open_trained(Path(network))
     dataset = trained.load_data() if data is None else _other_data(data, trained.architecture)
     count = images_to_check(complexity(trained.architecture).madds, len(dataset.test))
@@ -145,8 +154,12 @@ class _Display:
         """A phase began, or so many images are checked."""
         if phase != self.shown:
             self.shown = phase
-            what = "Converting" if phase == "convert" else f"Checking against the Keras model on {self.total} images"
-            self.console.print(f"{what} ...")
+            says = {
+                "load": "Loading TensorFlow",
+                "convert": "Converting",
+                "check": f"Checking against the Keras model on {self.total} images",
+            }
+            self.console.print(f"{says[phase]} ...")
 
 
 def _report(out: Path, document: dict[str, Any], json: bool) -> None:

@@ -40,6 +40,9 @@ def train(
         architecture = replace(architecture, resolution=resolution)
     out_console = common.console(stderr=True)
     with out_console.status("Loading TensorFlow and the data"):
+        from mnas.nn.quiet import load_tensorflow
+
+        load_tensorflow()
         from mnas.train.fit import train_network
         from mnas.train.recipe import recipe_for
         from mnas.train.trained import DataSource, is_trained
@@ -67,7 +70,8 @@ class _Display:
 
         self.epochs = recipe.epochs
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=common.console(stderr=True), transient=True)
+        console = common.console(stderr=True)
+        self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.task = self.bar.add_task("epoch 1", total=None)
 
     def __enter__(self) -> _Display:
