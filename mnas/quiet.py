@@ -59,6 +59,7 @@ def load_tensorflow() -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice on retracing is not for mnas's users
     with quiet():
+        import keras  # noqa: F401
         import tensorflow as tf
 
         tf.config.list_logical_devices()

@@ -44,6 +44,9 @@ def export(
 
     check_target(out)
     check_dtype(dtype, io)
+    if not untrained:
+        _refuse_without_weights(network)
+    common.console(stderr=True).print("Loading TensorFlow and the data ...")
     load_tensorflow()
     job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data)
     document = _run(job, out, dtype=dtype, io=io, trained=not untrained)
@@ -84,6 +87,16 @@ class _Job:
     about: dict[str, Any] = field(default_factory=dict)
 
 
+def _refuse_without_weights(network: str) -> None:
+    if Path(network).is_dir():
+        return
+    common.resolve_architecture(network)
+    raise InputError(
+        f"{network} is an architecture without weights: train it first (mnas train {network} --data D --out DIR), "
+        "then export DIR; or add --untrained for random weights, good for measuring only"
+    )
+
+
 def _trained_job(network: str, data: str | None) -> _Job:
     from mnas.arch.complexity import complexity
     from mnas.export.pipeline import images_to_check
@@ -91,12 +104,6 @@ def _trained_job(network: str, data: str | None) -> _Job:
     from mnas.train.batches import plain_batches, some_images
     from mnas.train.trained import open_trained
 
-    if not Path(network).is_dir():
-        common.resolve_architecture(network)
-        raise InputError(
-            f"{network} is an architecture without weights: train it first (mnas train {network} --data D --out DIR), "
-            "then export DIR; or add --untrained for random weights, good for measuring only"
-        )
     trained = open_trained(Path(network))
     dataset = trained.load_data() if data is None else _other_data(data, trained.architecture)
     count = images_to_check(complexity(trained.architecture).madds, len(dataset.test))
@@ -156,8 +163,12 @@ class _Display:
         """A phase began, or so many images are checked."""
         if phase != self.shown:
             self.shown = phase
-            what = "Converting" if phase == "convert" else f"Checking against the Keras model on {self.total} images"
-            self.console.print(f"{what} ...")
+            says = {
+                "load": "Loading TensorFlow",
+                "convert": "Converting",
+                "check": f"Checking against the Keras model on {self.total} images",
+            }
+            self.console.print(f"{says[phase]} ...")
 
 
 def _report(out: Path, document: dict[str, Any], json: bool) -> None:

@@ -85,7 +85,8 @@ class Display:
 
         self.epochs = recipe.epochs
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=common.console(stderr=True), transient=True)
+        console = common.console(stderr=True)
+        self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.task = self.bar.add_task("epoch 1", total=None)
 
     def __enter__(self) -> Display:

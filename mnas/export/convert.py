@@ -8,14 +8,11 @@ the weights there in silence.)
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from mnas.errors import MnasError
 from mnas.quiet import quiet
-
-log = logging.getLogger(__name__)
 
 
 def to_tflite(model: Any, configure: Callable[[Any], None] | None = None) -> bytes:
