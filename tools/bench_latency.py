@@ -33,6 +33,7 @@ BURSTS = 12
 
 
 def main() -> None:
+    """Profile, measure fresh networks and their blocks, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", default="mnasnet-32")
     parser.add_argument("--minutes", type=float, default=3.0)
