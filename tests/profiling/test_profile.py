@@ -95,6 +95,8 @@ def test_check_holds_on_the_same_device_and_not_on_a_slower_one(table: LatencyTa
     assert not check_table(table, SPACE, Slower(), count=8, seconds=5, seed=1).holds
 
 
-def test_minutes_are_checked() -> None:
+def test_options_are_checked() -> None:
+    with pytest.raises(InputError, match="--dtype"):
+        ProfileOptions(dtype="float64")
     with pytest.raises(InputError, match="--minutes"):
         ProfileOptions(minutes=0)
