@@ -38,15 +38,30 @@ def export(
     json: bool = common.JSON,
 ) -> None:
     """Export to TFLite, checked. Example: mnas export runs/best --dtype int8 --out models/best_int8.tflite."""
-    from mnas.export.pipeline import check_target, export_network
+    from mnas.export.pipeline import check_target
     from mnas.export.quantize import check_dtype
+    from mnas.quiet import load_tensorflow
 
     check_target(out)
     check_dtype(dtype, io)
-    display = _Display()
+    if not untrained:
+        _refuse_without_weights(network)
+    common.console(stderr=True).print("Loading TensorFlow and the data ...")
+    load_tensorflow()
     job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data)
-    display.total = job.count
-    document = export_network(
+    document = _run(job, out, dtype=dtype, io=io, trained=not untrained)
+    _report(out, document, json)
+
+
+def export_trained(folder: Path, out: Path, *, dtype: str = "float32") -> dict[str, Any]:
+    """Export what `mnas train` left in a folder; gives what stands in the JSON file."""
+    return _run(_trained_job(str(folder), None), out, dtype=dtype, io="float32", trained=True)
+
+
+def _run(job: _Job, out: Path, *, dtype: str, io: str, trained: bool) -> dict[str, Any]:
+    from mnas.export.pipeline import export_network
+
+    return export_network(
         job.model,
         job.architecture,
         out,
@@ -54,11 +69,10 @@ def export(
         io=io,
         batches=job.batches,
         calibration=job.calibration,
-        trained=not untrained,
+        trained=trained,
         about=job.about,
-        progress=display.show,
+        progress=_Display(job.count).show,
     )
-    _report(out, document, json)
 
 
 @dataclass
@@ -73,6 +87,16 @@ class _Job:
     about: dict[str, Any] = field(default_factory=dict)
 
 
+def _refuse_without_weights(network: str) -> None:
+    if Path(network).is_dir():
+        return
+    common.resolve_architecture(network)
+    raise InputError(
+        f"{network} is an architecture without weights: train it first (mnas train {network} --data D --out DIR), "
+        "then export DIR; or add --untrained for random weights, good for measuring only"
+    )
+
+
 def _trained_job(network: str, data: str | None) -> _Job:
     from mnas.arch.complexity import complexity
     from mnas.export.pipeline import images_to_check
@@ -80,12 +104,6 @@ def _trained_job(network: str, data: str | None) -> _Job:
     from mnas.train.batches import plain_batches, some_images
     from mnas.train.trained import open_trained
 
-    if not Path(network).is_dir():
-        common.resolve_architecture(network)
-        raise InputError(
-            f"{network} is an architecture without weights: train it first (mnas train {network} --data D --out DIR), "
-            "then export DIR; or add --untrained for random weights, good for measuring only"
-        )
     trained = open_trained(Path(network))
     dataset = trained.load_data() if data is None else _other_data(data, trained.architecture)
     count = images_to_check(complexity(trained.architecture).madds, len(dataset.test))
@@ -136,17 +154,21 @@ def _untrained_job(network: str, data: str | None, seed: int) -> _Job:
 class _Display:
     """Says on stderr what is going on. Plain lines: while the converter runs, stderr is redirected."""
 
-    def __init__(self) -> None:
+    def __init__(self, total: int) -> None:
         self.console = common.console(stderr=True)
-        self.total = 0
+        self.total = total
         self.shown = ""
 
     def show(self, phase: str, done: int) -> None:
         """A phase began, or so many images are checked."""
         if phase != self.shown:
             self.shown = phase
-            what = "Converting" if phase == "convert" else f"Checking against the Keras model on {self.total} images"
-            self.console.print(f"{what} ...")
+            says = {
+                "load": "Loading TensorFlow",
+                "convert": "Converting",
+                "check": f"Checking against the Keras model on {self.total} images",
+            }
+            self.console.print(f"{says[phase]} ...")
 
 
 def _report(out: Path, document: dict[str, Any], json: bool) -> None:

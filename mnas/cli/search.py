@@ -49,6 +49,7 @@ def search(
 
     Example: mnas search --data fashion_mnist --table latency_tables/here.json --budget-ms 2 --study runs/first.
     """
+    from mnas.quiet import load_tensorflow
     from mnas.search.setup import prepare
 
     if study is None and not dry_run:
@@ -56,11 +57,13 @@ def search(
     options = _options(context, study if resume else None)
     if not resume and not dry_run and (study / "study.json").exists():
         raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
+    if options.evaluator == "proxy" or options.strategy not in ("random", "evolution"):
+        load_tensorflow()
     prepared = prepare(options)
     if dry_run:
         _dry_run(prepared, json)
         return
-    document = _run(study, resume, options, prepared)
+    document = run_study(study, resume, options, prepared)
     if json:
         common.print_json(document)
     else:
@@ -86,9 +89,10 @@ def _options(context: typer.Context, resumed: Path | None) -> SearchOptions:
     return SearchOptions(**given)
 
 
-def _run(folder: Path, resume: bool, options: SearchOptions, prepared: Prepared) -> dict[str, Any]:
+def run_study(folder: Path, resume: bool, options: SearchOptions, prepared: Prepared) -> dict[str, Any]:
+    """Run or resume a search with its progress shown; gives its report."""
     from mnas.cli.progress import SearchProgress
-    from mnas.search.report import report
+    from mnas.search.report import next_commands, report
     from mnas.search.run import run_search
     from mnas.search.study import Study
 
@@ -102,7 +106,7 @@ def _run(folder: Path, resume: bool, options: SearchOptions, prepared: Prepared)
         with SearchProgress(totals) as progress:
             run_search(opened, prepared.search, on_trial=progress)
     except KeyboardInterrupt:
-        common.console(stderr=True).print(f"Interrupted. Go on with: mnas search --resume --study {folder}")
+        common.console(stderr=True).print(f"Go on with: {next_commands(opened, None)[0]}")
         raise
     return report(opened)
 

@@ -11,6 +11,7 @@ import typer
 from mnas.cli import common
 
 if TYPE_CHECKING:
+    from mnas.arch.spec import Architecture
     from mnas.train.recipe import Recipe
     from mnas.train.trained import Trained
 
@@ -38,28 +39,45 @@ def train(
     architecture = common.resolve_architecture(arch)
     if resolution is not None:
         architecture = replace(architecture, resolution=resolution)
+    knobs = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
+    given = {name: value for name, value in knobs.items() if value is not None}
+    _report(train_with_display(architecture, data, out, seed=seed, resume=resume, limit=limit, **given), json)
+
+
+def train_with_display(
+    architecture: Architecture,
+    data: str,
+    out: Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    limit: int | None = None,
+    **knobs: Any,
+) -> Trained:
+    """Train with progress on stderr; `knobs` are fields of `mnas.train.recipe.Recipe`."""
+    from mnas.quiet import load_tensorflow
+
     out_console = common.console(stderr=True)
     with out_console.status("Loading TensorFlow and the data"):
+        load_tensorflow()
         from mnas.train.fit import train_network
         from mnas.train.recipe import recipe_for
         from mnas.train.trained import DataSource, is_trained
 
-        knobs = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
-        recipe = recipe_for(data, **{name: value for name, value in knobs.items() if value is not None})
+        recipe = recipe_for(data, **knobs)
         source = DataSource(data, seed=seed, limit=limit)
         dataset = source.load(architecture.resolution)
     if dataset.num_classes != architecture.num_classes:
         out_console.print(f"The classifier is set to the {dataset.num_classes} classes of {data}.")
     if is_trained(out):
         out_console.print(f"{out} is trained already; nothing is trained again if it is the same configuration.")
-    with _Display(recipe) as display:
-        trained = train_network(
+    with Display(recipe) as display:
+        return train_network(
             architecture, source, out, recipe=recipe, seed=seed, resume=resume, dataset=dataset, progress=display.show
         )
-    _report(trained, json)
 
 
-class _Display:
+class Display:
     """A progress bar, and a line for every epoch."""
 
     def __init__(self, recipe: Recipe) -> None:
@@ -67,10 +85,11 @@ class _Display:
 
         self.epochs = recipe.epochs
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=common.console(stderr=True), transient=True)
+        console = common.console(stderr=True)
+        self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.task = self.bar.add_task("epoch 1", total=None)
 
-    def __enter__(self) -> _Display:
+    def __enter__(self) -> Display:
         self.bar.start()
         return self
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from mnas.arch.spec import check_choice, check_integer
 from mnas.devices.base import Array, Device, LoadedModel
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
+from mnas.quiet import quiet
 
 RUNTIMES = {
     # name: (package, module of the interpreter)
@@ -67,7 +67,7 @@ class Runtime:
         resolver = self._module.OpResolverType
         kind = resolver.AUTO if self.delegate == "xnnpack" else resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         try:
-            with _without_chatter():
+            with quiet():
                 interpreter = self._module.Interpreter(
                     model_content=data, num_threads=self.threads, experimental_op_resolver_type=kind
                 )
@@ -86,23 +86,6 @@ def _import(module: str, package: str) -> ModuleType:
         else:
             hint = f"pip install {package}"
         raise MnasError(f"{package} cannot be loaded: {error}\n  Install it with: {hint}") from None
-
-
-@contextmanager
-def _without_chatter() -> Iterator[None]:
-    """TFLite writes to stderr which delegate it made; `mnas --debug` lets it."""
-    if os.environ.get("MNAS_DEBUG"):
-        yield
-        return
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 class LocalDevice(Device):

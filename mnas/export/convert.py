@@ -8,17 +8,11 @@ the weights there in silence.)
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from mnas.errors import MnasError
-
-log = logging.getLogger(__name__)
+from mnas.quiet import quiet
 
 
 def to_tflite(model: Any, configure: Callable[[Any], None] | None = None) -> bytes:
@@ -57,42 +51,3 @@ def to_tflite(model: Any, configure: Callable[[Any], None] | None = None) -> byt
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:500] if lines else ""
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[Callable[[], str]]:
-    """Keep what native libraries print on stdout and stderr away from the user; with MNAS_DEBUG=1 let it through.
-
-    The converter prints hundreds of lines from C++, which only the file descriptors can catch. This is the one place
-    where they are redirected.
-
-    Yields:
-        A function that gives what was printed so far.
-    """
-    if os.environ.get("MNAS_DEBUG") == "1":
-        yield lambda: ""
-        return
-    with tempfile.TemporaryFile() as sink:
-
-        def printed() -> str:
-            sink.seek(0)
-            return sink.read().decode(errors="replace")
-
-        kept = [(number, os.dup(number)) for number in (1, 2)]
-        _flush()
-        try:
-            for number, _ in kept:
-                os.dup2(sink.fileno(), number)
-            yield printed
-        finally:
-            _flush()
-            for number, copy in kept:
-                os.dup2(copy, number)
-                os.close(copy)
-            log.debug("the converter printed:\n%s", printed())
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.errors import MnasError
+from mnas.quiet import quiet
 
 Floats = npt.NDArray[np.float32]
 Batch = tuple[Floats, npt.NDArray[np.int64] | None]
@@ -65,8 +66,9 @@ class TFLiteRunner:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            self.interpreter = Interpreter(model_content=content, num_threads=num_threads)
-            self.interpreter.allocate_tensors()
+            with quiet():
+                self.interpreter = Interpreter(model_content=content, num_threads=num_threads)
+                self.interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise MnasError(f"the interpreter refuses the converted file: {error}") from None
         self.input = self.interpreter.get_input_details()[0]
@@ -74,7 +76,7 @@ class TFLiteRunner:
 
     def __call__(self, images: Floats) -> Floats:
         """Probabilities (count, classes) of images (count, size, size, 3) in [-1, 1]."""
-        expected = tuple(self.input["shape"][1:])
+        expected = tuple(int(side) for side in self.input["shape"][1:])
         if images.shape[1:] != expected:
             raise MnasError(f"the file takes images of shape {expected}, these are {images.shape[1:]}")
         return np.stack([self._one(image) for image in images])

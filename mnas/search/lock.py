@@ -20,7 +20,11 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         MnasError: if another process has it; the message says which, and since when.
     """
-    with open(folder / "lock", "a+", encoding="utf-8") as file:
+    try:
+        file = open(folder / "lock", "a+", encoding="utf-8")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise MnasError(f"cannot write into the study {folder}: {error.strerror or error}") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -101,6 +101,8 @@ def _baseline(study: Study, trials: Sequence[Trial], best: dict[str, Any] | None
             f"{name} {how} random search at equal cost: reward {best['reward']:.4f} against {found['reward']:.4f}, "
             f"accuracy {best['accuracy']:.4f} against {found['accuracy']:.4f}, {len(drawn)} random trials."
         )
+        if not beaten:
+            verdict += f" The network that random search found is in {study.folder}/baseline_best.json."
     return {
         "num_trials": len(drawn),
         "best": found,

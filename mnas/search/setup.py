@@ -130,6 +130,11 @@ def _target(path: str, budget_ms: float, space: SearchSpace) -> tuple[Target, st
     from mnas.latency.table import LatencyTable
 
     table = LatencyTable.load(path)
+    if table.resolution != space.resolution:
+        raise InputError(
+            f"{path} is for networks of {table.resolution} px ({table.space}) and {space.name} has "
+            f"{space.resolution} px: make a table with mnas profile --space {space.name}"
+        )
     estimator = LatencyEstimator(table)
     # The costs of the whole space are worked out here, so a key that the table lacks is found before any work.
     target = Target(lambda architecture: estimator.predict(architecture).latency_ms, budget_ms, estimator.costs(space))

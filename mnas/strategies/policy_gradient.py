@@ -77,7 +77,7 @@ class PolicyGradient(Strategy):
     def tell(self, trials: Sequence[Trial]) -> None:
         """Update the policy; log-probabilities are computed anew from the trials' architectures."""
         pairs = learnable(self.space, trials)
-        self._seen.update(trial.architecture for trial in trials)
+        self._seen.update(trial.architecture for trial in trials if trial.reward is not None)
         if not pairs:
             return
         indices = np.array([row for row, _ in pairs], dtype=np.int32)

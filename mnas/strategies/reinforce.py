@@ -15,7 +15,10 @@ class Reinforce(PolicyGradient):
     """REINFORCE with a moving-average baseline and an entropy bonus, one Adam step a batch.
 
     NASNet's figures (20 children an update, learning rate 3.5e-4, entropy weight 1e-5, baseline 0.95) belong to
-    thousands of trials. The defaults here are for hundreds.
+    thousands of trials. The defaults here are for hundreds. Seen on NAS-Bench-Macro's accuracies with a budget of
+    multiply-adds (batches of 10, absolute reward, 300 trials, mean best reward; the optimum is 0.9191): 0.9182 with
+    these defaults and candidates over the budget refused, 0.9178 without refusals, against 0.9157 at random (20 seeds
+    each). An entropy weight of 0.03 stops exploring (0.9174, 10 seeds), a learning rate of 0.003 or less is too slow.
 
     Args:
         space: what to search.
@@ -32,8 +35,8 @@ class Reinforce(PolicyGradient):
         *,
         seed: int = 0,
         accept: Accept | None = None,
-        learning_rate: float = 0.01,
-        entropy_weight: float = 0.03,
+        learning_rate: float = 0.02,
+        entropy_weight: float = 0.1,
         baseline_decay: float = 0.95,
     ) -> None:
         super().__init__(

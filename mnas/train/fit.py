@@ -182,7 +182,7 @@ class _Run:
         """One epoch; its figures."""
         started = time.perf_counter()
         batches = training_epoch(self.dataset.train, self.recipe, seed=self.seed, epoch=epoch)
-        fitted = model.fit(batches, epochs=1, verbose=0, callbacks=[self.reporter(epoch)])
+        fitted = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[self.reporter(epoch)])
         figures = {name: float(values[-1]) for name, values in fitted.history.items()}
         if not all(math.isfinite(value) for value in figures.values()):
             raise MnasError(

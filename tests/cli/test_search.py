@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from mnas.arch.codec import architecture_from_dict
+from mnas.arch.complexity import block_complexity
+from mnas.latency.table import Configuration, Entry, LatencyTable
 from mnas.space.files import load_space
 from mnas.train.tabular import stages_text
 
@@ -44,7 +46,15 @@ def folder(tmp_path):
         accuracies[stages_text(space.decode(indices))] = 0.5 + 0.04 * sum(indices)
     document = {"format": "mnas.accuracies", "version": 1, "accuracies": accuracies}
     (tmp_path / "acc.json").write_text(json.dumps(document))
+    _table(space).save(tmp_path / "table.json")
     return tmp_path
+
+
+def _table(space):
+    """Multiply-adds in thousands stand in for milliseconds."""
+    configuration = Configuration("local", "soc", "cpu", "os", "litert", "2.3", "xnnpack", "float32", 1)
+    entries = {placed.key: Entry(block_complexity(placed).madds / 1e3, 0.0, 1) for placed in space.placed_blocks()}
+    return LatencyTable(configuration, space.name, space.resolution, "2026-01-01", "made up", "0.1.0", 0, 0, entries)
 
 
 def _mnas(folder, *arguments):
@@ -96,6 +106,53 @@ def test_search_resume_and_report(folder):
 
     winner = json.loads(_mnas(folder, "cost", "study", "--json").stdout)
     assert winner["params"] == listed["best"]["params"]
+
+
+def test_the_winner_is_within_every_budget(folder):
+    more = ["--table", "table.json", "--budget-ms", "500", "--table", "table.json", "--budget-ms", "300"]
+    done = _search(folder, "--trials", "40", *more, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["best"]["latency_ms"] <= 300
+    assert document["budgets_ms"] == [500, 300]
+    assert document["next"][0] == "mnas cost study --table table.json"
+    (folder / "table.json").rename(folder / "moved.json")
+    moved = ["--table", "moved.json", "--budget-ms", "500", "--table", "moved.json", "--budget-ms", "300"]
+    again = _search(folder, "--trials", "40", *moved, "--resume", "--json")
+    assert again.returncode == 0, again.stderr
+    tighter = _mnas(folder, "search", "--study", "study", "--resume", *moved[:-1], "200")
+    assert tighter.returncode == 2
+    assert "tables[1].budget_ms was 300.0 and is 200.0 now" in tighter.stderr
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [("1", "the fastest takes "), ("0", "target latency in ms is 0.0"), ("nan", "target latency in ms is nan")],
+)
+def test_an_impossible_budget_is_refused_before_any_work(folder, budget, message):
+    done = _search(folder, "--table", "table.json", "--budget-ms", budget)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not (folder / "study").exists()
+
+
+def test_a_table_of_another_space_is_refused(folder):
+    done = _search(folder, "--space", "mnasnet-16", "--table", "table.json", "--budget-ms", "9")
+    assert done.returncode == 2
+    assert "has no entry" in done.stderr
+    done = _search(folder, "--space", "mnasnet-32", "--table", "table.json", "--budget-ms", "9")
+    assert done.returncode == 2
+    assert "is for networks of 16 px (tiny) and mnasnet-32 has 32 px" in done.stderr
+
+
+@pytest.mark.tensorflow
+def test_reinforce_is_replayed_in_another_process(folder):
+    for trials in ("25", "50"):
+        done = _search(folder, "--trials", trials, "--no-baseline", "--resume", "--json", strategy="reinforce")
+        assert done.returncode == 0, done.stderr
+        document = json.loads(done.stdout)
+        assert document["num_trials"] == int(trials)
+        assert document["baseline"] is None
 
 
 def test_dry_run_writes_nothing(folder):

@@ -33,7 +33,7 @@ def test_inference_with_a_batchs_statistics_equals_training_on_it(functional):
     images = tf.constant(rng.normal(size=(512, 8, 8, 3)).astype(np.float32))
     logits, statistics = network.train(weights, images)
     # The fused kernel reports the unbiased variance, so the two differ by count / (count - 1) in every batch norm.
-    np.testing.assert_allclose(network.infer(weights, statistics, images), logits, atol=0.02)
+    np.testing.assert_allclose(network.infer(weights, statistics, images), logits, rtol=0.02, atol=0.02)
 
 
 def test_layer_weights_hold_every_weight_once(functional):
@@ -44,3 +44,14 @@ def test_layer_weights_hold_every_weight_once(functional):
     held = np.concatenate([array.ravel() for own in layers for array in own])
     assert sorted(held) == sorted(np.concatenate([weights, statistics]))
     assert {len(own) for own in layers} == {2, 5}
+
+
+def test_projections_onto_a_skip_start_silent_and_rectified_convolutions_do_not(functional):
+    from mnas.arch import Architecture, parse_stages
+
+    stages = parse_stages("ir_r2_k3_s1_e3_c8|cn_r2_k3_s1_c8_skip")
+    network = functional.Network(Architecture(stages, stem_filters=8, head_filters=0, resolution=8, num_classes=2))
+    weights = network.layer_weights(network.initial_weights(0), np.zeros(sum(network._stat_sizes), np.float32))
+    gammas = [float(own[1].max()) for own in weights[:-1]]
+    # stem; twice expand, depthwise, project; twice conv
+    assert gammas == [1, 1, 1, 0, 1, 1, 0, 1, 1]

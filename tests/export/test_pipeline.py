@@ -1,0 +1,101 @@
+"""From a trained model to a file: every dtype, both files or neither, the same bytes again."""
+
+import errno
+import hashlib
+import json
+import os
+
+import pytest
+from conftest import TINY
+
+from mnas.arch.codec import architecture_from_dict
+from mnas.errors import InputError, MnasError
+from mnas.export.pipeline import check_target, export_network, images_to_check
+
+tensorflow = pytest.mark.tensorflow
+
+
+def run(model, images, out, **knobs):
+    return export_network(model, TINY, out, batches=[images], calibration=images[0][:32], **knobs)
+
+
+@tensorflow
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+def test_every_dtype_is_written_with_a_file_that_says_what_it_is(dtype, tiny_model, tiny_images, tmp_path):
+    out = tmp_path / "new" / "tiny.tflite"
+    document = run(tiny_model, tiny_images, out, dtype=dtype, about={"class_names": ["r", "g", "b"]})
+    assert json.loads(out.with_suffix(".json").read_text()) == document
+    content = out.read_bytes()
+    assert document["sha256"] == hashlib.sha256(content).hexdigest()
+    assert document["size_bytes"] == len(content)
+    assert architecture_from_dict(document["architecture"]) == TINY
+    assert (document["dtype"], document["trained"], document["class_names"]) == (dtype, True, ["r", "g", "b"])
+    assert document["check"]["images"] == 96
+    assert document["check"]["accuracy_tflite"] > 0.9
+    assert document["calibration_images"] == (32 if dtype == "int8" else None)
+    assert sorted(path.name for path in out.parent.iterdir()) == ["tiny.json", "tiny.tflite"]
+
+
+@tensorflow
+def test_the_same_inputs_give_the_same_bytes(tiny_model, tiny_images, tmp_path):
+    first, second = (run(tiny_model, tiny_images, tmp_path / f"{n}.tflite", dtype="int8") for n in (1, 2))
+    assert first == second
+
+
+@tensorflow
+def test_a_file_that_fails_the_check_is_not_written(tiny_model, tiny_images, tmp_path, monkeypatch):
+    import mnas.export.pipeline as pipeline
+
+    def other_weights(model, configure):
+        import keras
+
+        from mnas.export.convert import to_tflite
+
+        return to_tflite(keras.models.clone_model(model), configure)
+
+    monkeypatch.setattr(pipeline, "to_tflite", other_weights)
+    with pytest.raises(MnasError, match="does not do what the Keras model does"):
+        run(tiny_model, tiny_images, tmp_path / "tiny.tflite")
+    assert list(tmp_path.iterdir()) == []
+
+
+@tensorflow
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_full_disk_leaves_what_was_there(failing, tiny_model, tiny_images, tmp_path, monkeypatch):
+    (tmp_path / "tiny.tflite").write_bytes(b"old")
+    (tmp_path / "tiny.json").write_text("old")
+    calls = []
+
+    def fsync(handle):
+        calls.append(handle)
+        if len(calls) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(MnasError, match=r"cannot write .*tiny.*: No space left on device"):
+        run(tiny_model, tiny_images, tmp_path / "tiny.tflite")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"tiny.tflite": b"old", "tiny.json": b"old"}
+
+
+@tensorflow
+def test_calibration_out_of_range_is_refused_before_any_work(tiny_images, tmp_path):
+    images, labels = tiny_images
+    with pytest.raises(InputError, match=r"expected \[-1, 1\]"):
+        export_network(
+            None, TINY, tmp_path / "tiny.tflite", dtype="int8", batches=[(images, labels)], calibration=images * 255
+        )
+
+
+def test_impossible_targets_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"ends in \.tflite"):
+        check_target(tmp_path / "model.onnx")
+    (tmp_path / "folder.tflite").mkdir()
+    with pytest.raises(InputError, match="which is a folder"):
+        check_target(tmp_path / "folder.tflite")
+
+
+def test_large_networks_are_checked_on_fewer_images():
+    assert images_to_check(1_000_000, 10_000) == 10_000
+    assert images_to_check(300_000_000, 10_000) == 1000
+    assert images_to_check(10**12, 10_000) == 256
+    assert images_to_check(10**12, 100) == 100

@@ -1,0 +1,202 @@
+"""Keras models: exact sizes, published behaviour, weights that travel."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mnas.arch import ZOO, Architecture, complexity, layers, parse_stages, unroll
+from mnas.errors import InputError
+from mnas.nn.build import build_model, get_layer_weights, set_layer_weights, weighted_layers
+from mnas.space.files import load_space
+
+pytestmark = pytest.mark.tensorflow
+
+SMALL = Architecture(
+    parse_stages("ds_r1_k3_s1_c8_se0.25|ir_r2_k5_s2_e3_c12_pool|cn_r2_k3_s1_c12_skip"),
+    stem_filters=8,
+    head_filters=24,
+    resolution=15,
+    num_classes=5,
+    activation="swish",
+    stem_stride=1,
+)
+
+
+def images(count, size, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, (count, size, size, 3)).astype(np.float32)
+
+
+def scramble(model, seed=0):
+    """Weights under which signals neither fade nor explode, and no two arrays are alike (fresh ones are 0 and 1)."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        shape = tuple(weight.shape)
+        if len(shape) == 4:
+            fan_in = shape[0] * shape[1] * (1 if shape[3] == 1 else shape[2])
+            weight.assign(rng.normal(0, (2 / fan_in) ** 0.5, shape).astype(np.float32))
+        elif len(shape) == 1:
+            spread = any(name in weight.name for name in ("gamma", "variance"))
+            weight.assign(rng.uniform(0.7, 1.3, shape) if spread else rng.normal(0, 0.1, shape))
+
+
+def trainable(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+@pytest.mark.parametrize("name", ["mnasnet-a1", "mobilenet-v2", "efficientnet-b0"])
+def test_zoo_networks_have_exactly_the_published_parameters(name):
+    assert trainable(build_model(ZOO[name])) == complexity(ZOO[name]).params
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sampled_networks_match_the_arithmetic_and_the_walk(seed):
+    architecture = load_space("mnasnet-32").sample(np.random.default_rng(seed))
+    model = build_model(architecture)
+    assert trainable(model) == complexity(architecture).params
+    kinds = {
+        "Conv2D": "conv",
+        "DepthwiseConv2D": "depthwise",
+        "Dense": "dense",
+        "GlobalAveragePooling2D": "mean",
+        "AveragePooling2D": "pool",
+        "Multiply": "multiply",
+        "Add": "add",
+    }
+    built = sorted(kinds[type(layer).__name__] for layer in model.layers if type(layer).__name__ in kinds)
+    assert built == sorted(layer.kind for placed in unroll(architecture) for layer in layers(placed))
+
+
+def test_images_of_a_batch_do_not_see_each_other_at_inference():
+    model = build_model(SMALL)
+    scramble(model)
+    batch = images(4, 15)
+    alone = np.concatenate([model(image[None], training=False) for image in batch])
+    np.testing.assert_allclose(model(batch, training=False), alone, atol=1e-5)
+
+
+def test_stochastic_depth_and_dropout_act_in_training_only():
+    architecture = replace(SMALL, stochastic_depth=0.9, dropout=0)
+    model = build_model(architecture)
+    plain = build_model(replace(architecture, stochastic_depth=0))
+    set_layer_weights(plain, architecture, get_layer_weights(model, architecture))
+    batch = images(8, 15)
+    np.testing.assert_allclose(model(batch, training=False), plain(batch, training=False), atol=1e-6)
+    assert not np.allclose(model(batch, training=True), model(batch, training=True))
+    assert np.allclose(plain(batch, training=True), plain(batch, training=True))
+
+
+def test_drop_rates_grow_linearly_and_only_where_the_block_has_an_identity_skip():
+    architecture = Architecture(parse_stages("ds_r1_k3_s1_c8|ir_r4_k3_s1_e2_c8"), stem_filters=8, stochastic_depth=0.5)
+    drops = {layer.name: layer.rate for layer in build_model(architecture).layers if layer.name.endswith("_drop")}
+    assert drops == {f"stage2_block{n}_drop": pytest.approx(0.1 * n) for n in (1, 2, 3, 4)}
+
+
+def test_only_the_namespace_that_was_passed_is_used():
+    import keras
+
+    made = []
+
+    def recorded(name):
+        return lambda *args, **kwargs: made.append(name) or getattr(keras.layers, name)(*args, **kwargs)
+
+    names = ["Conv2D", "DepthwiseConv2D", "Dense", "BatchNormalization", "Activation", "ReLU", "Softmax", "Multiply"]
+    names += ["Add", "GlobalAveragePooling2D", "AveragePooling2D", "Dropout", "Rescaling"]
+    namespace = SimpleNamespace(
+        Input=keras.Input,
+        Model=keras.Model,
+        initializers=keras.initializers,
+        layers=SimpleNamespace(**{name: recorded(name) for name in names}),
+    )
+    model = build_model(SMALL, keras=namespace, probabilities=True)
+    assert len(made) == len(model.layers) - 1
+
+
+def test_keras_2_builds_the_same_network():
+    tf_keras = pytest.importorskip("tf_keras")
+    model, old = build_model(SMALL, seed=3), build_model(SMALL, keras=tf_keras)
+    scramble(model)
+    set_layer_weights(old, SMALL, get_layer_weights(model, SMALL))
+    batch = images(3, 15)
+    np.testing.assert_allclose(model(batch, training=False), old(batch, training=False), atol=1e-5)
+
+
+def test_weights_come_in_the_order_of_the_walk_and_go_back():
+    model = build_model(SMALL)
+    scramble(model)
+    weights = get_layer_weights(model, SMALL)
+    shapes = []
+    for _, layer in weighted_layers(SMALL):
+        k, out = layer.kernel_size, layer.filters
+        shapes.append({"conv": (k, k, layer.in_filters, out), "depthwise": (k, k, out, 1)}.get(layer.kind, (out, 5)))
+        if layer.kind == "dense":
+            shapes[-1] = (layer.in_filters, out)
+        shapes += [(out,)] * (4 if layer.norm else 1)
+    assert [array.shape for array in weights] == shapes
+    other = build_model(SMALL, seed=9)
+    set_layer_weights(other, SMALL, weights)
+    batch = images(2, 15)
+    np.testing.assert_allclose(model(batch, training=False), other(batch, training=False), atol=1e-6)
+
+
+def test_weights_that_do_not_fit_are_refused():
+    model = build_model(SMALL)
+    weights = get_layer_weights(model, SMALL)
+    with pytest.raises(InputError, match="their number differs"):
+        set_layer_weights(model, SMALL, weights[:-1])
+    with pytest.raises(InputError, match=r"array 0 is \(1, 1, 3, 8\), expected \(3, 3, 3, 8\)"):
+        set_layer_weights(model, SMALL, [weights[0][:1, :1], *weights[1:]])
+
+
+def test_the_seed_decides_the_weights():
+    first, again, other = (get_layer_weights(build_model(SMALL, seed=seed), SMALL) for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6", "swish", "hswish"])
+def test_activations_are_what_their_names_say(activation):
+    import keras
+
+    model = build_model(replace(SMALL, activation=activation))
+    end = [layer for layer in model.layers if layer.name.startswith(f"stem_{activation}")][-1]
+    start = model.get_layer("stem_norm")
+    part = keras.Model(start.output, end.output)
+    x = np.linspace(-8, 8, 15 * 15 * 8).reshape(1, 15, 15, 8).astype(np.float32)
+    expected = {
+        "relu": np.maximum(x, 0),
+        "relu6": np.clip(x, 0, 6),
+        "swish": x / (1 + np.exp(-x)),
+        "hswish": x * np.clip(x + 3, 0, 6) / 6,
+    }[activation]
+    np.testing.assert_allclose(part(x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "application", "size"), [
+    ("mobilenet-v2", "MobileNetV2", 96),
+    ("mobilenet-v2", "MobileNetV2", 97),
+    ("efficientnet-b0", "EfficientNetB0", 97),
+])  # fmt: skip
+def test_published_networks_agree_with_somebody_elses_code(name, application, size):
+    import keras
+
+    reference = getattr(keras.applications, application)(
+        weights=None, input_shape=(size, size, 3), classifier_activation=None
+    )
+    scramble(reference)
+    kinds = ("Conv2D", "DepthwiseConv2D", "BatchNormalization", "Dense")
+    weights = [array for layer in reference.layers if type(layer).__name__ in kinds for array in layer.get_weights()]
+    architecture = replace(ZOO[name], resolution=size)
+    model = build_model(architecture)
+    set_layer_weights(model, architecture, weights)
+    # Patches of colour: fine noise would average out, and there would be nothing to compare.
+    batch = np.kron(images(2, size // 16 + 1), np.ones((1, 16, 16, 1), np.float32))[:, :size, :size]
+    # Keras's EfficientNet divides by 255 itself.
+    inputs = batch * 255 if application.startswith("Efficient") else batch
+    for layer in reference.layers:
+        if type(layer).__name__ == "Normalization":
+            layer.mean, layer.variance = 0.0 * layer.mean, 0.0 * layer.variance + 1.0
+    expected = reference(inputs, training=False).numpy()
+    assert np.abs(expected[0] - expected[1]).max() > 0.01
+    np.testing.assert_allclose(model(batch, training=False), expected, atol=1e-4 * max(1.0, expected.std()), rtol=0)
