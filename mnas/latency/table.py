@@ -127,7 +127,8 @@ class LatencyTable:
         date: ISO date of the measurement.
         method: how it was measured, in words.
         mnas_version: of the program that made it.
-        overhead_ms: added once for every network.
+        overhead_ms: added once for every network; may be somewhat below zero, where large networks take more than the
+            sum of their blocks.
         relative_error: standard deviation of a network's prediction, as a fraction, beyond its entries' own errors.
         entries: by `PlacedBlock.key`.
         report_card: None if no network was held out.
@@ -147,7 +148,7 @@ class LatencyTable:
     def __post_init__(self) -> None:
         _check_texts(self)
         check_integer("resolution", self.resolution, 1, 8192)
-        check_number("overhead_ms", self.overhead_ms, 0, _MOST_MS)
+        check_number("overhead_ms", self.overhead_ms, -_MOST_MS, _MOST_MS)
         check_number("relative_error", self.relative_error, 0, 10)
         if not self.entries:
             raise InputError("a latency table without entries says nothing: expected at least one")

@@ -26,8 +26,11 @@ Array = npt.NDArray[np.float64]
 _SMOOTH = (0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)  # deviation shared by similar operators, as a fraction of the prior
 _OWN = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4)  # deviation of each operator by itself
 _NOISE = (0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.045)  # of a network's measured latency, as a fraction
-_LENGTH = 1.0  # over which similarity falls off, in natural logarithms of size and filters
+_LENGTH = 0.7  # over which similarity falls off, in natural logarithms of size and filters
+_OVERHEAD = 0.05  # deviation of the overhead from the prior's, as a fraction of a mean network
+_TILES = (16, 32)  # filters that vector kernels compute at a time, whether they are needed or not
 _RIDGE = 1e-2
+_MOST_FOR_EVIDENCE = 400
 
 
 @cache
@@ -51,7 +54,7 @@ class OperatorModel:
         operators: where each stands in the arrays.
         mean_ms: shape (number of operators,).
         covariance_ms2: shape (number of operators, number of operators).
-        overhead_ms: of every network.
+        overhead_ms: of every network; below zero where large networks take more than the sum of their operators.
         noise: deviation of a measured network from the sum of its operators, as a fraction.
         seen: in how many measured networks each operator occurs.
     """
@@ -96,8 +99,11 @@ def fit_operators(
     smooth = prior[:, None] * _similarity(operators) * prior
     own = prior**2
     residual = measured - counts @ prior - overhead
-    parts = (counts @ smooth @ counts.T, (counts * own) @ counts.T, np.diag(measured**2))
-    weights = _climb(lambda weights: _evidence(residual, parts, weights))
+    loose = np.full((len(measured), len(measured)), (_OVERHEAD * float(measured.mean())) ** 2)
+    parts = (counts @ smooth @ counts.T, (counts * own) @ counts.T, np.diag(measured**2), loose)
+    few = slice(0, _MOST_FOR_EVIDENCE)  # enough for three numbers
+    fewer = tuple(part[few, few] for part in parts)
+    weights = _climb(lambda weights: _evidence(residual[few], fewer, weights))
     solved = np.linalg.inv(_combine(parts, weights))
     covariance = weights[0] ** 2 * smooth + weights[1] ** 2 * np.diag(own)
     gain = covariance @ counts.T
@@ -105,7 +111,7 @@ def fit_operators(
         operators=index,
         mean_ms=np.maximum(prior + gain @ (solved @ residual), 0.05 * prior),
         covariance_ms2=covariance - gain @ solved @ gain.T,
-        overhead_ms=overhead,
+        overhead_ms=overhead + float(loose[0] @ solved @ residual),
         noise=weights[2],
         seen=(counts > 0).sum(axis=0),
     )
@@ -118,7 +124,7 @@ def _combine(parts: tuple[Array, ...], weights: tuple[float, ...]) -> Array:
 
 def _climb(score: Callable[[tuple[float, ...]], float]) -> tuple[float, ...]:
     """The weights with the highest score, one step of the grid at a time; the score has one summit in practice."""
-    grid = (_SMOOTH, _OWN, _NOISE)
+    grid = (_SMOOTH, _OWN, _NOISE, (1.0,))
     scored = cache(lambda place: score(tuple(axis[i] for axis, i in zip(grid, place, strict=True))))
     best = tuple(len(axis) // 2 for axis in grid)
     while True:
@@ -144,10 +150,16 @@ def _group(layer: Layer) -> tuple[object, ...]:
 
 
 def _features(layer: Layer) -> Array:
-    """Shape (5,): one, multiply-adds, elements read, elements written, weights; in thousands but the first."""
+    """Shape (9,): what a prior line is drawn through.
+
+    One; elements read and weights; multiply-adds and elements written, each for the filters as they are and rounded up
+    to whole tiles; all in thousands but the first.
+    """
     cost = layer_complexity(layer)
     read, written = layer.in_size**2 * layer.in_filters, layer.out_size**2 * layer.filters
-    return np.array([1000.0, cost.madds, read, written, cost.params]) / 1000.0
+    waste = [1.0, *(-(-layer.filters // tile) * tile / layer.filters for tile in _TILES)]
+    scaled = [work * factor for work in (cost.madds, written) for factor in waste]
+    return np.array([1000.0, read, cost.params, *scaled]) / 1000.0
 
 
 def _prior(counts: Array, measured: Array, operators: Sequence[Layer]) -> tuple[Array, float]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mnas import __version__
-from mnas.arch.spec import Architecture, check_number
+from mnas.arch.spec import Architecture, check_choice, check_number
 from mnas.arch.walk import Layer, layers
 from mnas.devices.base import Device, LoadedModel
 from mnas.errors import MnasError
@@ -21,6 +21,7 @@ from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import Configuration, Entry, LatencyTable, ReportCard
 from mnas.profiling.bench import open_reference
 from mnas.profiling.fit import OperatorModel, canonical, fit_operators
+from mnas.profiling.flatbuffer import DTYPES
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime, measure_networks
 from mnas.profiling.plan import Plan, make_plan, table_blocks
@@ -53,6 +54,7 @@ class ProfileOptions:
 
     def __post_init__(self) -> None:
         check_number("--minutes", self.minutes, 0.05, 24 * 60)
+        check_choice("--dtype", self.dtype, DTYPES)
 
 
 def profile(

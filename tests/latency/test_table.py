@@ -46,7 +46,7 @@ def change(path: Path, **fields: Any) -> None:
         ({"format": "other"}, "not a latency table"),
         ({"version": 99}, "version 99"),
         ({"overhead_ms": None}, "lacks overhead_ms"),
-        ({"overhead_ms": -1.0}, "overhead_ms is -1.0"),
+        ({"relative_error": -1.0}, "relative_error is -1.0"),
         ({"overhead_ms": "0.1"}, "overhead_ms is '0.1'"),
         ({"extra": 1}, "unknown fields extra"),
         ({"resolution": 0}, "resolution is 0"),
