@@ -170,7 +170,7 @@ def _solve(
     few = slice(0, _MOST_FOR_EVIDENCE)  # enough for three numbers
     fewer = tuple(part[few, few] for part in parts)
     weights = _climb(lambda weights: _evidence(residual[few], fewer, weights))
-    inverse: Array = np.linalg.inv(_combine(parts, weights))
+    inverse = np.asarray(np.linalg.inv(_combine(parts, weights)), dtype=np.float64)
     return _Solution(counts, prior, similarity, overhead, weights, hinges, inverse, inverse @ residual, loose)
 
 
