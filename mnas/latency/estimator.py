@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.complexity import block_complexity, complexity
 from mnas.arch.spec import Architecture, ClassifierSpec
 from mnas.arch.text import format_classifier
 from mnas.arch.walk import PlacedBlock, unroll
@@ -24,7 +29,7 @@ class LatencyEstimate:
     Attributes:
         latency_ms: blocks and overhead together.
         low_ms, high_ms: the 90 % interval.
-        blocks_ms: by block, in the order of `unroll`, without the overhead.
+        blocks_ms: by block, in the order of `unroll`, without the overhead but with the network's factor.
         num_fitted: how many of the blocks stand in the table as fitted, not measured.
     """
 
@@ -60,7 +65,7 @@ class LatencyEstimator:
         return found
 
     def block_ms(self, placed: PlacedBlock) -> float:
-        """A placed block's latency in ms.
+        """A placed block's latency in ms, before the factor of the network that it stands in.
 
         Raises:
             InputError: as `entry`.
@@ -86,20 +91,21 @@ class LatencyEstimator:
                 f"the latency table is for {self.table.resolution} px ({self.table.space}); this network is for "
                 f"{architecture.resolution} px.\n  {error}"
             ) from None
-        blocks_ms = tuple(entries[placed].latency_ms for placed in unroll(architecture))
-        latency_ms = math.fsum(blocks_ms) + self.table.overhead_ms
-        variance = sum((count * entries[placed].error_ms) ** 2 for placed, count in counts.items())
+        factor = float(params_factor(self.table, np.array([complexity(architecture).params]))[0])
+        blocks_ms = tuple(factor * entries[placed].latency_ms for placed in unroll(architecture))
+        latency_ms = max(0.0, math.fsum(blocks_ms) + factor * self.table.overhead_ms)
+        variance = sum((factor * count * entries[placed].error_ms) ** 2 for placed, count in counts.items())
         margin = Z90 * math.sqrt(variance + (self.table.relative_error * latency_ms) ** 2)
         num_fitted = sum(count for placed, count in counts.items() if entries[placed].source == "fitted")
         return LatencyEstimate(latency_ms, max(0.0, latency_ms - margin), latency_ms + margin, blocks_ms, num_fitted)
 
-    def costs(self, space: SearchSpace) -> SpaceCosts:
-        """Prices whole batches of the space's architectures in ms.
+    def costs(self, space: SearchSpace) -> LatencyCosts:
+        """Prices whole batches of the space's architectures in ms, as `predict` prices one.
 
         Raises:
             InputError: if a block of the space is not in the table.
         """
-        return SpaceCosts(space, self.block_ms, overhead=self.table.overhead_ms)
+        return LatencyCosts(space, self)
 
     def _classifier(self, placed: PlacedBlock) -> Entry | None:
         """On the line through the two measured numbers of classes that are nearest (by ratio)."""
@@ -139,3 +145,44 @@ class LatencyEstimator:
             f"entry {placed.key!r}\n  Measure it with: mnas profile --space SPACE --out TABLE.json {how}\n"
             "  where SPACE is a space (a name or a TOML file) that holds this block"
         )
+
+
+def params_factor(table: LatencyTable, params: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The factor on the sums of whole networks with these numbers of parameters; same shape."""
+    if not table.params_curve:
+        return np.ones(len(params))
+    points = np.asarray(table.params_curve, dtype=np.float64)
+    result: npt.NDArray[np.float64] = np.interp(params, points[:, 0], points[:, 1])
+    return result
+
+
+class LatencyCosts(SpaceCosts):
+    """A space's latencies in ms by index: sums over blocks times the factor for the network's parameters."""
+
+    def __init__(self, space: SearchSpace, estimator: LatencyEstimator) -> None:
+        super().__init__(space, estimator.block_ms, overhead=estimator.table.overhead_ms)
+        self._table = estimator.table
+        self._params = SpaceCosts(space, lambda placed: block_complexity(placed).params)
+
+    def __call__(self, indices: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """See `SpaceCosts`."""
+        return super().__call__(indices) * params_factor(self._table, self._params(indices))
+
+    def extreme(self, *, largest: bool = False) -> tuple[Architecture, float]:
+        """See `SpaceCosts`: exact without a curve; with one, no single decision betters what is returned."""
+        start, _ = super().extreme(largest=largest)
+        best = np.array(self.space.encode(start))
+        cost = float(self(best)[0])
+        while True:
+            around = np.array(
+                [
+                    np.where(np.arange(len(best)) == position, choice, best)
+                    for position, decision in enumerate(self.space.decisions)
+                    for choice in range(len(decision.choices))
+                ]
+            )
+            costs = self(around)
+            at = int(np.argmax(costs) if largest else np.argmin(costs))
+            if (costs[at] <= cost) if largest else (costs[at] >= cost):
+                return self.space.decode([int(index) for index in best]), cost
+            best, cost = around[at], float(costs[at])

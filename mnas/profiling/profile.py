@@ -207,6 +207,7 @@ def fit_table(
         overhead_ms=model.overhead_ms,
         relative_error=0.0,
         entries=entries,
+        params_curve=model.curve,
     )
     return judge(table, plan.held_out, [times[len(plan.fitting) + i] for i in range(len(plan.held_out))])
 
