@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from mnas.quiet import quiet
 
 from mnas.errors import MnasError
 from mnas.export.convert import to_tflite
 from mnas.export.verify import TFLiteRunner
+from mnas.quiet import quiet
 
 pytestmark = pytest.mark.tensorflow
 
