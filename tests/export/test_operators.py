@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from conftest import TINY
 
 from mnas.arch import ZOO
 from mnas.errors import MnasError
 from mnas.export.convert import to_tflite
 from mnas.export.operators import check_operators, expected_operators, read_operators
+from tests.export.conftest import TINY
 
 
 def test_expected_operators_are_counted_over_the_walk():

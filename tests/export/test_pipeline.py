@@ -6,11 +6,11 @@ import json
 import os
 
 import pytest
-from conftest import TINY
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.errors import InputError, MnasError
 from mnas.export.pipeline import check_target, export_network, images_to_check
+from tests.export.conftest import TINY
 
 tensorflow = pytest.mark.tensorflow
 

@@ -1,0 +1,81 @@
+"""`mnas train` and `mnas export` as a person types them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.tensorflow
+
+ARCHITECTURE = {
+    "format": "mnas.architecture",
+    "version": 1,
+    "stages": ["ds_r1_k3_s1_c8", "ir_r1_k3_s2_e3_c16_se0.25"],
+    "stem_filters": 8,
+    "head_filters": 32,
+    "resolution": 8,
+    "num_classes": 1000,
+    "activation": "relu",
+    "dropout": 0.1,
+    "stem_stride": 1,
+    "stochastic_depth": 0,
+}
+
+
+def mnas(*arguments):
+    command = [sys.executable, "-m", "mnas", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "arch.json").write_text(json.dumps(ARCHITECTURE))
+    done = mnas("train", folder / "arch.json", "--data", "digits", "--out", folder / "run", "--epochs", 2, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "classifier is set to the 10 classes" in " ".join(done.stderr.split())
+    assert "epoch   2 of 2" in done.stderr
+    assert json.loads(done.stdout)["test_accuracy"] > 0.3
+    return folder
+
+
+def test_export_writes_both_files_and_prints_one_document(folder):
+    out = folder / "models" / "tiny.tflite"
+    done = mnas("export", folder / "run", "--dtype", "int8", "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document == {"file": str(out), **json.loads(out.with_suffix(".json").read_text())}
+    assert document["class_names"] == [str(number) for number in range(10)]
+    assert document["check"]["images"] == 360
+    assert out.stat().st_size == document["size_bytes"]
+
+
+def test_untrained_networks_need_to_be_asked_for(folder):
+    done = mnas("export", folder / "arch.json", "--out", folder / "x.tflite")
+    assert done.returncode == 2
+    assert "train it first" in done.stderr
+    assert "--untrained" in done.stderr
+    done = mnas("export", folder / "arch.json", "--untrained", "--dtype", "float16", "--out", folder / "x.tflite")
+    assert done.returncode == 0, done.stderr
+    assert "The weights are random" in done.stdout
+    assert json.loads((folder / "x.json").read_text())["trained"] is False
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), [
+    (["export", "run", "--out", "model.onnx"], 2, "ends in .tflite"),
+    (["export", "run", "--dtype", "int4", "--out", "y.tflite"], 2, "expected one of float32, float16, int8"),
+    (["export", "nothing", "--out", "y.tflite"], 2, "is no architecture"),
+    (["export", ".", "--out", "y.tflite"], 2, "holds no finished training"),
+    (["export", "run", "--out", "/dev/full/y.tflite"], 1, "cannot write"),
+    (["train", "arch.json", "--data", "digits", "--out", "run", "--epochs", "3"], 2, "belongs to another training"),
+    (["train", "arch.json", "--data", "missing", "--out", "z"], 2, "missing"),
+])  # fmt: skip
+def test_bad_input_is_one_message_and_no_file(arguments, code, message, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONPATH", str(__import__("pathlib").Path(__file__).parents[2]))
+    done = mnas(*arguments)
+    assert done.returncode == code, done.stderr
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert not list(folder.glob("y.*"))

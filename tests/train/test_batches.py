@@ -1,0 +1,63 @@
+"""Batches: the same ones from the same seed, changed only as the recipe says."""
+
+import numpy as np
+import pytest
+
+from mnas.train.batches import plain_batches, some_images, training_epoch
+from mnas.train.data import Split, normalise
+from mnas.train.recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def split():
+    rng = np.random.default_rng(0)
+    return Split(rng.integers(0, 256, (50, 8, 8, 3), np.uint8), np.arange(50))
+
+
+def epoch(split, *, seed=0, epoch=0, **knobs):
+    batches = list(training_epoch(split, Recipe(batch_size=16, **knobs), seed=seed, epoch=epoch).as_numpy_iterator())
+    return np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches])
+
+
+@pytest.mark.tensorflow
+def test_without_augmentation_every_image_comes_as_it_is(split):
+    images, labels = epoch(split, flip=False, shift=0)
+    assert len(set(labels)) == len(labels) == 48  # three whole batches
+    np.testing.assert_allclose(images, normalise(split.images[labels]), atol=1e-6)
+
+
+@pytest.mark.tensorflow
+def test_an_epoch_can_be_had_again_and_differs_from_the_next(split):
+    images, labels = epoch(split)
+    again, labels_again = epoch(split)
+    assert np.array_equal(images, again)
+    assert np.array_equal(labels, labels_again)
+    assert not np.array_equal(labels, epoch(split, epoch=1)[1])
+    assert not np.array_equal(labels, epoch(split, seed=1)[1])
+
+
+@pytest.mark.tensorflow
+def test_mirroring_and_shifting_move_pixels_and_change_none(split):
+    images, labels = epoch(split, flip=True, shift=0)
+    plain = normalise(split.images[labels])
+    mirrored = np.array([not np.allclose(a, b, atol=1e-6) for a, b in zip(images, plain, strict=True)])
+    assert 8 < mirrored.sum() < 40
+    np.testing.assert_allclose(images[mirrored], plain[mirrored][:, :, ::-1], atol=1e-6)
+    images, labels = epoch(split, flip=False, shift=0.125)  # one pixel
+    plain = np.pad(normalise(split.images[labels]), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    moves = set()
+    for image, padded in zip(images, plain, strict=True):
+        fits = [
+            (y, x) for y in range(3) for x in range(3) if np.allclose(image, padded[y : y + 8, x : x + 8], atol=1e-6)
+        ]
+        assert fits
+        moves.add(fits[0])
+    assert len(moves) == 9
+
+
+def test_plain_batches_keep_order_and_spread_evenly(split):
+    labels = np.concatenate([labels for _, labels in plain_batches(split, 16)])
+    assert np.array_equal(labels, split.labels)
+    some = np.concatenate([labels for _, labels in plain_batches(split, 16, count=5)])
+    assert some.tolist() == [0, 12, 24, 36, 49]
+    assert some_images(split, 1000).shape == (50, 8, 8, 3)

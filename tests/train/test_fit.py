@@ -1,0 +1,136 @@
+"""Training: learns, resumes where it stopped, and never overwrites another training."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from mnas.arch import Architecture, parse_stages
+from mnas.arch.codec import architecture_to_dict
+from mnas.errors import InputError, MnasError
+from mnas.nn.build import build_model, get_layer_weights
+from mnas.train.batches import some_images
+from mnas.train.fit import recalibrated, train_network
+from mnas.train.recipe import Recipe
+from mnas.train.trained import DataSource, open_trained
+
+pytestmark = pytest.mark.tensorflow
+TINY = Architecture(
+    parse_stages("ds_r1_k3_s1_c8|ir_r2_k3_s2_e3_c16"),
+    stem_filters=8,
+    head_filters=32,
+    resolution=8,
+    num_classes=1000,
+    stem_stride=1,
+    stochastic_depth=0.2,
+)
+SOURCE = DataSource("digits", limit=400)
+RECIPE = Recipe(epochs=3, batch_size=32, flip=False)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return SOURCE.load(8)
+
+
+@pytest.fixture(scope="module")
+def trained(dataset, tmp_path_factory):
+    return train_network(TINY, SOURCE, tmp_path_factory.mktemp("runs") / "a", recipe=RECIPE, dataset=dataset)
+
+
+def test_it_learns_and_says_how(trained, dataset):
+    record = trained.training
+    assert record["test_accuracy"] > 0.4
+    assert len(record["history"]) == 3
+    assert record["history"][-1]["loss"] < record["history"][0]["loss"]
+    assert trained.architecture == dataclasses.replace(TINY, num_classes=10)
+    assert json.loads((trained.folder / "architecture.json").read_text()) == architecture_to_dict(trained.architecture)
+    assert sorted(path.name for path in trained.folder.iterdir()) == [
+        "architecture.json",
+        "model.weights.h5",
+        "training.json",
+    ]
+
+
+def test_what_is_opened_again_is_what_was_tested(trained, dataset):
+    model = open_trained(trained.folder).build()
+    guesses = model.predict(some_images(dataset.test, 10_000), verbose=0).argmax(-1)
+    assert np.mean(guesses == dataset.test.labels) == trained.training["test_accuracy"]
+    assert trained.load_data().fingerprint == dataset.fingerprint
+
+
+def test_the_same_training_is_not_done_twice(trained, dataset):
+    def fail(state):
+        raise AssertionError("trained again")
+
+    again = train_network(TINY, SOURCE, trained.folder, recipe=RECIPE, dataset=dataset, progress=fail)
+    assert again.training == trained.training
+
+
+def test_another_training_in_the_folder_is_refused(trained, dataset):
+    with pytest.raises(InputError, match=r"belongs to another training \(its recipe differ"):
+        train_network(TINY, SOURCE, trained.folder, recipe=dataclasses.replace(RECIPE, epochs=4), dataset=dataset)
+    with pytest.raises(InputError, match="its architecture, seed differ"):
+        train_network(
+            dataclasses.replace(TINY, dropout=0.5), SOURCE, trained.folder, recipe=RECIPE, seed=1, dataset=dataset
+        )
+
+
+def test_an_interrupted_training_goes_on_where_it_stopped(trained, dataset, tmp_path):
+    def interrupt(state):
+        if state.epoch == 2 and state.step % 5 == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_network(TINY, SOURCE, tmp_path, recipe=RECIPE, dataset=dataset, progress=interrupt)
+    with pytest.raises(InputError, match="holds this training, interrupted after 1 of 3 epochs; go on with --resume"):
+        train_network(TINY, SOURCE, tmp_path, recipe=RECIPE, dataset=dataset)
+    with pytest.raises(InputError, match="another training"):
+        train_network(TINY, SOURCE, tmp_path, recipe=RECIPE, seed=1, dataset=dataset, resume=True)
+    resumed = train_network(TINY, SOURCE, tmp_path, recipe=RECIPE, dataset=dataset, resume=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in trained.folder.iterdir())
+    for one, other in zip(resumed.training["history"], trained.training["history"], strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
+    weights = [get_layer_weights(run.build(), run.architecture) for run in (resumed, trained)]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_a_training_that_diverges_says_what_to_do(dataset, tmp_path):
+    recipe = dataclasses.replace(RECIPE, optimizer="sgd", learning_rate=100.0, clip_norm=1e6)
+    with pytest.raises(MnasError, match=r"training diverged in epoch \d .*smaller --learning-rate"):
+        train_network(TINY, SOURCE, tmp_path, recipe=recipe, dataset=dataset)
+
+
+def test_recalibrated_statistics_are_those_of_the_training_images(trained, dataset):
+    architecture = trained.architecture
+    model = build_model(architecture, seed=5)
+    recalibrated(model, architecture, dataset.train, 64)
+    import keras
+
+    stem = keras.Model(model.input, model.get_layer("stem").output)
+    values = stem.predict(some_images(dataset.train, 10_000), verbose=0)
+    moving = model.get_layer("stem_norm").moving_mean
+    np.testing.assert_allclose(moving, values.mean((0, 1, 2)), atol=0.02)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "another"])
+def test_damaged_weights_are_an_error_with_a_name(damage, trained, tmp_path):
+    weights = (trained.folder / "model.weights.h5").read_bytes()
+    if damage != "missing":
+        (tmp_path / "model.weights.h5").write_bytes(weights[: len(weights) // 2] if damage == "truncated" else weights)
+    architecture = trained.architecture
+    if damage == "another":
+        architecture = dataclasses.replace(architecture, head_filters=48)
+    broken = dataclasses.replace(trained, folder=tmp_path, architecture=architecture)
+    with pytest.raises(MnasError, match=r"model\.weights\.h5"):
+        broken.build()
+
+
+def test_a_folder_without_training_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no finished training"):
+        open_trained(tmp_path)
+    (tmp_path / "training.json").write_text('{"format": "mnas.training", "version": 1}')
+    with pytest.raises(InputError, match="not a training's record"):
+        open_trained(tmp_path)
