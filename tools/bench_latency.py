@@ -56,12 +56,17 @@ def main() -> None:
         models = [device.load(write_skeleton(network, dtype=options.dtype)) for network in networks]
         models += [device.load(write_block(placed, dtype=options.dtype)) for placed in blocks]
         wanted = [BURSTS] * len(networks) + [3] * len(blocks)
-        times = measure_networks(models, open_reference(device), seconds=240, quiet_bursts=wanted, seed=0)
+        reference = open_reference(device, known_ms=table.reference_ms)
+        times = measure_networks(models, reference, seconds=240, quiet_bursts=wanted, seed=0)
     truth, alone = times[: len(networks)], times[len(networks) :]
     entries = {placed.key: Entry(t.quiet_ms, 0.0, 1) for placed, t in zip(blocks, alone, strict=True)}
     print(f"{options.space}, {options.runtime}, {options.dtype}: {len(networks)} fresh networks")
     print(f"noise floor {np.mean([abs(a / b - 1) for a, b in (t.halves_ms for t in truth)]):.2%}, ", end="")
-    print(f"profiling took {seconds:.0f} s, {np.mean([t.num_quiet / t.num_bursts for t in truth]):.0%} of bursts quiet")
+    print(
+        f"profiling took {seconds:.0f} s, {np.mean([t.num_quiet / t.num_bursts for t in truth]):.0%} of bursts quiet, ",
+        end="",
+    )
+    print(f"device {np.median([t.slowdown for t in truth]):.2f} times slower than when the table was made")
     isolated = judge("isolated", replace(table, entries=entries, overhead_ms=0.0, relative_error=0.0), networks, truth)
     madds(networks, truth)
     shipped = judge("shipped", table, networks, truth)

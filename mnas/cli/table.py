@@ -74,6 +74,8 @@ def check(
             print(f"Changed since the table was made: {name} was {before!r}, is {now!r}.")
         print(f"{result.num_networks} networks: predictions are {result.mape:.1%} off on average,", end=" ")
         print(f"measured over predicted is {result.bias:.3f}; {result.within_interval:.0%} are inside their interval.")
+        if result.slowdown > 1.1:
+            print(f"The device is {result.slowdown:.2f} times slower than when the table was made: is it busy?")
         print("The table holds." if result.holds else "The table does not hold.")
     if not result.holds:
         raise MnasError(f"make the table again: mnas profile --space {loaded.space} --out {table}")

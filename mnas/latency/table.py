@@ -136,6 +136,8 @@ class LatencyTable:
         params_curve: points (parameters of a whole network, factor on its sum), parameters rising. What a block takes
             depends on how much of the whole network's weights stays in the caches. Factors are interpolated, and
             constant outside; no points mean a factor of 1.
+        reference_ms: what the reference network took on the quiet device, so that later measurements on it can tell a
+            wrong table from a busy device; 0 if it is not known.
     """
 
     configuration: Configuration
@@ -149,12 +151,14 @@ class LatencyTable:
     entries: Mapping[str, Entry] = field(repr=False)
     report_card: ReportCard | None = None
     params_curve: tuple[tuple[float, float], ...] = ()
+    reference_ms: float = 0.0
 
     def __post_init__(self) -> None:
         _check_texts(self)
         check_integer("resolution", self.resolution, 1, 8192)
         check_number("overhead_ms", self.overhead_ms, -_MOST_MS, _MOST_MS)
         check_number("relative_error", self.relative_error, 0, 10)
+        check_number("reference_ms", self.reference_ms, 0, _MOST_MS)
         object.__setattr__(self, "params_curve", _check_curve(self.params_curve))
         if not self.entries:
             raise InputError("a latency table without entries says nothing: expected at least one")

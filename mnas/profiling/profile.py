@@ -88,9 +88,9 @@ def profile(
         progress(0.0, "looking at the device")
         plan = _plan(space, device, options, log)
         seconds = options.minutes * 60 * (1 - _FIT_SHARE) - (time.monotonic() - started)
-        _measure(plan, device, options, log, seconds - log.seconds, progress)
+        reference_ms = _measure(plan, device, options, log, seconds - log.seconds, progress)
     progress(0.97, "fitting")
-    table = fit_table(space, configuration, plan, log.times)
+    table = replace(fit_table(space, configuration, plan, log.times), reference_ms=reference_ms)
     table.save(out)
     log.remove()
     progress(1.0, "done")
@@ -129,8 +129,12 @@ def _measure(
     log: ProfileLog,
     seconds: float,
     progress: Progress,
-) -> None:
-    """Measure what the log lacks, wave by wave. Held-out networks are spread among the others."""
+) -> float:
+    """Measure what the log lacks, wave by wave; held-out networks are spread among the others.
+
+    Returns:
+        The reference network's quiet latency in ms.
+    """
     networks = [*plan.fitting, *plan.held_out]
     order = [int(number) for number in np.random.default_rng(options.seed).permutation(len(networks))]
     left = [number for number in order if number not in log.times]
@@ -150,6 +154,7 @@ def _measure(
             log.append(number, measured, (time.monotonic() - start) / len(wave))
         left = left[len(wave) :]
     reference.close()
+    return reference.quiet_ms
 
 
 def _load_wave(
