@@ -55,7 +55,8 @@ class BlockSpec:
         stride: 1 or 2.
         expand_ratio: middle filters over input filters; 1 for everything but `mbconv`.
         filters: output filters.
-        se_ratio: squeeze-and-excitation width over the block's *input* filters, 0 for none.
+        se_ratio: squeeze-and-excitation width over the block's *input* filters, 0 for none; above 1
+            where a published network's width follows from the middle filters.
         skip: `identity` and `pool` (3x3 average pooling) are added to the output where shapes allow it:
             `identity` at stride 1, both where the block keeps the number of filters.
     """
@@ -76,7 +77,7 @@ class BlockSpec:
         check_integer("stride", self.stride, 1, 2)
         check_number("expand_ratio", self.expand_ratio, 1e-3, 64)
         check_integer("filters", self.filters, 1, 65536)
-        check_number("se_ratio", self.se_ratio, 0, 1)
+        check_number("se_ratio", self.se_ratio, 0, 64)
         check_choice("skip", self.skip, SKIPS)
         # One network, one spelling: 6.0 is 6, and an mbconv that does not expand is a sepconv.
         object.__setattr__(self, "expand_ratio", _tidy(self.expand_ratio))

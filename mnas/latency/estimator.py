@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mnas.arch.complexity import block_complexity, complexity
+from mnas.arch.complexity import block_complexity
 from mnas.arch.spec import Architecture, ClassifierSpec
 from mnas.arch.text import format_classifier
 from mnas.arch.walk import PlacedBlock, unroll
@@ -75,15 +76,11 @@ class LatencyEstimator:
     def predict(self, architecture: Architecture) -> LatencyEstimate:
         """A network's latency with its 90 % interval.
 
-        Blocks' errors are independent of one another, but a block that occurs twice is wrong twice in the same
-        direction; the table's relative error stands for what a sum over blocks cannot know.
-
         Raises:
             InputError: if a block is not in the table.
         """
-        counts = Counter(unroll(architecture))
         try:
-            entries = {placed: self.entry(placed) for placed in counts}
+            return self.predict_blocks(unroll(architecture))
         except InputError as error:
             if architecture.resolution == self.table.resolution:
                 raise
@@ -91,8 +88,21 @@ class LatencyEstimator:
                 f"the latency table is for {self.table.resolution} px ({self.table.space}); this network is for "
                 f"{architecture.resolution} px.\n  {error}"
             ) from None
-        factor = float(params_factor(self.table, np.array([complexity(architecture).params]))[0])
-        blocks_ms = tuple(factor * entries[placed].latency_ms for placed in unroll(architecture))
+
+    def predict_blocks(self, blocks: Sequence[PlacedBlock]) -> LatencyEstimate:
+        """The latency of a network given as its placed blocks: of families that are no `Architecture`, too.
+
+        Blocks' errors are independent of one another, but a block that occurs twice is wrong twice in the same
+        direction; the table's relative error stands for what a sum over blocks cannot know.
+
+        Raises:
+            InputError: if a block is not in the table.
+        """
+        counts = Counter(blocks)
+        entries = {placed: self.entry(placed) for placed in counts}
+        params = sum(count * block_complexity(placed).params for placed, count in counts.items())
+        factor = float(params_factor(self.table, np.array([params]))[0])
+        blocks_ms = tuple(factor * entries[placed].latency_ms for placed in blocks)
         latency_ms = max(0.0, math.fsum(blocks_ms) + factor * self.table.overhead_ms)
         variance = sum((factor * count * entries[placed].error_ms) ** 2 for placed, count in counts.items())
         margin = Z90 * math.sqrt(variance + (self.table.relative_error * latency_ms) ** 2)
@@ -136,6 +146,11 @@ class LatencyEstimator:
 
     def _missing(self, placed: PlacedBlock) -> str:
         table, where = self.table, self.table.configuration
+        if any(entry.source == "imported" for entry in table.entries.values()):
+            return (
+                f"the imported latency table for {table.space} has no entry {placed.key!r}\n"
+                "  It prices the networks of that space only. For others, measure the device: mnas profile --help"
+            )
         how = (
             f"--device {where.device} --runtime {where.runtime} --dtype {where.dtype} --threads {where.threads} "
             f"--delegate {where.delegate}"

@@ -21,7 +21,7 @@ from mnas.files import read_json, write_json
 
 FORMAT = "mnas.latency_table"
 VERSION = 1
-SOURCES = ("measured", "fitted")
+SOURCES = ("measured", "fitted", "imported")
 _MOST_MS = 1e7
 Record = TypeVar("Record")
 
@@ -68,7 +68,8 @@ class Entry:
         latency_ms: on the quiet device, within a network.
         error_ms: standard deviation of that figure.
         num_networks: how many measured networks held all of the block's operators; the least over its operators.
-        source: `measured` if every operator was in a measured network, else `fitted`.
+        source: `measured` if every operator was in a measured network, `imported` if somebody else measured the block
+            (num_networks is then how often, as they say), else `fitted`.
     """
 
     latency_ms: float
