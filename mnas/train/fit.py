@@ -20,7 +20,7 @@ from mnas.train import trained as folder_of
 from mnas.train.batches import plain_batches, training_epoch
 from mnas.train.data import Dataset, Split
 from mnas.train.recipe import Recipe, batch_norm_momentum
-from mnas.train.trained import DataSource, Trained, load_weights, open_trained, save_weights
+from mnas.train.trained import DataSource, Trained, load_state, open_trained, save_state, save_weights
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ class _Run:
         """Run the epochs that are still to do."""
         model = self.compiled()
         if history:
-            load_weights(model, self.checkpoint(len(history)))
+            load_state(model, self.checkpoint(len(history)))
         for epoch in range(len(history), self.recipe.epochs):
             history = [*history, self.epoch(model, epoch)]
             self.keep(model, history)
@@ -203,11 +203,11 @@ class _Run:
         )
 
     def checkpoint(self, epochs: int) -> Path:
-        return self.out / f"checkpoint-{epochs}.weights.h5"
+        return self.out / f"checkpoint-{epochs}.npz"
 
     def keep(self, model: Any, history: list[dict[str, float]]) -> None:
         """Write a checkpoint, then say that it counts, then drop the one before."""
-        save_weights(model, self.checkpoint(len(history)))
+        save_state(model, self.checkpoint(len(history)))
         write_json(self.out / PROGRESS, {"configuration": self.configuration, "history": history})
         self.checkpoint(len(history) - 1).unlink(missing_ok=True)
 
@@ -226,7 +226,7 @@ class _Run:
             "test_accuracy": evaluate(model, self.dataset.test, self.recipe.batch_size),
             "made_with": versions(),
         }
-        save_weights(model, self.out / folder_of.WEIGHTS)
+        save_weights(model, self.architecture, self.out / folder_of.WEIGHTS)
         write_json(self.out / folder_of.ARCHITECTURE, architecture_to_dict(self.architecture))
         write_json(self.out / folder_of.TRAINING, document)
         self.checkpoint(len(history)).unlink(missing_ok=True)

@@ -1,25 +1,29 @@
-"""A trained network on disk: architecture.json, model.weights.h5 and training.json in one folder."""
+"""A trained network on disk: architecture.json, weights.npz and training.json in one folder."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError, MnasError
-from mnas.files import read_json
-from mnas.nn.build import build_model
+from mnas.files import read_json, write_atomically
+from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train.data import Dataset, load_dataset
 
 FORMAT = "mnas.training"
 VERSION = 1
 ARCHITECTURE = "architecture.json"
-WEIGHTS = "model.weights.h5"
+WEIGHTS = "weights.npz"
 TRAINING = "training.json"
 
 
@@ -68,7 +72,7 @@ class Trained:
             MnasError: if the weights are missing, damaged, or of another architecture.
         """
         model = build_model(self.architecture, probabilities=probabilities)
-        load_weights(model, self.folder / WEIGHTS)
+        load_weights(model, self.architecture, self.folder / WEIGHTS)
         return model
 
     @property
@@ -120,41 +124,74 @@ def open_trained(folder: Path) -> Trained:
     return trained
 
 
-def load_weights(model: Any, path: Path) -> None:
-    """Load a Keras weights file (HDF5: numbers only, nothing in it is run).
+def load_weights(model: Any, architecture: Architecture, path: Path) -> None:
+    """Load weights that `save_weights` wrote.
 
     Raises:
-        MnasError: if it cannot be read or belongs to another network.
+        MnasError: if they cannot be read or belong to another network.
     """
-    if not path.is_file():
-        raise MnasError(f"{path} is missing: the weights of this network are gone; train it again")
+    arrays = read_arrays(path)
     try:
-        model.load_weights(str(path))
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0][:300]
-        raise MnasError(f"cannot load the weights in {path}: damaged, or of another network ({reason})") from None
+        set_layer_weights(model, architecture, list(arrays.values()))
+    except InputError as error:
+        raise MnasError(f"the weights in {path} are of another network: {error}") from None
 
 
-def save_weights(model: Any, path: Path) -> None:
-    """Write a Keras weights file, whole or not at all. A compiled model's optimizer goes with it.
+def save_weights(model: Any, architecture: Architecture, path: Path) -> None:
+    """Write a network's weights, whole or not at all, in the order of `mnas.nn.build.get_layer_weights`.
+
+    Raises:
+        MnasError: if they cannot be written.
+    """
+    write_arrays(path, {f"{n:04d}": array for n, array in enumerate(get_layer_weights(model, architecture))})
+
+
+def save_state(model: Any, path: Path) -> None:
+    """Write all that training needs to go on: weights, the optimizer's variables, the state of random numbers.
 
     Raises:
         MnasError: if it cannot be written.
     """
-    with _beside(path) as temporary:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            model.save_weights(str(temporary))
-            os.replace(temporary, path)
-        except OSError as error:
-            raise MnasError(f"cannot write {path}: {error.strerror or error}") from None
+    write_arrays(path, {f"{n:04d}": np.asarray(variable) for n, variable in enumerate(_state(model))})
 
 
-@contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that is gone afterwards. Keras insists on the ending."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+def load_state(model: Any, path: Path) -> None:
+    """Put back what `save_state` wrote into a model that is built and compiled alike.
+
+    Raises:
+        MnasError: if it cannot be read or does not fit.
+    """
+    arrays, variables = list(read_arrays(path).values()), _state(model)
+    if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
+        raise MnasError(f"{path} is the checkpoint of another training: delete its folder and train again")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def _state(model: Any) -> list[Any]:
+    # Keras counts the seeds of dropout among a layer's variables, but not among its weights.
+    return [*(variable for layer in model.layers for variable in layer.variables), *model.optimizer.variables]
+
+
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write arrays as a NumPy .npz file: numbers and nothing else.
+
+    Raises:
+        MnasError: if it cannot be written; what was there before is untouched.
+    """
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    write_atomically(path, file.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read a .npz file; objects in it are refused, so that nothing in it can run.
+
+    Raises:
+        MnasError: if it is missing or damaged.
+    """
     try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in sorted(file.files)}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+        raise MnasError(f"cannot read the weights in {path}: missing or damaged ({error}); train again") from None

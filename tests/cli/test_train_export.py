@@ -32,7 +32,19 @@ def mnas(*arguments):
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
     (folder / "arch.json").write_text(json.dumps(ARCHITECTURE))
-    done = mnas("train", folder / "arch.json", "--data", "digits", "--out", folder / "run", "--epochs", 2, "--json")
+    done = mnas(
+        "train",
+        folder / "arch.json",
+        "--data",
+        "digits",
+        "--out",
+        folder / "run",
+        "--epochs",
+        2,
+        "--batch-size",
+        32,
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     assert "classifier is set to the 10 classes" in " ".join(done.stderr.split())
     assert "epoch   2 of 2" in done.stderr
