@@ -35,8 +35,8 @@ class CheckResult:
         within_interval: share inside their own 90 % interval.
         repeatability: the noise floor of these measurements.
         slowdown: how many times slower than when the table was made the device was meanwhile; 1 is quiet.
-        holds: the device is about as fast as then, and most networks are inside their interval, or the bias is small and the error no worse than half as much again as
-            the report card says.
+        holds: the device is about as fast as then, and most networks are inside their interval, or the bias is small
+            and the error no worse than half as much again as the report card says.
     """
 
     num_networks: int
