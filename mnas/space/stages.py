@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -106,22 +107,25 @@ class StageBlocks:
     def __post_init__(self) -> None:
         if isinstance(self.blocks, str) or not self.blocks:
             raise InputError(f"blocks is {self.blocks!r}: expected a list of block strings")
-        stages = [parse_stage(text) for text in self.blocks]
-        object.__setattr__(self, "blocks", tuple(format_stage(stage) for stage in stages))
-        if len(set(self.blocks)) != len(self.blocks):
+        object.__setattr__(self, "blocks", tuple(format_stage(parse_stage(text)) for text in self.blocks))
+        if len(self._stages) != len(self.blocks):
             raise InputError(f"blocks is {list(self.blocks)}: expected different blocks")
-        if len({stage.block.stride for stage in stages}) > 1:
+        if len({stage.block.stride for stage in self._stages.values()}) > 1:
             raise InputError(f"blocks is {list(self.blocks)}: expected the same stride in all of them")
+
+    @cached_property
+    def _stages(self) -> dict[str, StageSpec]:
+        return {text: parse_stage(text) for text in self.blocks}
 
     @property
     def stride(self) -> int:
         """The stride of every choice."""
-        return parse_stage(self.blocks[0]).block.stride
+        return self._stages[self.blocks[0]].block.stride
 
     @property
     def filters(self) -> tuple[int, ...]:
         """The different numbers of filters that the choices end with."""
-        return tuple(dict.fromkeys(parse_stage(text).block.filters for text in self.blocks))
+        return tuple(dict.fromkeys(stage.block.filters for stage in self._stages.values()))
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -135,7 +139,7 @@ class StageBlocks:
     def stage(self, values: Sequence[Any]) -> StageSpec:
         """The stage that the chosen block stands for."""
         (text,) = values
-        return parse_stage(text)
+        return self._stages[text]
 
     def values(self, stage: StageSpec) -> tuple[Any, ...]:
         """The inverse of `stage`."""
