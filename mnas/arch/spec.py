@@ -9,7 +9,7 @@ from typing import Any
 
 from mnas.errors import InputError
 
-OPS = ("conv", "sepconv", "mbconv")
+OPS = ("conv", "sepconv", "mbconv", "identity")
 SKIPS = ("none", "identity", "pool")
 ACTIVATIONS = ("relu", "relu6", "swish", "hswish")
 
@@ -51,6 +51,7 @@ class BlockSpec:
     Attributes:
         op: `conv` (one convolution), `sepconv` (depthwise separable) or `mbconv` (expand, depthwise, project).
             An `mbconv` with expansion ratio 1 has no expansion layer, so it *is* a `sepconv` and becomes one here.
+            `identity` is no block at all where size and filters stay, else a linear 1x1 convolution.
         kernel_size: side of the square kernel, odd.
         stride: 1 or 2.
         expand_ratio: middle filters over input filters; 1 for everything but `mbconv`.
@@ -86,6 +87,10 @@ class BlockSpec:
             object.__setattr__(self, "op", "sepconv")
         if self.op != "mbconv" and self.expand_ratio != 1:
             raise InputError(f"expand_ratio is {self.expand_ratio!r} for op {self.op}: only mbconv expands, use 1")
+        if self.op == "identity":
+            if self.kernel_size != 1 or self.se_ratio:
+                raise InputError("op identity takes kernel_size 1 and se_ratio 0: there is nothing in it to choose")
+            object.__setattr__(self, "skip", "none")
 
 
 def _tidy(value: float) -> float:
