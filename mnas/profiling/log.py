@@ -31,7 +31,6 @@ class ProfileLog:
         self.path = path
         self.times: dict[int, NetworkTime] = {}
         self.seconds = 0.0
-        self.num_networks: tuple[int, int] | None = None
         header = json.loads(json.dumps(header))
         try:
             lines = path.read_bytes().split(b"\n") if path.is_file() else []
@@ -52,10 +51,6 @@ class ProfileLog:
             first, *rest = (json.loads(line) for line in lines)
             found = first["profile"]
             for record in rest:
-                if "num_networks" in record:
-                    fitting, held_out = record["num_networks"]
-                    self.num_networks = (fitting, held_out)
-                    continue
                 self.seconds += record["seconds"]
                 time = record["time"]
                 self.times[record["network"]] = NetworkTime(**{**time, "halves_ms": tuple(time["halves_ms"])})
@@ -67,11 +62,6 @@ class ProfileLog:
                 f"{self.path} belongs to an unfinished profile that differs in {', '.join(different)}: finish that one "
                 "with its own arguments, or delete the file to start anew"
             )
-
-    def set_num_networks(self, fitting: int, held_out: int) -> None:
-        """Keep how many networks the plan has, so that going on means the same plan."""
-        self.num_networks = (fitting, held_out)
-        self._write({"num_networks": [fitting, held_out]}, "a")
 
     def append(self, network: int, time: NetworkTime, seconds: float) -> None:
         """Keep one network's measurement, and how many seconds it took.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 
@@ -18,17 +19,17 @@ _OTHER_CLASSES = (10, 100, 1000)
 _OTHER_SHARE = 5  # one network in so many has another number of classes, so that classifiers can be priced for any
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to measure.
+MOST_HELD_OUT = 60
+_FIRST = 40  # networks of which two in five are held out, so that even a short profile can be judged
+_LATER = 10  # then one in so many is, up to the most
 
-    Attributes:
-        fitting: networks that the table is made from.
-        held_out: fresh random networks that it is judged by.
-    """
 
-    fitting: tuple[Architecture, ...]
-    held_out: tuple[Architecture, ...]
+@dataclass(frozen=True, slots=True)
+class PlannedNetwork:
+    """A network to measure, for the table to be made from or, held out, to be judged by."""
+
+    architecture: Architecture
+    held_out: bool
 
 
 def class_counts(num_classes: int) -> tuple[int, ...]:
@@ -37,26 +38,30 @@ def class_counts(num_classes: int) -> tuple[int, ...]:
     return (num_classes, *others[:2])
 
 
-def make_plan(space: SearchSpace, *, num_fitting: int, num_held_out: int, seed: int) -> Plan:
-    """Choose the networks.
+def plan_networks(space: SearchSpace, *, seed: int) -> Iterator[PlannedNetwork]:
+    """Networks in the order to measure them, without end; the same seed gives the same networks.
 
     Held-out networks are uniform over the space. For fitting, each time the one of a few random networks is taken whose
     operators have been seen least, counting what the others already show.
     """
     rng = np.random.default_rng([seed, 0x6D6E6173])
-    held_out = tuple(space.sample(rng) for _ in range(num_held_out))
     seen: Counter[object] = Counter()
     counts = class_counts(space.num_classes)
-    fitting: list[Architecture] = []
-    while len(fitting) < num_fitting:
+    num_held_out = num_fitting = 0
+    for number in count():
+        turn = number % 5 in (1, 3) if number < _FIRST else number % _LATER == 0
+        if turn and num_held_out < MOST_HELD_OUT:
+            num_held_out += 1
+            yield PlannedNetwork(space.sample(rng), held_out=True)
+            continue
         candidates = [space.sample(rng) for _ in range(_CANDIDATES)]
         operators = [set(count_operators(candidate)) for candidate in candidates]
         best = int(np.argmax([sum(1 / (1 + seen[operator]) ** 2 for operator in own) for own in operators]))
         seen.update(operators[best])
-        place, turn = divmod(len(fitting), _OTHER_SHARE)
-        num_classes = counts[1 + place % 2] if turn == _OTHER_SHARE - 1 else counts[0]
-        fitting.append(replace(candidates[best], num_classes=num_classes))
-    return Plan(tuple(fitting), held_out)
+        place, share = divmod(num_fitting, _OTHER_SHARE)
+        num_classes = counts[1 + place % 2] if share == _OTHER_SHARE - 1 else counts[0]
+        num_fitting += 1
+        yield PlannedNetwork(replace(candidates[best], num_classes=num_classes), held_out=False)
 
 
 def table_blocks(space: SearchSpace) -> tuple[PlacedBlock, ...]:

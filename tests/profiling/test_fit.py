@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, layers
 from mnas.errors import InputError
 from mnas.profiling.fit import _non_negative_least_squares, canonical, count_operators, fit_operators
-from mnas.profiling.plan import class_counts, make_plan
+from mnas.profiling.plan import MOST_HELD_OUT, class_counts, plan_networks
 from tests.spaces import small_space
 
 SPACE = small_space(3)
@@ -104,15 +105,20 @@ def test_one_network_is_too_few() -> None:
 
 
 def test_a_plan_sees_operators_more_evenly_than_chance() -> None:
-    space = SPACE
-    plan = make_plan(space, num_fitting=20, num_held_out=10, seed=4)
-    assert plan == make_plan(space, num_fitting=20, num_held_out=10, seed=4)
-    assert (len(plan.fitting), len(plan.held_out)) == (20, 10)
-    assert {network.num_classes for network in plan.held_out} == {10}
-    assert {network.num_classes for network in plan.fitting} == set(class_counts(10))
-    planned = {layer for network in plan.fitting for layer in count_operators(network)}
-    by_chance = {layer for network in sample(20, 4) for layer in count_operators(network)}
+    plan = list(islice(plan_networks(SPACE, seed=4), 40))
+    assert plan == list(islice(plan_networks(SPACE, seed=4), 40))
+    held_out = [planned.architecture for planned in plan if planned.held_out]
+    fitting = [planned.architecture for planned in plan if not planned.held_out]
+    assert (len(fitting), len(held_out)) == (24, 16)
+    assert {network.num_classes for network in held_out} == {10}
+    assert {network.num_classes for network in fitting} == set(class_counts(10))
+    planned = {layer for network in fitting for layer in count_operators(network)}
+    by_chance = {layer for network in sample(24, 4) for layer in count_operators(network)}
     assert len(planned) > len(by_chance)
+
+
+def test_a_long_plan_holds_out_no_more_than_it_needs() -> None:
+    assert sum(planned.held_out for planned in islice(plan_networks(SPACE, seed=0), 600)) == MOST_HELD_OUT
 
 
 def test_class_counts_are_three_different_ones() -> None:

@@ -1,0 +1,100 @@
+"""Measuring the networks of a plan until the time is over, wave by wave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from mnas.devices.base import Device, LoadedModel
+from mnas.profiling.bench import open_reference
+from mnas.profiling.log import ProfileLog
+from mnas.profiling.measure import measure_networks
+from mnas.profiling.plan import PlannedNetwork, plan_networks
+from mnas.profiling.skeleton import write_skeleton
+from mnas.space.space import SearchSpace
+
+LEAST, MOST = 40, 1500  # networks, whatever the time
+_WAVE_NETWORKS, _WAVE_BYTES = 40, 200e6  # that stand ready at a time; a wave is lost when profiling is interrupted
+_FITTING_BURSTS, _HELD_OUT_BURSTS = 4, 12  # many networks teach more than much time on each
+_PATIENCE = 3.0  # times a wave's length on a quiet device that it may take on a busy one
+_BURST_S, _LOOK_S = 0.006, 0.002
+
+
+def collect(
+    space: SearchSpace,
+    device: Device,
+    log: ProfileLog,
+    *,
+    dtype: str,
+    seed: int,
+    seconds: float,
+    progress: Callable[[float, str], None] = lambda share, what: None,
+) -> tuple[list[PlannedNetwork], float]:
+    """Measure networks of the plan, those first that the log lacks, until the time is over or they are very many.
+
+    Args:
+        space: where the networks are from.
+        device: where they run.
+        log: of what was measured; gets what is measured.
+        dtype: of the networks.
+        seed: of the plan.
+        seconds: how long; at least some networks are measured however short it is.
+        progress: told the share done and what is being done.
+
+    Returns:
+        The planned networks that are in the log, in order, and the reference network's quiet latency in ms.
+
+    Raises:
+        MnasError: if the device fails.
+    """
+    start = time.monotonic()
+    finish = start + seconds
+    plan = plan_networks(space, seed=seed)
+    networks: list[PlannedNetwork] = []
+    reference = open_reference(device)
+    while len(networks) < MOST and (len(networks) < LEAST or time.monotonic() < finish):
+        share = max(len(networks) / MOST, (time.monotonic() - start) / max(seconds, 1e-3))
+        progress(min(share, 1.0) * 0.96, f"measured {len(networks)} networks")
+        began = time.monotonic()
+        wave, models = _load_wave(plan, networks, device, log, dtype)
+        if not wave:
+            continue  # the log had them all
+        wanted = [_HELD_OUT_BURSTS if networks[number].held_out else _FITTING_BURSTS for number in wave]
+        limit = min(_PATIENCE * _quiet_seconds(models, wanted), max(finish - time.monotonic(), 0.0))
+        times = measure_networks(models, reference, seconds=limit, quiet_bursts=wanted, seed=len(networks))
+        for model in models:
+            model.close()
+        for number, measured in zip(wave, times, strict=True):
+            log.append(number, measured, (time.monotonic() - began) / len(wave))
+    reference.close()
+    return networks, reference.quiet_ms
+
+
+def _load_wave(
+    plan: Iterator[PlannedNetwork], networks: list[PlannedNetwork], device: Device, log: ProfileLog, dtype: str
+) -> tuple[list[int], list[LoadedModel]]:
+    """The next networks of the plan, added to `networks`; those that the log lacks, by number, ready to run."""
+    wave: list[int] = []
+    models: list[LoadedModel] = []
+    size = 0
+    for _ in range(_WAVE_NETWORKS):
+        number = len(networks)
+        networks.append(next(plan))
+        if number in log.times:
+            continue
+        data = write_skeleton(networks[number].architecture, dtype=dtype, seed=number)
+        models.append(device.load(data))
+        wave.append(number)
+        size += len(data)
+        if size > _WAVE_BYTES:
+            break
+    return wave, models
+
+
+def _quiet_seconds(models: Sequence[LoadedModel], wanted: Sequence[int]) -> float:
+    """About how long a wave takes on a quiet device: bursts, their warm-up, looks at the reference."""
+    latency_s = np.array([float(model.run_times_ms(3).min()) / 1e3 for model in models])
+    bursts_s = np.maximum(_BURST_S, 3 * latency_s) + 3 * latency_s + _LOOK_S
+    return float(bursts_s @ np.asarray(wanted))
