@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mnas.space.space import SearchSpace, StageChoices
+from mnas.space.space import SearchSpace
+from mnas.space.stages import StageChoices
 
 
 def small_space(num_stages=2, **fields):

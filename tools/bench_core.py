@@ -20,7 +20,7 @@ from mnas.latency.table import LatencyTable
 from mnas.quiet import load_tensorflow
 from mnas.space import SpaceCosts, load_space
 
-TABLE = Path(__file__).parent.parent / "latency_tables" / "xeon-2.5ghz-litert-float32-mnasnet-32.json"
+TABLE = Path(__file__).parent.parent / "latency_tables" / "xeon-2.5ghz_litert_float32_mnasnet-32.json"
 
 
 def seconds(work: Callable[[], Any], repeats: int = 7) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from mnas.arch.spec import Architecture, BlockSpec, StageSpec
-from mnas.arch.text import OP_PREFIX, format_block
+from mnas.arch.text import OP_PREFIX, default_skip, format_block
 from mnas.errors import InputError
 
 FORMAT = "mnas.architecture"
@@ -98,7 +98,7 @@ def _stage(text: str, found: dict[str, str], op: str | None) -> StageSpec:
             expand_ratio=expand,
             filters=int(found[filters]),
             se_ratio=float(found.get("se", "0")),
-            skip=found.get("skip", "none" if op == "conv" else "identity"),
+            skip=found.get("skip", default_skip(op)),
         )
         return StageSpec(block, int(found.get("r", "1")))
     except InputError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mnas.errors import InputError
 
-OPS = ("conv", "sepconv", "mbconv")
+OPS = ("conv", "sepconv", "mbconv", "identity")
 SKIPS = ("none", "identity", "pool")
 ACTIVATIONS = ("relu", "relu6", "swish", "hswish")
 
@@ -51,11 +51,13 @@ class BlockSpec:
     Attributes:
         op: `conv` (one convolution), `sepconv` (depthwise separable) or `mbconv` (expand, depthwise, project).
             An `mbconv` with expansion ratio 1 has no expansion layer, so it *is* a `sepconv` and becomes one here.
+            `identity` is no block at all where size and filters stay, else a linear 1x1 convolution.
         kernel_size: side of the square kernel, odd.
         stride: 1 or 2.
         expand_ratio: middle filters over input filters; 1 for everything but `mbconv`.
         filters: output filters.
-        se_ratio: squeeze-and-excitation width over the block's *input* filters, 0 for none.
+        se_ratio: squeeze-and-excitation width over the block's *input* filters, 0 for none; above 1
+            where a published network's width follows from the middle filters.
         skip: `identity` and `pool` (3x3 average pooling) are added to the output where shapes allow it:
             `identity` at stride 1, both where the block keeps the number of filters.
     """
@@ -76,7 +78,7 @@ class BlockSpec:
         check_integer("stride", self.stride, 1, 2)
         check_number("expand_ratio", self.expand_ratio, 1e-3, 64)
         check_integer("filters", self.filters, 1, 65536)
-        check_number("se_ratio", self.se_ratio, 0, 1)
+        check_number("se_ratio", self.se_ratio, 0, 64)
         check_choice("skip", self.skip, SKIPS)
         # One network, one spelling: 6.0 is 6, and an mbconv that does not expand is a sepconv.
         object.__setattr__(self, "expand_ratio", _tidy(self.expand_ratio))
@@ -85,6 +87,10 @@ class BlockSpec:
             object.__setattr__(self, "op", "sepconv")
         if self.op != "mbconv" and self.expand_ratio != 1:
             raise InputError(f"expand_ratio is {self.expand_ratio!r} for op {self.op}: only mbconv expands, use 1")
+        if self.op == "identity":
+            if self.kernel_size != 1 or self.se_ratio:
+                raise InputError("op identity takes kernel_size 1 and se_ratio 0: there is nothing in it to choose")
+            object.__setattr__(self, "skip", "none")
 
 
 def _tidy(value: float) -> float:

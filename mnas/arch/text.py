@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mnas.arch.spec import BlockSpec, ClassifierSpec
 
-OP_PREFIX = {"conv": "cn", "sepconv": "ds", "mbconv": "ir"}
+OP_PREFIX = {"conv": "cn", "sepconv": "ds", "mbconv": "ir", "identity": "id"}
 
 
 def format_number(value: float) -> str:
@@ -26,11 +26,15 @@ def format_block(block: BlockSpec, repeats: int | None = None) -> str:
     parts.append(f"c{block.filters}")
     if block.se_ratio:
         parts.append(f"se{format_number(block.se_ratio)}")
-    # timm's defaults: ds and ir have an identity skip unless they say noskip, cn has one only if it says skip.
-    default = "none" if block.op == "conv" else "identity"
+    default = default_skip(block.op)
     if block.skip != default:
         parts.append({"none": "noskip", "identity": "skip", "pool": "pool"}[block.skip])
     return "_".join(parts)
+
+
+def default_skip(op: str) -> str:
+    """Timm's defaults: ds and ir have an identity skip unless they say noskip, cn has one only if it says skip."""
+    return "identity" if op in ("sepconv", "mbconv") else "none"
 
 
 def format_classifier(classifier: ClassifierSpec) -> str:

@@ -43,6 +43,17 @@ class PlacedBlock:
         """Filters of the output; the number of classes behind the classifier."""
         return self.block.num_classes if isinstance(self.block, ClassifierSpec) else self.block.filters
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether it is an identity that changes neither size nor filters: then there is no operator."""
+        block = self.block
+        return (
+            isinstance(block, BlockSpec)
+            and block.op == "identity"
+            and block.stride == 1
+            and block.filters == self.in_filters
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -76,25 +87,29 @@ class Layer:
 
 
 def unroll(architecture: Architecture) -> tuple[PlacedBlock, ...]:
-    """Stem, every block of every stage, head convolution (unless it has 0 filters), classifier."""
-    stem = BlockSpec("conv", 3, architecture.stem_stride, 1, architecture.stem_filters, skip="none")
-    blocks: list[BlockSpec | ClassifierSpec] = [stem]
-    for stage in architecture.stages:
-        blocks.append(stage.block)
-        blocks.extend([replace(stage.block, stride=1)] * (stage.repeats - 1))
+    """Stem, every block of every stage, head convolution (unless it has 0 filters), classifier.
+
+    Identities that change nothing are no blocks, so they are left out.
+    """
+    return tuple(placed for _, placed in named_blocks(architecture))
+
+
+def named_blocks(architecture: Architecture) -> Iterator[tuple[str, PlacedBlock]]:
+    """Every placed block with its name: stem, stage1_block1, ..., head, classifier."""
+    specs: list[tuple[str, BlockSpec | ClassifierSpec]] = [
+        ("stem", BlockSpec("conv", 3, architecture.stem_stride, 1, architecture.stem_filters, skip="none"))
+    ]
+    for number, stage in enumerate(architecture.stages, 1):
+        blocks = [stage.block, *[replace(stage.block, stride=1)] * (stage.repeats - 1)]
+        specs.extend((f"stage{number}_block{repeat}", block) for repeat, block in enumerate(blocks, 1))
     if architecture.head_filters:
-        blocks.append(BlockSpec("conv", 1, 1, 1, architecture.head_filters, skip="none"))
-    blocks.append(ClassifierSpec(architecture.num_classes))
-    return tuple(place_all(blocks, architecture.resolution, 3, architecture.activation))
-
-
-def place_all(
-    blocks: list[BlockSpec | ClassifierSpec], size: int, filters: int, activation: str
-) -> Iterator[PlacedBlock]:
-    """Thread size and filters through a chain of blocks."""
-    for block in blocks:
-        placed = place(block, size, filters, activation)
-        yield placed
+        specs.append(("head", BlockSpec("conv", 1, 1, 1, architecture.head_filters, skip="none")))
+    specs.append(("classifier", ClassifierSpec(architecture.num_classes)))
+    size, filters = architecture.resolution, 3
+    for name, block in specs:
+        placed = place(block, size, filters, architecture.activation)
+        if not placed.is_nothing:
+            yield name, placed
         size, filters = placed.out_size, placed.out_filters
 
 
@@ -117,7 +132,10 @@ def layers(placed: PlacedBlock) -> tuple[Layer, ...]:
         return tuple(chain.layers)
     act = placed.activation
     kernel, stride = block.kernel_size, block.stride
-    if block.op == "conv":
+    if block.op == "identity":
+        if not placed.is_nothing:
+            chain.add("conv", "conv", filters=block.filters, stride=stride, norm=True)
+    elif block.op == "conv":
         chain.add("conv", "conv", filters=block.filters, kernel_size=kernel, stride=stride, activation=act, norm=True)
         chain.add_se(block.se_ratio, act)
     else:

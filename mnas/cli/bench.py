@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mnas.cli import common
+
+if TYPE_CHECKING:
+    from mnas.latency.table import Configuration
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +44,9 @@ def bench(
         raise InputError(f"{file} is no .tflite file: make one with mnas export")
     predicted = _prediction(file, table, arch)  # before measuring: what is wrong with the arguments shows at once
     opened = open_device(device, runtime=runtime, threads=threads, delegate=delegate)
-    measured = run(data, opened, seconds=seconds)
+    if predicted:
+        _check_same(predicted.pop("configuration"), opened.configuration("float32"))
+    measured = run(data, opened, seconds=seconds, reference_ms=predicted.pop("reference_ms", 0.0))
     report: dict[str, Any] = {
         "file": str(file),
         "median_ms": measured.median_ms,
@@ -49,6 +54,7 @@ def bench(
         "min_ms": measured.min_ms,
         "quiet_ms": measured.quiet_ms,
         "median_all_ms": measured.median_all_ms,
+        "slowdown": measured.slowdown,
         "num_runs": measured.num_runs,
         "num_bursts": measured.num_bursts,
         "num_quiet_bursts": measured.num_quiet,
@@ -63,6 +69,7 @@ def bench(
 
 def _prediction(file: Path, table: Path | None, arch: str | None) -> dict[str, Any]:
     from mnas.errors import InputError
+    from mnas.files import read_json
     from mnas.latency.estimator import LatencyEstimator
     from mnas.latency.table import LatencyTable
 
@@ -73,8 +80,35 @@ def _prediction(file: Path, table: Path | None, arch: str | None) -> dict[str, A
     beside = file.with_suffix(".json")
     if arch is None and not beside.is_file():
         raise InputError(f"to predict it, say which network {file} is: --arch ARCH, or {beside} beside it")
-    estimate = LatencyEstimator(LatencyTable.load(table)).predict(common.resolve_architecture(arch or str(beside)))
-    return {"predicted_ms": estimate.latency_ms, "predicted_interval_ms": [estimate.low_ms, estimate.high_ms]}
+    loaded = LatencyTable.load(table)
+    if beside.is_file():
+        _check_dtype(read_json(beside, "the description of a network"), loaded.configuration.dtype, file)
+    estimate = LatencyEstimator(loaded).predict(common.resolve_architecture(arch or str(beside)))
+    return {
+        "predicted_ms": estimate.latency_ms,
+        "predicted_interval_ms": [estimate.low_ms, estimate.high_ms],
+        "reference_ms": loaded.reference_ms,
+        "configuration": loaded.configuration,
+    }
+
+
+def _check_dtype(description: Any, dtype: str, file: Path) -> None:
+    from mnas.errors import InputError
+
+    found = description.get("dtype", dtype) if isinstance(description, dict) else dtype
+    found = "float32" if found == "float16" else found  # whose weights are widened when it is loaded
+    if found != dtype:
+        raise InputError(f"{file} is {found}; the table is for {dtype}: profile with --dtype {found}")
+
+
+def _check_same(table: Configuration, now: Configuration) -> None:
+    """Refuse to set a measurement beside a prediction for something else."""
+    from mnas.errors import InputError
+
+    for name in ("device", "runtime", "delegate", "threads"):
+        before, here = getattr(table, name), getattr(now, name)
+        if before != here:
+            raise InputError(f"the table is for --{name} {before}; this is --{name} {here}")
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -84,6 +118,8 @@ def _print(report: dict[str, Any]) -> None:
     )
     quiet, bursts = report["num_quiet_bursts"], report["num_bursts"]
     print(f"On the quiet device: {report['quiet_ms']:.3f} ms ({quiet} of {bursts} bursts ran undisturbed).")
+    if report["slowdown"] > 1.1:
+        print(f"The device is {report['slowdown']:.2f} times slower than when it is quiet: something keeps it busy.")
     if "predicted_ms" in report:
         low, high = report["predicted_interval_ms"]
         inside = "inside" if low <= report["quiet_ms"] <= high else "outside"

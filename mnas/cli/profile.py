@@ -79,4 +79,6 @@ def print_report_card(table: LatencyTable) -> None:
     print(f"  {card.within_5_percent:.0%} of networks are within 5 %, {card.within_10_percent:.0%} within 10 %.")
     print(f"  Ranking, Kendall's tau: {card.kendall_tau:.3f} (1 is the measured order).")
     print(f"  {card.within_interval:.0%} fall inside their own 90 % interval.")
+    if card.repeatability > 0.03:
+        print("  Something else kept the device busy. Close it and measure again, or give it more --minutes.")
     print(f"  Against medians instead of the quiet device, predictions are {card.median_mape:.1%} off.")

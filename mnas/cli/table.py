@@ -18,10 +18,11 @@ TABLE = typer.Argument(..., metavar="TABLE.json", help="A latency table.")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Show, check and compare latency tables.")
+    group = typer.Typer(no_args_is_help=True, help="Show, check, compare and import latency tables.")
     group.command("show")(show)
     group.command("check")(check)
     group.command("compare")(compare)
+    group.command("import")(import_)
     app.add_typer(group, name="table")
 
 
@@ -74,6 +75,8 @@ def check(
             print(f"Changed since the table was made: {name} was {before!r}, is {now!r}.")
         print(f"{result.num_networks} networks: predictions are {result.mape:.1%} off on average,", end=" ")
         print(f"measured over predicted is {result.bias:.3f}; {result.within_interval:.0%} are inside their interval.")
+        if result.slowdown > 1.1:
+            print(f"The device is {result.slowdown:.2f} times slower than when the table was made: is it busy?")
         print("The table holds." if result.holds else "The table does not hold.")
     if not result.holds:
         raise MnasError(f"make the table again: mnas profile --space {loaded.space} --out {table}")
@@ -97,6 +100,27 @@ def compare(first: Path = TABLE, second: Path = TABLE, json: bool = common.JSON)
     print(f"Rank correlation of the blocks: {result.kendall_tau:.3f}.")
     rows = [[key, f"{a:.4f}", f"{b:.4f}", f"{b / a:.2f}"] for key, a, b in result.furthest]
     common.table("Where they differ most (in ms, blocks of some weight)", ["block", "first", "second", "ratio"], rows)
+
+
+def import_(
+    file: Path = typer.Argument(..., metavar="FILE", help="The table as it was published."),
+    format_: str = typer.Option(..., "--format", help="proxylessnas, once-for-all (both YAML) or single-path (JSON)."),
+    out: Path = typer.Option(..., metavar="TABLE.json", help="Where to write it."),
+    device_name: str = typer.Option("unknown", help="What it was measured on: the files do not say."),
+    threads: int = typer.Option(1, min=1, max=1024, help="Of the runtime: the files do not say."),
+    json: bool = common.JSON,
+) -> None:
+    """Read a table that others published. Example: mnas table import note10.yaml --format once-for-all --out t.json."""
+    from mnas.latency.importers.importer import import_table
+
+    table = import_table(file, format_, device_name=device_name, threads=threads)
+    table.save(out)
+    if json:
+        common.print_json({"table": str(out), **describe(table)})
+        return
+    print(f"Wrote {out}: {len(table.entries)} blocks for {table.space} at {table.resolution} px.")
+    print(f"  {table.method}")
+    print_report_card(table)
 
 
 def _load(path: Path) -> LatencyTable:

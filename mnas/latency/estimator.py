@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.complexity import block_complexity
 from mnas.arch.spec import Architecture, ClassifierSpec
 from mnas.arch.text import format_classifier
 from mnas.arch.walk import PlacedBlock, unroll
@@ -24,7 +30,7 @@ class LatencyEstimate:
     Attributes:
         latency_ms: blocks and overhead together.
         low_ms, high_ms: the 90 % interval.
-        blocks_ms: by block, in the order of `unroll`, without the overhead.
+        blocks_ms: by block, in the order of `unroll`, without the overhead but with the network's factor.
         num_fitted: how many of the blocks stand in the table as fitted, not measured.
     """
 
@@ -60,7 +66,7 @@ class LatencyEstimator:
         return found
 
     def block_ms(self, placed: PlacedBlock) -> float:
-        """A placed block's latency in ms.
+        """A placed block's latency in ms, before the factor of the network that it stands in.
 
         Raises:
             InputError: as `entry`.
@@ -70,15 +76,11 @@ class LatencyEstimator:
     def predict(self, architecture: Architecture) -> LatencyEstimate:
         """A network's latency with its 90 % interval.
 
-        Blocks' errors are independent of one another, but a block that occurs twice is wrong twice in the same
-        direction; the table's relative error stands for what a sum over blocks cannot know.
-
         Raises:
             InputError: if a block is not in the table.
         """
-        counts = Counter(unroll(architecture))
         try:
-            entries = {placed: self.entry(placed) for placed in counts}
+            return self.predict_blocks(unroll(architecture))
         except InputError as error:
             if architecture.resolution == self.table.resolution:
                 raise
@@ -86,20 +88,34 @@ class LatencyEstimator:
                 f"the latency table is for {self.table.resolution} px ({self.table.space}); this network is for "
                 f"{architecture.resolution} px.\n  {error}"
             ) from None
-        blocks_ms = tuple(entries[placed].latency_ms for placed in unroll(architecture))
-        latency_ms = math.fsum(blocks_ms) + self.table.overhead_ms
-        variance = sum((count * entries[placed].error_ms) ** 2 for placed, count in counts.items())
+
+    def predict_blocks(self, blocks: Sequence[PlacedBlock]) -> LatencyEstimate:
+        """The latency of a network given as its placed blocks: of families that are no `Architecture`, too.
+
+        Blocks' errors are independent of one another, but a block that occurs twice is wrong twice in the same
+        direction; the table's relative error stands for what a sum over blocks cannot know.
+
+        Raises:
+            InputError: if a block is not in the table.
+        """
+        counts = Counter(blocks)
+        entries = {placed: self.entry(placed) for placed in counts}
+        params = sum(count * block_complexity(placed).params for placed, count in counts.items())
+        factor = float(params_factor(self.table, np.array([params]))[0])
+        blocks_ms = tuple(factor * entries[placed].latency_ms for placed in blocks)
+        latency_ms = max(0.0, math.fsum(blocks_ms) + factor * self.table.overhead_ms)
+        variance = sum((factor * count * entries[placed].error_ms) ** 2 for placed, count in counts.items())
         margin = Z90 * math.sqrt(variance + (self.table.relative_error * latency_ms) ** 2)
         num_fitted = sum(count for placed, count in counts.items() if entries[placed].source == "fitted")
         return LatencyEstimate(latency_ms, max(0.0, latency_ms - margin), latency_ms + margin, blocks_ms, num_fitted)
 
-    def costs(self, space: SearchSpace) -> SpaceCosts:
-        """Prices whole batches of the space's architectures in ms.
+    def costs(self, space: SearchSpace) -> LatencyCosts:
+        """Prices whole batches of the space's architectures in ms, as `predict` prices one.
 
         Raises:
             InputError: if a block of the space is not in the table.
         """
-        return SpaceCosts(space, self.block_ms, overhead=self.table.overhead_ms)
+        return LatencyCosts(space, self)
 
     def _classifier(self, placed: PlacedBlock) -> Entry | None:
         """On the line through the two measured numbers of classes that are nearest (by ratio)."""
@@ -130,6 +146,11 @@ class LatencyEstimator:
 
     def _missing(self, placed: PlacedBlock) -> str:
         table, where = self.table, self.table.configuration
+        if any(entry.source == "imported" for entry in table.entries.values()):
+            return (
+                f"the imported latency table for {table.space} has no entry {placed.key!r}\n"
+                "  It prices the networks of that space only. For others, measure the device: mnas profile --help"
+            )
         how = (
             f"--device {where.device} --runtime {where.runtime} --dtype {where.dtype} --threads {where.threads} "
             f"--delegate {where.delegate}"
@@ -139,3 +160,44 @@ class LatencyEstimator:
             f"entry {placed.key!r}\n  Measure it with: mnas profile --space SPACE --out TABLE.json {how}\n"
             "  where SPACE is a space (a name or a TOML file) that holds this block"
         )
+
+
+def params_factor(table: LatencyTable, params: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The factor on the sums of whole networks with these numbers of parameters; same shape."""
+    if not table.params_curve:
+        return np.ones(len(params))
+    points = np.asarray(table.params_curve, dtype=np.float64)
+    result: npt.NDArray[np.float64] = np.interp(params, points[:, 0], points[:, 1])
+    return result
+
+
+class LatencyCosts(SpaceCosts):
+    """A space's latencies in ms by index: sums over blocks times the factor for the network's parameters."""
+
+    def __init__(self, space: SearchSpace, estimator: LatencyEstimator) -> None:
+        super().__init__(space, estimator.block_ms, overhead=estimator.table.overhead_ms)
+        self._table = estimator.table
+        self._params = SpaceCosts(space, lambda placed: block_complexity(placed).params)
+
+    def __call__(self, indices: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """See `SpaceCosts`."""
+        return super().__call__(indices) * params_factor(self._table, self._params(indices))
+
+    def extreme(self, *, largest: bool = False) -> tuple[Architecture, float]:
+        """See `SpaceCosts`: exact without a curve; with one, no single decision betters what is returned."""
+        start, _ = super().extreme(largest=largest)
+        best = np.array(self.space.encode(start))
+        cost = float(self(best)[0])
+        while True:
+            around = np.array(
+                [
+                    np.where(np.arange(len(best)) == position, choice, best)
+                    for position, decision in enumerate(self.space.decisions)
+                    for choice in range(len(decision.choices))
+                ]
+            )
+            costs = self(around)
+            at = int(np.argmax(costs) if largest else np.argmin(costs))
+            if (costs[at] <= cost) if largest else (costs[at] >= cost):
+                return self.space.decode([int(index) for index in best]), cost
+            best, cost = around[at], float(costs[at])

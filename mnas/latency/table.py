@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from mnas.files import read_json, write_json
 
 FORMAT = "mnas.latency_table"
 VERSION = 1
-SOURCES = ("measured", "fitted")
+SOURCES = ("measured", "fitted", "imported")
 _MOST_MS = 1e7
 Record = TypeVar("Record")
 
@@ -67,7 +68,8 @@ class Entry:
         latency_ms: on the quiet device, within a network.
         error_ms: standard deviation of that figure.
         num_networks: how many measured networks held all of the block's operators; the least over its operators.
-        source: `measured` if every operator was in a measured network, else `fitted`.
+        source: `measured` if every operator was in a measured network, `imported` if somebody else measured the block
+            (num_networks is then how often, as they say), else `fitted`.
     """
 
     latency_ms: float
@@ -127,10 +129,16 @@ class LatencyTable:
         date: ISO date of the measurement.
         method: how it was measured, in words.
         mnas_version: of the program that made it.
-        overhead_ms: added once for every network.
+        overhead_ms: added once for every network; may be somewhat below zero, where large networks take more than the
+            sum of their blocks.
         relative_error: standard deviation of a network's prediction, as a fraction, beyond its entries' own errors.
         entries: by `PlacedBlock.key`.
         report_card: None if no network was held out.
+        params_curve: points (parameters of a whole network, factor on its sum), parameters rising. What a block takes
+            depends on how much of the whole network's weights stays in the caches. Factors are interpolated, and
+            constant outside; no points mean a factor of 1.
+        reference_ms: what the reference network took on the quiet device, so that later measurements on it can tell a
+            wrong table from a busy device; 0 if it is not known.
     """
 
     configuration: Configuration
@@ -143,12 +151,16 @@ class LatencyTable:
     relative_error: float
     entries: Mapping[str, Entry] = field(repr=False)
     report_card: ReportCard | None = None
+    params_curve: tuple[tuple[float, float], ...] = ()
+    reference_ms: float = 0.0
 
     def __post_init__(self) -> None:
         _check_texts(self)
         check_integer("resolution", self.resolution, 1, 8192)
-        check_number("overhead_ms", self.overhead_ms, 0, _MOST_MS)
+        check_number("overhead_ms", self.overhead_ms, -_MOST_MS, _MOST_MS)
         check_number("relative_error", self.relative_error, 0, 10)
+        check_number("reference_ms", self.reference_ms, 0, _MOST_MS)
+        object.__setattr__(self, "params_curve", _check_curve(self.params_curve))
         if not self.entries:
             raise InputError("a latency table without entries says nothing: expected at least one")
 
@@ -161,6 +173,7 @@ class LatencyTable:
         """Everything but the entries, as plain data."""
         card = None if self.report_card is None else asdict(self.report_card)
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NESTED}
+        plain["params_curve"] = [list(point) for point in self.params_curve]
         return {**plain, "configuration": asdict(self.configuration), "report_card": card}
 
     def to_dict(self) -> dict[str, Any]:
@@ -241,6 +254,19 @@ def _check_names(what: str, data: Any, kind: Any) -> None:
     missing = [name for name in required if name not in data]
     if missing:
         raise InputError(f"{what} lacks {', '.join(missing)}")
+
+
+def _check_curve(points: Any) -> tuple[tuple[float, float], ...]:
+    if not isinstance(points, list | tuple):
+        raise InputError(f"params_curve is {str(points)[:60]!r}: expected a list of points")
+    for point in points:
+        if not isinstance(point, list | tuple) or len(point) != 2:
+            raise InputError(f"params_curve holds {str(point)[:60]!r}: expected a pair of parameters and factor")
+        check_number("parameters in params_curve", point[0], 0, 1e12)
+        check_number("factor in params_curve", point[1], 0.1, 10)
+    if any(second[0] <= first[0] for first, second in pairwise(points)):
+        raise InputError("params_curve: expected rising parameters")
+    return tuple((point[0], point[1]) for point in points)
 
 
 def _check_texts(record: Any) -> None:

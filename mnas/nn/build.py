@@ -10,13 +10,13 @@ Input: float32, NHWC, values in [-1, 1]; nothing is rescaled inside. Output: log
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mnas.arch.complexity import layer_complexity
 from mnas.arch.spec import Architecture
-from mnas.arch.walk import Layer, PlacedBlock, layers, unroll
+from mnas.arch.walk import Layer, PlacedBlock, layers, named_blocks, unroll
 from mnas.errors import InputError
 
 
@@ -56,20 +56,9 @@ def build_model(
     return keras.Model(image, value, name="mnas")
 
 
-def named_blocks(architecture: Architecture) -> Iterator[tuple[str, PlacedBlock]]:
-    """Every placed block with its name: stem, stage1_block1, ..., head, classifier."""
-    names = ["stem"]
-    for number, stage in enumerate(architecture.stages, 1):
-        names.extend(f"stage{number}_block{repeat}" for repeat in range(1, stage.repeats + 1))
-    if architecture.head_filters:
-        names.append("head")
-    names.append("classifier")
-    return zip(names, unroll(architecture), strict=True)
-
-
 def _drop_rates(architecture: Architecture) -> list[float]:
     """Stochastic depth as in the reference: rate * index / number of blocks, stem, head and classifier never."""
-    count = sum(stage.repeats for stage in architecture.stages)
+    count = len(unroll(architecture)) - (3 if architecture.head_filters else 2)
     rates = [architecture.stochastic_depth * index / count for index in range(count)]
     return [0.0, *rates, *([0.0] if architecture.head_filters else []), 0.0]
 

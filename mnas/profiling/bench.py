@@ -14,20 +14,29 @@ from mnas.profiling.skeleton import write_skeleton
 REFERENCE = replace(resize(ZOO["mnasnet-small"], width=0.5), head_filters=64, resolution=64, num_classes=10)
 
 
-def open_reference(device: Device) -> Reference:
-    """The reference network, ready on a device."""
-    return Reference(device, write_skeleton(REFERENCE))
+def open_reference(device: Device, *, known_ms: float = 0.0) -> Reference:
+    """The reference network, ready on a device; `known_ms` is its quiet latency where that is known."""
+    return Reference(device, write_skeleton(REFERENCE), known_ms=known_ms)
 
 
-def bench(data: bytes, device: Device, *, quiet_bursts: int = 20, seconds: float = 10.0) -> NetworkTime:
+def bench(
+    data: bytes, device: Device, *, quiet_bursts: int = 20, seconds: float = 10.0, reference_ms: float = 0.0
+) -> NetworkTime:
     """Measure one network until it has enough undisturbed bursts, or the time is over.
+
+    Args:
+        data: its `.tflite` file.
+        device: where.
+        quiet_bursts: how many are enough.
+        seconds: at most about this long.
+        reference_ms: the reference network's quiet latency on this device, from a table; 0 if it is not known.
 
     Raises:
         MnasError: if the device cannot run it.
     """
     with device.measuring():
         model = device.load(data)
-        reference = open_reference(device)
+        reference = open_reference(device, known_ms=reference_ms)
         try:
             return measure_networks([model], reference, seconds=seconds, quiet_bursts=[quiet_bursts], seed=0)[0]
         finally:

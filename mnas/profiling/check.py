@@ -12,7 +12,7 @@ from mnas.arch.spec import Architecture
 from mnas.devices.base import Device
 from mnas.latency.card import make_report_card
 from mnas.latency.estimator import LatencyEstimator
-from mnas.latency.table import Configuration, LatencyTable
+from mnas.latency.table import Configuration, LatencyTable, ReportCard
 from mnas.profiling.bench import open_reference
 from mnas.profiling.measure import NetworkTime, measure_networks
 from mnas.profiling.skeleton import write_skeleton
@@ -21,6 +21,7 @@ from mnas.space.space import SearchSpace
 _QUIET_BURSTS = 12
 _LEAST_INSIDE = 0.7  # of fresh networks inside their 90 % intervals
 _MOST_BIAS = 0.05
+_MOST_SLOWDOWN = 1.15  # beyond it the device is busy, or not what it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,9 @@ class CheckResult:
         bias: median of measured over predicted.
         within_interval: share inside their own 90 % interval.
         repeatability: the noise floor of these measurements.
-        holds: most are inside their interval, or the bias is small and the error no worse than half as much again as
-            the report card says.
+        slowdown: how many times slower than when the table was made the device was meanwhile; 1 is quiet.
+        holds: the device is about as fast as then, and most networks are inside their interval, or the bias is small
+            and the error no worse than half as much again as the report card says.
     """
 
     num_networks: int
@@ -42,6 +44,7 @@ class CheckResult:
     bias: float
     within_interval: float
     repeatability: float
+    slowdown: float
     holds: bool
 
 
@@ -65,19 +68,25 @@ def check_table(
     networks = [space.sample(rng) for _ in range(count)]
     estimator = LatencyEstimator(table)
     estimates = [estimator.predict(network) for network in networks]
-    times = _measure(device, networks, table.configuration.dtype, seconds, seed, progress)
+    times = _measure(table, device, networks, seconds, seed, progress)
     quiet = [measured.quiet_ms for measured in times]
+    slowdown = float(np.median([measured.slowdown for measured in times]))
     card = make_report_card(estimates, quiet, [t.median_ms for t in times], [t.halves_ms for t in times])
     bias = float(np.median(np.array(quiet) / np.array([estimate.latency_ms for estimate in estimates])))
     known = table.report_card.mape if table.report_card else 0.0
-    holds = card.within_interval >= _LEAST_INSIDE or (abs(bias - 1) <= _MOST_BIAS and card.mape <= 1.5 * known)
-    return CheckResult(count, card.mape, bias, card.within_interval, card.repeatability, holds)
+    holds = slowdown <= _MOST_SLOWDOWN and _predicts(card, bias, known)
+    return CheckResult(count, card.mape, bias, card.within_interval, card.repeatability, slowdown, holds)
+
+
+def _predicts(card: ReportCard, bias: float, known_mape: float) -> bool:
+    near = abs(bias - 1) <= _MOST_BIAS and card.mape <= 1.5 * known_mape
+    return card.within_interval >= _LEAST_INSIDE or near
 
 
 def _measure(
+    table: LatencyTable,
     device: Device,
     networks: Sequence[Architecture],
-    dtype: str,
     seconds: float,
     seed: int,
     progress: Callable[[float, str], None],
@@ -89,8 +98,8 @@ def _measure(
         progress(min(0.99, done[0] / (len(networks) * _QUIET_BURSTS)), f"measuring {len(networks)} networks")
 
     with device.measuring():
-        reference = open_reference(device)
-        models = [device.load(write_skeleton(network, dtype=dtype)) for network in networks]
+        reference = open_reference(device, known_ms=table.reference_ms)
+        models = [device.load(write_skeleton(network, dtype=table.configuration.dtype)) for network in networks]
         wanted = [_QUIET_BURSTS] * len(models)
         try:
             return measure_networks(models, reference, seconds=seconds, quiet_bursts=wanted, seed=seed, progress=report)

@@ -5,6 +5,11 @@ networks, so each operator starts from a prior: for each kind a line in multiply
 (non-negative least squares). Operators deviate from it, similar ones alike. Conditioning on the measured sums gives
 every operator a mean and a covariance, seen or not. These are Gaussian processes with linear observations (Rasmussen
 and Williams 2006, eq. 2.23 and 2.24); how far operators deviate is chosen by the marginal likelihood (eq. 2.30).
+
+Not everything adds up: the more weights a network has, the fewer stay in the caches from one image to the next, and
+every operator waits longer. So the sum has a factor that bends with the network's parameters, found in a first pass.
+On the machine this was written on it took the error from 2.8 % to 1.9 %; letting blocks or pairs of operators deviate
+by themselves did nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from mnas.arch.complexity import layer_complexity
+from mnas.arch.complexity import complexity, layer_complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, layers, unroll
 from mnas.errors import InputError
@@ -26,8 +31,13 @@ Array = npt.NDArray[np.float64]
 _SMOOTH = (0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)  # deviation shared by similar operators, as a fraction of the prior
 _OWN = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4)  # deviation of each operator by itself
 _NOISE = (0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.045)  # of a network's measured latency, as a fraction
-_LENGTH = 1.0  # over which similarity falls off, in natural logarithms of size and filters
+_LENGTH = 0.7  # over which similarity falls off, in natural logarithms of size and filters
+_BEND = 0.1  # deviation of each hinge of the factor
+_LEAST = 0.05  # of its prior, that an operator takes at the least
+_OVERHEAD = 0.05  # deviation of the overhead from the prior's, as a fraction of a mean network
+_TILES = (16, 32)  # filters that vector kernels compute at a time, whether they are needed or not
 _RIDGE = 1e-2
+_MOST_FOR_EVIDENCE = 400
 
 
 @cache
@@ -45,13 +55,14 @@ def count_operators(architecture: Architecture) -> Counter[Layer]:
 
 @dataclass(frozen=True)
 class OperatorModel:
-    """What was learned of each operator.
+    """What was learned of each operator, and of networks as wholes.
 
     Attributes:
         operators: where each stands in the arrays.
         mean_ms: shape (number of operators,).
         covariance_ms2: shape (number of operators, number of operators).
-        overhead_ms: of every network.
+        overhead_ms: of every network; below zero where large networks take more than the sum of their operators.
+        curve: points (parameters, factor on the sum), see `LatencyTable.params_curve`.
         noise: deviation of a measured network from the sum of its operators, as a fraction.
         seen: in how many measured networks each operator occurs.
     """
@@ -60,6 +71,7 @@ class OperatorModel:
     mean_ms: Array
     covariance_ms2: Array
     overhead_ms: float
+    curve: tuple[tuple[float, float], ...]
     noise: float
     seen: npt.NDArray[np.intp]
 
@@ -92,23 +104,94 @@ def fit_operators(
         for layer, times in count_operators(architecture).items():
             counts[row, index[layer]] = times
     measured = np.asarray(latency_ms, dtype=np.float64)
-    prior, overhead = _prior(counts, measured, operators)
-    smooth = prior[:, None] * _similarity(operators) * prior
-    own = prior**2
-    residual = measured - counts @ prior - overhead
-    parts = (counts @ smooth @ counts.T, (counts * own) @ counts.T, np.diag(measured**2))
-    weights = _climb(lambda weights: _evidence(residual, parts, weights))
-    solved = np.linalg.inv(_combine(parts, weights))
-    covariance = weights[0] ** 2 * smooth + weights[1] ** 2 * np.diag(own)
-    gain = covariance @ counts.T
+    params = np.array([complexity(architecture).params for architecture in architectures], dtype=np.float64)
+    similarity = _similarity(operators)
+    curve = _curve(_solve(counts, measured, operators, similarity, params), params)
+    points = np.array(curve)
+    flat = _solve(counts, measured / np.interp(params, points[:, 0], points[:, 1]), operators, similarity, None)
+    mean, covariance = flat.operators()
     return OperatorModel(
         operators=index,
-        mean_ms=np.maximum(prior + gain @ (solved @ residual), 0.05 * prior),
-        covariance_ms2=covariance - gain @ solved @ gain.T,
-        overhead_ms=overhead,
-        noise=weights[2],
+        mean_ms=mean,
+        covariance_ms2=covariance,
+        overhead_ms=flat.overhead_ms(),
+        curve=curve,
+        noise=flat.weights[2],
         seen=(counts > 0).sum(axis=0),
     )
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """A Gaussian regression, solved: what is needed to read any part of its posterior."""
+
+    counts: Array
+    prior: Array
+    similarity: Array
+    overhead: float
+    weights: tuple[float, ...]
+    hinges: Array  # shape (networks, knots); how the factor may bend with the parameters
+    inverse: Array  # of the covariance of the measurements
+    alpha: Array  # that inverse times the residual
+    loose: float  # variance of the overhead
+
+    def operators(self) -> tuple[Array, Array]:
+        """Mean and covariance of the operators' latencies."""
+        smooth, own = self.weights[:2]
+        covariance = smooth**2 * self.prior[:, None] * self.similarity * self.prior + own**2 * np.diag(self.prior**2)
+        gain = covariance @ self.counts.T
+        mean = np.maximum(self.prior + gain @ self.alpha, _LEAST * self.prior)
+        return mean, covariance - gain @ self.inverse @ gain.T
+
+    def overhead_ms(self) -> float:
+        """Of every network."""
+        return self.overhead + self.loose * float(self.alpha.sum())
+
+    def bends(self) -> Array:
+        """Shape (knots,): the coefficients of the hinges."""
+        effect = self.hinges * (self.counts @ self.prior)[:, None]
+        result: Array = _BEND**2 * effect.T @ self.alpha
+        return result
+
+
+def _solve(
+    counts: Array, measured: Array, operators: Sequence[Layer], similarity: Array, params: Array | None
+) -> _Solution:
+    """Condition on the measured networks; with `params`, the factor may bend with them."""
+    prior, overhead = _prior(counts, measured, operators)
+    total = counts @ prior
+    smooth = prior[:, None] * similarity * prior
+    loose = (_OVERHEAD * float(measured.mean())) ** 2
+    hinges: Array = np.zeros((len(measured), 1)) if params is None else _hinges(params, _knots(params))
+    effect = hinges * total[:, None]
+    fixed = loose + _BEND**2 * effect @ effect.T
+    parts = (counts @ smooth @ counts.T, (counts * prior**2) @ counts.T, np.diag(measured**2), fixed)
+    residual = measured - total - overhead
+    few = slice(0, _MOST_FOR_EVIDENCE)  # enough for three numbers
+    fewer = tuple(part[few, few] for part in parts)
+    weights = _climb(lambda weights: _evidence(residual[few], fewer, weights))
+    inverse = np.asarray(np.linalg.inv(_combine(parts, weights)), dtype=np.float64)
+    return _Solution(counts, prior, similarity, overhead, weights, hinges, inverse, inverse @ residual, loose)
+
+
+def _knots(params: Array) -> Array:
+    """Numbers of parameters between which the factor is a line: quantiles of what was measured."""
+    return np.unique(np.quantile(params, [0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 0.97]))
+
+
+def _hinges(params: Array, knots: Array) -> Array:
+    """Shape (networks, knots): each rises in a line to 1 at its knot, and stays there."""
+    result: Array = np.minimum(params[:, None] / knots, 1.0)
+    return result
+
+
+def _curve(solution: _Solution, params: Array) -> tuple[tuple[float, float], ...]:
+    """The factor at the knots and at both ends, scaled to 1 for the median network."""
+    knots = _knots(params)
+    points = np.unique(np.concatenate([[params.min()], knots]))
+    factors = 1.0 + _hinges(points, knots) @ solution.bends()
+    factors = np.clip(factors / np.interp(np.median(params), points, factors), 0.5, 2.0)
+    return tuple((float(round(at)), float(factor)) for at, factor in zip(points, factors, strict=True))
 
 
 def _combine(parts: tuple[Array, ...], weights: tuple[float, ...]) -> Array:
@@ -118,7 +201,7 @@ def _combine(parts: tuple[Array, ...], weights: tuple[float, ...]) -> Array:
 
 def _climb(score: Callable[[tuple[float, ...]], float]) -> tuple[float, ...]:
     """The weights with the highest score, one step of the grid at a time; the score has one summit in practice."""
-    grid = (_SMOOTH, _OWN, _NOISE)
+    grid = (_SMOOTH, _OWN, _NOISE, (1.0,))
     scored = cache(lambda place: score(tuple(axis[i] for axis, i in zip(grid, place, strict=True))))
     best = tuple(len(axis) // 2 for axis in grid)
     while True:
@@ -144,10 +227,16 @@ def _group(layer: Layer) -> tuple[object, ...]:
 
 
 def _features(layer: Layer) -> Array:
-    """Shape (5,): one, multiply-adds, elements read, elements written, weights; in thousands but the first."""
+    """Shape (9,): what a prior line is drawn through.
+
+    One; elements read and weights; multiply-adds and elements written, each for the filters as they are and rounded up
+    to whole tiles; all in thousands but the first.
+    """
     cost = layer_complexity(layer)
     read, written = layer.in_size**2 * layer.in_filters, layer.out_size**2 * layer.filters
-    return np.array([1000.0, cost.madds, read, written, cost.params]) / 1000.0
+    waste = [1.0, *(-(-layer.filters // tile) * tile / layer.filters for tile in _TILES)]
+    scaled = [work * factor for work in (cost.madds, written) for factor in waste]
+    return np.array([1000.0, read, cost.params, *scaled]) / 1000.0
 
 
 def _prior(counts: Array, measured: Array, operators: Sequence[Layer]) -> tuple[Array, float]:

@@ -37,6 +37,7 @@ class NetworkTime:
         halves_ms: the quiet latency from even and from odd bursts alone; how much they differ is the noise.
         num_runs: in all.
         num_bursts, num_quiet: bursts in all, and quiet ones among them.
+        slowdown: how many times slower than when quiet the device was around the bursts that count; 1 is quiet.
     """
 
     quiet_ms: float
@@ -48,6 +49,7 @@ class NetworkTime:
     num_runs: int
     num_bursts: int
     num_quiet: int
+    slowdown: float
 
 
 class Reference:
@@ -57,9 +59,12 @@ class Reference:
         device: where.
         data: its `.tflite` file.
         runs: of one look.
+        known_ms: its quiet latency as an earlier measurement found it, 0 for none. Without it a device that is busy all
+            the time passes for quiet.
     """
 
-    def __init__(self, device: Device, data: bytes, *, runs: int = 4) -> None:
+    def __init__(self, device: Device, data: bytes, *, runs: int = 4, known_ms: float = 0.0) -> None:
+        self._known_ms = known_ms
         self._model = device.load(data)
         self._runs = runs
         self._seen: list[float] = []
@@ -74,8 +79,9 @@ class Reference:
 
     @property
     def quiet_ms(self) -> float:
-        """Its latency when the device is quiet, as far as seen."""
-        return float(np.quantile(self._seen, _REFERENCE_QUANTILE))
+        """Its latency when the device is quiet, as far as seen or known."""
+        seen_ms = float(np.quantile(self._seen, _REFERENCE_QUANTILE))
+        return min(seen_ms, self._known_ms) if self._known_ms else seen_ms
 
     def drift(self) -> float:
         """Quiet latency in the second half of everything seen over that in the first, minus 1."""
@@ -126,6 +132,7 @@ class _Record:
             num_runs=len(everything),
             num_bursts=len(self.bursts),
             num_quiet=self.num_quiet(limit_ms),
+            slowdown=float(np.median(looks[chosen])) / reference_quiet_ms,
         )
 
 

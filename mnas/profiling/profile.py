@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mnas import __version__
-from mnas.arch.spec import Architecture, check_number
+from mnas.arch.spec import Architecture, check_choice, check_number
 from mnas.arch.walk import Layer, layers
 from mnas.devices.base import Device, LoadedModel
 from mnas.errors import MnasError
@@ -21,6 +21,7 @@ from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import Configuration, Entry, LatencyTable, ReportCard
 from mnas.profiling.bench import open_reference
 from mnas.profiling.fit import OperatorModel, canonical, fit_operators
+from mnas.profiling.flatbuffer import DTYPES
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime, measure_networks
 from mnas.profiling.plan import Plan, make_plan, table_blocks
@@ -53,6 +54,7 @@ class ProfileOptions:
 
     def __post_init__(self) -> None:
         check_number("--minutes", self.minutes, 0.05, 24 * 60)
+        check_choice("--dtype", self.dtype, DTYPES)
 
 
 def profile(
@@ -86,9 +88,9 @@ def profile(
         progress(0.0, "looking at the device")
         plan = _plan(space, device, options, log)
         seconds = options.minutes * 60 * (1 - _FIT_SHARE) - (time.monotonic() - started)
-        _measure(plan, device, options, log, seconds - log.seconds, progress)
+        reference_ms = _measure(plan, device, options, log, seconds - log.seconds, progress)
     progress(0.97, "fitting")
-    table = fit_table(space, configuration, plan, log.times)
+    table = replace(fit_table(space, configuration, plan, log.times), reference_ms=reference_ms)
     table.save(out)
     log.remove()
     progress(1.0, "done")
@@ -127,8 +129,12 @@ def _measure(
     log: ProfileLog,
     seconds: float,
     progress: Progress,
-) -> None:
-    """Measure what the log lacks, wave by wave. Held-out networks are spread among the others."""
+) -> float:
+    """Measure what the log lacks, wave by wave; held-out networks are spread among the others.
+
+    Returns:
+        The reference network's quiet latency in ms.
+    """
     networks = [*plan.fitting, *plan.held_out]
     order = [int(number) for number in np.random.default_rng(options.seed).permutation(len(networks))]
     left = [number for number in order if number not in log.times]
@@ -148,6 +154,7 @@ def _measure(
             log.append(number, measured, (time.monotonic() - start) / len(wave))
         left = left[len(wave) :]
     reference.close()
+    return reference.quiet_ms
 
 
 def _load_wave(
@@ -205,6 +212,7 @@ def fit_table(
         overhead_ms=model.overhead_ms,
         relative_error=0.0,
         entries=entries,
+        params_curve=model.curve,
     )
     return judge(table, plan.held_out, [times[len(plan.fitting) + i] for i in range(len(plan.held_out))])
 

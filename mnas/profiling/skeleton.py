@@ -16,7 +16,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from mnas.arch.spec import Architecture
-from mnas.arch.walk import Layer, layers, unroll
+from mnas.arch.walk import Layer, PlacedBlock, layers, unroll
 from mnas.profiling.flatbuffer import GraphWriter
 
 _FUSED = {"relu": schema.ActivationFunctionType.RELU, "relu6": schema.ActivationFunctionType.RELU6}
@@ -40,16 +40,31 @@ def write_skeleton(architecture: Architecture, *, dtype: str = "float32", seed: 
     if dtype == "int8":
         value = graph.operator("QUANTIZE", [image], graph.value((1, size, size, 3), scale=2 / 255, zero_point=0))
     for placed in unroll(architecture):
-        values = [value]
-        for layer in layers(placed):
-            values.append(_write_layer(graph, layer, [values[i] for i in layer.inputs]))
-        value = values[-1]
+        value = _write_block(graph, placed, value)
     shape = (1, architecture.num_classes)
     options = schema.SoftmaxOptionsT(beta=1.0)
     value = graph.operator("SOFTMAX", [value], graph.value(shape, probability=True), "SoftmaxOptions", options)
     if dtype == "int8":
         value = graph.operator("DEQUANTIZE", [value], graph.value(shape, dtype="float32"))
     return graph.pack(image, value)
+
+
+def write_block(placed: PlacedBlock, *, dtype: str = "float32") -> bytes:
+    """One block alone as a `.tflite` file: what tables of isolated blocks measure.
+
+    Raises:
+        InputError: for another dtype.
+    """
+    graph = GraphWriter(dtype)
+    value = graph.value((1, placed.in_size, placed.in_size, placed.in_filters))
+    return graph.pack(value, _write_block(graph, placed, value))
+
+
+def _write_block(graph: GraphWriter, placed: PlacedBlock, value: int) -> int:
+    values = [value]
+    for layer in layers(placed):
+        values.append(_write_layer(graph, layer, [values[i] for i in layer.inputs]))
+    return values[-1]
 
 
 def _write_layer(graph: GraphWriter, layer: Layer, inputs: list[int]) -> int:

@@ -6,12 +6,49 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mnas.errors import InputError, MnasError
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
+
+
+class Log(Protocol):
+    """Where a search's trials go as they finish."""
+
+    @property
+    def path(self) -> Path:
+        """Its file, for messages."""
+
+    def read(self) -> list[Trial]:
+        """All trials, in the order they finished."""
+
+    def append(self, trial: Trial) -> None:
+        """Keep one more."""
+
+    def repair(self) -> None:
+        """Make ready to append."""
+
+
+class MemoryLog:
+    """A log that nobody needs when the process has ended."""
+
+    path = Path("memory")
+
+    def __init__(self) -> None:
+        self._trials: list[Trial] = []
+
+    def read(self) -> list[Trial]:
+        """All trials, in the order they finished."""
+        return list(self._trials)
+
+    def append(self, trial: Trial) -> None:
+        """Keep one more."""
+        self._trials.append(trial)
+
+    def repair(self) -> None:
+        """Nothing can be torn here."""
 
 
 class TrialLog:

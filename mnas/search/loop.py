@@ -8,7 +8,7 @@ from mnas.arch.spec import Architecture
 from mnas.arch.walk import PlacedBlock, unroll
 from mnas.errors import InputError, MnasError
 from mnas.search.executor import Executor, LocalExecutor
-from mnas.search.log import TrialLog
+from mnas.search.log import Log
 from mnas.search.objective import Objective
 from mnas.strategies.base import Strategy
 from mnas.trial import Measurement, Trial
@@ -22,7 +22,7 @@ Known = dict[tuple[PlacedBlock, ...], Measurement]
 def run_trials(
     strategy: Strategy,
     objective: Objective,
-    log: TrialLog,
+    log: Log,
     *,
     num_trials: int,
     batch_size: int,
@@ -103,7 +103,7 @@ def _remember(known: Known, trial: Trial) -> None:
         known[unroll(trial.architecture)] = trial.measurement
 
 
-def _check_replay(log: TrialLog, logged: Trial, proposal: Architecture) -> None:
+def _check_replay(log: Log, logged: Trial, proposal: Architecture) -> None:
     if logged.architecture != proposal:
         raise InputError(
             f"{log.path}: the strategy proposes another architecture for trial {logged.number} than the log holds, so "

@@ -28,11 +28,13 @@ class Target:
         latency: from an architecture to ms, e.g. a latency table's estimator.
         budget_ms: the most a winner may take.
         costs: the same latency for whole batches of a space; says what the space can reach.
+        unit: what both are in, for messages: comparisons may have multiply-adds in the place of ms.
     """
 
     latency: Latency
     budget_ms: float
     costs: SpaceCosts | None = None
+    unit: str = "ms"
 
     def check(self) -> None:
         """Refuse a budget that nothing in the space meets.
@@ -41,14 +43,14 @@ class Target:
             InputError: it says what the fastest and the slowest architecture take.
         """
         if not (math.isfinite(self.budget_ms) and self.budget_ms > 0):
-            raise InputError(f"the budget is {self.budget_ms} ms: expected a positive number of milliseconds")
+            raise InputError(f"the budget is {self.budget_ms} {self.unit}: expected a positive number of {self.unit}")
         if self.costs is None:
             return
         fastest, slowest = self.costs.extreme()[1], self.costs.extreme(largest=True)[1]
         if self.budget_ms < fastest:
             raise InputError(
-                f"no architecture of {self.costs.space.name} is within {self.budget_ms:g} ms by this table: "
-                f"the fastest takes {fastest:.4g} ms, the slowest {slowest:.4g} ms. Ask for a budget in between, "
+                f"no architecture of {self.costs.space.name} is within {self.budget_ms:g} {self.unit}: the fastest "
+                f"takes {fastest:.4g} {self.unit}, the slowest {slowest:.4g}. Ask for a budget in between, "
                 "or search a smaller space"
             )
 

@@ -12,7 +12,7 @@ from mnas.search.objective import Objective, Target
 from mnas.search.run import Search
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
-from mnas.strategies.registry import make_strategy
+from mnas.strategies.registry import STRATEGIES, make_strategy
 from mnas.train.base import Evaluator
 
 PROXY_VALIDATION = 2000  # images that score a candidate; finalists are scored on all that are set aside
@@ -60,6 +60,24 @@ class SearchOptions:
     baseline: bool = True
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse at once what can be seen to be wrong without loading anything."""
+        if self.strategy not in STRATEGIES:
+            raise InputError(f"no strategy is called {self.strategy!r}: expected one of {', '.join(STRATEGIES)}")
+        name, _, path = self.evaluator.partition(":")
+        if name == "tabular" and not path:
+            raise InputError("--evaluator tabular needs its file: tabular:FILE.json")
+        if name != "tabular" and self.evaluator != "proxy":
+            raise InputError(f"no evaluator is called {self.evaluator!r}: expected proxy or tabular:FILE.json")
+        if self.evaluator == "proxy" and self.data is None:
+            known = "digits, fashion_mnist, cifar10, cifar100, or a folder"
+            raise InputError(f"--evaluator proxy needs --data: {known}")
+        if len(self.table) != len(self.budget_ms):
+            raise InputError(
+                f"{len(self.table)} latency tables and {len(self.budget_ms)} budgets: "
+                "expected one --budget-ms for each --table"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as a study keeps it."""
         return asdict(self)
@@ -80,11 +98,6 @@ def prepare(options: SearchOptions) -> Prepared:
     Raises:
         InputError: for anything that is wrong with them: before any work is done.
     """
-    if len(options.table) != len(options.budget_ms):
-        raise InputError(
-            f"{len(options.table)} latency tables and {len(options.budget_ms)} budgets: "
-            "expected one --budget-ms for each --table"
-        )
     space = load_space(options.space)
     evaluator, finals, data, space = _evaluators(options, space)
     targets, tables = _targets(options, space)
@@ -149,13 +162,9 @@ def _evaluators(
     if name == "tabular":
         from mnas.train.tabular import TabularEvaluator
 
-        if not path:
-            raise InputError("--evaluator tabular needs its file: tabular:FILE.json")
         return TabularEvaluator(path), None, None, space
-    if options.evaluator != "proxy":
-        raise InputError(f"no evaluator is called {options.evaluator!r}: expected proxy or tabular:FILE.json")
     if options.data is None:
-        raise InputError("--evaluator proxy needs --data: digits, fashion_mnist, cifar10, cifar100, or a folder")
+        raise InputError("the proxy evaluator needs data")
     from mnas.train.data import load_dataset
     from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 

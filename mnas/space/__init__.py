@@ -2,6 +2,7 @@
 
 from mnas.space.costs import SpaceCosts
 from mnas.space.files import SPACES, load_space
-from mnas.space.space import Decision, SearchSpace, StageChoices
+from mnas.space.space import SearchSpace
+from mnas.space.stages import Decision, StageBlocks, StageChoices
 
-__all__ = ["SPACES", "Decision", "SearchSpace", "SpaceCosts", "StageChoices", "load_space"]
+__all__ = ["SPACES", "Decision", "SearchSpace", "SpaceCosts", "StageBlocks", "StageChoices", "load_space"]

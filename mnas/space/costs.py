@@ -1,6 +1,6 @@
 """Costs that add up over blocks, for whole batches of architectures at once.
 
-A stage's cost depends on its own six decisions and on the filters of the stage before, nothing else. So a space has
+A stage's cost depends on its own decisions and on the filters of the stage before, nothing else. So a space has
 a few thousand different stages; each is priced once, and an architecture's cost is a handful of table look-ups.
 """
 
@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import PlacedBlock
-from mnas.space.space import FIELDS, SearchSpace
+from mnas.space.space import SearchSpace
 
 Array = npt.NDArray[np.float64]
-_FILTERS = FIELDS.index("filters")
 
 
 class SpaceCosts:
@@ -33,7 +31,8 @@ class SpaceCosts:
     def __init__(self, space: SearchSpace, price: Callable[[PlacedBlock], float], *, overhead: float = 0.0) -> None:
         self.space = space
         self._price = cache(price)
-        self._tables: list[Array] = []  # one a stage: (filters before, combinations of the six decisions)
+        self._tables: list[Array] = []  # one a stage: (filters before, combinations of its decisions)
+        self._filters_of: list[npt.NDArray[np.intp]] = []  # one a stage: (combinations,), which filters it ends with
         before: tuple[int | None, ...] = (None,)
         for position, choices in enumerate(space.stages):
             rows = [
@@ -41,11 +40,13 @@ class SpaceCosts:
                 for filters in before
             ]
             self._tables.append(np.asarray(rows, dtype=np.float64))
+            ends = [choices.stage(values).block.filters for values in choices.combinations()]
+            self._filters_of.append(np.array([choices.filters.index(count) for count in ends], dtype=np.intp))
             before = choices.filters
         stem, heads = space.ends()
         self._stem = self._price(stem) + overhead
         self._head = np.array([sum(self._price(block) for block in head) for head in heads], dtype=np.float64)
-        self._radices = [[len(getattr(choices, field)) for field in FIELDS] for choices in space.stages]
+        self._radices = [[len(decision.choices) for decision in choices.decisions] for choices in space.stages]
 
     def _stage_price(self, position: int, filters: int | None, values: tuple[object, ...]) -> float:
         stage = self.space.stages[position].stage(values)
@@ -60,13 +61,15 @@ class SpaceCosts:
         Returns:
             Shape (count,).
         """
-        grid = np.asarray(indices, dtype=np.intp).reshape(-1, len(self.space.stages), len(FIELDS))
+        grid = np.asarray(indices, dtype=np.intp).reshape(-1, len(self.space.decisions))
         total = np.full(len(grid), self._stem, dtype=np.float64)
         before = np.zeros(len(grid), dtype=np.intp)
-        for position, table in enumerate(self._tables):
-            own = np.ravel_multi_index(tuple(grid[:, position].T), tuple(self._radices[position]))
+        start = 0
+        for table, radices, filters_of in zip(self._tables, self._radices, self._filters_of, strict=True):
+            own = np.ravel_multi_index(tuple(grid[:, start : start + len(radices)].T), tuple(radices))
             total += table[before, own]
-            before = grid[:, position, _FILTERS]
+            before = filters_of[own]
+            start += len(radices)
         result: Array = total + self._head[before]
         return result
 
@@ -75,11 +78,10 @@ class SpaceCosts:
         sign = -1.0 if largest else 1.0
         costs = np.array([sign * self._stem])
         trails: list[tuple[int, ...]] = [()]
-        for table, radices in zip(self._tables, self._radices, strict=True):
+        for table, radices, filters_of in zip(self._tables, self._radices, self._filters_of, strict=True):
             reached = costs[:, None] + sign * table
-            filters_of = np.unravel_index(np.arange(prod(radices)), radices)[_FILTERS]
             new_costs, new_trails = [], []
-            for choice in range(radices[_FILTERS]):
+            for choice in range(int(filters_of.max()) + 1):
                 masked = np.where(filters_of == choice, reached, np.inf)
                 row, column = np.unravel_index(int(np.argmin(masked)), masked.shape)
                 new_costs.append(masked[row, column])

@@ -1,7 +1,7 @@
 """Spaces as TOML files: the shipped ones by name, a user's own by path.
 
 A file has the fixed fields at its top, a `[choices]` table with what holds for every stage, and one `[[stages]]`
-table a stage with its stride and whatever differs.
+table a stage with its stride and whatever differs, or with nothing but a list of `blocks` to choose one from.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mnas.errors import InputError
-from mnas.space.space import FIELDS, SearchSpace, StageChoices
+from mnas.space.space import SearchSpace
+from mnas.space.stages import FIELDS, Stage, StageBlocks, StageChoices
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -61,7 +62,7 @@ def _space(data: dict[str, Any]) -> SearchSpace:
         raise InputError('a space needs a name at its top: name = "mine"')
     if not isinstance(stages, list):
         raise InputError("stages: expected [[stages]] tables")
-    return SearchSpace(stages=tuple(_stage(i, {**shared, **_table(s)}) for i, s in enumerate(stages, 1)), **data)
+    return SearchSpace(stages=tuple(_stage(i, _table(s), shared) for i, s in enumerate(stages, 1)), **data)
 
 
 def _table(value: Any) -> dict[str, Any]:
@@ -76,15 +77,20 @@ def _refuse_unknown(where: str, data: Any, known: tuple[str, ...]) -> None:
         raise InputError(f"{where} has unknown fields {', '.join(unknown)}; known are {', '.join(known)}")
 
 
-def _stage(number: int, fields: dict[str, Any]) -> StageChoices:
-    _refuse_unknown(f"stage {number}", fields, ("stride", *FIELDS))
-    missing = [name for name in ("stride", *FIELDS) if name not in fields]
-    if missing:
-        raise InputError(f"stage {number} lacks {', '.join(missing)}")
-    for name in FIELDS:
-        if not isinstance(fields[name], list):
-            raise InputError(f"stage {number}: {name} is {fields[name]!r}: expected a list of choices")
+def _stage(number: int, own: dict[str, Any], shared: dict[str, Any]) -> Stage:
+    where = f"stage {number}"
     try:
-        return StageChoices(**fields)
+        if "blocks" in own:
+            _refuse_unknown("a stage with blocks", own, ("blocks",))
+            return StageBlocks(**own)
+        fields = {**shared, **own}
+        _refuse_unknown("it", fields, ("stride", *FIELDS))
+        for name in FIELDS:
+            if not isinstance(fields.get(name, []), list):
+                raise InputError(f"{name} is {fields[name]!r}: expected a list of choices")
+        missing = [name for name in ("stride", *FIELDS) if name not in fields]
+        if not missing:
+            return StageChoices(**fields)
     except (InputError, TypeError) as error:
-        raise InputError(f"stage {number}: {error}") from None
+        raise InputError(f"{where}: {error}") from None
+    raise InputError(f"{where} lacks {', '.join(missing)}")

@@ -1,96 +1,22 @@
-"""A search space in MnasNet's manner: for every stage six decisions, each with a few choices."""
+"""A search space: an ordered list of decisions, stage by stage."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import product
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from mnas.arch.spec import SKIPS, Architecture, BlockSpec, StageSpec, check_choice, check_integer
-from mnas.arch.text import format_number
+from mnas.arch.spec import Architecture, StageSpec
 from mnas.arch.walk import PlacedBlock, unroll
 from mnas.errors import InputError
-
-FIELDS = ("op", "kernel_size", "se_ratio", "skip", "filters", "repeats")
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One choice to make: its name, e.g. `stage3.kernel_size`, and what there is to choose from."""
-
-    name: str
-    choices: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class StageChoices:
-    """What one stage may be. `op` says conv, sepconv or mbconv with its expansion ratio: `mbconv6`."""
-
-    stride: int
-    op: tuple[str, ...]
-    kernel_size: tuple[int, ...]
-    se_ratio: tuple[float, ...]
-    skip: tuple[str, ...]
-    filters: tuple[int, ...]
-    repeats: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        check_integer("stride", self.stride, 1, 2)
-        for field in FIELDS:
-            choices = tuple(getattr(self, field))
-            object.__setattr__(self, field, choices)
-            if not choices or len(set(choices)) != len(choices):
-                raise InputError(f"{field} is {list(choices)}: expected one or more different choices")
-        for op in self.op:
-            split_op(op)
-        for skip in self.skip:
-            check_choice("skip", skip, SKIPS)
-        for values in self.combinations():
-            self.stage(values)  # every choice must be a valid block: found when the space is made, not in a search
-
-    def combinations(self) -> Iterator[tuple[Any, ...]]:
-        """All values of the six decisions, the last changing fastest."""
-        return product(*(getattr(self, field) for field in FIELDS))
-
-    def stage(self, values: Sequence[Any]) -> StageSpec:
-        """The stage that six chosen values stand for."""
-        op, kernel_size, se_ratio, skip, filters, repeats = values
-        name, expand_ratio = split_op(op)
-        return StageSpec(BlockSpec(name, kernel_size, self.stride, expand_ratio, filters, se_ratio, skip), repeats)
-
-    def values(self, stage: StageSpec) -> tuple[Any, ...]:
-        """The inverse of `stage`."""
-        block = stage.block
-        return (join_op(block), block.kernel_size, block.se_ratio, block.skip, block.filters, stage.repeats)
-
-
-def split_op(op: str) -> tuple[str, float]:
-    """`mbconv6` is ("mbconv", 6); `conv` is ("conv", 1).
-
-    Raises:
-        InputError: for anything else.
-    """
-    if op in ("conv", "sepconv"):
-        return op, 1
-    try:
-        ratio = float(op.removeprefix("mbconv"))
-    except (ValueError, AttributeError):
-        ratio = math.nan
-    if not str(op).startswith("mbconv") or not 1 < ratio <= 64:
-        raise InputError(f"op is {op!r}: expected conv, sepconv, or mbconv with an expansion ratio such as mbconv6")
-    return "mbconv", ratio
-
-
-def join_op(block: BlockSpec) -> str:
-    """The inverse of `split_op`."""
-    return f"mbconv{format_number(block.expand_ratio)}" if block.op == "mbconv" else block.op
+from mnas.space.stages import Decision, Stage, StageBlocks, StageChoices
 
 
 @dataclass(frozen=True)
@@ -98,7 +24,7 @@ class SearchSpace:
     """An ordered list of decisions. `encode` and `decode` are a bijection between indices and architectures."""
 
     name: str
-    stages: tuple[StageChoices, ...]
+    stages: tuple[Stage, ...]
     stem_filters: int = 32
     stem_stride: int = 2
     head_filters: int = 1280
@@ -117,11 +43,11 @@ class SearchSpace:
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
-        """Six a stage, in order: op, kernel size, SE ratio, skip, filters, repeats."""
+        """Each stage's in turn; their names say which, e.g. `stage3.kernel_size`."""
         return tuple(
-            Decision(f"stage{number}.{field}", getattr(stage, field))
+            Decision(f"stage{number}.{decision.name}", decision.choices)
             for number, stage in enumerate(self.stages, 1)
-            for field in FIELDS
+            for decision in stage.decisions
         )
 
     @property
@@ -142,11 +68,8 @@ class SearchSpace:
             if not 0 <= index < len(decision.choices):
                 raise InputError(f"{decision.name} has {len(decision.choices)} choices; there is no index {index}")
             values.append(decision.choices[index])
-        stages = [
-            choices.stage(values[start : start + len(FIELDS)])
-            for choices, start in zip(self.stages, range(0, len(values), len(FIELDS)), strict=True)
-        ]
-        return self._architecture(tuple(stages))
+        rest = iter(values)
+        return self._architecture(tuple(s.stage(tuple(islice(rest, len(s.decisions)))) for s in self.stages))
 
     def _architecture(self, stages: tuple[StageSpec, ...]) -> Architecture:
         return Architecture(
@@ -176,10 +99,10 @@ class SearchSpace:
         for number, (choices, stage) in enumerate(zip(self.stages, architecture.stages, strict=True), 1):
             if stage.block.stride != choices.stride:
                 raise InputError(f"stage{number} has stride {stage.block.stride}; {self.name} has {choices.stride}")
-            for field, value in zip(FIELDS, choices.values(stage), strict=True):
-                options = getattr(choices, field)
+            for decision, value in zip(choices.decisions, choices.values(stage), strict=True):
+                options = decision.choices
                 if value not in options:
-                    raise InputError(f"stage{number}.{field} is {value!r}; {self.name} has {list(options)}")
+                    raise InputError(f"stage{number}.{decision.name} is {value!r}; {self.name} has {list(options)}")
                 indices.append(options.index(value))
         return tuple(indices)
 
@@ -230,12 +153,10 @@ class SearchSpace:
 
     def ends(self) -> tuple[PlacedBlock, list[tuple[PlacedBlock, ...]]]:
         """The stem, and for each choice of the last stage's filters what follows the stages."""
-        position = len(self.decisions) - len(FIELDS) + FIELDS.index("filters")
-        walks = []
-        for index in range(len(self.decisions[position].choices)):
-            indices = [0] * len(self.decisions)
-            indices[position] = index
-            walks.append(unroll(self.decode(indices)))
+        before = self.decode([0] * len(self.decisions)).stages[:-1]
+        last = [self.stages[-1].stage(values) for values in self.stages[-1].combinations()]
+        ways = [next(stage for stage in last if stage.block.filters == count) for count in self.stages[-1].filters]
+        walks = [unroll(self._architecture((*before, stage))) for stage in ways]
         tail = 2 if self.head_filters else 1
         return walks[0][0], [walk[-tail:] for walk in walks]
 
@@ -261,7 +182,7 @@ class SearchSpace:
             InputError: for missing, unknown or wrong fields.
         """
         try:
-            stages = tuple(StageChoices(**stage) for stage in data["stages"])
+            stages = tuple((StageBlocks if "blocks" in stage else StageChoices)(**stage) for stage in data["stages"])
             return SearchSpace(**{**data, "stages": stages})
         except (TypeError, KeyError, AttributeError) as error:
             raise InputError(f"not a search space: {error}") from None

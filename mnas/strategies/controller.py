@@ -52,10 +52,10 @@ class Controller:
         self._embedding = _uniform((steps, widest, units), seeds[2])
         self._kernel = _uniform((steps, units, widest), seeds[3])
         self._bias = tf.Variable(tf.zeros((steps, widest)))
-        self._sample = tf.function(
-            self._sample_graph, input_signature=[tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int32)]
-        )
-        self._judge = tf.function(self.log_probs, input_signature=[tf.TensorSpec([None, steps], tf.int32)])
+        count, draw = tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int32)
+        rows = tf.TensorSpec([None, steps], tf.int32)
+        self._sample = tf.function(self._sample_graph, input_signature=[count, draw], autograph=False)
+        self._judge = tf.function(self.log_probs, input_signature=[rows], autograph=False)
 
     @property
     def variables(self) -> list[Any]:
@@ -85,15 +85,18 @@ class Controller:
         steps, widest = self._mask.shape
         uniform = tf.random.stateless_uniform([steps, count, widest], seed, minval=1e-20)
         noise = -tf.math.log(-tf.math.log(uniform))  # Gumbel: the argmax below is then a draw from the softmax
-        hidden = memory = tf.zeros([count, self._units])
-        previous = tf.zeros([count], tf.int32)
-        chosen = tf.TensorArray(tf.int32, size=steps, element_shape=[None])
-        for step in tf.range(steps):
+
+        def decide(step: Any, previous: Any, hidden: Any, memory: Any, chosen: Any) -> Any:
             inputs = tf.gather(self._embedding[step], previous)
             _, (hidden, memory) = self._cell(inputs, [hidden, memory])
             logits = tf.matmul(hidden, self._kernel[step]) + self._bias[step] + self._mask[step]
-            previous = tf.argmax(logits + noise[step], axis=1, output_type=tf.int32)
-            chosen = chosen.write(step, previous)
+            choice = tf.argmax(logits + noise[step], axis=1, output_type=tf.int32)
+            return step + 1, choice, hidden, memory, chosen.write(step, choice)
+
+        state = tf.zeros([count, self._units])
+        chosen = tf.TensorArray(tf.int32, size=steps, element_shape=[None])
+        start = (tf.constant(0), tf.zeros([count], tf.int32), state, state, chosen)
+        *_, chosen = tf.while_loop(lambda step, *_: step < steps, decide, start)
         return tf.transpose(chosen.stack())
 
     def log_probs(self, indices: Any) -> tuple[Any, Any]:

@@ -56,7 +56,7 @@ class PolicyGradient(Strategy):
         self._draws = 0
         rows = tf.TensorSpec([None, len(counts)], tf.int32)
         scalars = tf.TensorSpec([None], tf.float32)
-        self._step = tf.function(self._step_graph, input_signature=[rows, scalars, scalars])
+        self._step = tf.function(self._step_graph, input_signature=[rows, scalars, scalars], autograph=False)
 
     def ask(self, count: int) -> list[Architecture]:
         """A batch from the policy as it is; what is refused or known is replaced from further draws."""

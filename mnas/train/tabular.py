@@ -10,17 +10,22 @@ from mnas.arch.codec import format_stage
 from mnas.arch.spec import Architecture, check_number
 from mnas.errors import InputError
 from mnas.files import read_json
+from mnas.space.files import load_space
 from mnas.train.base import Evaluator
 
 FORMAT = "mnas.accuracies"
 VERSION = 1
+_MACRO_LAYERS = 8
 
 
 class TabularEvaluator(Evaluator):
-    """Accuracies from a JSON file, by the architecture's stages.
+    """Accuracies from a JSON file, by the architecture's stages: mnas's own form, or NAS-Bench-Macro's as it is.
 
     The file has `{"format": "mnas.accuracies", "version": 1, "accuracies": {STAGES: ACCURACY}}` with STAGES as
     `stages_text` gives them, such as `ds_r1_k3_s1_e1_c16|ir_r2_k3_s2_e6_c24`, and ACCURACY between 0 and 1.
+
+    NAS-Bench-Macro's file is recognised by its content. Its accuracy is the mean of three trainings, on CIFAR-10's test
+    images: a benchmark of search strategies, not a way to a network that one may claim a test accuracy for.
 
     Args:
         path: the file.
@@ -31,7 +36,11 @@ class TabularEvaluator(Evaluator):
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        self._table: dict[str, float]
         document = read_json(self.path, "a table of accuracies")
+        if is_macro(document):
+            self._table = read_macro(document, str(path))
+            return
         if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
             raise InputError(f"{path} is not a table of accuracies: expected format {FORMAT!r}, version {VERSION}")
         table = document.get("accuracies")
@@ -39,7 +48,7 @@ class TabularEvaluator(Evaluator):
             raise InputError(f"{path} has no accuracies: expected an object from stages to numbers between 0 and 1")
         for stages, accuracy in table.items():
             check_number(f"{path}: the accuracy of {stages}", accuracy, 0, 1)
-        self._table: dict[str, float] = table
+        self._table = table
 
     def accuracy(self, architecture: Architecture) -> float:
         """The accuracy in the file.
@@ -61,3 +70,29 @@ class TabularEvaluator(Evaluator):
 def stages_text(architecture: Architecture) -> str:
     """The stages in canonical form, joined by `|`: the key in the file."""
     return "|".join(format_stage(stage) for stage in architecture.stages)
+
+
+def is_macro(document: Any) -> bool:
+    """Whether this is NAS-Bench-Macro's JSON: an object from eight digits to what is known of that network."""
+    if not isinstance(document, dict) or not document:
+        return False
+    name, entry = next(iter(document.items()))
+    return len(name) == _MACRO_LAYERS and name.isdecimal() and isinstance(entry, dict) and "mean_acc" in entry
+
+
+def read_macro(document: dict[str, Any], path: str) -> dict[str, float]:
+    """Accuracies between 0 and 1 by `stages_text`, from NAS-Bench-Macro's JSON; architectures may be missing.
+
+    Raises:
+        InputError: for a name that is not of the space, or an accuracy that is none; it names the entry.
+    """
+    space = load_space("nas-bench-macro")
+    table = {}
+    for name, entry in document.items():
+        try:
+            architecture = space.decode([int(digit) for digit in name])
+            check_number("mean_acc", entry["mean_acc"], 0, 100)
+        except (ValueError, KeyError, TypeError) as error:  # InputError is a ValueError
+            raise InputError(f"{path}: {name!r} is no entry of NAS-Bench-Macro: {error}") from None
+        table[stages_text(architecture)] = entry["mean_acc"] / 100
+    return table

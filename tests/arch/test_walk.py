@@ -3,8 +3,9 @@
 import pytest
 
 from mnas.arch import Architecture, BlockSpec, ClassifierSpec, StageSpec, complexity, layers, unroll
+from mnas.arch.codec import architecture_from_json, architecture_to_json
 from mnas.arch.complexity import block_complexity
-from mnas.arch.walk import PlacedBlock
+from mnas.arch.walk import PlacedBlock, named_blocks
 
 
 def one(block, **fields):
@@ -68,3 +69,15 @@ def test_a_head_without_filters_is_left_out():
     without = Architecture((StageSpec(BlockSpec("conv", 3, 1, 1, 8)),), head_filters=0)
     assert len(unroll(with_head)) == len(unroll(without)) + 1
     assert complexity(with_head).params > complexity(without).params
+
+
+def test_an_identity_is_nothing_or_a_linear_convolution():
+    stages = tuple(StageSpec(BlockSpec("identity", 1, stride, 1, filters)) for stride, filters in ((1, 16), (2, 24)))
+    architecture = Architecture(stages, stem_filters=16, head_filters=0, resolution=32)
+    _, strided, classifier = unroll(architecture)
+    (layer,) = layers(strided)
+    assert (layer.kind, layer.kernel_size, layer.stride, layer.activation, layer.norm) == ("conv", 1, 2, "linear", True)
+    assert block_complexity(strided).madds == 16 * 24 * 8 * 8
+    assert classifier.in_filters == 24
+    assert [name for name, _ in named_blocks(architecture)] == ["stem", "stage2_block1", "classifier"]
+    assert architecture_from_json(architecture_to_json(architecture)) == architecture

@@ -52,6 +52,12 @@ def test_bench_refuses_what_it_cannot_use(files: Path) -> None:
         run("bench", files / "other.tflite")
     with pytest.raises(InputError, match="cannot read"):
         run("bench", files / "none.tflite")
+    with pytest.raises(InputError, match="--threads 1; this is --threads 2"):
+        run("bench", files / "net.tflite", "--table", files / "table.json", "--threads", 2)
+    said = {"architecture": json.loads(architecture_to_json(NETWORK)), "dtype": "int8"}
+    (files / "net.json").write_text(json.dumps(said))
+    with pytest.raises(InputError, match="is int8; the table is for float32"):
+        run("bench", files / "net.tflite", "--table", files / "table.json")
     (files / "net.json").unlink()
     with pytest.raises(InputError, match="--arch"):
         run("bench", files / "net.tflite", "--table", files / "table.json")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnas.arch.complexity import block_complexity
+from mnas.arch.complexity import block_complexity, complexity
 from mnas.arch.walk import unroll
 from mnas.arch.zoo import ZOO
 from mnas.errors import InputError
@@ -70,12 +70,33 @@ def test_another_resolution_is_said() -> None:
         LatencyEstimator(make_table(SPACE)).predict(ZOO["mnasnet-a1"])
 
 
-def test_batches_are_priced_as_single_networks_are() -> None:
-    estimator = LatencyEstimator(make_table(SPACE))
+@pytest.mark.parametrize("curve", [(), ((2_000, 0.9), (8_000, 1.0), (16_000, 1.3))])
+def test_batches_are_priced_as_single_networks_are(curve: tuple[tuple[float, float], ...]) -> None:
+    estimator = LatencyEstimator(make_table(SPACE, params_curve=curve))
     rng = np.random.default_rng(3)
     networks = [SPACE.sample(rng) for _ in range(50)]
-    priced = estimator.costs(SPACE)([SPACE.encode(network) for network in networks])
+    costs = estimator.costs(SPACE)
+    priced = costs([SPACE.encode(network) for network in networks])
     assert priced == pytest.approx([estimator.predict(network).latency_ms for network in networks])
+    for largest in (False, True):
+        network, cost = costs.extreme(largest=largest)
+        assert cost == pytest.approx(estimator.predict(network).latency_ms)
+        assert (cost >= priced.max()) if largest else (cost <= priced.min())
+
+
+def test_the_factor_is_interpolated_and_constant_outside() -> None:
+    network = SPACE.sample(np.random.default_rng(0))
+    plain = LatencyEstimator(make_table(SPACE)).predict(network)
+    params = complexity(network).params
+    for curve, factor in (
+        (((params - 10, 0.8), (params + 10, 1.2)), 1.0),
+        (((params + 10, 0.8), (params + 20, 1.2)), 0.8),
+        (((params - 20, 0.8), (params - 10, 1.2)), 1.2),
+    ):
+        bent = LatencyEstimator(make_table(SPACE, params_curve=curve)).predict(network)
+        assert bent.latency_ms == pytest.approx(factor * plain.latency_ms)
+        assert sum(bent.blocks_ms) == pytest.approx(factor * sum(plain.blocks_ms))
+        assert bent.high_ms - bent.latency_ms == pytest.approx(factor * (plain.high_ms - plain.latency_ms))
 
 
 @pytest.mark.parametrize("num_classes", [2, 37, 500, 5000])

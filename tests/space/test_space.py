@@ -1,5 +1,8 @@
 """Spaces: the bijection, the shipped files, TOML by users, costs by look-up."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -175,6 +178,65 @@ def test_a_wrong_space_file_says_where(tmp_path, old, new, said):
     path.write_text(GOOD.replace(old, new, 1))
     with pytest.raises(InputError, match=said):
         load_space(str(path))
+
+
+FILE = Path(__file__).parents[2].parent / "shared" / "data" / "nas-bench-macro_cifar10.json"
+BLOCKS = (
+    GOOD[: GOOD.index("[[stages]]")]
+    + """
+[[stages]]
+blocks = ["ir_r2_k3_s2_e4_c16", "cn_r1_k3_s2_c24"]
+[[stages]]
+stride = 1
+filters = [16, 24]
+[[stages]]
+blocks = ["id_r1_k1_s1_c16", "ds_r1_k3_s1_c24"]
+"""
+)
+
+
+def test_stages_of_whole_blocks_mix_with_stages_of_six_decisions(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(BLOCKS)
+    space = load_space(str(path))
+    assert [d.name for d in space.decisions][::7] == ["stage1.block", "stage3.block"]
+    assert SearchSpace.from_dict(space.to_dict()) == space
+    everything = [space.decode(row) for row in np.ndindex(*(len(d.choices) for d in space.decisions))]
+    assert len(set(everything)) == len(everything) == space.size == 2 * (2 * 2 * 2) * 2
+    assert {placed for a in everything for placed in unroll(a)} == set(space.placed_blocks())
+    costs = SpaceCosts(space, lambda placed: block_complexity(placed).madds)
+    madds = [complexity(architecture).madds for architecture in everything]
+    assert costs([space.encode(architecture) for architecture in everything]).tolist() == madds
+    assert (costs.extreme()[1], costs.extreme(largest=True)[1]) == (min(madds), max(madds))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("cn_r1_k3_s2_c24", "cn_r1_k3_s1_c24", "stage 1: .*same stride"),
+        ("cn_r1_k3_s2_c24", "ir_r2_k3_s2_e4.0_c16", "stage 1: .*different blocks"),
+        ("cn_r1_k3_s2_c24", "xx_r1_k3_s2_c24", "stage 1: cannot read"),
+        ("id_r1_k1_s1_c16", "id_r1_k3_s1_c16", "kernel_size 1"),
+        ("stride = 1", "stride = 1\nblocks = []", "stage 2: .*unknown fields filters, stride"),
+    ],
+)
+def test_wrong_blocks_say_where(tmp_path, old, new, said):
+    path = tmp_path / "mine.toml"
+    path.write_text(BLOCKS.replace(old, new, 1))
+    with pytest.raises(InputError, match=said):
+        load_space(str(path))
+
+
+@pytest.mark.skipif(not FILE.is_file(), reason=f"there is no {FILE}")
+def test_nas_bench_macro_costs_what_its_authors_say():
+    space, published = ALL["nas-bench-macro"], json.loads(FILE.read_text())
+    codes = [[int(digit) for digit in name] for name in published]
+    assert space.size == len(codes)
+    params = SpaceCosts(space, lambda placed: block_complexity(placed).params)(codes)
+    madds = SpaceCosts(space, lambda placed: block_complexity(placed).madds)(codes)
+    assert params.tolist() == [entry["params"] for entry in published.values()]
+    # They leave the classifier's 10 biases out.
+    assert madds.tolist() == [entry["flops"] + 10 for entry in published.values()]
 
 
 def test_an_unknown_space_lists_the_known_ones():

@@ -4,6 +4,7 @@ import pytest
 
 from mnas.arch.zoo import zoo
 from mnas.errors import InputError
+from mnas.space.files import load_space
 from mnas.train.tabular import TabularEvaluator, stages_text
 
 
@@ -45,3 +46,29 @@ def test_the_description_follows_the_content_not_the_path(tmp_path):
     for path, accuracy in ((one, 0.5), (copy, 0.5), (other, 0.6)):
         _write(path, {"x": accuracy})
     assert TabularEvaluator(one).describe() == TabularEvaluator(copy).describe() != TabularEvaluator(other).describe()
+
+
+MACRO = {"00000000": {"mean_acc": 50.5, "params": 1}, "00000012": {"mean_acc": 92.25}}
+
+
+def test_nas_bench_macros_own_file_is_read_as_it_is(tmp_path):
+    (tmp_path / "macro.json").write_text(json.dumps(MACRO))
+    evaluator, space = TabularEvaluator(tmp_path / "macro.json"), load_space("nas-bench-macro")
+    assert evaluator.accuracy(space.decode((0,) * 8)) == 0.505
+    assert evaluator.accuracy(space.decode((0, 0, 0, 0, 0, 0, 1, 2))) == 0.9225
+    with pytest.raises(InputError, match="has no accuracy for id_r1_k1_s2_c64"):
+        evaluator.accuracy(space.decode((0,) * 7 + (1,)))
+
+
+@pytest.mark.parametrize("name", ["0000000", "0000000x", "00000003"])
+def test_a_wrong_name_in_it_is_refused(tmp_path, name):
+    (tmp_path / "macro.json").write_text(json.dumps({**MACRO, name: {"mean_acc": 90.0}}))
+    with pytest.raises(InputError, match=f"{name}. is no entry"):
+        TabularEvaluator(tmp_path / "macro.json")
+
+
+@pytest.mark.parametrize("entry", [{}, [], {"mean_acc": "x"}, {"mean_acc": 101}])
+def test_a_wrong_entry_in_it_is_refused(tmp_path, entry):
+    (tmp_path / "macro.json").write_text(json.dumps({**MACRO, "11111111": entry}))
+    with pytest.raises(InputError, match="11111111"):
+        TabularEvaluator(tmp_path / "macro.json")

@@ -1,0 +1,131 @@
+"""Strategies side by side: each searches with every seed, at an equal number of trials, with no study folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from mnas.arch.complexity import block_complexity, complexity
+from mnas.errors import InputError, MnasError
+from mnas.reward import make_reward
+from mnas.search.compare import Standing, best_so_far, compare
+from mnas.search.log import MemoryLog
+from mnas.search.loop import Known, run_trials
+from mnas.search.objective import Latency, Objective, Target
+from mnas.space.costs import SpaceCosts
+from mnas.space.space import SearchSpace
+from mnas.strategies.registry import STRATEGIES, make_strategy
+
+OnRun = Callable[[float, str], None]
+_REMEMBERED = 100_000  # latencies that are kept: strategies refuse, and meet again, the same candidates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """What to run.
+
+    Attributes:
+        space: what is searched.
+        objective: judges candidates. Its evaluator is a pure function, so a network is judged once for all runs.
+        strategies: by name.
+        num_seeds: runs of each strategy, with the seeds from 0.
+        num_trials: budgets to compare at; each run is as long as the largest of them.
+        batch_size: candidates between two updates of a strategy.
+        refuse: whether candidates over the latency budget are refused at no cost, random search's too.
+    """
+
+    space: SearchSpace
+    objective: Objective
+    strategies: Sequence[str]
+    num_seeds: int = 10
+    num_trials: Sequence[int] = (300,)
+    batch_size: int = 10
+    refuse: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.strategies or len(set(self.strategies)) != len(self.strategies):
+            raise InputError(f"strategies are {list(self.strategies)}: expected one or more different names")
+        for name in self.strategies:
+            if name not in STRATEGIES:
+                raise InputError(f"no strategy is called {name!r}: expected one of {', '.join(STRATEGIES)}")
+        if self.num_seeds < 2:
+            raise InputError(f"{self.num_seeds} seeds: expected 2 or more, one says nothing about chance")
+        if not self.num_trials or min(self.num_trials) < 1 or self.batch_size < 1:
+            raise InputError(f"trials {list(self.num_trials)} in batches of {self.batch_size}: expected 1 or more")
+        for target in self.objective.targets:
+            target.check()
+
+
+def run_contest(contest: Contest, *, on_run: OnRun = lambda share, what: None) -> dict[int, list[Standing]]:
+    """Run every strategy with every seed.
+
+    Args:
+        contest: what to run.
+        on_run: called after each run with the share done and what was run.
+
+    Returns:
+        The standings by number of trials.
+
+    Raises:
+        MnasError: if a run has not one success.
+    """
+    targets = [replace(target, latency=_remembered(target, contest.space)) for target in contest.objective.targets]
+    objective = replace(contest.objective, targets=targets)
+    budgets = sorted(set(contest.num_trials))
+    best: dict[int, dict[str, list[float]]] = {count: {name: [] for name in contest.strategies} for count in budgets}
+    known: Known = {}
+    done = 0
+    for seed in range(contest.num_seeds):
+        for name in contest.strategies:
+            curve = _run(contest, objective, name, seed, known)
+            for count in budgets:
+                best[count][name].append(curve[count - 1])
+            done += 1
+            on_run(done / (contest.num_seeds * len(contest.strategies)), f"{name}, seed {seed}")
+    return {count: compare(own) for count, own in best.items()}
+
+
+def _run(contest: Contest, objective: Objective, name: str, seed: int, known: Known) -> list[float]:
+    """The best reward after each trial."""
+    accept = objective.fits if contest.refuse and objective.targets else None
+    strategy = make_strategy(name, contest.space, seed=seed, accept=accept)
+    trials = run_trials(
+        strategy,
+        objective,
+        MemoryLog(),
+        num_trials=max(contest.num_trials),
+        batch_size=contest.batch_size,
+        known=known,
+    )
+    curve = [float(value) for value in best_so_far([trial.reward for trial in trials])]
+    first = min(contest.num_trials)
+    if not math.isfinite(curve[first - 1]):
+        raise MnasError(f"{name}, seed {seed}: none of the first {first} evaluations succeeded: {trials[0].error}")
+    return curve
+
+
+def _remembered(target: Target, space: SearchSpace) -> Latency:
+    """The same latency, quicker: by look-up where the space has been priced, and kept."""
+    costs = target.costs
+    if costs is None:
+        return lru_cache(_REMEMBERED)(target.latency)
+    return lru_cache(_REMEMBERED)(lambda architecture: float(costs(space.encode(architecture))[0]))
+
+
+def with_madds_budget(
+    objective: Objective, space: SearchSpace, budget: float, *, reward: str, beta: float | None
+) -> Objective:
+    """The same evaluator with multiply-adds in the place of latency, for comparisons without a device.
+
+    Args:
+        objective: gives the evaluator.
+        space: what is searched.
+        budget: multiply-adds of one image.
+        reward: soft, hard or absolute.
+        beta: its weight or exponent; None for its own default.
+    """
+    costs = SpaceCosts(space, lambda placed: block_complexity(placed).madds)
+    target = Target(lambda architecture: complexity(architecture).madds, budget, costs, unit="multiply-adds")
+    return Objective(objective.evaluator, make_reward(reward, [budget], beta=beta), [target])

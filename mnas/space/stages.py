@@ -1,0 +1,149 @@
+"""What one stage of a search space may be: MnasNet's six decisions, or one decision over whole blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from mnas.arch.codec import format_stage, parse_stage
+from mnas.arch.spec import SKIPS, BlockSpec, StageSpec, check_choice, check_integer
+from mnas.arch.text import format_number
+from mnas.errors import InputError
+
+FIELDS = ("op", "kernel_size", "se_ratio", "skip", "filters", "repeats")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One choice to make: its name, e.g. `stage3.kernel_size`, and what there is to choose from."""
+
+    name: str
+    choices: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class StageChoices:
+    """What one stage may be. `op` says conv, sepconv or mbconv with its expansion ratio: `mbconv6`."""
+
+    stride: int
+    op: tuple[str, ...]
+    kernel_size: tuple[int, ...]
+    se_ratio: tuple[float, ...]
+    skip: tuple[str, ...]
+    filters: tuple[int, ...]
+    repeats: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_integer("stride", self.stride, 1, 2)
+        for field in FIELDS:
+            choices = tuple(getattr(self, field))
+            object.__setattr__(self, field, choices)
+            if not choices or len(set(choices)) != len(choices):
+                raise InputError(f"{field} is {list(choices)}: expected one or more different choices")
+        for op in self.op:
+            split_op(op)
+        for skip in self.skip:
+            check_choice("skip", skip, SKIPS)
+        for values in self.combinations():
+            self.stage(values)  # every choice must be a valid block: found when the space is made, not in a search
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Six, in order: op, kernel size, SE ratio, skip, filters, repeats."""
+        return tuple(Decision(field, getattr(self, field)) for field in FIELDS)
+
+    def combinations(self) -> Iterator[tuple[Any, ...]]:
+        """All values of the six decisions, the last changing fastest."""
+        return product(*(decision.choices for decision in self.decisions))
+
+    def stage(self, values: Sequence[Any]) -> StageSpec:
+        """The stage that six chosen values stand for."""
+        op, kernel_size, se_ratio, skip, filters, repeats = values
+        name, expand_ratio = split_op(op)
+        return StageSpec(BlockSpec(name, kernel_size, self.stride, expand_ratio, filters, se_ratio, skip), repeats)
+
+    def values(self, stage: StageSpec) -> tuple[Any, ...]:
+        """The inverse of `stage`."""
+        block = stage.block
+        return (join_op(block), block.kernel_size, block.se_ratio, block.skip, block.filters, stage.repeats)
+
+
+def split_op(op: str) -> tuple[str, float]:
+    """`mbconv6` is ("mbconv", 6); `conv` is ("conv", 1).
+
+    Raises:
+        InputError: for anything else.
+    """
+    if op in ("conv", "sepconv"):
+        return op, 1
+    try:
+        ratio = float(op.removeprefix("mbconv"))
+    except (ValueError, AttributeError):
+        ratio = math.nan
+    if not str(op).startswith("mbconv") or not 1 < ratio <= 64:
+        raise InputError(f"op is {op!r}: expected conv, sepconv, or mbconv with an expansion ratio such as mbconv6")
+    return "mbconv", ratio
+
+
+def join_op(block: BlockSpec) -> str:
+    """The inverse of `split_op`."""
+    return f"mbconv{format_number(block.expand_ratio)}" if block.op == "mbconv" else block.op
+
+
+@dataclass(frozen=True)
+class StageBlocks:
+    """A stage of one decision: which of a few whole blocks stands there. For spaces whose choices are no product.
+
+    Attributes:
+        blocks: block strings, e.g. `ir_r1_k3_s1_e3_c64`, all of one stride; `id_r1_k1_s1_c64` leaves the stage out.
+    """
+
+    blocks: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.blocks, str) or not self.blocks:
+            raise InputError(f"blocks is {self.blocks!r}: expected a list of block strings")
+        object.__setattr__(self, "blocks", tuple(format_stage(parse_stage(text)) for text in self.blocks))
+        if len(self._stages) != len(self.blocks):
+            raise InputError(f"blocks is {list(self.blocks)}: expected different blocks")
+        if len({stage.block.stride for stage in self._stages.values()}) > 1:
+            raise InputError(f"blocks is {list(self.blocks)}: expected the same stride in all of them")
+
+    @cached_property
+    def _stages(self) -> dict[str, StageSpec]:
+        return {text: parse_stage(text) for text in self.blocks}
+
+    @property
+    def stride(self) -> int:
+        """The stride of every choice."""
+        return self._stages[self.blocks[0]].block.stride
+
+    @property
+    def filters(self) -> tuple[int, ...]:
+        """The different numbers of filters that the choices end with."""
+        return tuple(dict.fromkeys(stage.block.filters for stage in self._stages.values()))
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """One: block."""
+        return (Decision("block", self.blocks),)
+
+    def combinations(self) -> Iterator[tuple[Any, ...]]:
+        """Every block, as the only value of the only decision."""
+        return ((text,) for text in self.blocks)
+
+    def stage(self, values: Sequence[Any]) -> StageSpec:
+        """The stage that the chosen block stands for."""
+        (text,) = values
+        return self._stages[text]
+
+    def values(self, stage: StageSpec) -> tuple[Any, ...]:
+        """The inverse of `stage`."""
+        return (format_stage(stage),)
+
+
+Stage = StageChoices | StageBlocks

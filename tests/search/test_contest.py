@@ -1,0 +1,96 @@
+"""Strategies side by side, in memory."""
+
+from dataclasses import replace
+
+import pytest
+
+from mnas.arch.complexity import complexity
+from mnas.arch.walk import unroll
+from mnas.errors import InputError, MnasError
+from mnas.reward import make_reward
+from mnas.search.contest import Contest, run_contest, with_madds_budget
+from mnas.search.objective import Objective
+from tests.search.conftest import FakeEvaluator
+from tests.spaces import small_space
+
+
+@pytest.fixture
+def contest(space, objective):
+    return Contest(
+        space=space, objective=objective, strategies=("random", "evolution"), num_seeds=4, num_trials=(20, 80)
+    )
+
+
+def test_more_trials_never_hurt(contest):
+    standings = run_contest(contest)
+    assert list(standings) == [20, 80]
+    assert [row.strategy for row in standings[80]] == ["random", "evolution"]
+    for few, many in zip(standings[20], standings[80], strict=True):
+        assert all(a <= b for a, b in zip(few.best_by_seed, many.best_by_seed, strict=True))
+
+
+def test_evolution_beats_chance_where_accuracies_add_up():
+    space = small_space(3)
+    objective = Objective(FakeEvaluator(space), make_reward("absolute", []))
+    contest = Contest(space=space, objective=objective, strategies=("random", "evolution"), num_seeds=5)
+    _, evolution = run_contest(contest)[300]
+    assert evolution.against.verdict == "better"
+
+
+def test_standings_do_not_depend_on_who_else_takes_part_or_on_longer_runs(contest):
+    alone = run_contest(replace(contest, strategies=("evolution",), num_trials=(20,)))
+    assert alone[20][0].best_by_seed == run_contest(contest)[20][1].best_by_seed
+
+
+def test_a_network_is_judged_once_for_all_runs(contest, evaluator):
+    said = []
+    run_contest(contest, on_run=lambda share, what: said.append((share, what)))
+    networks = [unroll(architecture) for architecture in evaluator.calls]
+    assert len(set(networks)) == len(networks)
+    assert said[0] == (1 / 8, "random, seed 0")
+    assert said[-1] == (1.0, "evolution, seed 3")
+
+
+@pytest.mark.parametrize("refuse", [True, False])
+def test_candidates_over_the_budget_are_refused_for_every_strategy(contest, evaluator, refuse):
+    budget = contest.objective.targets[0].costs.extreme()[1] * 5
+    target = replace(contest.objective.targets[0], budget_ms=budget)
+    run_contest(replace(contest, objective=replace(contest.objective, targets=[target]), refuse=refuse))
+    over = [a for a in evaluator.calls if target.latency(a) > budget]
+    assert bool(over) == (not refuse)
+
+
+def test_multiply_adds_in_the_place_of_latency(contest, space, evaluator):
+    budget = 300_000
+    objective = with_madds_budget(contest.objective, space, budget, reward="absolute", beta=-0.2)
+    trial = objective.judge(0, space.decode([0] * len(space.decisions)))
+    madds = complexity(trial.architecture).madds
+    assert trial.measurement.latency_ms == madds
+    assert trial.reward == pytest.approx(trial.measurement.accuracy - 0.2 * abs(madds / budget - 1))
+    with pytest.raises(InputError, match="within 1 multiply-adds"):
+        replace(contest, objective=with_madds_budget(objective, space, 1, reward="soft", beta=None))
+
+
+def test_a_run_without_a_success_is_an_error(contest, evaluator):
+    def fail(count):
+        raise MnasError("out of order")
+
+    evaluator.on_call = fail
+    with pytest.raises(MnasError, match="out of order"):
+        run_contest(replace(contest, num_trials=(5,)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"strategies": ()}, "one or more different"),
+        ({"strategies": ("random", "random")}, "one or more different"),
+        ({"strategies": ("ramdom",)}, "ramdom"),
+        ({"num_seeds": 1}, "2 or more"),
+        ({"num_trials": (0,)}, "1 or more"),
+        ({"batch_size": 0}, "1 or more"),
+    ],
+)
+def test_what_is_wrong_is_refused_at_once(contest, fields, said):
+    with pytest.raises(InputError, match=said):
+        replace(contest, **fields)
