@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from mnas.cli.main import run
+
 pytestmark = pytest.mark.tensorflow
 
 ARCHITECTURE = {
@@ -83,11 +85,12 @@ def test_untrained_networks_need_to_be_asked_for(folder):
     (["train", "arch.json", "--data", "digits", "--out", "run", "--epochs", "3"], 2, "belongs to another training"),
     (["train", "arch.json", "--data", "missing", "--out", "z"], 2, "missing"),
 ])  # fmt: skip
-def test_bad_input_is_one_message_and_no_file(arguments, code, message, folder, monkeypatch):
+def test_bad_input_is_one_message_and_no_file(arguments, code, message, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("PYTHONPATH", str(__import__("pathlib").Path(__file__).parents[2]))
-    done = mnas(*arguments)
-    assert done.returncode == code, done.stderr
-    assert message in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
+    monkeypatch.setattr(sys, "argv", ["mnas", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run()
+    said = " ".join(capsys.readouterr().err.split())
+    assert ended.value.code == code, said
+    assert message in said
     assert not list(folder.glob("y.*"))
