@@ -18,11 +18,12 @@ TABLE = typer.Argument(..., metavar="TABLE.json", help="A latency table.")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Show, check, compare and import latency tables.")
+    group = typer.Typer(no_args_is_help=True, help="Show, check, compare, import and calibrate latency tables.")
     group.command("show")(show)
     group.command("check")(check)
     group.command("compare")(compare)
     group.command("import")(import_)
+    group.command("calibrate")(calibrate)
     app.add_typer(group, name="table")
 
 
@@ -121,6 +122,37 @@ def import_(
     print(f"Wrote {out}: {len(table.entries)} blocks for {table.space} at {table.resolution} px.")
     print(f"  {table.method}")
     print_report_card(table)
+
+
+def calibrate(
+    table: Path = TABLE,
+    from_: Path = typer.Option(
+        ..., "--from", metavar="MEASURED.json", help="Whole networks and what the device took for them."
+    ),
+    out: Path = typer.Option(
+        ..., metavar="TABLE.json", help="Where to write the table that is to be used from now on."
+    ),
+    json: bool = common.JSON,
+) -> None:
+    """Fit a table to a few whole networks. Example: mnas table calibrate t.json --from measured.json --out phone.json.
+
+    MEASURED.json holds {"format": "mnas.measurements", "version": 1, "measurements": [{"architecture": A,
+    "latency_ms": 12.5}, ...]}; A is an architecture as mnas writes it, or a zoo name. The table stays as it is where
+    the fit does not help networks that were left out of it.
+    """
+    from mnas.latency.calibration import calibrate_table, read_measurements
+
+    changed, found = calibrate_table(_load(table), read_measurements(from_))
+    changed.save(out)
+    if json:
+        common.print_json({"table": str(out), **found.to_dict()})
+        return
+    print(f"{found.num_networks} networks: predictions are {found.error_before:.1%} off on average,", end=" ")
+    print(f"{found.error_after:.1%} when each is predicted by a fit to the others.")
+    if found.applied:
+        print(f"Wrote {out}: every block times {found.scale:.4f}, every network plus {found.offset_ms:.4f} ms.")
+    else:
+        print(f"Wrote {out} unchanged: a fit to these networks does not surely help others. Measure more of them.")
 
 
 def _load(path: Path) -> LatencyTable:
