@@ -43,10 +43,11 @@ def compare(
     Example: mnas compare --space nas-bench-macro --evaluator tabular:FILE.json --budget-madds 47743498 --seeds 20.
     """
     from mnas.quiet import load_tensorflow
-    from mnas.search.contest import Contest, run_contest, with_madds_budget
+    from mnas.search.contest import Contest, check_strategies, run_contest, with_madds_budget
     from mnas.search.setup import SearchOptions, prepare
 
     names = [name.strip() for name in strategies.split(",") if name.strip()]
+    check_strategies(names)
     if budget_madds is not None and (table or budget_ms):
         raise InputError("--budget-madds stands in the place of --table and --budget-ms: give one or the other")
     options = SearchOptions(

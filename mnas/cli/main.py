@@ -9,7 +9,22 @@ import traceback
 import typer
 
 from mnas import __version__
-from mnas.cli import bench, compare, cost, export, profile, quickstart, report, sample, scale, search, table, train, zoo
+from mnas.cli import (
+    bench,
+    compare,
+    cost,
+    export,
+    profile,
+    quickstart,
+    report,
+    sample,
+    scale,
+    search,
+    space,
+    table,
+    train,
+    zoo,
+)
 from mnas.errors import MnasError
 
 app = typer.Typer(
@@ -20,7 +35,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order of the work, which is the order of the help.
-for module in (zoo, cost, sample, profile, table, search, report, compare, scale, train, export, bench, quickstart):
+for module in (
+    zoo,
+    cost,
+    space,
+    sample,
+    profile,
+    table,
+    search,
+    report,
+    compare,
+    scale,
+    train,
+    export,
+    bench,
+    quickstart,
+):
     module.register(app)
 
 

@@ -45,17 +45,26 @@ class Contest:
     refuse: bool = True
 
     def __post_init__(self) -> None:
-        if not self.strategies or len(set(self.strategies)) != len(self.strategies):
-            raise InputError(f"strategies are {list(self.strategies)}: expected one or more different names")
-        for name in self.strategies:
-            if name not in STRATEGIES:
-                raise InputError(f"no strategy is called {name!r}: expected one of {', '.join(STRATEGIES)}")
+        check_strategies(self.strategies)
         if self.num_seeds < 2:
             raise InputError(f"{self.num_seeds} seeds: expected 2 or more, one says nothing about chance")
         if not self.num_trials or min(self.num_trials) < 1 or self.batch_size < 1:
             raise InputError(f"trials {list(self.num_trials)} in batches of {self.batch_size}: expected 1 or more")
         for target in self.objective.targets:
             target.check()
+
+
+def check_strategies(names: Sequence[str]) -> None:
+    """Refuse anything but one or more different strategies.
+
+    Raises:
+        InputError: it says which are known.
+    """
+    if not names or len(set(names)) != len(names):
+        raise InputError(f"strategies are {list(names)}: expected one or more different names")
+    for name in names:
+        if name not in STRATEGIES:
+            raise InputError(f"no strategy is called {name!r}: expected one of {', '.join(STRATEGIES)}")
 
 
 def run_contest(contest: Contest, *, on_run: OnRun = lambda share, what: None) -> dict[int, list[Standing]]:

@@ -50,7 +50,7 @@ class Target:
         if self.budget_ms < fastest:
             raise InputError(
                 f"no architecture of {self.costs.space.name} is within {self.budget_ms:g} {self.unit}: the fastest "
-                f"takes {fastest:.4g} {self.unit}, the slowest {slowest:.4g}. Ask for a budget in between, "
+                f"takes {fastest:.4g} {self.unit}, the slowest {slowest:.4g} {self.unit}. Ask for a budget in between, "
                 "or search a smaller space"
             )
 

@@ -201,3 +201,12 @@ def test_published_networks_agree_with_somebody_elses_code(name, application, si
     expected = reference(inputs, training=False).numpy()
     assert np.abs(expected[0] - expected[1]).max() > 0.01
     np.testing.assert_allclose(model(batch, training=False), expected, atol=1e-4 * max(1.0, expected.std()), rtol=0)
+
+
+def test_identities_leave_no_layer_or_a_linear_convolution():
+    architecture = load_space("nas-bench-macro").decode((0, 0, 1, 0, 2, 0, 0, 1))
+    model = build_model(architecture)
+    assert trainable(model) == complexity(architecture).params
+    assert [name for name, _ in weighted_layers(architecture)][:2] == ["stem", "stage1_block1"]
+    set_layer_weights(model, architecture, get_layer_weights(model, architecture))
+    assert model(images(1, 32)).shape == (1, 10)

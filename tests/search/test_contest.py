@@ -32,8 +32,10 @@ def test_more_trials_never_hurt(contest):
 def test_evolution_beats_chance_where_accuracies_add_up():
     space = small_space(3)
     objective = Objective(FakeEvaluator(space), make_reward("absolute", []))
-    contest = Contest(space=space, objective=objective, strategies=("random", "evolution"), num_seeds=5)
-    _, evolution = run_contest(contest)[300]
+    contest = Contest(
+        space=space, objective=objective, strategies=("random", "evolution"), num_seeds=4, num_trials=[150]
+    )
+    _, evolution = run_contest(contest)[150]
     assert evolution.against.verdict == "better"
 
 
