@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
@@ -112,7 +112,11 @@ class LocalDevice(Device):
         try:
             yield
         finally:
-            os.sched_setaffinity(0, allowed)
+            # Threads that libraries started meanwhile were born pinned, numpy's too: unpin them all.
+            tasks = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["0"]
+            for task in tasks:
+                with suppress(OSError):
+                    os.sched_setaffinity(int(task), allowed)
 
     def configuration(self, dtype: str) -> Configuration:
         """See `Device`."""

@@ -69,7 +69,8 @@ def collect(
         for number, measured in zip(wave, times, strict=True):
             log.append(number, measured, (time.monotonic() - began) / len(wave))
     reference.close()
-    return networks, reference.quiet_ms
+    # Waves differ in what they took for quiet, an earlier session's too: the quietest of them all is meant.
+    return networks, min([reference.quiet_ms, *(measured.reference_ms for measured in log.times.values())])
 
 
 def _load_wave(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class NetworkTime:
         num_runs: in all.
         num_bursts, num_quiet: bursts in all, and quiet ones among them.
         slowdown: how many times slower than when quiet the device was around the bursts that count; 1 is quiet.
+        reference_ms: the reference network's quiet latency that `quiet_ms` was set against.
     """
 
     quiet_ms: float
@@ -50,6 +51,21 @@ class NetworkTime:
     num_bursts: int
     num_quiet: int
     slowdown: float
+    reference_ms: float
+
+    def at(self, reference_ms: float) -> NetworkTime:
+        """The same measurement, set against what the reference network's quiet latency turned out to be.
+
+        A network that was measured before the device had ever been quiet was set against too slow a reference.
+        """
+        factor = reference_ms / self.reference_ms
+        return replace(
+            self,
+            quiet_ms=self.quiet_ms * factor,
+            halves_ms=(self.halves_ms[0] * factor, self.halves_ms[1] * factor),
+            slowdown=self.slowdown / factor,
+            reference_ms=reference_ms,
+        )
 
 
 class Reference:
@@ -133,6 +149,7 @@ class _Record:
             num_bursts=len(self.bursts),
             num_quiet=self.num_quiet(limit_ms),
             slowdown=float(np.median(looks[chosen])) / reference_quiet_ms,
+            reference_ms=reference_quiet_ms,
         )
 
 

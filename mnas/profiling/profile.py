@@ -84,7 +84,8 @@ def profile(
             space, device, log, dtype=options.dtype, seed=options.seed, seconds=seconds, progress=progress
         )
     progress(0.97, "fitting")
-    table = replace(fit_table(space, configuration, networks, log.times), reference_ms=reference_ms)
+    times = {number: measured.at(reference_ms) for number, measured in log.times.items()}
+    table = replace(fit_table(space, configuration, networks, times), reference_ms=reference_ms)
     table.save(out)
     log.remove()
     progress(1.0, "done")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -40,7 +41,13 @@ def test_pinned_only_while_measuring() -> None:
     device = LocalDevice(Runtime())
     with device.measuring():
         assert len(os.sched_getaffinity(0)) == 1
+        stop = threading.Event()
+        thread = threading.Thread(target=stop.wait)
+        thread.start()  # born pinned, as a library's worker would be
     assert os.sched_getaffinity(0) == before
+    assert os.sched_getaffinity(thread.native_id or 0) == before
+    stop.set()
+    thread.join()
     with pytest.raises(InputError, match="CPUs"):
         last_cpus(1000)
 

@@ -68,6 +68,20 @@ def test_a_known_quiet_latency_unmasks_a_device_that_is_always_busy() -> None:
     assert unmasked.num_quiet == 0
 
 
+def test_what_was_measured_before_the_device_was_ever_quiet_is_set_right() -> None:
+    data = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(1)))
+    device = FakeDevice()
+    device.slow = True
+    early = measure_networks([device.load(data)], open_reference(device), seconds=5, quiet_bursts=[5], seed=0)[0]
+    assert early.quiet_ms == pytest.approx(1.6 * true_latency_ms(data), rel=0.01)  # it passes for quiet
+    device.slow = False
+    right = early.at(open_reference(device).quiet_ms)
+    assert right.quiet_ms == pytest.approx(true_latency_ms(data), rel=0.01)
+    assert right.halves_ms == pytest.approx((true_latency_ms(data),) * 2, rel=0.01)
+    assert right.slowdown == pytest.approx(1.6, rel=0.01)
+    assert (right.median_ms, right.num_runs) == (early.median_ms, early.num_runs)
+
+
 def test_bench_measures_one_file() -> None:
     data = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(1)))
     measured = bench(data, FakeDevice(), quiet_bursts=5, seconds=5)
