@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from mnas.arch.complexity import block_complexity, complexity
+from mnas.arch.footprint import footprint
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import unroll
 from mnas.cli import common
@@ -32,6 +33,7 @@ def cost(
     rows = [_row(block["key"], block, bool(table)) for block in report["blocks"]]
     rows.append(_row("whole network", report, bool(table)))
     common.table(f"{arch} at {report['resolution']} px", columns, rows)
+    print(f"Float32 file: {report['file_mb']:.3g} MB; memory to run it: {report['memory_mb']:.3g} MB (XNNPACK).")
     if table:
         low, high = report["latency_interval_ms"]
         print(f"Latency: {report['latency_ms']:.3f} ms predicted, 90 % interval {low:.3f} to {high:.3f} ms.")
@@ -40,6 +42,7 @@ def cost(
 def _report(architecture: Architecture, table: Path | None) -> dict[str, Any]:
     walk = unroll(architecture)
     total = complexity(architecture)
+    taken = footprint(architecture)
     blocks: list[dict[str, Any]] = []
     for placed in walk:
         own = block_complexity(placed)
@@ -48,6 +51,8 @@ def _report(architecture: Architecture, table: Path | None) -> dict[str, Any]:
         "params": total.params,
         "madds": total.madds,
         "resolution": architecture.resolution,
+        "file_mb": taken.file_bytes / 1e6,
+        "memory_mb": taken.memory_bytes / 1e6,
         "blocks": blocks,
     }
     if table is not None:

@@ -27,6 +27,8 @@ def search(
     space: str = typer.Option("mnasnet-32", help="A shipped space or a TOML file."),
     table: list[Path] = typer.Option([], help="A latency table; may be given several times."),
     budget_ms: list[float] = typer.Option([], help="The most a winner may take, one for each --table."),
+    max_size_mb: float = typer.Option(None, help="The most that the .tflite file may take, in MB."),
+    max_memory_mb: float = typer.Option(None, help="The most memory that it may take to run, in MB."),
     data: str = typer.Option(None, help="digits, fashion_mnist, cifar10, cifar100, or a folder of images by class."),
     strategy: str = typer.Option("reinforce", help="random, reinforce, ppo or evolution."),
     evaluator: str = typer.Option("proxy", help="proxy (train each candidate shortly), or tabular:FILE.json."),

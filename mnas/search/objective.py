@@ -12,6 +12,7 @@ from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError, MnasError
 from mnas.reward import Reward
+from mnas.search.limits import Limit
 from mnas.space.costs import SpaceCosts
 from mnas.train.base import Evaluator
 from mnas.trial import Measurement, Trial
@@ -63,15 +64,19 @@ class Objective:
         evaluator: gives the accuracy.
         reward: gives the reward of accuracy and latencies.
         targets: one a latency table, in the order of the reward's targets.
+        limits: on what else a winner may take. They are no part of the reward.
     """
 
     evaluator: Evaluator
     reward: Reward
     targets: Sequence[Target] = ()
+    limits: Sequence[Limit] = ()
 
     def fits(self, architecture: Architecture) -> bool:
-        """Whether every predicted latency is within its budget."""
-        return all(target.latency(architecture) <= target.budget_ms for target in self.targets)
+        """Whether every predicted latency is within its budget, and every limit is kept."""
+        return all(target.latency(architecture) <= target.budget_ms for target in self.targets) and all(
+            limit.fits(architecture) for limit in self.limits
+        )
 
     def judge(self, number: int, architecture: Architecture) -> Trial:
         """Evaluate one candidate. Whatever goes wrong there becomes a failed trial, and the search goes on."""
@@ -95,8 +100,10 @@ class Objective:
         return Trial(number, architecture, measurement, value.value, value.terms, seconds=seconds)
 
     def within_budget(self, trial: Trial) -> bool:
-        """Whether a finished trial's latencies are within every budget."""
+        """Whether a finished trial's latencies are within every budget, and every limit is kept."""
         found = trial.measurement
-        return found is not None and all(
-            latency <= target.budget_ms for latency, target in zip(found.latencies_ms, self.targets, strict=True)
+        return (
+            found is not None
+            and all(lat <= target.budget_ms for lat, target in zip(found.latencies_ms, self.targets, strict=True))
+            and all(limit.fits(trial.architecture) for limit in self.limits)
         )

@@ -50,6 +50,8 @@ class Search:
                 raise InputError(f"{name} is {getattr(self, name)}: expected 1 or more")
         for target in self.objective.targets:
             target.check()
+        for limit in self.objective.limits:
+            limit.check(self.strategy.space)
 
 
 def run_search(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnas.errors import InputError
 from mnas.reward import make_reward
+from mnas.search.limits import Limit, memory_limit, size_limit
 from mnas.search.objective import Objective, Target
 from mnas.search.run import Search
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
 from mnas.strategies.registry import STRATEGIES, make_strategy
 from mnas.train.base import Evaluator
+
+if TYPE_CHECKING:
+    from mnas.latency.table import LatencyTable
 
 PROXY_VALIDATION = 2000  # images that score a candidate; finalists are scored on all that are set aside
 
@@ -26,6 +30,8 @@ class SearchOptions:
         space: a shipped space or a TOML file.
         table: latency tables, as paths; none searches for accuracy alone.
         budget_ms: one a table.
+        max_size_mb: the most that the `.tflite` file may take; None for no limit.
+        max_memory_mb: the most memory that it may take to run; None for no limit.
         data: what the proxy trains on: digits, fashion_mnist, cifar10, cifar100, or a folder.
         strategy: one of `mnas.strategies.registry.STRATEGIES`.
         evaluator: `proxy`, or `tabular:FILE`.
@@ -45,6 +51,8 @@ class SearchOptions:
     space: str = "mnasnet-32"
     table: Sequence[str] = ()
     budget_ms: Sequence[float] = ()
+    max_size_mb: float | None = None
+    max_memory_mb: float | None = None
     data: str | None = None
     strategy: str = "reinforce"
     evaluator: str = "proxy"
@@ -102,8 +110,9 @@ def prepare(options: SearchOptions) -> Prepared:
     evaluator, finals, data, space = _evaluators(options, space)
     targets, tables = _targets(options, space)
     reward = make_reward(options.reward, options.budget_ms, beta=options.beta)
-    objective = Objective(evaluator, reward, targets)
-    accept = objective.fits if targets else None
+    limits = _limits(options, tables)
+    objective = Objective(evaluator, reward, targets, limits)
+    accept = objective.fits if targets or limits else None
     with_baseline = options.baseline and options.strategy != "random"
     search = Search(
         make_strategy(options.strategy, space, seed=options.seed, accept=accept),
@@ -111,13 +120,14 @@ def prepare(options: SearchOptions) -> Prepared:
         options.trials,
         options.batch,
         make_strategy("random", space, seed=options.seed, accept=accept) if with_baseline else None,
-        Objective(finals, reward, targets) if finals else None,
+        Objective(finals, reward, targets, limits) if finals else None,
         options.finalists,
     )
     config = {
         "space": space.to_dict(),
         "space_fingerprint": space.fingerprint,
         "tables": tables,
+        "limits_mb": {limit.name: limit.maximum for limit in limits},
         "reward": {"name": options.reward, "beta": options.beta},
         "data": data,
         "evaluator": evaluator.describe(),
@@ -132,13 +142,16 @@ def prepare(options: SearchOptions) -> Prepared:
 def _targets(options: SearchOptions, space: SearchSpace) -> tuple[list[Target], list[dict[str, Any]]]:
     targets, described = [], []
     for path, budget_ms in zip(options.table, options.budget_ms, strict=True):
-        target, sha256 = _target(path, budget_ms, space)
+        target, table = _target(path, budget_ms, space)
         targets.append(target)
-        described.append({"sha256": sha256, "budget_ms": budget_ms})
+        where = table.configuration
+        described.append(
+            {"sha256": table.sha256, "budget_ms": budget_ms, "dtype": where.dtype, "delegate": where.delegate}
+        )
     return targets, described
 
 
-def _target(path: str, budget_ms: float, space: SearchSpace) -> tuple[Target, str]:
+def _target(path: str, budget_ms: float, space: SearchSpace) -> tuple[Target, LatencyTable]:
     from mnas.latency.estimator import LatencyEstimator
     from mnas.latency.table import LatencyTable
 
@@ -151,7 +164,18 @@ def _target(path: str, budget_ms: float, space: SearchSpace) -> tuple[Target, st
     estimator = LatencyEstimator(table)
     # The costs of the whole space are worked out here, so a key that the table lacks is found before any work.
     target = Target(lambda architecture: estimator.predict(architecture).latency_ms, budget_ms, estimator.costs(space))
-    return target, table.sha256
+    return target, table
+
+
+def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Limit]:
+    """Limits for what the tables' devices run; float32 with XNNPACK without a table."""
+    ways = sorted({(table["dtype"], table["delegate"]) for table in tables} or {("float32", "xnnpack")})
+    limits = []
+    if options.max_size_mb is not None:
+        limits += [size_limit(options.max_size_mb, dtype=dtype) for dtype in sorted({dtype for dtype, _ in ways})]
+    if options.max_memory_mb is not None:
+        limits += [memory_limit(options.max_memory_mb, dtype=dtype, delegate=delegate) for dtype, delegate in ways]
+    return limits
 
 
 def _evaluators(
