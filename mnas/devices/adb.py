@@ -57,6 +57,8 @@ class Adb:
     def _choose(self, serial: str) -> str:
         states = self._states()
         if ":" in serial and states.get(serial) != "device":
+            if serial in states:
+                _run(["disconnect", serial], _ANSWER_S)  # or, after a drop, it is "already connected" for 10 s
             _run(["connect", serial], _ANSWER_S)  # exits with 0 whatever happens: the state tells
         elif not serial:
             if not states:
@@ -76,7 +78,7 @@ class Adb:
         give_up = time.monotonic() + _BECOMING_READY_S
         while (state := self._states().get(serial, "")) != "device":
             # A phone that has just been plugged in, or that dropped off the network, takes a while.
-            if state in ("unauthorized", "no permissions") or time.monotonic() > give_up:
+            if state in ("", "unauthorized", "no permissions") or time.monotonic() > give_up:
                 raise MnasError(_why_not(serial, state))
             time.sleep(0.25)
 

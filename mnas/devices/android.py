@@ -50,6 +50,7 @@ class AndroidDevice(Device):
     """
 
     pace = Pace(burst_ms=60.0, most_runs=60, start_ms=120.0, reference_runs=30, first_looks=10, wave_networks=10)
+    _sleep = staticmethod(time.sleep)
 
     def __init__(self, adb: Adb, binary: BenchmarkBinary, *, threads: int = 1, delegate: str = "xnnpack") -> None:
         check_integer("--threads", threads, 1, 64)
@@ -153,7 +154,7 @@ class AndroidDevice(Device):
                     f"the phone throttles and does not cool down ({heat}): take it out of its case, off the charger, "
                     "let it cool, and run the same command again; what was measured is kept"
                 )
-            time.sleep(_COOLING_S)
+            self._sleep(_COOLING_S)
             heat = read_heat(self.adb)
 
     def run(self, name: str, *, runs: int, warm_up: int, profiling: bool = False) -> BenchmarkLog:

@@ -29,10 +29,10 @@ for argument in "$@"; do
         --graph=*) graph=${argument#*=} ;;
         --num_runs=*) runs=${argument#*=} ;;
         --warmup_runs=*) warm=${argument#*=} ;;
-        --use_gpu=true) [ ! -e "${0%/*}/../../no_gpu" ] && echo 'INFO: Explicitly applied GPU delegate, and so on.' ;;
+        --use_gpu=true) [ ! -e "$PHONE/no_gpu" ] && echo 'INFO: Explicitly applied GPU delegate, and so on.' ;;
     esac
 done
-echo "$@" >>"${0%/*}/../../arguments"
+echo "$@" >>"$PHONE/arguments"
 size=$(wc -c <"$graph") || exit 1
 us=$((50 + size / 64))
 echo "INFO: Loaded model $graph"
@@ -68,13 +68,13 @@ class PhoneDouble:
         address: for `adb connect`, which is its serial too.
         authorized: whether it has allowed this computer.
         full: whether it has no space left.
-        vanishes_on: the connection drops when a command with this text comes.
+        starts_left: of benchmark_model, before the connection drops.
         root: where its files are.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.authorized, self.full, self.vanishes_on = True, False, ""
+        self.authorized, self.full, self.starts_left = True, False, 10**9
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._connections: list[socket.socket] = []
@@ -196,7 +196,8 @@ class _Stream:
         self.file: Any = None
         transport.send(b"OKAY", number, number)
         kind, _, command = service.partition(":")
-        if self.phone.vanishes_on and self.phone.vanishes_on in service:
+        self.phone.starts_left -= "--graph=" in service
+        if self.phone.starts_left < 0:
             self.phone.drop()
         elif kind.startswith("shell"):
             threading.Thread(target=self._shell, args=(command,), daemon=True).start()
