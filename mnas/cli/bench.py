@@ -24,6 +24,7 @@ def bench(
     runtime: str = common.RUNTIME,
     threads: int = common.THREADS,
     delegate: str = common.DELEGATE,
+    benchmark_binary: Path = common.BENCHMARK_BINARY,
     table: Path = typer.Option(None, "--table", help="A latency table: adds the prediction."),
     arch: str = typer.Option(
         None, "--arch", help="Which network the file is, for the prediction; FILE.json beside it says so too."
@@ -43,7 +44,7 @@ def bench(
     if data[4:8] != b"TFL3":
         raise InputError(f"{file} is no .tflite file: make one with mnas export")
     predicted = _prediction(file, table, arch)  # before measuring: what is wrong with the arguments shows at once
-    opened = open_device(device, runtime=runtime, threads=threads, delegate=delegate)
+    opened = open_device(device, runtime=runtime, threads=threads, delegate=delegate, benchmark_binary=benchmark_binary)
     if predicted:
         _check_same(predicted.pop("configuration"), opened.configuration("float32"))
     measured = run(data, opened, seconds=seconds, reference_ms=predicted.pop("reference_ms", 0.0))
@@ -109,6 +110,12 @@ def _check_same(table: Configuration, now: Configuration) -> None:
         before, here = getattr(table, name), getattr(now, name)
         if before != here:
             raise InputError(f"the table is for --{name} {before}; this is --{name} {here}")
+    if table.model != now.model:
+        raise InputError(f"the table is for {table.model or 'an unnamed device'}; this is {now.model}")
+    if table.binary_sha256 != now.binary_sha256:
+        raise InputError(
+            "the table was measured with another benchmark_model, and builds differ: profile with this one"
+        )
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -24,10 +24,13 @@ JSON = typer.Option(False, "--json", help="Print one JSON document on stdout; ev
 ARCH = typer.Argument(
     ..., metavar="ARCH", help="A zoo name, a JSON file, STUDY_DIR (its winner) or STUDY_DIR#12 (trial 12)."
 )
-DEVICE = typer.Option("local", help="Where to measure: local.")
-RUNTIME = typer.Option("litert", help="litert or tflite-runtime.")
+DEVICE = typer.Option("local", help="Where to measure: local, adb[:SERIAL] (a phone), ssh:HOST (a Linux board).")
+RUNTIME = typer.Option("litert", help="litert or tflite-runtime; a phone runs --benchmark-binary.")
 THREADS = typer.Option(1, min=1, help="Threads of the runtime.")
-DELEGATE = typer.Option("xnnpack", help="xnnpack or none.")
+DELEGATE = typer.Option("xnnpack", help="xnnpack or none; on a phone also gpu or nnapi.")
+BENCHMARK_BINARY = typer.Option(
+    None, help="For phones: the benchmark_model to measure with (docs/profile-your-phone.md says where to get it)."
+)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -25,6 +25,7 @@ def profile(
     runtime: str = common.RUNTIME,
     threads: int = common.THREADS,
     delegate: str = common.DELEGATE,
+    benchmark_binary: Path = common.BENCHMARK_BINARY,
     dtype: str = typer.Option("float32", help="float32 or int8."),
     minutes: float = typer.Option(3.0, help="Time for everything: more minutes, a better table."),
     classes: int = typer.Option(None, min=2, help="Number of classes, if not the space's."),
@@ -43,7 +44,7 @@ def profile(
 
     chosen = load_space(space).with_data(num_classes=classes, resolution=resolution)
     options = ProfileOptions(minutes=minutes, dtype=dtype, seed=seed)
-    opened = open_device(device, runtime=runtime, threads=threads, delegate=delegate)
+    opened = open_device(device, runtime=runtime, threads=threads, delegate=delegate, benchmark_binary=benchmark_binary)
     with common.progress(f"Profiling {chosen.name}") as report:
         table = run(chosen, opened, out, options, progress=report)
     if json:

@@ -35,7 +35,8 @@ def show(table: Path = TABLE, json: bool = common.JSON) -> None:
         return
     where = loaded.configuration
     print(f"{table}: {loaded.space} at {loaded.resolution} px, {len(loaded.entries)} blocks, {loaded.date}.")
-    print(f"  {where.cpu or where.soc} ({where.device}, {where.os}), {where.threads} thread(s)")
+    name = ", ".join(filter(None, (where.model, where.soc if where.model else "", where.cpu or where.soc)))
+    print(f"  {name} ({where.device}, {where.os}), {where.threads} thread(s)")
     print(f"  {where.runtime} {where.runtime_version}, {where.delegate}, {where.dtype}")
     print(f"  {loaded.method}")
     fitted = sum(entry.source == "fitted" for entry in loaded.entries.values())
@@ -47,6 +48,7 @@ def check(
     table: Path = TABLE,
     space: str = typer.Option(None, help="Where to take networks from, if not the space the table was made for."),
     device: str = common.DEVICE,
+    benchmark_binary: Path = common.BENCHMARK_BINARY,
     count: int = typer.Option(20, min=2, max=1000, help="How many fresh random networks to measure."),
     minutes: float = typer.Option(1.0, help="At most about this long."),
     seed: int = typer.Option(1, min=0, help="Chooses the networks."),
@@ -65,7 +67,13 @@ def check(
     if device.partition(":")[0] != where.device:
         raise InputError(f"the table is for --device {where.device}; got --device {device}")
     chosen = load_space(space or loaded.space).with_data(resolution=loaded.resolution)
-    opened = open_device(device, runtime=where.runtime, threads=where.threads, delegate=where.delegate)
+    opened = open_device(
+        device,
+        runtime=where.runtime,
+        threads=where.threads,
+        delegate=where.delegate,
+        benchmark_binary=benchmark_binary,
+    )
     with common.progress("Measuring") as report:
         result = check_table(loaded, chosen, opened, count=count, seconds=minutes * 60, seed=seed, progress=report)
     different = changed(where, opened.configuration(where.dtype))

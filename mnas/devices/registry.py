@@ -1,22 +1,59 @@
-"""Device specifications as text, read in one place: `local`, `adb[:SERIAL]`, `ssh:HOST`."""
+"""Device specifications as text, read in one place: `local`, `adb[:SERIAL]`, `ssh:HOST[:/PATH/TO/PYTHON]`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mnas.devices.base import Device
-from mnas.devices.local import LocalDevice, Runtime
 from mnas.errors import InputError
 
+DEFAULT_RUNTIME = "litert"
 
-def open_device(spec: str, *, runtime: str = "litert", threads: int = 1, delegate: str = "xnnpack") -> Device:
+
+def open_device(
+    spec: str,
+    *,
+    runtime: str = DEFAULT_RUNTIME,
+    threads: int = 1,
+    delegate: str = "xnnpack",
+    benchmark_binary: Path | None = None,
+) -> Device:
     """The device that a specification names.
 
+    Args:
+        spec: which.
+        runtime: litert or tflite-runtime; a phone runs what `benchmark_binary` is.
+        threads: of the runtime.
+        delegate: xnnpack, none, gpu or nnapi.
+        benchmark_binary: the `benchmark_model` to measure a phone with.
+
     Raises:
-        InputError: for a specification that means nothing, or a kind that this version cannot measure.
+        InputError: for a specification that means nothing, or options that the device does not have.
         MnasError: if the device or its runtime is not there.
     """
-    kind, _, _ = spec.partition(":")
+    kind, separator, rest = spec.partition(":")
+    if kind == "adb" and (rest or not separator):
+        return _phone(rest, runtime, threads, delegate, benchmark_binary)
+    if benchmark_binary is not None:
+        raise InputError(f"--benchmark-binary is for phones (--device adb); got --device {spec}")
     if spec == "local":
+        from mnas.devices.local import LocalDevice, Runtime
+
         return LocalDevice(Runtime(runtime, threads=threads, delegate=delegate))
-    if kind in ("adb", "ssh"):
-        raise InputError(f"--device {spec}: this version of mnas measures on --device local only, not yet over {kind}")
-    raise InputError(f"--device is {spec!r}: expected local")
+    if kind == "ssh" and rest:
+        from mnas.devices.ssh import open_board
+
+        return open_board(rest, runtime=runtime, threads=threads, delegate=delegate)
+    raise InputError(f"--device is {spec!r}: expected local, adb, adb:SERIAL or ssh:HOST")
+
+
+def _phone(serial: str, runtime: str, threads: int, delegate: str, path: Path | None) -> Device:
+    from mnas.devices.adb import Adb
+    from mnas.devices.android import AndroidDevice
+    from mnas.devices.benchmark_binary import BenchmarkBinary
+
+    binary = BenchmarkBinary.read(path)  # before the phone is asked: what is wrong with the arguments shows at once
+    if runtime not in (DEFAULT_RUNTIME, binary.runtime):
+        raise InputError(f"this --benchmark-binary is {binary.runtime}, not {runtime}: on a phone it is the runtime")
+    binary.check_delegate(delegate)
+    return AndroidDevice(Adb(serial), binary, threads=threads, delegate=delegate)

@@ -33,13 +33,15 @@ class Configuration:
     Attributes:
         device: the kind of device that `mnas profile --device` was given, without serial or host: local, adb, ssh.
         soc, cpu, os: what the device says about itself.
-        runtime, runtime_version: litert or tflite-runtime.
+        runtime, runtime_version: litert, tflite-runtime, or the benchmark program: benchmark_model (TFLite's),
+            litert_benchmark_model.
         delegate: xnnpack, none, gpu or nnapi.
         dtype: float32 or int8.
         threads: of the runtime.
         affinity: the CPUs it was pinned to, such as `1`; empty if it was not.
         governor: the CPU frequency governor; empty if the device does not tell.
         binary_sha256: of the benchmark program, where one was used.
+        model: the phone's or board's name for itself; empty if it has none.
     """
 
     device: str
@@ -54,6 +56,7 @@ class Configuration:
     affinity: str = ""
     governor: str = ""
     binary_sha256: str = ""
+    model: str = ""
 
     def __post_init__(self) -> None:
         _check_texts(self)

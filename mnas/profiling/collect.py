@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from mnas.devices.base import Device, LoadedModel
+from mnas.devices.base import Device, LoadedModel, Pace
 from mnas.profiling.bench import open_reference
 from mnas.profiling.log import ProfileLog
-from mnas.profiling.measure import measure_networks
+from mnas.profiling.measure import FEWEST_RUNS, WARM_UP_RUNS, measure_networks
 from mnas.profiling.plan import PlannedNetwork, plan_networks
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space.space import SearchSpace
 
 LEAST, MOST = 40, 1500  # networks, whatever the time
-_WAVE_NETWORKS, _WAVE_BYTES = 40, 200e6  # that stand ready at a time; a wave is lost when profiling is interrupted
+_WAVE_BYTES = 200e6  # of networks that stand ready at a time
 _FITTING_BURSTS, _HELD_OUT_BURSTS = 4, 12  # many networks teach more than much time on each
 _PATIENCE = 3.0  # times a wave's length on a quiet device that it may take on a busy one
-_BURST_S, _LOOK_S = 0.006, 0.002
+_LOOK_S = 0.002  # of a device whose bursts start at once
 
 
 def collect(
@@ -62,12 +62,13 @@ def collect(
         if not wave:
             continue  # the log had them all
         wanted = [_HELD_OUT_BURSTS if networks[number].held_out else _FITTING_BURSTS for number in wave]
-        limit = min(_PATIENCE * _quiet_seconds(models, wanted), max(finish - time.monotonic(), 0.0))
+        limit = min(_PATIENCE * _quiet_seconds(models, wanted, device.pace), max(finish - time.monotonic(), 0.0))
         times = measure_networks(models, reference, seconds=limit, quiet_bursts=wanted, seed=len(networks))
         for model in models:
             model.close()
         for number, measured in zip(wave, times, strict=True):
             log.append(number, measured, (time.monotonic() - began) / len(wave))
+        device.settle(float(np.median([measured.slowdown for measured in times])))
     reference.close()
     # Waves differ in what they took for quiet, an earlier session's too: the quietest of them all is meant.
     return networks, min([reference.quiet_ms, *(measured.reference_ms for measured in log.times.values())])
@@ -80,7 +81,7 @@ def _load_wave(
     wave: list[int] = []
     models: list[LoadedModel] = []
     size = 0
-    for _ in range(_WAVE_NETWORKS):
+    for _ in range(device.pace.wave_networks):
         number = len(networks)
         networks.append(next(plan))
         if number in log.times:
@@ -94,8 +95,8 @@ def _load_wave(
     return wave, models
 
 
-def _quiet_seconds(models: Sequence[LoadedModel], wanted: Sequence[int]) -> float:
+def _quiet_seconds(models: Sequence[LoadedModel], wanted: Sequence[int], pace: Pace) -> float:
     """About how long a wave takes on a quiet device: bursts, their warm-up, looks at the reference."""
     latency_s = np.array([float(model.run_times_ms(3).min()) / 1e3 for model in models])
-    bursts_s = np.maximum(_BURST_S, 3 * latency_s) + 3 * latency_s + _LOOK_S
-    return float(bursts_s @ np.asarray(wanted))
+    runs_s = np.maximum(pace.burst_ms / 1e3, FEWEST_RUNS * latency_s) + WARM_UP_RUNS * latency_s
+    return float((runs_s + _LOOK_S + 2 * pace.start_ms / 1e3) @ np.asarray(wanted))

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mnas.devices.base import Array, Device, LoadedModel
+from mnas.devices.base import Array, Device, LoadedModel, Pace
 
 QUIET_QUANTILE = 0.25
 _REFERENCE_QUANTILE = 0.10
 _TOLERANCE = 1.08  # reference latency over its quiet latency, up to which a burst counts as quiet
-_BURST_MS = 6.0
-_WARM_UP_RUNS = 3  # the caches still hold another network
+WARM_UP_RUNS = 3  # the caches still hold another network
+FEWEST_RUNS = 3  # of a burst
 _PATIENCE_S = 0.15  # how long to wait for the device to calm down before a burst
 _FEWEST = 3  # bursts that an estimate rests on, quiet or not
 
@@ -74,22 +74,22 @@ class Reference:
     Args:
         device: where.
         data: its `.tflite` file.
-        runs: of one look.
         known_ms: its quiet latency as an earlier measurement found it, 0 for none. Without it a device that is busy all
             the time passes for quiet.
     """
 
-    def __init__(self, device: Device, data: bytes, *, runs: int = 4, known_ms: float = 0.0) -> None:
+    def __init__(self, device: Device, data: bytes, *, known_ms: float = 0.0) -> None:
         self._known_ms = known_ms
         self._model = device.load(data)
-        self._runs = runs
+        self.pace = device.pace
         self._seen: list[float] = []
-        for _ in range(50):
+        for _ in range(self.pace.first_looks):
             self.look()
 
     def look(self) -> float:
         """The reference's latency now, in ms."""
-        latency_ms = float(self._model.run_times_ms(_WARM_UP_RUNS + self._runs)[_WARM_UP_RUNS:].min())
+        times = self._model.warm_run_times_ms(self.pace.reference_runs, warm_up=WARM_UP_RUNS)
+        latency_ms = float(times.min())
         self._seen.append(latency_ms)
         return latency_ms
 
@@ -179,7 +179,8 @@ def measure_networks(
     """
     rng = np.random.default_rng(seed)
     records = [
-        _Record(model, _runs_per_burst(model), wanted) for model, wanted in zip(models, quiet_bursts, strict=True)
+        _Record(model, _runs_per_burst(model, reference.pace), wanted)
+        for model, wanted in zip(models, quiet_bursts, strict=True)
     ]
     deadline = time.monotonic() + seconds
     look = reference.look()
@@ -193,7 +194,7 @@ def measure_networks(
             if not late:
                 look = _wait_until_quiet(reference, look, limit)
             record = left[index]
-            times = record.model.run_times_ms(_WARM_UP_RUNS + record.runs)[_WARM_UP_RUNS:]
+            times = record.model.warm_run_times_ms(record.runs, warm_up=WARM_UP_RUNS)
             before, look = look, reference.look()
             record.bursts.append(times)
             record.reference_ms.append(max(before, look))
@@ -209,6 +210,6 @@ def _wait_until_quiet(reference: Reference, look: float, limit_ms: float) -> flo
     return look
 
 
-def _runs_per_burst(model: LoadedModel) -> int:
-    latency_ms = float(model.run_times_ms(4)[1:].min())
-    return int(np.clip(_BURST_MS / latency_ms, 3, 16))
+def _runs_per_burst(model: LoadedModel, pace: Pace) -> int:
+    latency_ms = float(model.warm_run_times_ms(FEWEST_RUNS, warm_up=1).min())
+    return int(np.clip(pace.burst_ms / latency_ms, FEWEST_RUNS, pace.most_runs))

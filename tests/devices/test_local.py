@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,8 +61,10 @@ def test_a_broken_file_is_said() -> None:
 @pytest.mark.parametrize(
     ("spec", "options", "message"),
     [
-        ("adb:123", {}, "not yet over adb"),
-        ("ssh:board", {}, "not yet over ssh"),
+        ("adb", {}, "--benchmark-binary"),
+        ("adb:", {}, "expected local"),
+        ("ssh:", {}, "expected local"),
+        ("local", {"benchmark_binary": Path("x")}, "is for phones"),
         ("toaster", {}, "expected local"),
         ("local:1", {}, "expected local"),
         ("local", {"runtime": "onnx"}, "litert, tflite-runtime"),

@@ -1,0 +1,182 @@
+"""The real `adb` program: which phones are there, running commands on one, sending it files.
+
+What adb says about success cannot be believed: when the phone goes away during `adb shell`, adb 29 exits with 0 (adb 36
+with 255). So every command ends with a word of its own, and without that word it has not finished.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnas.devices.benchmark_log import last_lines, printable
+from mnas.errors import InputError, MnasError
+
+_ANSWER_S = 15.0  # beyond a command's own limit
+_GRACE_S = 2  # between asking a command to stop and making it
+_TRANSFER_S = 300.0
+_BECOMING_READY_S = 5.0
+# adb opens mDNS on all interfaces otherwise; who uses it sets them.
+_ENVIRONMENT = {"ADB_MDNS": "0", "ADB_MDNS_OPENSCREEN": "0", "ADB_MDNS_AUTO_CONNECT": "0"}
+_STATES = {
+    "unauthorized": "it has not allowed this computer yet: unlock its screen and accept 'Allow USB debugging?'",
+    "authorizing": "it is still being asked to allow this computer: unlock its screen and accept",
+    "offline": "adb sees it but it does not answer: unplug it and plug it in again (or: adb reconnect offline)",
+    "connecting": "adb is still connecting to it: try again in a few seconds",
+    "no permissions": "this user may not open its USB port: on Debian, apt-get install "
+    "android-sdk-platform-tools-common (udev rules), then plug it in again",
+    "recovery": "it is in recovery mode: restart it into Android",
+    "rescue": "it is in rescue mode: restart it into Android",
+    "sideload": "it is in sideload mode: restart it into Android",
+    "bootloader": "it is in the boot loader: restart it into Android",
+}
+
+
+class Adb:
+    """One phone behind the `adb` program.
+
+    Args:
+        serial: as `adb devices` says it, or HOST:PORT of a phone on the network; empty for the only one there is.
+
+    Raises:
+        InputError: if there are several phones and no serial.
+        MnasError: if adb is not installed, or the phone is not ready.
+    """
+
+    def __init__(self, serial: str = "") -> None:
+        serial = serial or os.environ.get("ANDROID_SERIAL", "")
+        self.serial = self._choose(serial)
+        self._limits_commands = False
+        self._limits_commands = "yes" in self.shell("command -v timeout >/dev/null && echo yes")
+
+    def _choose(self, serial: str) -> str:
+        states = self._states()
+        if ":" in serial and states.get(serial) != "device":
+            if serial in states:
+                _run(["disconnect", serial], _ANSWER_S)  # or, after a drop, it is "already connected" for 10 s
+            _run(["connect", serial], _ANSWER_S)  # exits with 0 whatever happens: the state tells
+        elif not serial:
+            if not states:
+                raise MnasError(
+                    "adb sees no phone. Plug it in, switch on USB debugging in its developer options, and look at: "
+                    "adb devices"
+                )
+            ready = [name for name, state in states.items() if state == "device"]
+            if len(states) > 1 and len(ready) != 1:
+                known = ", ".join(f"{printable(name)} ({state})" for name, state in states.items())
+                raise InputError(f"adb sees {len(states)} phones: {known}. Choose one with --device adb:SERIAL")
+            serial = ready[0] if ready else next(iter(states))
+        self._wait_until_ready(serial)
+        return serial
+
+    def _wait_until_ready(self, serial: str) -> None:
+        give_up = time.monotonic() + _BECOMING_READY_S
+        while (state := self._states().get(serial, "")) != "device":
+            # A phone that has just been plugged in, or that dropped off the network, takes a while.
+            if state in ("", "unauthorized", "no permissions") or time.monotonic() > give_up:
+                raise MnasError(_why_not(serial, state))
+            time.sleep(0.25)
+
+    @staticmethod
+    def _states() -> dict[str, str]:
+        """State by serial of everything that adb sees."""
+        lines = _run(["devices"], 2 * _ANSWER_S).stdout.splitlines()
+        pairs = [line.partition("\t") for line in lines if "\t" in line]
+        return {name: printable(state.partition(" (")[0].partition(";")[0]).strip() for name, _, state in pairs}
+
+    def shell(self, command: str, *, limit_s: float = 10.0, check: bool = True) -> str:
+        """What a shell command prints, stdout and stderr together.
+
+        Args:
+            command: in the phone's shell language; whatever is not fixed text in it must be quoted.
+            limit_s: after which the phone itself ends it.
+            check: whether an exit code other than 0 is an error.
+
+        Raises:
+            MnasError: if it fails or takes too long, or the phone goes away.
+        """
+        end = f"mnas-{secrets.token_hex(8)}"
+        if self._limits_commands:  # ending adb here would leave the command running there
+            command = f"timeout -k {_GRACE_S} {limit_s:g} sh -c {shlex.quote(command)}"
+        script = f"{{ {command}\n}} </dev/null 2>&1; mnas_code=$?; echo; echo {end} $mnas_code"
+        try:
+            done = _run(["-s", self.serial, "shell", script], limit_s + _GRACE_S + _ANSWER_S)
+        except TimeoutError:
+            raise MnasError(
+                f"the phone {self._name} did not answer for {limit_s + _ANSWER_S:g} s: is it frozen?"
+            ) from None
+        output, found, code = done.stdout.replace("\r\n", "\n").rpartition(f"\n{end} ")
+        if not found:
+            raise self._gone(done)
+        if code.strip() in ("124", "137"):
+            raise MnasError(f"a command on the phone took longer than {limit_s:g} s and was ended there")
+        if check and code.strip() != "0":
+            raise MnasError(f"a command failed on the phone (exit code {code.strip()[:3]}):\n  {last_lines(output)}")
+        return output
+
+    def push(self, files: Sequence[Path], folder: str) -> None:
+        """Copy files into a folder of the phone.
+
+        Raises:
+            MnasError: if the phone is full, refuses them, or goes away.
+        """
+        try:
+            done = _run(["-s", self.serial, "push", *map(str, files), folder], _TRANSFER_S)
+        except TimeoutError:
+            raise MnasError(f"copying to the phone {self._name} took longer than {_TRANSFER_S:g} s") from None
+        if done.returncode == 0:
+            return
+        said = done.stdout + done.stderr
+        if "No space left" in said or "ENOSPC" in said:
+            raise MnasError(f"the phone {self._name} has no space left: free some (mnas uses {folder})")
+        if self._states().get(self.serial) == "device":
+            raise MnasError(f"the phone {self._name} does not take files in {folder}:\n  {last_lines(said)}")
+        raise self._gone(done)
+
+    def _gone(self, done: subprocess.CompletedProcess[str]) -> MnasError:
+        state = self._states().get(self.serial, "")
+        if state == "device":
+            return MnasError(
+                f"the connection to the phone {self._name} broke: run the same command again\n  "
+                + last_lines(done.stderr)
+            )
+        return MnasError(
+            f"lost in the middle of the work: {_why_not(self.serial, state)}\n  Then run the same command again."
+        )
+
+    @property
+    def _name(self) -> str:
+        return printable(self.serial)
+
+
+def _why_not(serial: str, state: str) -> str:
+    name = printable(serial)
+    if not state:
+        hint = "see what adb devices shows" + ("; is adb over the network on?" if ":" in serial else ", and its cable")
+        return f"the phone {name} is not connected: {hint}"
+    return f"the phone {name} is not ready ({state}): {_STATES.get(state, 'see adb devices')}"
+
+
+def _run(arguments: list[str], limit_s: float) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            ["adb", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=limit_s,
+            env=_ENVIRONMENT | os.environ,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise MnasError(
+            "adb is not installed: apt-get install adb, or Android's platform-tools; then look at: adb devices"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None

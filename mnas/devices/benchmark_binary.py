@@ -1,0 +1,125 @@
+"""The `benchmark_model` that the user brings: which of the two it is, what it runs on, and its own flags."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnas.devices.benchmark_log import BenchmarkLog
+from mnas.errors import InputError, MnasError
+
+WHERE = "see docs/profile-your-phone.md for where to get it"
+RUNTIMES = {"classic": "benchmark_model", "compiled": "litert_benchmark_model"}
+MAX_SECONDS = 20  # of warm-up, and of runs, at most
+# By delegate; what no flag stands for, the program cannot do.
+_FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
+    "classic": {
+        "xnnpack": ("--use_xnnpack=true",),
+        "none": ("--use_xnnpack=false",),
+        "gpu": ("--use_gpu=true",),
+        "nnapi": ("--use_nnapi=true",),
+    },
+    "compiled": {
+        "xnnpack": ("--use_cpu=true",),
+        # Without these two it would take the CPU in silence where there is no GPU for it.
+        "gpu": ("--use_gpu=true", "--use_cpu=false", "--require_full_delegation=true"),
+    },
+}
+_PROFILING = {"classic": "--enable_op_profiling=true", "compiled": "--use_profiler=true"}
+_ABIS = {0xB7: "arm64-v8a", 0x28: "armeabi-v7a", 0x3E: "x86_64", 0x03: "x86"}  # by e_machine of the ELF header
+_MUST_APPLY = {"gpu": "GPU", "nnapi": "NNAPI"}
+
+
+@dataclass(frozen=True)
+class BenchmarkBinary:
+    """A program to measure with.
+
+    Attributes:
+        path: on this machine.
+        kind: `classic` (TFLite's) or `compiled` (LiteRT's, for its CompiledModel).
+        abi: what it is built for, as Android says it; empty for a script, which runs anywhere.
+        sha256: of the file.
+    """
+
+    path: Path
+    kind: str
+    abi: str
+    sha256: str
+
+    @staticmethod
+    def read(path: Path | None) -> BenchmarkBinary:
+        """Look at the file.
+
+        Raises:
+            InputError: if there is none, or it is something else.
+        """
+        if path is None:
+            raise InputError(f"a phone is measured with TFLite's benchmark_model: add --benchmark-binary PATH; {WHERE}")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read --benchmark-binary {path}: {error.strerror}") from None
+        abi = _abi(path, data)
+        if b"num_runs" not in data or b"num_threads" not in data:
+            raise InputError(f"--benchmark-binary {path} is no benchmark_model: {WHERE}")
+        compiled = b"use_profiler" in data and b"enable_op_profiling" not in data
+        return BenchmarkBinary(path, "compiled" if compiled else "classic", abi, hashlib.sha256(data).hexdigest())
+
+    @property
+    def runtime(self) -> str:
+        """What a table calls it."""
+        return RUNTIMES[self.kind]
+
+    def check_delegate(self, delegate: str) -> None:
+        """Raise InputError if it cannot run with this delegate."""
+        known = _FLAGS[self.kind]
+        if delegate not in known:
+            what = "LiteRT's CompiledModel" if self.kind == "compiled" else "TFLite's"
+            raise InputError(
+                f"--delegate is {delegate!r}: {what} benchmark_model has {', '.join(known)}; the classic one has "
+                f"{', '.join(_FLAGS['classic'])}"
+            )
+
+    def check_abis(self, abis: str) -> None:
+        """Raise InputError if a phone, which says that it runs these, cannot run it."""
+        if self.abi and abis and self.abi not in abis.split(","):
+            raise InputError(f"--benchmark-binary {self.path} is built for {self.abi}; this phone runs {abis}: {WHERE}")
+
+    def arguments(
+        self, graph: str, *, runs: int, warm_up: int, threads: int, delegate: str, profiling: bool = False
+    ) -> list[str]:
+        """Its command line: exactly so many runs, not for so long."""
+        extra = [_PROFILING[self.kind], "--report_peak_memory_footprint=true"] if profiling else []
+        return [
+            f"--graph={graph}",
+            f"--num_threads={threads}",
+            f"--num_runs={runs}",
+            "--min_secs=0",
+            f"--max_secs={MAX_SECONDS}",
+            f"--warmup_runs={max(warm_up, 1)}",
+            "--warmup_min_secs=0",
+            *_FLAGS[self.kind][delegate],
+            *extra,
+        ]
+
+    def check_log(self, log: BenchmarkLog, delegate: str) -> None:
+        """Raise MnasError if the program did not do what was asked: then its times are of something else."""
+        names = {flag.partition("=")[0] for flag in _FLAGS[self.kind][delegate]}
+        unknown = [flag for flag in log.unknown_flags if flag.partition("=")[0] in names]
+        if unknown:
+            raise MnasError(f"this benchmark_model does not know {', '.join(unknown)}: take a newer one; {WHERE}")
+        wanted = _MUST_APPLY.get(delegate, "")
+        if self.kind == "classic" and wanted and wanted not in log.applied:
+            raise MnasError(
+                f"the phone did not run the network on {wanted}: this benchmark_model or phone has no such delegate"
+            )
+
+
+def _abi(path: Path, data: bytes) -> str:
+    if data[:2] == b"#!":
+        return ""
+    machine = int.from_bytes(data[18:20], "little") if data[:4] == b"\x7fELF" else None
+    if machine not in _ABIS:
+        raise InputError(f"--benchmark-binary {path} is no program for Android (ELF for ARM or x86): {WHERE}")
+    return _ABIS[machine]

@@ -1,0 +1,185 @@
+"""What `benchmark_model` prints: TFLite's classic program, and LiteRT's for compiled models.
+
+Both come of one code base and print `count=... avg=...` lines in microseconds; LiteRT's adds lines such as
+`Inference (avg):      1.23 ms (50 runs)`. Builds since 2024 append percentiles; older ones lack the leading `INFO: `.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from mnas.devices.base import Array
+from mnas.devices.operator_table import OperatorRow, parse_operators
+from mnas.errors import MnasError
+
+_NUMBER = r"([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)"
+_COUNT = re.compile(rf"^(?:\w+: )?count={_NUMBER}((?: \w+={_NUMBER}(?:\(all same\))?)+)\s*$", re.MULTILINE)
+_FIELD = re.compile(rf"(\w+)={_NUMBER}")
+_TIMINGS = re.compile(r"^(?:\w+: )?(?:Average inference|Inference) timings in us:", re.MULTILINE)
+_LAST_LINES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RunStats:
+    """What the program says about a row of runs; times in ms. Percentiles are None where it does not say them."""
+
+    count: int
+    mean_ms: float
+    min_ms: float
+    max_ms: float
+    std_ms: float = 0.0
+    first_ms: float | None = None
+    p5_ms: float | None = None
+    median_ms: float | None = None
+    p95_ms: float | None = None
+
+    def times_ms(self, num: int) -> Array:
+        """`num` rising times in ms that have this summary: the program reports no single runs.
+
+        With percentiles, lines are drawn through them. Without, the quantile function is min + (max - min) u^k, whose
+        mean is the reported one for k = (max - mean) / (mean - min).
+        """
+        if num < 2 or self.max_ms <= self.min_ms:
+            return np.full(num, self.mean_ms)
+        at = np.linspace(0.0, 1.0, num)
+        if self.p5_ms is not None and self.median_ms is not None and self.p95_ms is not None:
+            points = (self.min_ms, self.p5_ms, self.median_ms, self.p95_ms, self.max_ms)
+            return np.interp(at, (0.0, 0.05, 0.5, 0.95, 1.0), points)
+        tiny = 1e-3 * (self.max_ms - self.min_ms)
+        power = (self.max_ms - self.mean_ms) / max(self.mean_ms - self.min_ms, tiny)
+        times: Array = self.min_ms + (self.max_ms - self.min_ms) * at ** max(power, 1e-3)
+        return times
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkLog:
+    """One run of `benchmark_model`.
+
+    Attributes:
+        inference: the runs that count.
+        warm_up: the runs before them, if any were reported.
+        init_ms: loading and preparing the network.
+        first_ms: the first inference.
+        operators: times of single operators, if profiling was on.
+        peak_memory_mb: the highest footprint seen, if it was watched.
+        memory_mb: growth of the footprint from the start of the program to its end.
+        applied: delegates that the program says it applied by request, in its words: `GPU`, `NNAPI`, `XNNPACK`.
+        partly: of these, those that left operators to others.
+        unknown_flags: arguments that this build did not know.
+    """
+
+    inference: RunStats
+    warm_up: RunStats | None = None
+    init_ms: float | None = None
+    first_ms: float | None = None
+    operators: tuple[OperatorRow, ...] = ()
+    peak_memory_mb: float | None = None
+    memory_mb: float | None = None
+    applied: tuple[str, ...] = ()
+    partly: tuple[str, ...] = ()
+    unknown_flags: tuple[str, ...] = ()
+
+
+def parse_benchmark_log(text: str) -> BenchmarkLog:
+    """Read what the program printed, stdout and stderr together.
+
+    Raises:
+        MnasError: if there is no result in it, as when the program failed or was cut off.
+    """
+    text = text.replace("\r\n", "\n")
+    compiled = _number(text, r"Inference \(avg\):\s*{} ms \(") is not None
+    if not compiled and not _TIMINGS.search(text):
+        raise MnasError(f"benchmark_model gave no result. It last said:\n  {last_lines(text)}")
+    rows = [_stats(match) for match in _COUNT.finditer(text)]
+    if compiled and len(rows) < 2:
+        rows = [row for row in (_compiled_stats(text, "Warmup"), _compiled_stats(text, "Inference")) if row]
+    if not rows:
+        raise MnasError(f"benchmark_model gave no statistics of its runs. It last said:\n  {last_lines(text)}")
+    warm_up = rows[-2] if len(rows) > 1 else None
+    return BenchmarkLog(
+        inference=rows[-1],
+        warm_up=warm_up,
+        init_ms=_init_ms(text),
+        first_ms=_first_ms(text, warm_up),
+        operators=parse_operators(text, totals=compiled),
+        peak_memory_mb=_first_of(text, r"peak memory footprint \(MB\)[^:\n]*: {}", r"Peak memory:\s*{} MB"),
+        memory_mb=_first_of(
+            text,
+            r"Memory footprint delta[^\n]*overall={}",
+            r"Peak memory footprint \(MB\): init=[^\n]*overall={}",
+            r"Overall footprint:\s*{} MB",
+        ),
+        applied=tuple(re.findall(r"Explicitly applied (\w+) delegate", text)),
+        partly=tuple(re.findall(r"Explicitly applied (\w+) delegate[^\n]*partially", text)),
+        unknown_flags=_unknown_flags(text),
+    )
+
+
+def last_lines(text: str) -> str:
+    """The end of what a program printed, for a message: short, and free of control characters."""
+    lines = [line.strip() for line in printable(text, keep_lines=True).splitlines() if line.strip()]
+    return "\n  ".join(line[:200] for line in lines[-_LAST_LINES:]) or "(nothing)"
+
+
+def printable(text: str, *, keep_lines: bool = False) -> str:
+    """Text from a device without what could move a terminal's cursor or colour it."""
+    return "".join(char for char in text if char.isprintable() or (keep_lines and char == "\n"))
+
+
+def _stats(match: re.Match[str]) -> RunStats:
+    found = {name: float(value) / 1e3 for name, value in _FIELD.findall(match[2])}
+    same = found.get("curr", 0.0)  # one run, or all of them alike: nothing else is printed
+    return RunStats(
+        count=int(float(match[1])),
+        mean_ms=found.get("avg", same),
+        min_ms=found.get("min", same),
+        max_ms=found.get("max", same),
+        std_ms=found.get("std", 0.0),
+        first_ms=found.get("first", same),
+        p5_ms=found.get("p5"),
+        median_ms=found.get("median"),
+        p95_ms=found.get("p95"),
+    )
+
+
+def _compiled_stats(text: str, name: str) -> RunStats | None:
+    match = re.search(rf"{name} \(avg\):\s*{_NUMBER} ms \((\d+) runs\)", text)
+    if match is None:
+        return None
+    mean = float(match[1])
+    low, high, std = (_number(text, rf"{name} \({what}\):\s*{{}}") for what in ("min", "max", "std"))
+    first = _number(text, rf"{name} \(first\):\s*{{}} ms")
+    return RunStats(
+        int(match[2]), mean, mean if low is None else low, mean if high is None else high, std or 0.0, first
+    )
+
+
+def _init_ms(text: str) -> float | None:
+    said = _first_of(text, r"Initialized session in {}ms", r"Model initialization:\s*{} ms")
+    in_us = _number(text, r"timings in us:[^\n]*Init: {}")
+    return in_us / 1e3 if said is None and in_us is not None else said
+
+
+def _first_ms(text: str, warm_up: RunStats | None) -> float | None:
+    in_us = _number(text, r"First inference: {}")
+    if in_us is not None:
+        return in_us / 1e3
+    said = _number(text, r"Warmup \(first\):\s*{} ms")
+    return warm_up.first_ms if said is None and warm_up else said
+
+
+def _unknown_flags(text: str) -> tuple[str, ...]:
+    found = re.search(r"Unconsumed cmdline flags:([^\n]*)", text)
+    return tuple(found[1].split()) if found else ()
+
+
+def _first_of(text: str, *patterns: str) -> float | None:
+    return next((value for pattern in patterns if (value := _number(text, pattern)) is not None), None)
+
+
+def _number(text: str, pattern: str) -> float | None:
+    match = re.search(pattern.replace("{}", _NUMBER), text)
+    return None if match is None else float(match[1])

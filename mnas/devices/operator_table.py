@@ -1,0 +1,73 @@
+"""The table of single operators that TFLite's and LiteRT's profilers print."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+
+_HEADER = re.compile(r"\[([^\]]+)\]")
+_VALUE = r"\s+(-?[\d.]+(?:e[-+]?\d+)?)%?"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRow:
+    """One operator of a network, or several that the profiler counts as one.
+
+    Attributes:
+        node_type: such as `CONV_2D` or `Convolution (NHWC, F32) IGEMM`.
+        name: what the profiler calls it; it ends in `:N` for the Nth operator of a delegate.
+        calls: how often one inference runs it.
+        latency_ms: of one inference, all its calls together.
+    """
+
+    node_type: str
+    name: str
+    calls: float
+    latency_ms: float
+
+
+def parse_operators(text: str, *, totals: bool) -> tuple[OperatorRow, ...]:
+    """Read the tables in order of running; those of the initialization are passed over.
+
+    Args:
+        text: what the profiler printed.
+        totals: whether `[times called]` counts all inferences together, as LiteRT does, and not one.
+    """
+    found = [row for table in _tables(text) for row in table]
+    # Every operator runs at least once an inference, so what all counts have in common is how many there were.
+    inferences = math.gcd(*(calls for *_, calls in found)) or 1 if totals and found else 1
+    return tuple(
+        OperatorRow(node_type, name, calls / inferences, average_ms * calls / inferences)
+        for node_type, name, average_ms, calls in found
+    )
+
+
+def _tables(text: str) -> Iterator[list[tuple[str, str, float, int]]]:
+    lines = text.splitlines()
+    heading, initializing = "", False
+    for number, line in enumerate(lines):
+        if "Profiling Info for" in line:
+            initializing = "Initialization" in line
+        if line.startswith("===") or " Run Order " in line:
+            heading = line
+        columns = _HEADER.findall(line)
+        if columns[:1] == ["node type"] and "avg ms" in columns and "Run Order" in heading and not initializing:
+            rest = takewhile(lambda row: row.strip() and "=====" not in row, lines[number + 1 :])
+            yield [row for row in (_row(columns, line) for line in rest) if row]
+
+
+def _row(columns: list[str], line: str) -> tuple[str, str, float, int] | None:
+    """Node types hold spaces and commas, so the numbers are what is counted; columns differ between versions."""
+    numbers = columns[1 : -1 if columns[-1].lower() == "name" else None]
+    match = re.fullmatch(rf"\s*(\S.*?){_VALUE * len(numbers)}(?:\s+(.*))?", line)
+    if match is None:
+        return None
+    node_type, *values, name = match.groups()
+    by_name = dict(zip(numbers, map(float, values), strict=True))
+    name = (name or "").strip()
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    return node_type.strip(), name, by_name["avg ms"], int(by_name.get("times called", 1))

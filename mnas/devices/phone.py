@@ -1,0 +1,117 @@
+"""What a phone says about itself: what it is, its CPUs, how warm it is. All of it is text to keep, never to run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mnas.devices.adb import Adb
+from mnas.devices.benchmark_log import printable
+
+_PROPS = (
+    "ro.product.manufacturer",
+    "ro.product.model",
+    "ro.soc.model",
+    "ro.board.platform",
+    "ro.build.fingerprint",
+    "ro.product.cpu.abilist",
+)
+_FACTS = f"""for p in {" ".join(_PROPS)}; do echo "prop $p $(getprop $p)"; done
+for c in /sys/devices/system/cpu/cpu[0-9]*; do
+echo "cpu ${{c##*/cpu}} $(cat $c/cpufreq/cpuinfo_max_freq 2>/dev/null || echo 0) \
+$(cat $c/cpufreq/scaling_governor 2>/dev/null)"
+done"""
+_HEAT = "dumpsys battery; dumpsys thermalservice 2>/dev/null"
+_LONGEST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """One core: its number, highest frequency in kHz (0 if not told) and frequency governor."""
+
+    number: int
+    max_khz: int
+    governor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A phone's own words, without control characters.
+
+    Attributes:
+        model: maker and model.
+        soc: its chip.
+        fingerprint: of its Android build.
+        abis: instruction sets that it runs, separated by commas.
+        cpus: its cores.
+    """
+
+    model: str
+    soc: str
+    fingerprint: str
+    abis: str
+    cpus: tuple[Cpu, ...]
+
+    def fastest(self, count: int) -> tuple[Cpu, ...]:
+        """The `count` cores with the highest frequency, by number; () if the phone does not tell frequencies."""
+        known = [cpu for cpu in self.cpus if cpu.max_khz > 0]
+        if len(known) < count:
+            return ()
+        best = sorted(known, key=lambda cpu: (-cpu.max_khz, -cpu.number))[:count]
+        return tuple(sorted(best, key=lambda cpu: cpu.number))
+
+    @property
+    def cpu(self) -> str:
+        """Its cores in a line: `1 x 2.84 GHz, 7 x 1.79 GHz`."""
+        speeds = sorted({cpu.max_khz for cpu in self.cpus}, reverse=True)
+        groups = [f"{sum(cpu.max_khz == khz for cpu in self.cpus)} x {khz / 1e6:.2f} GHz" for khz in speeds if khz]
+        return ", ".join(groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """How warm a phone is.
+
+    Attributes:
+        celsius: of its battery; None if it does not tell.
+        status: Android's thermal status: 0 none, 1 light, 2 moderate, 3 severe and above; 0 if it does not tell.
+    """
+
+    celsius: float | None
+    status: int
+
+    def __str__(self) -> str:
+        battery = "battery temperature unknown" if self.celsius is None else f"battery at {self.celsius:.1f} degrees"
+        return f"{battery}, thermal status {self.status}"
+
+
+def read_phone(adb: Adb) -> Phone:
+    """Ask a phone what it is.
+
+    Raises:
+        MnasError: if it goes away.
+    """
+    props: dict[str, str] = {}
+    cpus: dict[int, Cpu] = {}
+    for line in adb.shell(_FACTS, check=False).splitlines():
+        kind, _, rest = line.partition(" ")
+        name, _, value = rest.partition(" ")
+        if kind == "prop" and name in _PROPS:
+            props.setdefault(name, printable(value).strip()[:_LONGEST])
+        elif kind == "cpu" and (found := re.fullmatch(r"(\d{1,4}) (\d{1,9}) ?([\w-]{0,40})", rest)):
+            cpus.setdefault(int(found[1]), Cpu(int(found[1]), int(found[2]), found[3]))
+    maker, model, soc, platform, fingerprint, abis = (props.get(name, "") for name in _PROPS)
+    named = model if model.lower().startswith(maker.lower()) else f"{maker} {model}"
+    return Phone(named, soc or platform, fingerprint, abis, tuple(cpus[number] for number in sorted(cpus)))
+
+
+def read_heat(adb: Adb) -> Heat:
+    """Ask a phone how warm it is.
+
+    Raises:
+        MnasError: if it goes away.
+    """
+    text = adb.shell(_HEAT, check=False)
+    tenths = re.search(r"^\s*temperature: (-?\d{1,4})\s*$", text, re.MULTILINE)
+    status = re.search(r"^\s*Thermal Status: (\d)\s*$", text, re.MULTILINE)
+    return Heat(int(tenths[1]) / 10 if tenths else None, int(status[1]) if status else 0)

@@ -1,0 +1,143 @@
+"""A Linux board over ssh: it needs Python, numpy, and one of the runtimes; mnas brings the rest in one small file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from mnas.arch.spec import check_choice, check_integer
+from mnas.devices.base import Array, Device, LoadedModel
+from mnas.devices.benchmark_log import printable
+from mnas.devices.board_agent import PACKAGES
+from mnas.devices.local import DELEGATES
+from mnas.devices.ssh_link import SshLink
+from mnas.errors import InputError, MnasError
+from mnas.latency.table import Configuration
+
+_SPEC = re.compile(r"(?P<host>[^\s:/-][^\s:/]*)(?::(?P<python>/\S.*))?")
+_START_S, _LOAD_S, _RUN_S = 180.0, 180.0, 600.0  # a slow board loads numpy for a minute
+_LONGEST = 200
+
+
+class BoardDevice(Device):
+    """A board.
+
+    Args:
+        host: as `ssh` takes it.
+        python: the program to run there.
+        runtime: litert or tflite-runtime, installed for that Python.
+        threads: of the runtime.
+        delegate: xnnpack or none.
+
+    Raises:
+        InputError: for unknown names.
+        MnasError: if the board cannot be reached, or lacks something.
+    """
+
+    def __init__(self, host: str, python: str, *, runtime: str, threads: int, delegate: str) -> None:
+        check_choice("--runtime", runtime, tuple(PACKAGES))
+        check_choice("--delegate", delegate, DELEGATES)
+        check_integer("--threads", threads, 1, 1024)
+        self.host, self.python = host, python
+        self.runtime, self.threads, self.delegate = runtime, threads, delegate
+        self._number = 0
+        self._link: SshLink | None = None
+        self._link, self._facts = self._connect()
+
+    def _connect(self) -> tuple[SshLink, dict[str, Any]]:
+        link = SshLink(self.host, self.python)
+        request = {"do": "start", "runtime": self.runtime, "threads": self.threads, "delegate": self.delegate}
+        try:
+            return link, link.ask(request, limit_s=_START_S)
+        except MnasError as error:
+            link.close()
+            if "ImportError" in str(error) or "ModuleNotFoundError" in str(error):
+                package = PACKAGES[self.runtime][0]
+                raise MnasError(
+                    f"{error}\n  Install it there: {self.python} -m pip install {package}; or say which Python has it "
+                    "with --device ssh:HOST:/PATH/TO/PYTHON, or which --runtime it has"
+                ) from None
+            raise
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """See `Device`. The connection ends with it, and nothing stays on the board."""
+        if self._link is None:
+            self._link, self._facts = self._connect()
+        try:
+            yield
+        finally:
+            self._link.close()
+            self._link = None
+
+    def configuration(self, dtype: str) -> Configuration:
+        """See `Device`."""
+        return Configuration(
+            device="ssh",
+            model=self._fact("model"),
+            soc=self._fact("machine"),
+            cpu=self._fact("cpu"),
+            os=self._fact("os"),
+            runtime=self.runtime,
+            runtime_version=self._fact("runtime_version"),
+            delegate=self.delegate,
+            dtype=dtype,
+            threads=self.threads,
+            affinity=",".join(str(int(cpu)) for cpu in self._facts.get("affinity", [])),
+            governor=self._fact("governor"),
+        )
+
+    def _fact(self, name: str) -> str:
+        return printable(str(self._facts.get(name, "")))[:_LONGEST]
+
+    def load(self, data: bytes) -> LoadedModel:
+        """See `Device`."""
+        self._number += 1
+        self.ask({"do": "load", "id": self._number, "size": len(data)}, data, limit_s=_LOAD_S)
+        return _BoardModel(self, self._number)
+
+    def ask(self, request: dict[str, Any], data: bytes = b"", *, limit_s: float) -> Any:
+        """See `SshLink.ask`."""
+        if self._link is None:
+            raise MnasError("a network is loaded onto a board only while it is being measured")
+        return self._link.ask(request, data, limit_s=limit_s)
+
+
+class _BoardModel(LoadedModel):
+    """An interpreter on the board."""
+
+    def __init__(self, device: BoardDevice, number: int) -> None:
+        self._device, self._number = device, number
+
+    def run_times_ms(self, num_runs: int) -> Array:
+        """See `LoadedModel`."""
+        return self.warm_run_times_ms(num_runs, warm_up=0)
+
+    def warm_run_times_ms(self, num_runs: int, *, warm_up: int) -> Array:
+        """See `LoadedModel`."""
+        request = {"do": "run", "id": self._number, "runs": num_runs, "warm_up": warm_up}
+        return np.array(self._device.ask(request, limit_s=_RUN_S), dtype=np.float64) / 1e6
+
+    def close(self) -> None:
+        """See `LoadedModel`."""
+        self._device.ask({"do": "close", "id": self._number}, limit_s=_LOAD_S)
+
+
+def open_board(spec: str, *, runtime: str, threads: int, delegate: str) -> BoardDevice:
+    """A board by HOST or HOST:/PATH/TO/PYTHON.
+
+    Raises:
+        InputError, MnasError: as `BoardDevice`.
+    """
+    found = _SPEC.fullmatch(spec)
+    if found is None:
+        raise InputError(
+            f"--device ssh:{spec}: expected ssh:HOST or ssh:HOST:/PATH/TO/PYTHON; ports and users other than USER@HOST "
+            "go into ~/.ssh/config"
+        )
+    python = found["python"] or "python3"
+    return BoardDevice(found["host"], python, runtime=runtime, threads=threads, delegate=delegate)

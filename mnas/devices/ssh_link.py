@@ -1,0 +1,147 @@
+"""One connection to a board: the system's `ssh`, the agent at its other end, a question and an answer at a time."""
+
+from __future__ import annotations
+
+import json
+import queue
+import re
+import shlex
+import subprocess
+import tempfile
+import threading
+from contextlib import suppress
+from importlib import resources
+from typing import IO, Any
+
+from mnas.devices.benchmark_log import last_lines
+from mnas.errors import MnasError
+
+# Never a question at the terminal; a board that has gone is noticed within 15 s.
+_OPTIONS = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3", "ForwardX11=no")
+_HANG_UP_S = 10.0
+_HINTS = (
+    # what ssh or the board says, what to do
+    (
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "its key is not the one known from before. If it was set up anew: "
+        "ssh-keygen -R {host}, then connect once by hand: ssh {host}",
+    ),
+    (r"Host key verification failed", "its key is not known yet: connect once by hand and compare it: ssh {host}"),
+    (
+        r"Permission denied",
+        "it does not accept this computer's keys, and mnas answers no password questions: ssh-copy-id {host}",
+    ),
+    (r"Could not resolve hostname", "there is no host of that name: is it in ~/.ssh/config, and switched on?"),
+    (r"Connection refused", "nothing answers ssh there: is sshd running, on the port that ~/.ssh/config says?"),
+    (
+        r"timed out|No route to host|Network is unreachable",
+        "it does not answer: is it switched on, and on this network?",
+    ),
+    (
+        r"not found|No such file or directory",
+        "it has no such Python: say which one with --device ssh:HOST:/PATH/TO/PYTHON",
+    ),
+    (r"No space left|Read-only file system", "its folder for temporary files cannot be written"),
+)
+
+
+class SshLink:
+    """The agent on a board, running.
+
+    Args:
+        host: as `ssh` takes it; what it means is in the user's own ssh configuration.
+        python: the program to run the agent with there.
+
+    Raises:
+        MnasError: if ssh is not installed.
+    """
+
+    def __init__(self, host: str, python: str) -> None:
+        self.host = host
+        agent = resources.files("mnas.devices").joinpath("board_agent.py").read_bytes()
+        options = [part for option in _OPTIONS for part in ("-o", option)]
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the link
+        self._words = ""
+        try:
+            self._process = subprocess.Popen(
+                ["ssh", "-T", *options, "--", host, _remote_command(len(agent), python)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+            )
+        except FileNotFoundError:
+            self._said.close()
+            raise MnasError("ssh is not installed: apt-get install openssh-client") from None
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+        self._send(agent)
+
+    def ask(self, request: dict[str, Any], data: bytes = b"", *, limit_s: float) -> Any:
+        """Send a request, and wait for its answer.
+
+        Raises:
+            MnasError: if the board says that it failed, does not answer in time, or is gone.
+        """
+        self._send(json.dumps(request).encode() + b"\n" + data)
+        try:
+            line = self._lines.get(timeout=limit_s)
+        except queue.Empty:
+            self.close()
+            raise MnasError(f"{self.host} did not answer for {limit_s:g} s: is it overloaded?") from None
+        if not line:
+            raise self._gone()
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            raise MnasError(
+                f"{self.host} answered with what is no answer: {last_lines(line.decode('utf-8', 'replace'))}"
+            ) from None
+        if "error" in answer:
+            raise MnasError(f"on {self.host}: {last_lines(str(answer['error']))}")
+        return answer["ok"]
+
+    def close(self) -> None:
+        """End the agent; it removes itself."""
+        if self._process.stdin and not self._process.stdin.closed:
+            with suppress(OSError):
+                self._process.stdin.close()
+        try:
+            self._process.wait(_HANG_UP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if not self._said.closed:
+            self._said.seek(0)
+            self._words = self._said.read().decode("utf-8", "replace")
+            self._said.close()
+
+    def _send(self, data: bytes) -> None:
+        with suppress(OSError):  # if the other end is gone, the answer that does not come says why
+            assert self._process.stdin is not None
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            for line in stream:
+                if line.startswith(b"mnas "):  # the rest is what login scripts print
+                    self._lines.put(line[5:])
+        self._lines.put(b"")
+
+    def _gone(self) -> MnasError:
+        self.close()
+        said = self._words
+        hint = next(
+            (hint for pattern, hint in _HINTS if re.search(pattern, said)), "the connection broke: run it again"
+        )
+        return MnasError(f"cannot measure on {self.host}: {hint.format(host=self.host)}\n  {last_lines(said)}")
+
+
+def _remote_command(size: int, python: str) -> str:
+    """What the board's shell gets: keep the agent in a temporary file while it runs."""
+    script = (
+        'folder=$(mktemp -d) || exit 1; trap \'rm -rf "$folder"\' EXIT; trap "exit 1" HUP TERM; '
+        f'head -c {size} >"$folder/board_agent.py" && {shlex.quote(python)} -u "$folder/board_agent.py"'
+    )
+    return shlex.join(["sh", "-c", script])  # whatever the login shell is

@@ -1,0 +1,237 @@
+"""The real adb program and server, and a phone that speaks their protocol."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mnas.cli.main import app
+from mnas.devices.adb import Adb
+from mnas.devices.android import AndroidDevice
+from mnas.devices.base import Pace
+from mnas.devices.phone import read_heat, read_phone
+from mnas.devices.registry import open_device
+from mnas.errors import InputError, MnasError
+from mnas.latency.table import LatencyTable
+from mnas.profiling.skeleton import write_skeleton
+from mnas.space import load_space
+from tests.devices.phone_double import PhoneDouble
+
+DATA = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(0)))
+
+
+def open_phone(phone: PhoneDouble, binary: Path, **options: object) -> AndroidDevice:
+    device = open_device(f"adb:{phone.address}", benchmark_binary=binary, **options)  # type: ignore[arg-type]
+    assert isinstance(device, AndroidDevice)
+    return device
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_a_network_is_measured_and_nothing_stays_on_the_phone(phone: PhoneDouble, binary: Path) -> None:
+    device = open_phone(phone, binary)
+    with device.measuring():
+        model = device.load(DATA)
+        times = model.warm_run_times_ms(8, warm_up=3)
+        assert phone.files == ["mnas/1.tflite", "mnas/benchmark_model"]
+        model.close()
+        device.load(DATA).run_times_ms(3)
+        assert phone.files == ["mnas/2.tflite", "mnas/benchmark_model"]
+        assert device.load(DATA).details().init_ms == 12.5
+    expected_us = 50 + len(DATA) // 64
+    assert times.shape == (8,)
+    assert times.min() * 1e3 == pytest.approx(expected_us)
+    assert times.mean() * 1e3 == pytest.approx(expected_us + 1.5, abs=0.5)
+    assert phone.files == []
+    with pytest.raises(MnasError, match="only while it is being measured"):
+        device.load(DATA)
+
+
+def test_the_flags_say_what_was_asked(phone: PhoneDouble, binary: Path) -> None:
+    device = open_phone(phone, binary, threads=2, delegate="gpu")
+    with device.measuring():
+        device.load(DATA).warm_run_times_ms(7, warm_up=2)
+    said = (phone.root / "arguments").read_text().split()
+    assert {"--num_runs=7", "--warmup_runs=2", "--num_threads=2", "--use_gpu=true", "--min_secs=0"} <= set(said)
+    assert f"taskset {(1 << 7) | (1 << 6):x}" in (phone.root / "calls").read_text()
+    (phone.root / "no_gpu").touch()  # the program then runs on the CPU and says nothing of it
+    with device.measuring(), pytest.raises(MnasError, match="did not run the network on GPU"):
+        device.load(DATA).run_times_ms(3)
+
+
+def test_the_phone_says_what_it_is(phone: PhoneDouble, binary: Path) -> None:
+    found = open_phone(phone, binary).configuration("int8")
+    assert (found.device, found.model, found.soc) == ("adb", "Google Pixel 4", "SM8150")
+    assert found.os == "google/flame/flame:13/TP1A.221005.002/9012097:user/release-keys"
+    assert (found.cpu, found.affinity, found.governor) == ("1 x 2.84 GHz, 7 x 1.79 GHz", "7", "schedutil")
+    assert (found.runtime, found.delegate, found.dtype) == ("benchmark_model", "xnnpack", "int8")
+    assert len(found.binary_sha256) == 64
+
+
+def test_a_phones_words_are_never_run(phone: PhoneDouble, binary: Path) -> None:
+    marker = phone.root / "precious"  # where its shell stands
+    marker.write_text("x")
+    evil = "; rm -rf precious $(rm precious) `rm precious`\x1b[2J"
+    for name in ("ro.product.model", "ro.soc.model", "ro.build.fingerprint"):
+        phone.set_prop(name, evil)
+    (phone.root / "sys/devices/system/cpu/cpu7/cpufreq/scaling_governor").write_text(evil)
+    device = open_phone(phone, binary)
+    with device.measuring():
+        device.load(DATA).run_times_ms(3)
+    found = device.configuration("float32")
+    assert marker.exists()
+    assert found.model == "Google ; rm -rf precious $(rm precious) `rm precious`[2J"  # the escape is gone
+    assert (found.governor, found.affinity) == ("schedutil", "6")  # what is no governor is no core to trust
+
+
+def test_a_phone_that_tells_little(phone: PhoneDouble, binary: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for folder in phone.root.glob("sys/devices/system/cpu/cpu*/cpufreq/*"):
+        folder.unlink()
+    (phone.root / "dumpsys/battery").unlink()
+    (phone.root / "dumpsys/thermalservice").unlink()
+    adb = Adb(phone.address)
+    assert read_phone(adb).fastest(1) == ()
+    assert read_heat(adb).celsius is None
+    device = open_phone(phone, binary)
+    with device.measuring():
+        device.load(DATA).run_times_ms(3)
+    assert device.configuration("float32").affinity == ""
+    assert "pinned" in caplog.text
+
+
+def test_no_phone(adb_server: None) -> None:
+    subprocess.run(["adb", "kill-server"], capture_output=True, check=False)  # it remembers phones for a while
+    with pytest.raises(MnasError, match="USB debugging"):
+        Adb()
+    with pytest.raises(MnasError, match="not connected"):
+        Adb("0123456789ABCDEF")
+
+
+def test_a_phone_that_does_not_allow_it(phone: PhoneDouble) -> None:
+    phone.authorized = False
+    with pytest.raises(MnasError, match="unlock its screen and accept"):
+        Adb(phone.address)
+
+
+def test_one_of_two(new_phone: Callable[[], PhoneDouble], monkeypatch: pytest.MonkeyPatch) -> None:
+    phones = [new_phone(), new_phone()]
+    for number, each in enumerate(phones):
+        each.set_prop("ro.product.model", f"phone {number}")
+        assert read_phone(Adb(each.address)).model == f"Google phone {number}"
+    with pytest.raises(InputError, match=r"2 phones: .*\(device\).*--device adb:SERIAL") as found:
+        Adb()
+    assert all(each.address in str(found.value) for each in phones)
+    monkeypatch.setenv("ANDROID_SERIAL", phones[1].address)
+    assert read_phone(Adb()).model == "Google phone 1"
+
+
+def test_a_phone_that_vanishes(phone: PhoneDouble, binary: Path, caplog: pytest.LogCaptureFixture) -> None:
+    device = open_phone(phone, binary)
+    phone.starts_left = 0
+    with pytest.raises(MnasError, match="lost in the middle of the work"), device.measuring():
+        device.load(DATA).run_times_ms(3)
+    assert "could not remove /data/local/tmp/mnas" in caplog.text
+    assert phone.files  # nobody could reach them
+    phone.starts_left = 10
+    again = open_phone(phone, binary)  # a dropped phone is connected anew
+    with again.measuring():
+        assert phone.files == ["mnas/benchmark_model"]
+    assert phone.files == []
+
+
+def test_a_phone_without_space(phone: PhoneDouble, binary: Path) -> None:
+    device = open_phone(phone, binary)
+    with device.measuring():
+        phone.full = True
+        with pytest.raises(MnasError, match="no space left"):
+            device.load(DATA).run_times_ms(3)
+        phone.full = False
+    assert phone.files == []
+
+
+def test_a_phone_that_is_too_warm(
+    phone: PhoneDouble, binary: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = open_phone(phone, binary)
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        phone.set_temperature(39.5 if len(naps) == 1 else 33.0)
+
+    monkeypatch.setattr(AndroidDevice, "_sleep", staticmethod(nap))
+    phone.set_temperature(44.0)
+    device.settle()
+    assert len(naps) == 2  # 39.5 is not cool
+    assert "44.0 degrees" in caplog.text
+    phone.set_temperature(30.0, status=3)
+    monkeypatch.setattr("mnas.devices.android._COOLING_LIMIT_S", -1)
+    with pytest.raises(MnasError, match=r"does not cool down .*thermal status 3.*what was measured is kept"):
+        device.settle()
+    phone.set_temperature(30.0)
+    caplog.clear()
+    device.settle(slowdown=1.4)
+    assert "1.40 times slower" in caplog.text
+
+
+def test_commands_that_fail_or_never_end(phone: PhoneDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    adb = Adb(phone.address)
+    with pytest.raises(MnasError, match=r"exit code 3.*\n.*no such luck"):
+        adb.shell("echo no such luck; exit 3")
+    phone.install(phone.root / "bin/timeout", '#!/bin/sh\nexec /usr/bin/timeout "$@"\n')
+    with pytest.raises(MnasError, match=r"longer than 0.2 s and was ended there"):
+        adb.shell("sleep 30", limit_s=0.2)
+    monkeypatch.setattr("mnas.devices.adb._ANSWER_S", -1.5)
+    phone.install(phone.root / "bin/timeout", "#!/bin/sh\nsleep 3\n")
+    with pytest.raises(MnasError, match="did not answer"):
+        adb.shell("true", limit_s=0.1)
+
+
+def test_a_program_that_fails(phone: PhoneDouble, binary: Path) -> None:
+    binary.write_text(binary.read_text().replace("#!/bin/sh", "#!/bin/sh\necho 'ERROR: no such op'; exit 1"))
+    device = open_phone(phone, binary)
+    with device.measuring(), pytest.raises(MnasError, match="no such op"):
+        device.load(DATA).run_times_ms(3)
+
+
+def test_adb_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MnasError, match="apt-get install adb"):
+        Adb()
+
+
+def test_a_profile_goes_on_after_the_phone_went_away(
+    phone: PhoneDouble, binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace = Pace(burst_ms=1, reference_runs=5, first_looks=2, wave_networks=2)
+    monkeypatch.setattr(AndroidDevice, "pace", pace)
+    monkeypatch.setattr("mnas.profiling.collect.LEAST", 8)
+    out, log = tmp_path / "phone.json", tmp_path / "phone.json.log"
+    arguments = ["profile", "--space", "mnasnet-16", "--device", f"adb:{phone.address}", "--out", out]
+    arguments += ["--benchmark-binary", binary, "--minutes", "0.05"]
+    phone.starts_left = 40
+    with pytest.raises(MnasError, match="Then run the same command again"):
+        run(*arguments)
+    kept = [json.loads(line)["network"] for line in log.read_text().splitlines()[1:]]
+    assert kept
+    phone.starts_left = 10**9
+    run(*arguments)
+    table = LatencyTable.load(out)
+    assert table.configuration.model == "Google Pixel 4"
+    assert len(table.configuration.binary_sha256) == 64
+    assert table.report_card is not None
+    assert phone.files == []
+    shown = run("table", "show", out)
+    assert "Google Pixel 4, SM8150, 1 x 2.84 GHz" in shown

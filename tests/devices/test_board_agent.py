@@ -1,0 +1,61 @@
+"""What runs on a board, run here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mnas.devices
+from mnas.profiling.skeleton import write_skeleton
+from mnas.space import load_space
+
+AGENT = Path(mnas.devices.__file__).with_name("board_agent.py")
+DATA = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(0)), dtype="int8")
+START = {"do": "start", "runtime": "litert", "threads": 1, "delegate": "xnnpack"}
+
+
+def talk(*requests: tuple[dict[str, Any], bytes]) -> list[dict[str, Any]]:
+    said = b"".join(json.dumps(request).encode() + b"\n" + data for request, data in requests)
+    done = subprocess.run([sys.executable, "-u", AGENT], input=said, capture_output=True, check=True, timeout=60)
+    assert all(line.startswith("mnas ") for line in done.stdout.decode().splitlines())  # XNNPACK greets on stderr
+    return [json.loads(line[5:]) for line in done.stdout.decode().splitlines()]
+
+
+def test_a_conversation() -> None:
+    load = ({"do": "load", "id": 7, "size": len(DATA)}, DATA)
+    run = ({"do": "run", "id": 7, "runs": 4, "warm_up": 1}, b"")
+    started, loaded, times, closed, again, unknown = talk(
+        (START, b""), load, run, ({"do": "close", "id": 7}, b""), run, ({"do": "dance"}, b"")
+    )
+    assert len(started["ok"]["affinity"]) <= 1
+    assert started["ok"]["runtime_version"]
+    assert loaded == closed == {"ok": None}
+    assert len(times["ok"]) == 4
+    assert min(times["ok"]) > 0
+    assert again["error"].startswith("KeyError")
+    assert "dance" in unknown["error"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"threads": 1000}, "CPUs"), ({"runtime": "tflite-runtime"}, "tflite_runtime")]
+)
+def test_what_a_board_does_not_have(change: dict[str, Any], message: str) -> None:
+    if message == "tflite_runtime":
+        try:
+            import tflite_runtime  # noqa: F401
+        except ImportError:
+            pass
+        else:
+            pytest.skip("tflite-runtime is installed here")
+    (answer,) = talk(({**START, **change}, b""))
+    assert message in answer["error"]
+
+
+def test_it_needs_nothing_of_mnas() -> None:
+    assert "mnas." not in AGENT.read_text().replace("`mnas `", "")

@@ -1,0 +1,265 @@
+"""A real sshd on loopback, and a Python behind it as the board."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mnas.cli.main import app
+from mnas.devices.registry import open_device
+from mnas.devices.ssh import BoardDevice, open_board
+from mnas.errors import InputError, MnasError
+from mnas.profiling.skeleton import write_skeleton
+from mnas.space import load_space
+
+NETWORK = load_space("mnasnet-16").sample(np.random.default_rng(0))
+DATA = write_skeleton(NETWORK)
+SMALL = replace(NETWORK, stages=NETWORK.stages[:2], head_filters=16)
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
+class Board:
+    """An sshd, its keys, and an ssh that finds it under the name `board`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("host", "user", "stranger"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+            subprocess.run(command, check=True, capture_output=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        shutil.copy(folder / "user.pub", folder / "authorized_keys")
+        (folder / "sshd_config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nStrictModes no\n"
+            f"AuthorizedKeysFile {folder}/authorized_keys\nPasswordAuthentication no\n"
+            f"KbdInteractiveAuthentication no\nSetEnv TMPDIR={folder}/tmp\n"
+        )
+        (folder / "tmp").mkdir()
+        (folder / "bin").mkdir()
+        self.know_host(f"[127.0.0.1]:{self.port} {(folder / 'host.pub').read_text()}")
+        self.configure("user")
+        wrapper = folder / "client" / "ssh"  # this user's own configuration must not matter
+        wrapper.parent.mkdir()
+        wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/ssh_config "$@"\n')
+        wrapper.chmod(0o755)
+        # The children of an sshd that is not root are of this user; root's need the folder below.
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
+        self.process = subprocess.Popen([SSHD or "", "-D", "-e", "-f", folder / "sshd_config"], stderr=subprocess.PIPE)
+        self._wait()
+
+    def _wait(self) -> None:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        pytest.skip(f"sshd does not start here: {(self.process.stderr or sys.stderr).read()!r}")
+
+    def know_host(self, line: str) -> None:
+        (self.folder / "known_hosts").write_text(line)
+
+    def configure(self, key: str, port: int | None = None) -> None:
+        (self.folder / "ssh_config").write_text(
+            f"Host board\n  HostName 127.0.0.1\n  Port {port or self.port}\n  IdentityFile {self.folder}/{key}\n"
+            f"  IdentitiesOnly yes\n  IdentityAgent none\n  UserKnownHostsFile {self.folder}/known_hosts\n"
+            "  GlobalKnownHostsFile /dev/null\n"
+        )
+
+    @property
+    def files(self) -> list[str]:
+        return [path.name for path in (self.folder / "tmp").iterdir()]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    if SSHD is None or shutil.which("ssh") is None:
+        pytest.skip("sshd or ssh is not installed (apt-get install openssh-server openssh-client)")
+    board = Board(tmp_path_factory.mktemp("board"))
+    yield board
+    board.process.terminate()
+    board.process.wait()
+
+
+@pytest.fixture
+def board(server: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+    monkeypatch.setenv("PATH", f"{server.folder}/client{os.pathsep}{os.environ['PATH']}")
+    python = server.folder / "bin" / "python3"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    yield server
+    server.know_host(f"[127.0.0.1]:{server.port} {(server.folder / 'host.pub').read_text()}")
+    server.configure("user")
+
+
+def open_it(board: Board, **options: object) -> BoardDevice:
+    # By its path, for what python3 means there is up to the login shell's own files.
+    device = open_device(f"ssh:board:{board.folder}/bin/python3", **options)  # type: ignore[arg-type]
+    assert isinstance(device, BoardDevice)
+    return device
+
+
+@pytest.mark.parametrize("delegate", ["xnnpack", "none"])
+def test_a_network_is_measured_and_nothing_stays_on_the_board(board: Board, delegate: str) -> None:
+    device = open_it(board, delegate=delegate)
+    with device.measuring():
+        assert len(board.files) == 1
+        model, other = device.load(DATA), device.load(DATA)
+        times = model.warm_run_times_ms(5, warm_up=2)
+        assert other.run_times_ms(3).shape == (3,)
+        model.close()
+        with pytest.raises(MnasError, match="on board: KeyError"):
+            model.run_times_ms(1)
+        with pytest.raises(MnasError, match=r"on board: .*Error"):
+            device.load(DATA[:100])
+    assert times.shape == (5,)
+    assert (times > 0).all()
+    assert board.files == []
+    with pytest.raises(MnasError, match="only while it is being measured"):
+        device.load(DATA)
+    with device.measuring():  # and again
+        assert device.load(DATA).run_times_ms(2).shape == (2,)
+
+
+def test_the_board_says_what_it_is(board: Board) -> None:
+    device = open_it(board, threads=1)
+    with device.measuring():
+        pass
+    found = device.configuration("int8")
+    assert (found.device, found.runtime, found.delegate, found.dtype) == ("ssh", "litert", "xnnpack", "int8")
+    assert found.soc == os.uname().machine
+    assert found.runtime_version[0].isdigit()
+    assert len(found.affinity.split(",")) == 1
+
+
+def test_bench_over_ssh(board: Board, tmp_path: Path) -> None:
+    (tmp_path / "net.tflite").write_bytes(DATA)
+    arguments = [
+        "bench",
+        str(tmp_path / "net.tflite"),
+        "--device",
+        f"ssh:board:{board.folder}/bin/python3",
+        "--seconds",
+        "0.2",
+        "--json",
+    ]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert 0 < report["min_ms"] <= report["median_ms"]
+    assert board.files == []
+
+
+def test_an_arm64_board(board: Board) -> None:
+    folder = Path(os.environ.get("MNAS_ARM64_BOARD") or Path(__file__).parents[2] / ".arm64-board")
+    if not (folder / "python3").is_file():
+        pytest.skip("no arm64 Python under qemu: bash tools/arm64_board.sh .arm64-board makes one")
+    device = open_device(f"ssh:board:{folder / 'python3'}", runtime="tflite-runtime")
+    with device.measuring():
+        times = device.load(write_skeleton(SMALL)).warm_run_times_ms(2, warm_up=1)
+    assert (times > 0).all()
+    found = device.configuration("float32")
+    assert (found.soc, found.runtime, found.runtime_version) == ("aarch64", "tflite-runtime", "2.14.0")
+    assert found.cpu == "0xd08"
+    assert board.files == []
+
+
+def test_an_unknown_host_key(board: Board) -> None:
+    board.know_host("")
+    with pytest.raises(MnasError, match="connect once by hand and compare it: ssh board"):
+        open_it(board)
+
+
+def test_a_host_key_that_has_changed(board: Board) -> None:
+    board.know_host(f"[127.0.0.1]:{board.port} {(board.folder / 'stranger.pub').read_text()}")
+    with pytest.raises(MnasError, match="ssh-keygen -R board"):
+        open_it(board)
+
+
+def test_a_key_that_is_not_accepted(board: Board) -> None:
+    board.configure("stranger")
+    with pytest.raises(MnasError, match="ssh-copy-id board"):
+        open_it(board)
+
+
+def test_nobody_there(board: Board) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    board.configure("user", port)
+    with pytest.raises(MnasError, match="nothing answers ssh there"):
+        open_it(board)
+    with pytest.raises(MnasError, match="no host of that name"):
+        open_device("ssh:no-such-host.invalid")
+
+
+def test_a_board_without_python_or_runtime(board: Board) -> None:
+    with pytest.raises(MnasError, match=r"no such Python: say which one with --device ssh:HOST:/PATH"):
+        open_device("ssh:board:/no/such/python")
+    python = board.folder / "bin" / "python3"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')  # a Python without any packages
+    with pytest.raises(MnasError, match=r"No module named .*\n.*bin/python3 -m pip install ai-edge-litert"):
+        open_it(board)
+    assert board.files == []
+
+
+def test_a_python_of_its_own(board: Board, tmp_path: Path) -> None:
+    odd = tmp_path / "a python; touch gone"
+    odd.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    odd.chmod(0o755)
+    device = open_device(f"ssh:board:{odd}")
+    with device.measuring():
+        assert device.load(DATA).run_times_ms(1).shape == (1,)
+
+
+def test_the_connection_breaks(board: Board) -> None:
+    device = open_it(board)
+    with device.measuring():
+        model = device.load(DATA)
+        assert device._link is not None
+        device._link._process.kill()
+        with pytest.raises(MnasError, match="the connection broke"):
+            model.run_times_ms(1)
+    for _ in range(100):  # the agent on the board ends by itself
+        if not board.files:
+            break
+        time.sleep(0.1)
+    assert board.files == []
+
+
+def test_a_board_that_hangs(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = open_it(board)
+    monkeypatch.setattr("mnas.devices.ssh._RUN_S", 0.0)
+    with device.measuring(), pytest.raises(MnasError, match="did not answer for 0 s"):
+        device.load(DATA).run_times_ms(500)
+
+
+def test_chatter_is_not_an_answer(board: Board) -> None:
+    python = board.folder / "bin" / "python3"
+    python.write_text(f'#!/bin/sh\necho Welcome to the board\nexec {sys.executable} "$@"\n')
+    assert open_it(board).configuration("float32").device == "ssh"
+
+
+@pytest.mark.parametrize("spec", ["-oProxyCommand=touch gone", "a b", ":", "host:22", "host:python3", ""])
+def test_what_is_no_host(spec: str) -> None:
+    with pytest.raises(InputError, match="expected ssh:HOST"):
+        open_board(spec, runtime="litert", threads=1, delegate="xnnpack")
+
+
+def test_what_a_board_cannot_do() -> None:
+    for options in ({"delegate": "gpu"}, {"runtime": "onnx"}, {"threads": 0}):
+        with pytest.raises(InputError):
+            open_device("ssh:board", **options)  # type: ignore[arg-type]
