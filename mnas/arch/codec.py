@@ -11,14 +11,17 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from mnas.arch.spec import Architecture, BlockSpec, StageSpec
+from mnas.arch.spec import ACTIVATIONS, Architecture, BlockSpec, ClassifierSpec, StageSpec
 from mnas.arch.text import OP_PREFIX, default_skip, format_block
+from mnas.arch.walk import PlacedBlock
 from mnas.errors import InputError
 
 FORMAT = "mnas.architecture"
 VERSION = 1
 _OPS = {prefix: op for op, prefix in OP_PREFIX.items()}
 _TOKEN = re.compile(r"(se|[rksecio])(\d{1,7}(?:\.\d{1,17})?)", re.ASCII)
+_PLACE = re.compile(r"(\d{1,5})x\1x(\d{1,6})", re.ASCII)
+_CLASSIFIER = re.compile(r"classifier_n(\d{1,7})", re.ASCII)
 _SKIPS = {"noskip": "none", "skip": "identity", "pool": "pool"}
 _FIELDS = (
     "stem_filters",
@@ -113,6 +116,23 @@ def _refuse(text: str, position: int, word: str, why: str) -> NoReturn:
 def parse_stages(text: str) -> tuple[StageSpec, ...]:
     """Read stages joined by `|` (spaces around it are fine)."""
     return tuple(parse_stage(part.strip()) for part in text.split("|"))
+
+
+def parse_key(text: str) -> PlacedBlock:
+    """Read a latency table's key, the inverse of `PlacedBlock.key`, e.g. `56x56x24 ir_k5_s2_e3_c40 relu`.
+
+    A classifier's key does not name the network's activation, which it does not depend on; it comes back as relu.
+
+    Raises:
+        InputError: for any other text.
+    """
+    place, _, rest = text.partition(" ")
+    where, (block, _, activation) = _PLACE.fullmatch(place), rest.partition(" ")
+    classifier = _CLASSIFIER.fullmatch(rest)
+    if where is None or (classifier is None and activation not in ACTIVATIONS):
+        raise InputError(f"{text[:80]!r} is no key of a latency table: expected, e.g., '8x8x24 ir_k3_s1_e6_c24 relu'")
+    spec = ClassifierSpec(int(classifier[1])) if classifier else parse_stage(block).block
+    return PlacedBlock(spec, int(where[1]), int(where[2]), activation or "relu")
 
 
 def architecture_to_dict(architecture: Architecture) -> dict[str, Any]:

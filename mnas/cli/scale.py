@@ -1,13 +1,21 @@
-"""`mnas scale`: grow a network by EfficientNet's compound scaling."""
+"""`mnas scale`: grow a network by EfficientNet's compound scaling, to a size or to a measured latency."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mnas.cli import common
+
+if TYPE_CHECKING:
+    from mnas.arch.spec import Architecture
+    from mnas.scaling.compound import Coefficients
+    from mnas.scaling.family import Member
+    from mnas.search.scale import Devices
+    from mnas.train.scaled import ScaledProxy
 
 
 def register(app: typer.Typer) -> None:
@@ -21,51 +29,231 @@ def scale(
         None, "--phi", help="Grow by the formula: alpha^phi deeper, beta^phi wider, gamma^phi larger."
     ),
     published: str = typer.Option(None, "--published", help="Grow by a published row: b0 to b7, lite0 to lite4."),
-    coefficients: str = typer.Option("1.2,1.1,1.15", help="alpha,beta,gamma for --phi."),
-    out: Path = typer.Option(None, "--out", help="Write the architecture to this JSON file."),
+    to_ms: list[float] = typer.Option(
+        [], "--to-ms", help="Scale to a latency: one for each --table, or several for one."
+    ),
+    family: str = typer.Option(None, "--family", help="A whole family by the formula: 0..4. --out is then a folder."),
+    grid: bool = typer.Option(
+        False, "--grid", help="Find alpha, beta, gamma: train and score every candidate on --data."
+    ),
+    table: list[Path] = typer.Option([], "--table", help="Latency tables: each member's latency is predicted."),
+    data: str = typer.Option(None, "--data", help="Score on this data (--grid needs it; others take it)."),
+    coefficients: str = typer.Option("1.2,1.1,1.15", help="alpha,beta,gamma, or a file that --grid wrote."),
+    lite: bool = typer.Option(False, "--lite", help="EfficientNet-Lite's rules: stem, head and outer repeats stay."),
+    steps: int = typer.Option(200, min=1, help="Training steps of one network that is scored."),
+    batch: int = typer.Option(64, min=2, help="Images in such a step."),
+    limit: int = typer.Option(None, min=1, help="Use at most so many training images."),
+    grid_step: float = typer.Option(0.1, help="Steps of the grid."),
+    seed: int = typer.Option(0, min=0, help="Of the short trainings."),
+    out: Path = typer.Option(None, "--out", help="A JSON file; a folder for a family."),
     json: bool = common.JSON,
 ) -> None:
     """Grow a network into a larger one. Example: mnas scale efficientnet-b0 --phi 1 --out b1.json."""
-    from mnas.arch.codec import architecture_to_dict
-    from mnas.arch.complexity import complexity
+    from mnas.errors import InputError
+    from mnas.scaling.coefficients import read_coefficients
+
+    modes = {
+        "--phi": phi is not None,
+        "--published": published is not None,
+        "--to-ms": bool(to_ms),
+        "--family": family is not None,
+        "--grid": grid,
+    }
+    if sum(modes.values()) != 1:
+        given = ", ".join(name for name, used in modes.items() if used) or "none"
+        raise InputError(f"expected one of {', '.join(modes)}; got {given}. For example: --phi 1 or --published b1")
+    job = _Job(common.resolve_architecture(arch), read_coefficients(coefficients), lite, arch)
+    job.proxy = _proxy(data, steps, batch, limit, seed)
+    if grid:
+        _grid(job, grid_step, out, json)
+        return
+    made = {"base": arch, "options": {name: used for name, used in modes.items() if used}, "coefficients": job.plain()}
+    _members(job, _networks(job, phi, published, to_ms, family, table), table, out, json, made)
+
+
+@dataclass
+class _Job:
+    """What is scaled, and how networks are scored."""
+
+    base: Architecture
+    coefficients: Coefficients
+    lite: bool
+    name: str
+    proxy: ScaledProxy | None = None
+
+    def plain(self) -> list[float]:
+        return [self.coefficients.alpha, self.coefficients.beta, self.coefficients.gamma]
+
+
+def _proxy(data: str | None, steps: int, batch: int, limit: int | None, seed: int) -> ScaledProxy | None:
+    if data is None:
+        return None
+    from mnas.train.proxy import ProxyRecipe
+    from mnas.train.scaled import ScaledProxy
+
+    return ScaledProxy(data, ProxyRecipe(steps=steps, batch_size=batch, seed=seed), limit)
+
+
+def _networks(
+    job: _Job, phi: float | None, published: str | None, to_ms: list[float], family: str | None, table: list[Path]
+) -> list[tuple[str, Architecture]]:
+    """The scaled networks with their names."""
+    from mnas.scaling.compound import scale_by_formula, scale_published
+    from mnas.scaling.family import read_range
+    from mnas.search.scale import Devices, formula_members, scale_to_latencies
+
+    if published is not None:
+        return [(published, scale_published(job.base, published))]
+    if phi is not None:
+        return [(f"phi{phi:g}", scale_by_formula(job.base, phi, job.coefficients, lite=job.lite))]
+    if family is not None:
+        return formula_members(job.base, read_range(family), job.coefficients, lite=job.lite)
+    with common.console(stderr=True).status("Scaling to the latency"):
+        found = scale_to_latencies(job.base, Devices(table), to_ms, job.coefficients, lite=job.lite)
+    return [(name, scaled.architecture) for name, scaled in found]
+
+
+def _members(
+    job: _Job,
+    networks: list[tuple[str, Architecture]],
+    table: list[Path],
+    out: Path | None,
+    json: bool,
+    made: dict[str, Any],
+) -> None:
+    """Price and score the networks, write them, show them."""
     from mnas.errors import InputError
     from mnas.files import write_json
-    from mnas.scaling import scale_by_formula, scale_published
+    from mnas.search.scale import Devices
 
-    if (phi is None) == (published is None):
-        raise InputError("expected one of --phi 1 (the formula) and --published b1 (a published row)")
-    base = common.resolve_architecture(arch)
-    if published is not None:
-        grown = scale_published(base, published)
-    else:
-        grown = scale_by_formula(base, phi, _coefficients(coefficients))
-    before, after = complexity(base), complexity(grown)
-    if out is not None:
-        write_json(out, architecture_to_dict(grown))
-    document: dict[str, Any] = {
-        "architecture": architecture_to_dict(grown),
-        "params": after.params,
-        "madds": after.madds,
-        "madds_growth": after.madds / before.madds,
-        "file": str(out) if out else None,
-    }
+    many = len(networks) > 1 or "--family" in made["options"]
+    if many and out is not None and out.suffix == ".json":
+        raise InputError(f"--out is {out}: a family needs a folder, such as {out.with_suffix('')}")
+    devices = Devices(table)
+    members = _scored(job, networks, devices)
+    if out is not None and many:
+        _write_family(job, members, out, made)
+    elif out is not None:
+        from mnas.arch.codec import architecture_to_dict
+
+        write_json(out, architecture_to_dict(members[0].architecture))
     if json:
-        common.print_json(document)
+        common.print_json(_document(job, members, out, many))
+        return
+    _show(job, members, devices)
+    print(f"Written to {out}." if out else f"Add --out {'FOLDER' if many else 'FILE.json'} to keep it.")
+
+
+def _scored(job: _Job, networks: list[tuple[str, Architecture]], devices: Devices) -> list[Member]:
+    members = []
+    if job.proxy is None:
+        return [devices.member(name, network) for name, network in networks]
+    _load(job.proxy)
+    with common.progress("Scoring") as report:
+        for number, (name, network) in enumerate(networks):
+            report(number / len(networks), name)
+            members.append(devices.member(name, network, job.proxy(network)))
+    return members
+
+
+def _load(proxy: ScaledProxy) -> None:
+    from mnas.quiet import load_tensorflow
+
+    with common.console(stderr=True).status(f"Loading TensorFlow and {proxy.data}"):
+        load_tensorflow()
+
+
+def _write_family(job: _Job, members: list[Member], out: Path, made: dict[str, Any]) -> None:
+    from mnas.scaling.family import write_family
+    from mnas.search.family_curve import family_page
+
+    page = family_page(members, title=f"Family of {job.name}")
+    if page is None:
+        common.console(stderr=True).print("No curve is drawn: pip install 'mnas\\[report]' adds plotly.")
+    evaluated = job.proxy.describe() if job.proxy else None
+    write_family(out, members, {**made, "lite": job.lite, "evaluator": evaluated}, page)
+
+
+def _document(job: _Job, members: list[Member], out: Path | None, many: bool) -> dict[str, Any]:
+    from mnas.arch.codec import architecture_to_dict
+    from mnas.arch.complexity import complexity
+
+    before = complexity(job.base).madds
+    rows = [
+        {
+            **member.row(),
+            "architecture": architecture_to_dict(member.architecture),
+            "madds_growth": complexity(member.architecture).madds / before,
+        }
+        for member in members
+    ]
+    file = {"file": str(out) if out else None}
+    return {"members": rows, **file} if many else {**rows[0], **file}
+
+
+def _show(job: _Job, members: list[Member], devices: Devices) -> None:
+    """The base and its members; columns that say nothing are left out."""
+    from mnas.arch.complexity import complexity
+
+    scored = job.proxy is not None
+    names = list(devices.estimators)
+    heads = ["ms (90 %)"] if len(names) == 1 else [f"ms on {number}" for number in range(1, len(names) + 1)]
+    columns = ["network", "px", "blocks", "parameters", "MAdds (M)", *(["accuracy"] if scored else []), *heads]
+    base, blocks = complexity(job.base), sum(stage.repeats for stage in job.base.stages)
+    first = ["base", str(job.base.resolution), str(blocks), f"{base.params:,}", f"{base.madds / 1e6:,.1f}"]
+    first += [""] * (len(columns) - len(first))
+    common.table(f"Compound scaling of {job.name}", columns, [first, *(_row(member, scored) for member in members)])
+    for number, name in enumerate(names, 1):
+        print(f"Latency{f' {number}' if len(names) > 1 else ''}: predicted by {name}.")
+
+
+def _row(member: Member, scored: bool) -> list[str]:
+    row = member.row()
+    shown = [
+        row["name"],
+        str(row["resolution"]),
+        str(row["layers"]),
+        f"{row['params']:,}",
+        f"{row['madds'] / 1e6:,.1f}",
+    ]
+    if scored:
+        shown.append(f"{member.accuracy:.1%}")
+    for name, latency in member.latencies_ms.items():
+        low, high = member.intervals_ms[name]
+        shown.append(f"{latency:.3g} ({low:.3g}-{high:.3g})")
+    return shown
+
+
+def _grid(job: _Job, step: float, out: Path | None, json: bool) -> None:
+    """Find the coefficients."""
+    from mnas.errors import InputError
+    from mnas.scaling.coefficients import best_of, different, grid, save_coefficients, search_grid
+
+    if job.proxy is None:
+        raise InputError("--grid trains and scores every candidate: say on what with --data, e.g. --data fashion_mnist")
+    if out is None:
+        raise InputError("--grid needs --out FILE.json for the coefficients; use them with --coefficients FILE.json")
+    networks = different(job.base, grid(step=step), lite=job.lite)
+    _load(job.proxy)
+    found = []
+    with common.progress("Grid") as report:
+        for candidate in search_grid(networks, job.proxy):
+            found.append(candidate)
+            report(len(found) / len(networks), f"{len(found)} of {len(networks)} networks")
+    document = save_coefficients(out, job.base, found, job.proxy.describe())
+    if json:
+        common.print_json({"file": str(out), **document})
         return
     rows = [
-        [name, str(net.resolution), f"{cost.params:,}", f"{cost.madds:,}"]
-        for name, net, cost in ((arch, base, before), ("scaled", grown, after))
+        [
+            f"{one.coefficients.alpha:g}, {one.coefficients.beta:g}, {one.coefficients.gamma:g}",
+            f"{one.coefficients.growth:.2f}",
+            str(one.architecture.resolution),
+            f"{one.madds:,}",
+            f"{one.accuracy:.2%}",
+        ]
+        for one in sorted(found, key=lambda one: -one.accuracy)
     ]
-    common.table("Compound scaling", ["network", "pixels", "parameters", "multiply-adds"], rows)
-    print(f"Written to {out}." if out else "Add --out FILE.json to keep it.")
-
-
-def _coefficients(text: str) -> Any:
-    from mnas.errors import InputError
-    from mnas.scaling import Coefficients
-
-    try:
-        alpha, beta, gamma = (float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"--coefficients is {text!r}: expected three numbers such as 1.2,1.1,1.15") from None
-    return Coefficients(alpha, beta, gamma)
+    common.table("Grid for phi = 1", ["alpha, beta, gamma", "growth", "pixels", "multiply-adds", "accuracy"], rows)
+    best = best_of(found).coefficients
+    print(f"Best: {best.alpha:g}, {best.beta:g}, {best.gamma:g}. Written to {out}; use it with --coefficients {out}.")

@@ -220,13 +220,13 @@ def _evidence(residual: Array, parts: tuple[Array, ...], weights: tuple[float, .
     return float(-0.5 * scaled @ scaled - np.log(np.diag(factor)).sum())
 
 
-def _group(layer: Layer) -> tuple[object, ...]:
+def operator_group(layer: Layer) -> tuple[object, ...]:
     """Operators that run the same code, and so share a prior line."""
     vector = layer.in_size == 1 or layer.kind == "dense"  # a matrix times one vector
     return (layer.role, layer.kernel_size, layer.stride, layer.activation, vector)
 
 
-def _features(layer: Layer) -> Array:
+def line_features(layer: Layer) -> Array:
     """Shape (9,): what a prior line is drawn through.
 
     One; elements read and weights; multiply-adds and elements written, each for the filters as they are and rounded up
@@ -241,21 +241,21 @@ def _features(layer: Layer) -> Array:
 
 def _prior(counts: Array, measured: Array, operators: Sequence[Layer]) -> tuple[Array, float]:
     """Each operator's latency by its kind's line, and the overhead, in ms; all positive."""
-    groups = {group: number for number, group in enumerate(dict.fromkeys(_group(layer) for layer in operators))}
-    width = len(_features(operators[0]))
+    groups = {group: number for number, group in enumerate(dict.fromkeys(operator_group(layer) for layer in operators))}
+    width = len(line_features(operators[0]))
     basis = np.zeros((len(operators), width * len(groups)))
     for row, layer in enumerate(operators):
-        start = width * groups[_group(layer)]
-        basis[row, start : start + width] = _features(layer)
+        start = width * groups[operator_group(layer)]
+        basis[row, start : start + width] = line_features(layer)
     design = np.column_stack([counts @ basis, np.ones(len(measured))])
     scale = np.maximum(design.max(axis=0), 1e-12)
-    solution = _non_negative_least_squares(design / scale / measured[:, None], np.ones(len(measured))) / scale
+    solution = non_negative_least_squares(design / scale / measured[:, None], np.ones(len(measured))) / scale
     prior = basis @ solution[:-1]
     # An operator whose line came out as nothing costs something all the same: a small share of a typical one.
     return np.maximum(prior, 0.02 * float(np.median(prior[prior > 0]))), float(solution[-1])
 
 
-def _non_negative_least_squares(design: Array, target: Array) -> Array:
+def non_negative_least_squares(design: Array, target: Array) -> Array:
     """Ridge-regularised, by active sets (Lawson and Hanson 1974, algorithm 23.10)."""
     gram = design.T @ design + _RIDGE**2 * np.eye(design.shape[1])
     wanted = design.T @ target
@@ -281,8 +281,8 @@ def _non_negative_least_squares(design: Array, target: Array) -> Array:
 
 def _similarity(operators: Sequence[Layer]) -> Array:
     """Shape (n, n): 1 for operators alike, 0 for those of different groups; squared exponential in between."""
-    names = list(dict.fromkeys(_group(layer) for layer in operators))
-    groups = np.array([names.index(_group(layer)) for layer in operators])
+    names = list(dict.fromkeys(operator_group(layer) for layer in operators))
+    groups = np.array([names.index(operator_group(layer)) for layer in operators])
     places = np.log([[layer.in_size, layer.in_filters, layer.filters] for layer in operators])
     distance = ((places[:, None] - places) ** 2).sum(axis=2)
     result: Array = np.where(groups[:, None] == groups, np.exp(-0.5 * distance / _LENGTH**2), 0.0)

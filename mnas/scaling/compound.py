@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mnas.arch.limits import check_fits
 from mnas.arch.resize import resize
 from mnas.arch.spec import Architecture, check_number
 from mnas.arch.zoo import EFFICIENTNET_ROWS, LITE_ROWS, resize_row
@@ -34,21 +35,36 @@ class Coefficients:
         return self.alpha * self.beta**2 * self.gamma**2
 
 
-def scale_by_formula(architecture: Architecture, phi: float, coefficients: Coefficients | None = None) -> Architecture:
+def scale_by_formula(
+    architecture: Architecture, phi: float, coefficients: Coefficients | None = None, *, lite: bool = False
+) -> Architecture:
     """Grow a network by the formula. phi = 0 gives the network back.
 
-    The resolution is rounded to the nearest multiple of 8 above 64 px and to the nearest even number below.
+    The resolution is rounded to the nearest multiple of 8 above 64 px and to the nearest even number below. `lite`
+    follows EfficientNet-Lite: stem, head, and the repeats of the first and last stage stay as they are.
 
     Raises:
-        InputError: for a phi outside 0 to 20, or a network that outgrows what mnas can describe.
+        InputError: for a phi outside 0 to 20, or a network that outgrows what mnas can describe, a file can hold, or
+            this machine's memory: the message says how much it would take.
     """
     check_number("phi", phi, 0, 20)
     if phi == 0:
         return architecture
     chosen = coefficients or Coefficients()
+    grown = grow(architecture, chosen.alpha**phi, chosen.beta**phi, chosen.gamma**phi, lite=lite)
+    check_fits(grown)
+    return grown
+
+
+def grow(architecture: Architecture, depth: float, width: float, size: float, *, lite: bool = False) -> Architecture:
+    """A network with its repeats, filters and resolution times three factors, each rounded as `scale_by_formula` does.
+
+    Raises:
+        InputError: for a network that outgrows what mnas can describe.
+    """
     step = 8 if architecture.resolution >= 64 else 2
-    resolution = round(architecture.resolution * chosen.gamma**phi / step) * step
-    return resize(architecture, width=chosen.beta**phi, depth=chosen.alpha**phi, resolution=resolution)
+    resolution = max(step, round(architecture.resolution * size / step) * step) if size != 1 else None
+    return resize(architecture, width=width, depth=depth, resolution=resolution, lite=lite)
 
 
 def scale_published(architecture: Architecture, name: str) -> Architecture:

@@ -1,0 +1,191 @@
+"""Pricing networks that a latency table has no entries for: other filters, depths and resolutions of known operators.
+
+A table has an entry for every block of its space, at its space's resolution. A scaled network has other blocks, made
+of the same kinds of operators. The entries are sums over operators, so a line for each kind in multiply-adds, elements
+and weights can be read off them, just as profiling draws lines through whole networks (`mnas.profiling.fit`). Blocks
+that the table has keep their entries; the others lie on the lines.
+
+How wrong lines are beyond what they were drawn through is measured, not assumed: they are drawn through the table's
+quicker blocks and compared with its slowest fifth. The interval of a prediction widens by that, and by as much again
+for every doubling beyond the largest operator of the kind in the table. What the table has no kind for (another
+activation, another kernel size) remains an error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.codec import parse_key
+from mnas.arch.complexity import block_complexity, layer_complexity
+from mnas.arch.spec import Architecture
+from mnas.arch.walk import Layer, PlacedBlock, layers, unroll
+from mnas.errors import InputError
+from mnas.latency.estimator import LatencyEstimate, LatencyEstimator, params_factor
+from mnas.latency.table import Entry, LatencyTable
+from mnas.profiling.fit import canonical, line_features, non_negative_least_squares, operator_group
+
+Array = npt.NDArray[np.float64]
+_LEAST_ENTRIES = 20
+_SLOWEST = 0.2  # share of the blocks that the lines are judged by
+_QUICK = 0.2  # quantile of the latencies below which an error counts in ms, no longer in percent
+_LEAST_ERROR = 0.02
+_features = cache(line_features)
+
+
+class ExtendedEstimator:
+    """A table's estimator that also prices blocks which the table lacks.
+
+    Args:
+        table: where the entries are.
+
+    Raises:
+        InputError: if the table has too few entries to draw lines through.
+    """
+
+    def __init__(self, table: LatencyTable) -> None:
+        self.table = table
+        blocks, latencies = _readable(table)
+        if len(blocks) < _LEAST_ENTRIES:
+            raise InputError(
+                f"the latency table for {table.space} has {len(blocks)} blocks that can be read, too few to price "
+                f"other networks from (at least {_LEAST_ENTRIES}): measure the device with mnas profile"
+            )
+        self._lines = _Lines(blocks, latencies)
+        self.line_error = max(_LEAST_ERROR, _error_beyond(blocks, latencies))
+        self._known: dict[PlacedBlock, Entry] = {}
+        self._sums: dict[PlacedBlock, tuple[float, int]] = {}
+
+    def predict(self, architecture: Architecture) -> LatencyEstimate:
+        """A network's latency with its 90 % interval; as the table's own where it has all the blocks.
+
+        Raises:
+            InputError: if a block is made of an operator whose kind the table does not hold.
+        """
+        blocks = unroll(architecture)
+        missing = [placed for placed in dict.fromkeys(blocks) if placed.key not in self.table.entries]
+        if not missing:
+            return LatencyEstimator(self.table).predict_blocks(blocks)
+        entries = {placed.key: self._entry(placed) for placed in missing}
+        # Blocks off the same line err in the same direction, so this error belongs to the network, not to each block.
+        share = self.line_error * (1 + max(self._lines.doublings(placed) for placed in missing))
+        table = replace(
+            self.table,
+            entries={**{p.key: self.table.entries[p.key] for p in blocks if p.key in self.table.entries}, **entries},
+            relative_error=min(10.0, math.hypot(self.table.relative_error, share)),
+        )
+        return LatencyEstimator(table).predict_blocks(blocks)
+
+    def latency_ms(self, architecture: Architecture) -> float:
+        """The same latency without its interval, many times as quickly: for searches over sizes.
+
+        Raises:
+            InputError: as `predict`.
+        """
+        sums = [self._sum(placed) for placed in unroll(architecture)]
+        factor = float(params_factor(self.table, np.array([sum(params for _, params in sums)]))[0])
+        return max(0.0, factor * (math.fsum(latency for latency, _ in sums) + self.table.overhead_ms))
+
+    def _sum(self, placed: PlacedBlock) -> tuple[float, int]:
+        if placed not in self._sums:
+            entry = self.table.entries.get(placed.key) or self._entry(placed)
+            self._sums[placed] = entry.latency_ms, block_complexity(placed).params
+        return self._sums[placed]
+
+    def _entry(self, placed: PlacedBlock) -> Entry:
+        if placed not in self._known:
+            self._known[placed] = Entry(self._lines.price(placed), 0.0, 0, "fitted")
+        return self._known[placed]
+
+
+class _Lines:
+    """A line for every kind of operator, drawn through blocks."""
+
+    def __init__(self, blocks: Sequence[PlacedBlock], latencies: Array) -> None:
+        counts = [_operators(placed) for placed in blocks]
+        kinds = dict.fromkeys(operator_group(layer) for own in counts for layer in own)
+        self._where = {kind: number for number, kind in enumerate(kinds)}
+        self._largest: dict[tuple[object, ...], float] = {}
+        for own in counts:
+            for layer in own:
+                kind = operator_group(layer)
+                self._largest[kind] = max(self._largest.get(kind, 0.0), _work(layer))
+        design = np.array([self._row(own) for own in counts])
+        scale = np.maximum(design.max(axis=0), 1e-12)
+        weight = np.maximum(latencies, np.quantile(latencies, _QUICK))[:, None]
+        self._solution = non_negative_least_squares(design / scale / weight, latencies / weight[:, 0]) / scale
+
+    def _row(self, counts: Counter[Layer]) -> Array:
+        width = len(_features(next(iter(counts))))
+        row = np.zeros(width * len(self._where))
+        for layer, times in counts.items():
+            start = width * self._where[operator_group(layer)]
+            row[start : start + width] += times * _features(layer)
+        return row
+
+    def price(self, placed: PlacedBlock) -> float:
+        """A block's latency in ms.
+
+        Raises:
+            InputError: if it holds an operator of a kind that no line was drawn for.
+        """
+        counts = _operators(placed)
+        for layer in counts:
+            if operator_group(layer) not in self._where:
+                stride = f", stride {layer.stride}" if layer.stride > 1 else ""
+                raise InputError(
+                    f"the latency table cannot price {placed.key!r}: none of its blocks has an operator of the kind "
+                    f"{layer.role} {layer.kernel_size}x{layer.kernel_size}{stride} with {layer.activation} activation\n"
+                    "  Measure it with: mnas profile --space SPACE, where SPACE is a space that holds this block"
+                )
+        return float(self._row(counts) @ self._solution)
+
+    def doublings(self, placed: PlacedBlock) -> float:
+        """How much larger (log 2) the block's operators are than the largest known of their kinds; 0 within."""
+        ratios = [_work(layer) / self._largest[operator_group(layer)] for layer in _operators(placed)]
+        return max(0.0, math.log2(max(ratios)))
+
+
+def _work(layer: Layer) -> float:
+    return float(max(layer_complexity(layer).madds, layer.out_size**2 * layer.filters, 1))
+
+
+def _operators(placed: PlacedBlock) -> Counter[Layer]:
+    return Counter(canonical(layer) for layer in layers(placed))
+
+
+def _readable(table: LatencyTable) -> tuple[list[PlacedBlock], Array]:
+    """The entries whose keys name blocks that mnas knows; an imported table may have others."""
+    found = {}
+    for key, entry in table.entries.items():
+        try:
+            found[parse_key(key)] = entry.latency_ms
+        except InputError:
+            continue
+    return list(found), np.array(list(found.values()), dtype=np.float64)
+
+
+def _error_beyond(blocks: Sequence[PlacedBlock], latencies: Array) -> float:
+    """Mean absolute error on the slowest blocks, over their mean, of lines drawn through the others.
+
+    Blocks of a kind that only the slowest have are left out.
+    """
+    order = np.argsort(latencies, kind="stable")
+    cut = int(len(order) * (1 - _SLOWEST))
+    lines = _Lines([blocks[i] for i in order[:cut]], latencies[order[:cut]])
+    predicted, measured = [], []
+    for index in order[cut:]:
+        try:
+            predicted.append(lines.price(blocks[index]))
+        except InputError:
+            continue
+        measured.append(latencies[index])
+    if not measured:
+        return 1.0  # nothing to judge by
+    return float(np.abs(np.array(predicted) - np.array(measured)).sum() / np.sum(measured))

@@ -1,0 +1,196 @@
+"""Scaling to a measured latency: what EfficientNet, which scales to multiply-adds, could not do.
+
+The compound formula says in which direction to grow; the latency says how far. Filters and repeats are whole numbers,
+so no phi may land near the wanted latency: depth, width and resolution then part a little from the formula's, and
+among the networks that land there, the device decides by giving most multiply-adds for its time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mnas.arch.complexity import complexity
+from mnas.arch.limits import check_fits, check_strides
+from mnas.arch.spec import Architecture, check_number
+from mnas.errors import InputError, MnasError
+from mnas.scaling.compound import Coefficients, grow
+
+Latency = Callable[[Architecture], float]
+TOLERANCE = 0.03
+_LOWEST_PHI, _HIGHEST_PHI = -8.0, 20.0
+_BANDS = (0.3, 0.6, 1.2)  # how far each dimension's own phi may be from the common one, tried in turn
+_SAMPLES = 12  # of each dimension within its band
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyGoal:
+    """A device's latency and what it should be.
+
+    Attributes:
+        latency: from an architecture to ms, e.g. by a latency table.
+        wanted_ms: where the network should land.
+    """
+
+    latency: Latency
+    wanted_ms: float
+
+    def __post_init__(self) -> None:
+        check_number("--to-ms", self.wanted_ms, 1e-6, 1e7)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A network that lands where it was asked to.
+
+    Attributes:
+        architecture: the network.
+        phi: where the formula alone comes nearest; below 0 for a network smaller than the base.
+        depth, width, size: the factors that were used in the end; size is the resolution's.
+        latencies_ms: one a goal.
+    """
+
+    architecture: Architecture
+    phi: float
+    depth: float
+    width: float
+    size: float
+    latencies_ms: tuple[float, ...]
+
+
+def scale_to_latency(
+    architecture: Architecture,
+    goals: Sequence[LatencyGoal],
+    coefficients: Coefficients | None = None,
+    *,
+    lite: bool = False,
+    tolerance: float = TOLERANCE,
+) -> Scaled:
+    """Grow or shrink a network until it takes what it may.
+
+    With several goals the network lands on the first one that it reaches, and stays below the others. What lands below
+    is preferred to what lands above.
+
+    Raises:
+        InputError: without goals, or for a latency that no network of this family comes near.
+        MnasError: if rounding leaves no network within the tolerance; it names the nearest.
+    """
+    if not goals:
+        raise InputError("scaling to a latency needs at least one latency table and one --to-ms")
+    chosen = coefficients or Coefficients()
+    family = _Family(architecture, chosen, tuple(goals), lite)
+    phi = family.find_phi()
+    nearest: tuple[float, Scaled | None] = (math.inf, None)
+    for band in _BANDS:
+        landed = []
+        for scaled in family.around(phi, band):
+            error = abs(family.load(scaled.latencies_ms) - 1)
+            nearest = min(nearest, (error, scaled), key=lambda pair: pair[0])
+            if error <= tolerance:
+                landed.append(scaled)
+        if landed:
+            within = [one for one in landed if family.load(one.latencies_ms) <= 1] or landed
+            best = max(within, key=lambda one: (complexity(one.architecture).madds, one.architecture.resolution))
+            check_fits(best.architecture)
+            return best
+    raise MnasError(_nothing_lands(goals, nearest[1], tolerance))
+
+
+def _nothing_lands(goals: Sequence[LatencyGoal], nearest: Scaled | None, tolerance: float) -> str:
+    wanted = ", ".join(f"{goal.wanted_ms:g}" for goal in goals)
+    found = "none" if nearest is None else ", ".join(f"{latency:.4g}" for latency in nearest.latencies_ms)
+    return (
+        f"no scaled network takes {wanted} ms within {tolerance:.0%}: filters and layers are whole numbers; the "
+        f"nearest takes {found} ms. Ask for that, or start from a larger network"
+    )
+
+
+@dataclass(frozen=True)
+class _Family:
+    """All the sizes of one network, and what they take."""
+
+    base: Architecture
+    coefficients: Coefficients
+    goals: tuple[LatencyGoal, ...]
+    lite: bool
+
+    def load(self, latencies_ms: Sequence[float]) -> float:
+        """The fullest budget: 1 where the first goal is reached."""
+        return max(latency / goal.wanted_ms for latency, goal in zip(latencies_ms, self.goals, strict=True))
+
+    def at(self, depth: float, width: float, size: float) -> Architecture | None:
+        """A member, or None where the factors leave what an architecture can be."""
+        try:
+            grown = grow(self.base, depth, width, size, lite=self.lite)
+            check_strides(grown)
+        except InputError:
+            return None
+        return grown
+
+    def latencies_ms(self, member: Architecture) -> tuple[float, ...]:
+        return tuple(float(goal.latency(member)) for goal in self.goals)
+
+    def find_phi(self) -> float:
+        """Where the formula alone crosses the goal; by bisection.
+
+        Raises:
+            InputError: if the smallest member takes longer, or the largest is quicker.
+        """
+        low, high = _LOWEST_PHI, 0.0
+        while high < _HIGHEST_PHI and self._above(high) is False:
+            low, high = high, high + 1.0
+        if self._above(low) is not False:
+            self._refuse(low, "the smallest network of this family already takes")
+        if self._above(high) is False:
+            self._refuse(high, "the largest network of this family takes only")
+        for _ in range(24):
+            middle = (low + high) / 2
+            low, high = (low, middle) if self._above(middle) is not False else (middle, high)
+        if self._above(high) is None:
+            self._refuse(low, "the largest network of this family that fits takes only")
+        return (low + high) / 2
+
+    def _above(self, phi: float) -> bool | None:
+        """Whether a member takes more than it may; None where it is too large to be."""
+        member = self.at(*self._factors(phi, phi, phi))
+        if member is None:
+            return None if phi > 0 else False
+        try:
+            check_fits(member)
+        except InputError:
+            return None
+        return self.load(self.latencies_ms(member)) > 1
+
+    def _factors(self, depth: float, width: float, size: float) -> tuple[float, float, float]:
+        chosen = self.coefficients
+        return chosen.alpha**depth, chosen.beta**width, chosen.gamma**size
+
+    def _refuse(self, phi: float, says: str) -> None:
+        member = self.at(*self._factors(phi, phi, phi)) or self.base
+        takes = ", ".join(f"{latency:.4g}" for latency in self.latencies_ms(member))
+        wanted = ", ".join(f"{goal.wanted_ms:g}" for goal in self.goals)
+        raise InputError(f"--to-ms is {wanted}: {says} {takes} ms ({member.resolution} px)")
+
+    def around(self, phi: float, band: float) -> Iterator[Scaled]:
+        """Members whose depth, width and resolution each keep within a band around a common phi; all different."""
+        reach = band * (1 + abs(phi) / 2)
+        phis = [phi - reach + 2 * reach * step / _SAMPLES for step in range(_SAMPLES + 1)]
+        axes = [self._different(phis, axis) for axis in range(3)]
+        for depth in axes[0]:
+            for width in axes[1]:
+                for size in axes[2]:
+                    member = self.at(depth, width, size)
+                    if member is not None:
+                        yield Scaled(member, phi, depth, width, size, self.latencies_ms(member))
+
+    def _different(self, phis: Sequence[float], axis: int) -> list[float]:
+        """The factors along one dimension that give different networks."""
+        seen: dict[Architecture, float] = {}
+        for phi in phis:
+            factors = [1.0, 1.0, 1.0]
+            factors[axis] = self._factors(phi, phi, phi)[axis]
+            member = self.at(*factors)
+            if member is not None:
+                seen.setdefault(member, factors[axis])
+        return list(seen.values())

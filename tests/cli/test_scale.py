@@ -1,0 +1,83 @@
+"""`mnas scale` as a person types it, in process."""
+
+import json
+import sys
+
+import pytest
+
+from mnas.arch import ZOO
+from mnas.arch.codec import architecture_from_dict
+from mnas.cli.main import run
+from mnas.space.files import load_space
+from tests.latency.tables import make_table
+
+
+@pytest.fixture(scope="module")
+def phone(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tables") / "phone.json"
+    make_table(load_space("mnasnet-16")).save(path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def mnas(monkeypatch, capsys, tmp_path, phone):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "phone.json").write_bytes(phone)
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["mnas", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out, said.err
+
+    return call
+
+
+def test_to_a_latency(mnas):
+    code, out, err = mnas("scale", "mnasnet-a1", "--to-ms", 20, "--table", "phone.json", "--out", "n.json", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["latency_ms phone"] == pytest.approx(20, rel=0.03)
+    low, high = found["interval_ms phone"]
+    assert low < 20 < high
+    code, out, _ = mnas("cost", "n.json", "--json")
+    assert json.loads(out)["params"] == found["params"]
+
+
+def test_a_family_is_written_as_files(mnas, tmp_path):
+    code, out, err = mnas("scale", "mnasnet-a1", "--family", "0..2", "--table", "phone.json", "--out", "family")
+    assert code == 0, err
+    assert "phi2" in out
+    assert {"phi0.json", "phi1.json", "phi2.json", "family.json", "family.csv"} <= {
+        path.name for path in (tmp_path / "family").iterdir()
+    }
+
+
+@pytest.mark.parametrize("row", ["b1", "b2", "b3", "b4", "b5"])
+def test_published_rows(row, mnas):
+    _, out, _ = mnas("scale", "efficientnet-b0", "--published", row, "--json")
+    assert architecture_from_dict(json.loads(out)["architecture"]) == ZOO[f"efficientnet-{row}"]
+
+
+@pytest.mark.parametrize(("args", "code", "message"), [
+    (["mnasnet-a1", "--phi", 1, "--published", "b1"], 2, "expected one of"),
+    (["mnasnet-a1", "--to-ms", 20], 2, "expected one --to-ms for each --table"),
+    (["mnasnet-a1", "--to-ms", -1, "--table", "phone.json"], 2, "--to-ms is -1.0"),
+    (["mnasnet-a1", "--to-ms", 1e-5, "--table", "phone.json"], 2, "the smallest network of this family"),
+    (["efficientnet-b0", "--to-ms", 20, "--table", "phone.json"], 2, "swish"),
+    (["efficientnet-b0", "--phi", 16], 2, "a file of 6.9 GiB"),
+    (["efficientnet-b0", "--phi", "nan"], 2, "phi is nan"),
+    (["mnasnet-a1", "--grid"], 2, "--data"),
+    (["mnasnet-a1", "--grid", "--data", "digits"], 2, "--out FILE.json"),
+    (["mnasnet-a1", "--family", "0..2", "--out", "x.json"], 2, "a family needs a folder"),
+    (["mnasnet-a1", "--family", "-1..2"], 2, "phi is -1"),
+    (["mnasnet-a1", "--phi", 1, "--coefficients", "phone.json"], 2, "no file of coefficients"),
+    (["mnasnet-a1", "--phi", 1, "--table", "phone.json", "--out", "/dev/full/n.json"], 1, "cannot write"),
+])  # fmt: skip
+def test_bad_input_is_one_message_and_no_file(args, code, message, mnas, tmp_path):
+    before = set(tmp_path.iterdir())
+    got, out, err = mnas("scale", *args)
+    assert (got, out) == (code, "")
+    assert message in " ".join(err.split())
+    assert set(tmp_path.iterdir()) == before
