@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from mnas.arch.spec import Architecture, BlockSpec, StageSpec
 from mnas.arch.text import OP_PREFIX, default_skip, format_block
 from mnas.errors import InputError
+from mnas.files import parse_json
 
 FORMAT = "mnas.architecture"
 VERSION = 1
@@ -159,7 +160,7 @@ def architecture_from_json(text: str) -> Architecture:
         InputError: for text that is no JSON, or no architecture.
     """
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"an architecture is expected as JSON: {error}") from None
     return architecture_from_dict(data)

@@ -10,6 +10,7 @@ from mnas.errors import InputError
 from mnas.reward import make_reward
 from mnas.search.objective import Objective, Target
 from mnas.search.run import Search
+from mnas.search.typed import check_types
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
 from mnas.strategies.registry import STRATEGIES, make_strategy
@@ -62,6 +63,7 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         """Refuse at once what can be seen to be wrong without loading anything."""
+        check_types(self)
         if self.strategy not in STRATEGIES:
             raise InputError(f"no strategy is called {self.strategy!r}: expected one of {', '.join(STRATEGIES)}")
         name, _, path = self.evaluator.partition(":")

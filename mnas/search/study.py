@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from mnas import __version__
-from mnas.arch.spec import Architecture
+from mnas.arch.spec import Architecture, check_number
 from mnas.errors import InputError
 from mnas.files import read_json, write_json
 from mnas.search.log import TrialLog, to_plain
+from mnas.search.winner import check_winner
 from mnas.space.space import SearchSpace
 from mnas.trial import Trial
 
@@ -132,9 +133,36 @@ class Study:
         if not path.exists():
             return None
         document = read_json(path, "a study's winner")
-        if not isinstance(document, dict):
-            raise InputError(f"{path} is not a study's winner")
-        return document
+        try:
+            check_winner(document)
+        except (InputError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is not a study's winner ({error}): was it edited?") from None
+        return document  # type: ignore[no-any-return]
+
+    def said(self, *names: str) -> Any:
+        """A value of the configuration, such as `said("space", "name")`.
+
+        Raises:
+            InputError: if it is not there.
+        """
+        value: Any = self.config
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is None:
+            raise InputError(f"{self.folder}/study.json does not say config.{'.'.join(names)}: was it edited?")
+        return value
+
+    @property
+    def budgets_ms(self) -> list[float]:
+        """The budget of each latency table."""
+        tables = self.config.get("tables") or []
+        try:
+            budgets = [table["budget_ms"] for table in tables]
+            for budget in budgets:
+                check_number("budget_ms", budget, 1e-6, 1e9)
+        except (KeyError, TypeError, InputError) as error:
+            raise InputError(f"{self.folder}/study.json: config.tables: {error}: was it edited?") from None
+        return budgets
 
     def architecture(self, number: str | None = None) -> Architecture:
         """The winner, or the architecture of one trial.
