@@ -113,6 +113,14 @@ def parse_json(text: str | bytes) -> Any:
     )
 
 
+def is_document(document: Any, format_name: str, version: int) -> bool:
+    """Whether a JSON document says that it is of this format and version; `true` and `1.0` are no version 1."""
+    if not isinstance(document, dict):
+        return False
+    found = document.get("version")
+    return document.get("format") == format_name and type(found) is int and found == version
+
+
 def shorten(text: str, most: int = 300) -> str:
     """The start of a text that comes from a file, for a message; control characters are shown, not obeyed."""
     safe = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text[: most + 1])

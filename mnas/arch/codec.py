@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from mnas.arch.spec import Architecture, BlockSpec, StageSpec
 from mnas.arch.text import OP_PREFIX, default_skip, format_block
 from mnas.errors import InputError
-from mnas.files import parse_json
+from mnas.files import is_document, parse_json
 
 FORMAT = "mnas.architecture"
 VERSION = 1
@@ -136,7 +136,7 @@ def architecture_from_dict(data: Any) -> Architecture:
     """
     if not isinstance(data, dict):
         raise InputError(f"an architecture is a JSON object; got {type(data).__name__}")
-    if data.get("format") != FORMAT or data.get("version") != VERSION:
+    if not is_document(data, FORMAT, VERSION):
         raise InputError(
             f"not an architecture of this version of mnas: expected format {FORMAT!r}, version {VERSION}; "
             f"got format {data.get('format')!r}, version {data.get('version')!r}"

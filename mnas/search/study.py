@@ -10,17 +10,13 @@ best.json                the winner, once the search is done; baseline_best.json
 from __future__ import annotations
 
 import logging
-import os
-import platform
-import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mnas import __version__
 from mnas.arch.spec import Architecture, check_number
 from mnas.errors import InputError
-from mnas.files import read_json, write_json
+from mnas.files import is_document, read_json, write_json
+from mnas.search.environment import differences, environment
 from mnas.search.log import TrialLog, to_plain
 from mnas.search.winner import check_winner
 from mnas.space.space import SearchSpace
@@ -84,7 +80,7 @@ class Study:
         if not (folder / "study.json").is_file():
             raise InputError(f"{folder} holds no study: there is no study.json in it")
         document = read_json(folder / "study.json", "a study")
-        if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
+        if not is_document(document, FORMAT, VERSION):
             raise InputError(f"{folder}/study.json is not a study of this version of mnas")
         parts: dict[str, Any] = {name: document.get(name) for name in ("config", "arguments", "made_with")}
         for name, part in parts.items():
@@ -108,9 +104,8 @@ class Study:
                 f"{folder} belongs to another configuration: {difference}. "
                 "Give the same arguments, or name another folder with --study"
             )
-        for name, value in environment().items():
-            if study.made_with.get(name) != value and name != "date":
-                _LOGGER.warning("%s was %s when the study began and is %s now", name, study.made_with.get(name), value)
+        for difference in differences(study.made_with, environment()):
+            _LOGGER.warning("%s", difference)
         return study
 
     def log(self, name: str) -> TrialLog:
@@ -183,24 +178,6 @@ class Study:
             if str(trial.number) == number:
                 return trial.architecture
         raise InputError(f"{self.folder} has no trial {number!r}: expected a number from 0 to {len(trials) - 1}")
-
-
-def environment() -> dict[str, Any]:
-    """Versions and machine, for the record."""
-    packages = {}
-    for name in ("tensorflow", "keras", "numpy"):
-        try:
-            packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            packages[name] = "not installed"
-    return {
-        "mnas": __version__,
-        "python": platform.python_version(),
-        **packages,
-        "machine": f"{platform.system()} {platform.machine()}",
-        "num_cpus": os.cpu_count(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
 
 
 def first_difference(before: Any, now: Any, path: str = "") -> str | None:

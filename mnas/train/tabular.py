@@ -10,7 +10,7 @@ from typing import Any
 from mnas.arch.codec import format_stage, parse_stage
 from mnas.arch.spec import Architecture, check_number
 from mnas.errors import InputError
-from mnas.files import read_json
+from mnas.files import is_document, read_json
 from mnas.space.files import load_space
 from mnas.train.base import Evaluator
 
@@ -42,7 +42,7 @@ class TabularEvaluator(Evaluator):
         if is_macro(document):
             self._table = read_macro(document, str(path))
             return
-        if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
+        if not is_document(document, FORMAT, VERSION):
             raise InputError(f"{path} is not a table of accuracies: expected format {FORMAT!r}, version {VERSION}")
         table = document.get("accuracies")
         if not isinstance(table, dict) or not table:

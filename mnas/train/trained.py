@@ -18,7 +18,7 @@ import numpy.typing as npt
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture, check_integer, check_number
 from mnas.errors import InputError, MnasError
-from mnas.files import read_bytes, read_json, shorten, write_atomically
+from mnas.files import is_document, read_bytes, read_json, shorten, write_atomically
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train.data import Dataset, load_dataset
 
@@ -117,7 +117,7 @@ def open_trained(folder: Path) -> Trained:
         )
     training = read_json(folder / TRAINING, "a training's record")
     try:
-        if (training["format"], training["version"]) != (FORMAT, VERSION):
+        if not is_document(training, FORMAT, VERSION):
             raise InputError(f"{folder / TRAINING} is not of this version of mnas: expected {FORMAT} {VERSION}")
         architecture = architecture_from_dict(training["configuration"]["architecture"])
         trained = Trained(folder, architecture, training)
