@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mnas.errors import InputError, MnasError
+
+MOST_BYTES = 1 << 28
+_PART_BYTES = 1 << 20
 
 
 def write_atomically(path: Path | str, data: bytes | str) -> None:
@@ -70,13 +74,72 @@ def read_json(path: Path | str, what: str) -> Any:
     Raises:
         InputError: if it cannot be read, or is not JSON (truncated, NaN).
     """
+    data = read_bytes(path, what)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except OSError as error:
-        raise InputError(f"cannot read {what} from {path}: {error.strerror or error}") from None
+        return parse_json(data)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not {what}, or is truncated: {error}") from None
+        raise InputError(f"{path} is not {what}, or is truncated: {shorten(str(error))}") from None
+
+
+def read_bytes(path: Path | str, what: str, *, most: int = MOST_BYTES) -> bytes:
+    """Read a file of a size that `what` may have: a device that never ends, or a mistaken path, is no memory's end.
+
+    Raises:
+        InputError: if it cannot be read, or is larger than `most` bytes.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            parts, size = [], 0
+            while size <= most and (part := file.read(_PART_BYTES)):  # read(most) would allocate all of it at once
+                parts.append(part)
+                size += len(part)
+    except (OSError, ValueError) as error:  # a path may hold a null byte
+        raise InputError(f"cannot read {what} from {path}: {getattr(error, 'strerror', None) or error}") from None
+    if size > most:
+        raise InputError(f"{path} is larger than {most >> 20} MiB: that is not {what}")
+    return b"".join(parts)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON as the standard has it: UTF-8, no NaN, no infinity, no number beyond a float, no name twice in an object.
+
+    Raises:
+        ValueError: for anything else.
+        RecursionError: if it is nested too deeply.
+    """
+    decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+    return json.loads(
+        decoded, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_refuse_repetition
+    )
+
+
+def is_document(document: Any, format_name: str, version: int) -> bool:
+    """Whether a JSON document says that it is of this format and version; `true` and `1.0` are no version 1."""
+    if not isinstance(document, dict):
+        return False
+    found = document.get("version")
+    return document.get("format") == format_name and type(found) is int and found == version
+
+
+def shorten(text: str, most: int = 300) -> str:
+    """The start of a text that comes from a file, for a message; control characters are shown, not obeyed."""
+    safe = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text[: most + 1])
+    return safe if len(text) <= most else f"{safe[:most]}..."
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number that may stand here")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return number
+
+
+def _refuse_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is there twice in one object")
+    return found

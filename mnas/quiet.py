@@ -53,8 +53,13 @@ def _flush() -> None:
             stream.flush()
 
 
-def load_tensorflow() -> None:
-    """Import TensorFlow and start its runtime without the lines it prints then. For programs, not for libraries."""
+def load_tensorflow(*, threads: int = 0) -> None:
+    """Import TensorFlow and start its runtime without the lines it prints then. For programs, not for libraries.
+
+    Args:
+        threads: how many it computes with, 0 for all CPUs. Sums are split among threads, so that results are equal to
+            the last bit only with equal numbers of them.
+    """
     if not debugging():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice on retracing is not for mnas's users
@@ -62,4 +67,7 @@ def load_tensorflow() -> None:
         import keras  # noqa: F401
         import tensorflow as tf
 
+        if threads:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.list_logical_devices()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
-from mnas.arch.spec import Architecture
+from mnas.arch.spec import Architecture, check_integer, check_number
 from mnas.errors import InputError
 
 
@@ -29,11 +28,12 @@ class Measurement:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "latencies_ms", tuple(self.latencies_ms))
-        if not 0 <= self.accuracy <= 1:
-            raise InputError(f"accuracy is {self.accuracy!r}: expected a number from 0 to 1")
+        check_number("accuracy", self.accuracy, 0, 1)
         for latency in self.latencies_ms:
-            if not (math.isfinite(latency) and latency > 0):
-                raise InputError(f"latency is {latency!r} ms: expected a positive number")
+            if type(latency) not in (int, float) or not 0 < latency <= 1e9:
+                raise InputError(f"latency is {str(latency)[:40]} ms: expected a positive number")
+        check_integer("params", self.params, 0, 10**18)
+        check_integer("madds", self.madds, 0, 10**18)
 
     @property
     def latency_ms(self) -> float | None:
@@ -56,6 +56,18 @@ class Trial:
     terms: tuple[tuple[str, float], ...] = ()
     error: str | None = None
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_integer("number", self.number, 0, 10**9)
+        check_number("seconds", self.seconds, 0, 1e9)
+        if (self.measurement is None) != (self.reward is None):
+            raise InputError(f"trial {self.number} has one of measurement and reward: expected both or neither")
+        if self.measurement is not None and self.error is not None:
+            raise InputError(f"trial {self.number} has a measurement and an error: expected one of them")
+        if not isinstance(self.error, str | None):
+            raise InputError(f"the error of trial {self.number} is no text")
+        for name, value in (("reward", self.reward), *self.terms):
+            check_number(str(name)[:40], 0 if value is None else value, -1e12, 1e12)
 
     @property
     def failed(self) -> bool:
@@ -89,6 +101,9 @@ class Trial:
             InputError: if this is no trial.
         """
         try:
+            unknown = sorted(set(data) - {field.name for field in fields(Trial)})
+            if unknown:
+                raise InputError(f"not a trial: it has unknown fields {', '.join(unknown)[:200]}")
             found = data["measurement"]
             return Trial(
                 number=data["number"],

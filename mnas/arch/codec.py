@@ -15,6 +15,7 @@ from mnas.arch.spec import ACTIVATIONS, Architecture, BlockSpec, ClassifierSpec,
 from mnas.arch.text import OP_PREFIX, default_skip, format_block
 from mnas.arch.walk import PlacedBlock
 from mnas.errors import InputError
+from mnas.files import is_document, parse_json
 
 FORMAT = "mnas.architecture"
 VERSION = 1
@@ -155,7 +156,7 @@ def architecture_from_dict(data: Any) -> Architecture:
     """
     if not isinstance(data, dict):
         raise InputError(f"an architecture is a JSON object; got {type(data).__name__}")
-    if data.get("format") != FORMAT or data.get("version") != VERSION:
+    if not is_document(data, FORMAT, VERSION):
         raise InputError(
             f"not an architecture of this version of mnas: expected format {FORMAT!r}, version {VERSION}; "
             f"got format {data.get('format')!r}, version {data.get('version')!r}"
@@ -179,7 +180,7 @@ def architecture_from_json(text: str) -> Architecture:
         InputError: for text that is no JSON, or no architecture.
     """
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"an architecture is expected as JSON: {error}") from None
     return architecture_from_dict(data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from mnas.errors import InputError
 
 OPS = ("conv", "sepconv", "mbconv", "identity")
 SKIPS = ("none", "identity", "pool")
+MOST_BLOCKS = 2000  # of one network
 ACTIVATIONS = ("relu", "relu6", "swish", "hswish")
 
 
@@ -21,7 +21,7 @@ def check_integer(name: str, value: Any, low: int, high: int) -> None:
         InputError: with the field's name, the value and the range.
     """
     if type(value) is not int or not low <= value <= high:
-        raise InputError(f"{name} is {value!r}: expected a whole number from {low} to {high}")
+        raise InputError(f"{name} is {_shown(value)}: expected a whole number from {low} to {high}")
 
 
 def check_number(name: str, value: Any, low: float, high: float) -> None:
@@ -30,8 +30,8 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
     Raises:
         InputError: with the field's name, the value and the range.
     """
-    if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
-        raise InputError(f"{name} is {value!r}: expected a number from {low:g} to {high:g}")
+    if type(value) not in (int, float) or not low <= value <= high:  # NaN is in no range
+        raise InputError(f"{name} is {_shown(value)}: expected a number from {low:g} to {high:g}")
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
@@ -40,8 +40,14 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     Raises:
         InputError: with the field's name, the value and the words.
     """
-    if value not in choices:
-        raise InputError(f"{name} is {value!r}: expected one of {', '.join(choices)}")
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"{name} is {_shown(value)}: expected one of {', '.join(choices)}")
+
+
+def _shown(value: Any) -> str:
+    """A value for a message: what comes from a file may be of any length."""
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**20 else "a number of more than 20 digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +160,9 @@ class Architecture:
         for stage in self.stages:
             if not isinstance(stage, StageSpec):
                 raise InputError(f"stages holds {stage!r}: expected StageSpecs")
+        blocks = sum(stage.repeats for stage in self.stages)
+        if blocks > MOST_BLOCKS:
+            raise InputError(f"stages hold {blocks} blocks: expected at most {MOST_BLOCKS}")
         check_integer("stem_filters", self.stem_filters, 1, 65536)
         check_integer("head_filters", self.head_filters, 0, 65536)
         check_integer("resolution", self.resolution, 1, 8192)

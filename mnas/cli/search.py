@@ -11,9 +11,18 @@ from mnas.cli import common
 from mnas.errors import InputError
 
 if TYPE_CHECKING:
+    from mnas.search.executor import Executor
     from mnas.search.setup import Prepared, SearchOptions
 
-_ONLY_HERE = ("study", "resume", "dry_run", "json")  # options about this call, not about the search
+_ONLY_HERE = (
+    "study",
+    "resume",
+    "dry_run",
+    "workers",
+    "executor",
+    "address",
+    "json",
+)  # options about this call, not about the search
 
 
 def register(app: typer.Typer) -> None:
@@ -43,6 +52,10 @@ def search(
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),
     baseline: bool = typer.Option(True, help="Also run random search at equal cost, and compare."),
     seed: int = typer.Option(0, min=0, help="The same seed gives the same search."),
+    workers: int = typer.Option(1, min=1, max=1024, help="How many candidates are judged at a time."),
+    threads: int = typer.Option(None, min=0, max=1024, help="Of each evaluation; by default the CPUs are shared out."),
+    executor: str = typer.Option("local", help="local (processes of this machine) or ray."),
+    address: str = typer.Option(None, help="Of a running Ray cluster; without it ray starts one here."),
     resume: bool = typer.Option(False, "--resume", help="Go on with a study; its own options hold unless given."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Measure a few steps and say how long it will take."),
     json: bool = common.JSON,
@@ -51,7 +64,7 @@ def search(
 
     Example: mnas search --data fashion_mnist --table latency_tables/here.json --budget-ms 2 --study runs/first.
     """
-    from mnas.quiet import load_tensorflow
+    from mnas.search.parallel import open_executor
     from mnas.search.setup import prepare
 
     if study is None and not dry_run:
@@ -59,13 +72,13 @@ def search(
     options = _options(context, study if resume else None)
     if not resume and not dry_run and (study / "study.json").exists():
         raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
-    if options.evaluator == "proxy" or options.strategy not in ("random", "evolution"):
-        load_tensorflow()
+    load_for(options)
     prepared = prepare(options)
     if dry_run:
         _dry_run(prepared, json)
         return
-    document = run_study(study, resume, options, prepared)
+    with open_executor(options, prepared, workers=workers, kind=executor, address=address) as opened:
+        document = run_study(study, resume, options, prepared, opened)
     if json:
         common.print_json(document)
     else:
@@ -74,8 +87,17 @@ def search(
         show_report(document)
 
 
+def load_for(options: SearchOptions) -> None:
+    """Load TensorFlow if this search needs it here."""
+    from mnas.quiet import load_tensorflow
+
+    if not options.evaluator.startswith("tabular") or options.strategy not in ("random", "evolution"):
+        load_tensorflow(threads=options.threads)
+
+
 def _options(context: typer.Context, resumed: Path | None) -> SearchOptions:
     """The options of this call; on resume, the study's own where this call does not give another."""
+    from mnas.search.parallel import threads_for
     from mnas.search.setup import SearchOptions
     from mnas.search.study import Study
 
@@ -88,10 +110,14 @@ def _options(context: typer.Context, resumed: Path | None) -> SearchOptions:
             source = context.get_parameter_source(name)
             if name in kept and (source is None or source.name != "COMMANDLINE"):
                 given[name] = kept[name]
+    if given["threads"] is None:
+        given["threads"] = threads_for(context.params["workers"])
     return SearchOptions(**given)
 
 
-def run_study(folder: Path, resume: bool, options: SearchOptions, prepared: Prepared) -> dict[str, Any]:
+def run_study(
+    folder: Path, resume: bool, options: SearchOptions, prepared: Prepared, executor: Executor | None = None
+) -> dict[str, Any]:
     """Run or resume a search with its progress shown; gives its report."""
     from mnas.cli.progress import SearchProgress
     from mnas.search.report import next_commands, report
@@ -106,7 +132,7 @@ def run_study(folder: Path, resume: bool, options: SearchOptions, prepared: Prep
         totals.update({"baseline": options.trials, **{f"baseline_{name}": count for name, count in finals.items()}})
     try:
         with SearchProgress(totals) as progress:
-            run_search(opened, prepared.search, on_trial=progress)
+            run_search(opened, prepared.search, executor=executor, on_trial=progress)
     except KeyboardInterrupt:
         common.console(stderr=True).print(f"Go on with: {next_commands(opened, None)[0]}")
         raise

@@ -15,7 +15,7 @@ from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture, check_number
 from mnas.arch.zoo import zoo
 from mnas.errors import InputError
-from mnas.files import read_json
+from mnas.files import is_document, read_json
 from mnas.latency.card import calibrate
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
 from mnas.latency.table import LatencyTable
@@ -60,7 +60,7 @@ def read_measurements(path: Path | str) -> list[tuple[Architecture, float]]:
         InputError: if it is anything else; the message names the measurement.
     """
     data = read_json(path, "measurements of whole networks")
-    if not isinstance(data, dict) or (data.get("format"), data.get("version")) != (FORMAT, VERSION):
+    if not is_document(data, FORMAT, VERSION):
         raise InputError(f"{path} holds no measurements: expected format {FORMAT!r}, version {VERSION}")
     rows = data.get("measurements")
     if not isinstance(rows, list) or not rows:

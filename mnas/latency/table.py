@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from mnas.arch.spec import check_choice, check_integer, check_number
 from mnas.errors import InputError
-from mnas.files import read_json, write_json
+from mnas.files import is_document, read_json, write_json
 
 FORMAT = "mnas.latency_table"
 VERSION = 1
@@ -214,7 +214,7 @@ class LatencyTable:
         """
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise InputError("this is not a latency table of mnas: make one with mnas profile")
-        if data.get("version") != VERSION:
+        if not is_document(data, FORMAT, VERSION):
             raise InputError(f"latency table of version {data.get('version')!r}: this mnas reads version {VERSION}")
         data = {name: value for name, value in data.items() if name not in ("format", "version")}
         _check_names("the latency table", data, LatencyTable)

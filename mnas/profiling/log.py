@@ -9,7 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mnas.arch.spec import check_integer, check_number
 from mnas.errors import InputError, MnasError
+from mnas.files import parse_json, read_bytes, shorten
 from mnas.profiling.measure import NetworkTime
 
 _LOGGER = logging.getLogger(__name__)
@@ -32,10 +34,7 @@ class ProfileLog:
         self.times: dict[int, NetworkTime] = {}
         self.seconds = 0.0
         header = json.loads(json.dumps(header))
-        try:
-            lines = path.read_bytes().split(b"\n") if path.is_file() else []
-        except OSError as error:
-            raise MnasError(f"cannot read {path}: {error.strerror}") from None
+        lines = read_bytes(path, "a log of mnas profile").split(b"\n") if path.is_file() else []
         if len(lines) > 1:
             self._read(lines, header)
         else:
@@ -48,20 +47,39 @@ class ProfileLog:
             with self.path.open("r+b") as file:
                 file.truncate(sum(len(line) + 1 for line in lines))
         try:
-            first, *rest = (json.loads(line) for line in lines)
-            found = first["profile"]
+            first, *rest = (parse_json(line) for line in lines)
+            found = dict(first["profile"])
             for record in rest:
-                self.seconds += record["seconds"]
-                time = record["time"]
-                self.times[record["network"]] = NetworkTime(**{**time, "halves_ms": tuple(time["halves_ms"])})
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.path} is not a log of mnas profile ({error}): move it away") from None
+                self._keep(record)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise InputError(
+                f"{self.path} is not a log of mnas profile ({shorten(str(error))}): move it away"
+            ) from None
         different = sorted(key for key in {*found, *header} if found.get(key) != header.get(key))
         if different:
             raise InputError(
                 f"{self.path} belongs to an unfinished profile that differs in {', '.join(different)}: finish that one "
                 "with its own arguments, or delete the file to start anew"
             )
+
+    def _keep(self, record: Any) -> None:
+        """Take one line's measurement, checked: KeyError, TypeError and ValueError say that it is none."""
+        check_integer("network", record["network"], 0, 10**6)
+        check_number("seconds", record["seconds"], 0, 1e7)
+        if set(record) != {"network", "seconds", "time"} or record["network"] in self.times:
+            raise ValueError(f"network {record['network']} is there twice, or says more than was measured")
+        time = NetworkTime(**{**record["time"], "halves_ms": tuple(record["time"]["halves_ms"])})
+        for name, value in asdict(time).items():
+            if name.startswith("num_"):
+                check_integer(name, value, 0, 10**9)
+            elif name == "halves_ms":
+                first_ms, second_ms = value
+                check_number(name, first_ms, 1e-9, 1e7)
+                check_number(name, second_ms, 1e-9, 1e7)
+            else:
+                check_number(name, value, 1e-9, 1e7)
+        self.seconds += record["seconds"]
+        self.times[record["network"]] = time
 
     def append(self, network: int, time: NetworkTime, seconds: float) -> None:
         """Keep one network's measurement, and how many seconds it took.
@@ -77,7 +95,7 @@ class ProfileLog:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open(mode, encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(json.dumps(record, allow_nan=False) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

@@ -1,24 +1,25 @@
-"""Where candidates are judged: in this process, or, behind the same seam, on a cluster."""
+"""Where candidates are judged: in this process, in several, or on a Ray cluster, behind one seam."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from mnas.arch.spec import Architecture
 from mnas.trial import Trial
 
-Judge = Callable[[int, Architecture], Trial]
+if TYPE_CHECKING:
+    from mnas.search.objective import Objective
 
 
 class Executor(Protocol):
-    """Runs a judge over candidates."""
+    """Judges candidates."""
 
-    def run(self, judge: Judge, candidates: Sequence[tuple[int, Architecture]]) -> Iterator[Trial]:
+    def run(self, objective: Objective, candidates: Sequence[tuple[int, Architecture]]) -> Iterator[Trial]:
         """Yield each candidate's trial as soon as it is finished, in any order.
 
         Args:
-            judge: from a trial's number and architecture to the trial. It never raises for a failed evaluation.
+            objective: judges a number and an architecture. It never raises for a failed evaluation.
             candidates: trial numbers and architectures, all different networks.
         """
 
@@ -26,7 +27,7 @@ class Executor(Protocol):
 class LocalExecutor:
     """One after the other, in this process: training already uses every core."""
 
-    def run(self, judge: Judge, candidates: Sequence[tuple[int, Architecture]]) -> Iterator[Trial]:
+    def run(self, objective: Objective, candidates: Sequence[tuple[int, Architecture]]) -> Iterator[Trial]:
         """As `Executor.run`, in the order given."""
         for number, architecture in candidates:
-            yield judge(number, architecture)
+            yield objective.judge(number, architecture)

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mnas.errors import InputError, MnasError
+from mnas.files import parse_json, read_bytes
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
+_MOST_BYTES = 1 << 30
+_MOST_GAPS = 1000  # trials that were asked for and are not in the log, such as a batch on other machines
 
 
 class Log(Protocol):
@@ -75,13 +78,25 @@ class TrialLog:
         trials = []
         for number, line in enumerate(whole.splitlines(), 1):
             try:
-                trials.append(Trial.from_dict(json.loads(line)))
+                trials.append(Trial.from_dict(parse_json(line)))
             except (ValueError, RecursionError) as error:  # InputError is a ValueError
                 raise InputError(
                     f"{self.path}, line {number} is no trial ({error}): was the file edited? "
                     "Remove the line to evaluate that trial again"
                 ) from None
+        self._check_numbers([trial.number for trial in trials])
         return trials
+
+    def _check_numbers(self, numbers: list[int]) -> None:
+        """Every number once, and not many left out: a wrong digit must not become a search of a million trials."""
+        if len(set(numbers)) != len(numbers):
+            twice = next(number for number in numbers if numbers.count(number) > 1)
+            raise InputError(f"{self.path}: trial {twice} is there twice: was the file edited? Remove one of the lines")
+        if numbers and max(numbers) > 2 * len(numbers) + _MOST_GAPS:
+            raise InputError(
+                f"{self.path} has {len(numbers)} trials, and one of them has the number {max(numbers)}: was the file "
+                "edited? Remove that line"
+            )
 
     def append(self, trial: Trial) -> None:
         """Write one trial so that it is on the disk when this returns.
@@ -107,12 +122,9 @@ class TrialLog:
 
     def _split(self) -> tuple[bytes, bytes]:
         """The whole lines, and what is behind them."""
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
+        if not self.path.exists():
             return b"", b""
-        except OSError as error:
-            raise InputError(f"cannot read {self.path}: {error.strerror or error}") from None
+        data = read_bytes(self.path, "a log of trials", most=_MOST_BYTES)
         end = data.rfind(b"\n") + 1
         last = data[data.rfind(b"\n", 0, max(0, end - 1)) + 1 : end]
         if last and not _is_json(last):  # a power cut can leave a line of zeros behind
@@ -122,7 +134,7 @@ class TrialLog:
 
 def _is_json(line: bytes) -> bool:
     try:
-        json.loads(line)
+        parse_json(line)
     except (ValueError, RecursionError):
         return False
     return True

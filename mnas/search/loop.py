@@ -88,7 +88,7 @@ def judge_all(
             yield objective.trial(number, architecture, known[walk])
         else:
             waiting.setdefault(walk, []).append((number, architecture))
-    for trial in executor.run(objective.judge, [same[0] for same in waiting.values()]):
+    for trial in executor.run(objective, [same[0] for same in waiting.values()]):
         _remember(known, trial)
         yield trial
         for number, architecture in waiting[unroll(trial.architecture)][1:]:

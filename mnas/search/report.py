@@ -28,9 +28,9 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
     best = study.best()
     return {
         "study": str(study.folder),
-        "space": study.config["space"]["name"],
-        "strategy": study.config["strategy"]["name"],
-        "budgets_ms": budgets_ms(study),
+        "space": study.said("space", "name"),
+        "strategy": study.said("strategy", "name"),
+        "budgets_ms": study.budgets_ms,
         "num_trials": len(trials),
         "num_failed": sum(trial.failed for trial in trials),
         "num_networks": len({unroll(trial.architecture) for trial in trials}),
@@ -41,11 +41,6 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
         "front": [_row(trial) for trial in front(trials)],
         "next": next_commands(study, best),
     }
-
-
-def budgets_ms(study: Study) -> list[float]:
-    """The budget of each latency table."""
-    return [table["budget_ms"] for table in study.config.get("tables", [])]
 
 
 def front(trials: Sequence[Trial]) -> list[Trial]:
@@ -91,7 +86,7 @@ def _baseline(study: Study, trials: Sequence[Trial], best: dict[str, Any] | None
     if not drawn:
         return None
     found = study.best("baseline_best")
-    name = study.config["strategy"]["name"]
+    name = study.said("strategy", "name")
     beaten: bool | None = None
     verdict = f"The random baseline has {len(drawn)} trials and no winner."
     if best is not None and found is not None:
@@ -124,13 +119,14 @@ def next_commands(study: Study, best: dict[str, Any] | None) -> list[str]:
     if best is None:
         return [f"mnas search --resume --study {folder}"]
     commands = [f"mnas cost {folder}"]
-    tables = study.arguments.get("table") or []
-    if tables:
+    tables = study.arguments.get("table")
+    if isinstance(tables, list) and tables:
         commands[0] += f" --table {shlex.quote(str(tables[0]))}"
     data = study.arguments.get("data")
     if data:
         commands.append(f"mnas train {folder} --data {shlex.quote(str(data))} --out runs/winner")
         commands.append("mnas export runs/winner --dtype float32 --out models/winner.tflite")
-    more = 2 * int(study.arguments.get("trials") or 100)
+    trials = study.arguments.get("trials")
+    more = 2 * (trials if isinstance(trials, int) else 100)
     commands.append(f"mnas search --resume --study {folder} --trials {more}")
     return commands

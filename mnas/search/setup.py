@@ -11,6 +11,8 @@ from mnas.reward import make_reward
 from mnas.search.limits import Limit, memory_limit, size_limit
 from mnas.search.objective import Objective, Target
 from mnas.search.run import Search
+from mnas.search.study import Study
+from mnas.search.typed import check_types
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
 from mnas.strategies.registry import STRATEGIES, make_strategy
@@ -46,6 +48,8 @@ class SearchOptions:
         limit: use so many training images only; None for all.
         baseline: whether random search runs as well, at equal cost.
         seed: of everything that chance decides.
+        threads: that evaluations and strategy compute with, each; 0 for all CPUs. Part of the search, because sums that
+            are split among other threads are not equal to the last bit.
     """
 
     space: str = "mnasnet-32"
@@ -67,9 +71,11 @@ class SearchOptions:
     limit: int | None = None
     baseline: bool = True
     seed: int = 0
+    threads: int = 0
 
     def __post_init__(self) -> None:
         """Refuse at once what can be seen to be wrong without loading anything."""
+        check_types(self)
         if self.strategy not in STRATEGIES:
             raise InputError(f"no strategy is called {self.strategy!r}: expected one of {', '.join(STRATEGIES)}")
         name, _, path = self.evaluator.partition(":")
@@ -89,6 +95,18 @@ class SearchOptions:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as a study keeps it."""
         return asdict(self)
+
+
+def options_of(study: Study) -> SearchOptions:
+    """The options that a study was made with.
+
+    Raises:
+        InputError: if it does not say them, or they cannot be.
+    """
+    known = {name: value for name, value in study.arguments.items() if name in SearchOptions.__dataclass_fields__}
+    if not known:
+        raise InputError(f"{study.folder}/study.json does not say with which options it was made")
+    return SearchOptions(**known)
 
 
 @dataclass(frozen=True)
@@ -134,6 +152,7 @@ def prepare(options: SearchOptions) -> Prepared:
         "final_evaluator": finals.describe() if finals else None,
         "strategy": {"name": options.strategy},
         "seed": options.seed,
+        "threads": options.threads,
         "batch_size": options.batch,
     }
     return Prepared(search, config, space)

@@ -10,18 +10,15 @@ best.json                the winner, once the search is done; baseline_best.json
 from __future__ import annotations
 
 import logging
-import os
-import platform
-import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mnas import __version__
-from mnas.arch.spec import Architecture
+from mnas.arch.spec import Architecture, check_number
 from mnas.errors import InputError
-from mnas.files import read_json, write_json
+from mnas.files import is_document, read_json, write_json
+from mnas.search.environment import differences, environment
 from mnas.search.log import TrialLog, to_plain
+from mnas.search.winner import check_winner
 from mnas.space.space import SearchSpace
 from mnas.trial import Trial
 
@@ -83,7 +80,7 @@ class Study:
         if not (folder / "study.json").is_file():
             raise InputError(f"{folder} holds no study: there is no study.json in it")
         document = read_json(folder / "study.json", "a study")
-        if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
+        if not is_document(document, FORMAT, VERSION):
             raise InputError(f"{folder}/study.json is not a study of this version of mnas")
         parts: dict[str, Any] = {name: document.get(name) for name in ("config", "arguments", "made_with")}
         for name, part in parts.items():
@@ -107,9 +104,8 @@ class Study:
                 f"{folder} belongs to another configuration: {difference}. "
                 "Give the same arguments, or name another folder with --study"
             )
-        for name, value in environment().items():
-            if study.made_with.get(name) != value and name != "date":
-                _LOGGER.warning("%s was %s when the study began and is %s now", name, study.made_with.get(name), value)
+        for difference in differences(study.made_with, environment()):
+            _LOGGER.warning("%s", difference)
         return study
 
     def log(self, name: str) -> TrialLog:
@@ -132,9 +128,36 @@ class Study:
         if not path.exists():
             return None
         document = read_json(path, "a study's winner")
-        if not isinstance(document, dict):
-            raise InputError(f"{path} is not a study's winner")
-        return document
+        try:
+            check_winner(document)
+        except (InputError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is not a study's winner ({error}): was it edited?") from None
+        return document  # type: ignore[no-any-return]
+
+    def said(self, *names: str) -> Any:
+        """A value of the configuration, such as `said("space", "name")`.
+
+        Raises:
+            InputError: if it is not there.
+        """
+        value: Any = self.config
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is None:
+            raise InputError(f"{self.folder}/study.json does not say config.{'.'.join(names)}: was it edited?")
+        return value
+
+    @property
+    def budgets_ms(self) -> list[float]:
+        """The budget of each latency table."""
+        tables = self.config.get("tables") or []
+        try:
+            budgets = [table["budget_ms"] for table in tables]
+            for budget in budgets:
+                check_number("budget_ms", budget, 1e-6, 1e9)
+        except (KeyError, TypeError, InputError) as error:
+            raise InputError(f"{self.folder}/study.json: config.tables: {error}: was it edited?") from None
+        return budgets
 
     def architecture(self, number: str | None = None) -> Architecture:
         """The winner, or the architecture of one trial.
@@ -155,24 +178,6 @@ class Study:
             if str(trial.number) == number:
                 return trial.architecture
         raise InputError(f"{self.folder} has no trial {number!r}: expected a number from 0 to {len(trials) - 1}")
-
-
-def environment() -> dict[str, Any]:
-    """Versions and machine, for the record."""
-    packages = {}
-    for name in ("tensorflow", "keras", "numpy"):
-        try:
-            packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            packages[name] = "not installed"
-    return {
-        "mnas": __version__,
-        "python": platform.python_version(),
-        **packages,
-        "machine": f"{platform.system()} {platform.machine()}",
-        "num_cpus": os.cpu_count(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
 
 
 def first_difference(before: Any, now: Any, path: str = "") -> str | None:

@@ -6,14 +6,15 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from mnas.arch.codec import architecture_to_dict
+from mnas.arch.codec import architecture_from_dict, architecture_to_dict
+from mnas.arch.spec import check_integer, check_number
 from mnas.arch.walk import unroll
-from mnas.errors import MnasError
+from mnas.errors import InputError, MnasError
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.log import TrialLog
 from mnas.search.loop import Known, OnTrial, judge_all
 from mnas.search.objective import Objective
-from mnas.trial import Trial
+from mnas.trial import Measurement, Trial
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -93,6 +94,22 @@ def winner(finalists: Sequence[Trial], trials: Sequence[Trial]) -> Trial:
         return best[0]
     _LOGGER.warning("every finalist's longer training failed: the winner is the best of the search itself")
     return ranked(trials)[0]
+
+
+def check_winner(document: Any) -> None:
+    """Refuse what is not as `winner_to_dict` writes it.
+
+    Raises:
+        InputError, KeyError, TypeError: for anything else.
+    """
+    architecture_from_dict(document["architecture"])
+    Measurement(document["accuracy"], document["latencies_ms"], document["params"], document["madds"])
+    if document["latency_ms"] != next(iter(document["latencies_ms"]), None):
+        raise InputError("latency_ms is not the first of latencies_ms")
+    check_integer("number", document["number"], 0, 10**9)
+    check_number("reward", document["reward"], -1e12, 1e12)
+    if not isinstance(document["trained_longer"], bool):
+        raise InputError("trained_longer is neither true nor false")
 
 
 def winner_to_dict(trial: Trial, *, longer: bool) -> dict[str, Any]:

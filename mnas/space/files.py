@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from mnas.errors import InputError
+from mnas.files import read_bytes, shorten
 from mnas.space.space import SearchSpace
 from mnas.space.stages import FIELDS, Stage, StageBlocks, StageChoices
 
 if sys.version_info >= (3, 11):
-    import tomllib
+    import tomllib as tomllib
 else:
     import tomli as tomllib
 
@@ -43,11 +44,11 @@ def load_space(name: str) -> SearchSpace:
     if name not in SPACES and path.suffix != ".toml":
         raise InputError(f"no space is called {name!r}: expected one of {', '.join(SPACES)}, or a .toml file")
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the space {name}: {error.strerror}") from None
-    except ValueError as error:  # TOML and UTF-8 errors both
-        raise InputError(f"{name} is not a TOML file: {error}") from None
+        data = tomllib.loads(read_bytes(path, "a search space", most=1 << 20).decode("utf-8"))
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:  # TOML and UTF-8 errors both
+        raise InputError(f"{name} is not a TOML file: {shorten(str(error))}") from None
     try:
         return _space(data)
     except InputError as error:

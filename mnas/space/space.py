@@ -18,6 +18,8 @@ from mnas.arch.walk import PlacedBlock, unroll
 from mnas.errors import InputError
 from mnas.space.stages import Decision, Stage, StageBlocks, StageChoices
 
+MOST_STAGES = 100
+
 
 @dataclass(frozen=True)
 class SearchSpace:
@@ -35,10 +37,10 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
-        if not self.stages:
-            raise InputError(f"the space {self.name!r} has no stages")
-        if not isinstance(self.name, str) or not self.name:
-            raise InputError(f"a space needs a name; got {self.name!r}")
+        if not isinstance(self.name, str) or not self.name.isprintable() or not 1 <= len(self.name) <= 100:
+            raise InputError(f"a space needs a name of 1 to 100 characters; got {str(self.name)[:100]!r}")
+        if not 1 <= len(self.stages) <= MOST_STAGES:
+            raise InputError(f"the space {self.name} has {len(self.stages)} stages: expected 1 to {MOST_STAGES}")
         self.decode([0] * len(self.decisions))  # the fixed fields are checked by making one architecture
 
     @cached_property

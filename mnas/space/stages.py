@@ -14,6 +14,7 @@ from mnas.arch.spec import SKIPS, BlockSpec, StageSpec, check_choice, check_inte
 from mnas.arch.text import format_number
 from mnas.errors import InputError
 
+MOST_COMBINATIONS = 20_000  # of one stage: each is priced when a search begins
 FIELDS = ("op", "kernel_size", "se_ratio", "skip", "filters", "repeats")
 
 
@@ -44,6 +45,8 @@ class StageChoices:
             object.__setattr__(self, field, choices)
             if not choices or len(set(choices)) != len(choices):
                 raise InputError(f"{field} is {list(choices)}: expected one or more different choices")
+        if math.prod(len(getattr(self, field)) for field in FIELDS) > MOST_COMBINATIONS:
+            raise InputError(f"the choices multiply to more than {MOST_COMBINATIONS:,} stages: leave some out")
         for op in self.op:
             split_op(op)
         for skip in self.skip:

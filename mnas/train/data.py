@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,7 +178,7 @@ def _read_idx(path: Path) -> npt.NDArray[np.uint8]:
         rank = raw[3]
         shape = np.frombuffer(raw, ">u4", rank, 4).astype(int)
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape)
-    except (OSError, EOFError, ValueError, IndexError) as error:
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise MnasError(f"cannot read {path}: {error}") from None
 
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from mnas.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+# Pillow goes by content, not by name, and knows formats that start other programs (EPS): these do not.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 TEST_SHARE = 0.15
 _log = logging.getLogger(__name__)
 
@@ -70,7 +72,8 @@ def _read_all(root: Path, classes: list[str], resolution: int) -> tuple[Bytes, L
     images: list[Bytes] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        paths = sorted(path for path in (root / name).rglob("*") if path.suffix.lower() in SUFFIXES)
+        found = (path for path in (root / name).rglob("*") if path.suffix.lower() in SUFFIXES)
+        paths = sorted(path for path in found if path.is_file())  # a pipe called x.png would never end
         read = [image for image in (read_image(path, resolution) for path in paths) if image is not None]
         if len(read) < 2:
             raise InputError(f"{root / name} has {len(read)} readable images: expected several for every class")
@@ -90,7 +93,7 @@ def read_image(path: Path, resolution: int) -> Bytes | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
+            with Image.open(path, formats=FORMATS) as file:
                 image = ImageOps.exif_transpose(file)
                 if image.mode.startswith(("I", "F")):  # 16-bit and float greys: stretch to bytes, do not clip
                     image = Image.fromarray(_stretch(np.asarray(image)))
@@ -99,7 +102,7 @@ def read_image(path: Path, resolution: int) -> Bytes | None:
                     image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
                 square = ImageOps.fit(image.convert("RGB"), (resolution, resolution), Image.Resampling.LANCZOS)
                 return np.asarray(square)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Exception as error:  # what Pillow raises for a damaged file depends on where it is damaged
         _log.warning("left out %s: not a readable image (%s)", path, error)
         return None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mnas.arch.codec import format_stage
+from mnas.arch.codec import format_stage, parse_stage
 from mnas.arch.spec import Architecture, check_number
 from mnas.errors import InputError
-from mnas.files import read_json
+from mnas.files import is_document, read_json
 from mnas.space.files import load_space
 from mnas.train.base import Evaluator
 
@@ -41,13 +42,15 @@ class TabularEvaluator(Evaluator):
         if is_macro(document):
             self._table = read_macro(document, str(path))
             return
-        if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
+        if not is_document(document, FORMAT, VERSION):
             raise InputError(f"{path} is not a table of accuracies: expected format {FORMAT!r}, version {VERSION}")
         table = document.get("accuracies")
         if not isinstance(table, dict) or not table:
             raise InputError(f"{path} has no accuracies: expected an object from stages to numbers between 0 and 1")
         for stages, accuracy in table.items():
-            check_number(f"{path}: the accuracy of {stages}", accuracy, 0, 1)
+            check_number(f"{path}: the accuracy of {stages[:200]}", accuracy, 0, 1)
+            if "|".join(map(_canonical, stages.split("|"))) != stages:
+                raise InputError(f"{path}: {stages[:200]!r} is not in canonical form: no architecture would find it")
         self._table = table
 
     def accuracy(self, architecture: Architecture) -> float:
@@ -65,6 +68,11 @@ class TabularEvaluator(Evaluator):
         """The file's hash and size; its path may change."""
         digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
         return {"name": "tabular", "sha256": digest, "num_architectures": len(self._table)}
+
+
+@lru_cache(maxsize=100_000)
+def _canonical(stage: str) -> str:
+    return format_stage(parse_stage(stage))
 
 
 def stages_text(architecture: Architecture) -> str:
@@ -90,9 +98,11 @@ def read_macro(document: dict[str, Any], path: str) -> dict[str, float]:
     table = {}
     for name, entry in document.items():
         try:
+            if not name.isascii():  # other scripts have digits too: one network under two names
+                raise InputError("expected eight digits from 0 to 2")
             architecture = space.decode([int(digit) for digit in name])
             check_number("mean_acc", entry["mean_acc"], 0, 100)
         except (ValueError, KeyError, TypeError) as error:  # InputError is a ValueError
-            raise InputError(f"{path}: {name!r} is no entry of NAS-Bench-Macro: {error}") from None
+            raise InputError(f"{path}: {name[:40]!r} is no entry of NAS-Bench-Macro: {error}") from None
         table[stages_text(architecture)] = entry["mean_acc"] / 100
     return table

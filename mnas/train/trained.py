@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -14,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.codec import architecture_from_dict
-from mnas.arch.spec import Architecture
+from mnas.arch.spec import Architecture, check_integer, check_number
 from mnas.errors import InputError, MnasError
-from mnas.files import read_json, write_atomically
+from mnas.files import is_document, read_bytes, read_json, shorten, write_atomically
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train.data import Dataset, load_dataset
 
@@ -25,6 +27,7 @@ VERSION = 1
 ARCHITECTURE = "architecture.json"
 WEIGHTS = "weights.npz"
 TRAINING = "training.json"
+_MOST_BYTES = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +117,33 @@ def open_trained(folder: Path) -> Trained:
         )
     training = read_json(folder / TRAINING, "a training's record")
     try:
-        if (training["format"], training["version"]) != (FORMAT, VERSION):
+        if not is_document(training, FORMAT, VERSION):
             raise InputError(f"{folder / TRAINING} is not of this version of mnas: expected {FORMAT} {VERSION}")
         architecture = architecture_from_dict(training["configuration"]["architecture"])
         trained = Trained(folder, architecture, training)
-        _ = trained.data, training["class_names"], training["test_accuracy"]
+        _check_record(training, architecture)
+    except InputError as error:
+        raise error if str(folder) in str(error) else InputError(f"{folder / TRAINING}: {error}") from None
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / TRAINING} is not a training's record: {error!r}") from None
     return trained
+
+
+def _check_record(training: dict[str, Any], architecture: Architecture) -> None:
+    """Refuse a record that a mistaken hand has been at. KeyError and TypeError are the caller's."""
+    data, names = training["configuration"]["data"], training["class_names"]
+    for name in ("name", "fingerprint"):
+        if not isinstance(data[name], str):
+            raise InputError(f"the data's {name} is no text")
+    check_integer("the data's seed", data["seed"], 0, 10**18)
+    check_integer("the data's limit", 1 if data["limit"] is None else data["limit"], 1, 10**9)
+    check_number("the data's validation_share", data["validation_share"], 0.01, 0.9)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError("class_names is no list of names")
+    if len(names) != architecture.num_classes:
+        raise InputError(f"there are {len(names)} class_names, and the network has {architecture.num_classes} classes")
+    for name in ("test_accuracy", "validation_accuracy"):
+        check_number(name, training[name], 0, 1)
 
 
 def load_weights(model: Any, architecture: Architecture, path: Path) -> None:
@@ -191,7 +213,37 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         MnasError: if it is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in sorted(file.files)}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
-        raise MnasError(f"cannot read the weights in {path}: missing or damaged ({error}); train again") from None
+        data = read_bytes(path, "weights", most=_MOST_BYTES)
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            members = {info.filename.removesuffix(".npy"): info for info in file.infolist()}
+            if len(members) != len(file.infolist()):
+                raise ValueError("an array is there twice")
+            return {name: _read_array(file, members[name]) for name in sorted(members)}
+    except InputError as error:
+        raise MnasError(f"{error}; train again") from None
+    # zipfile and NumPy's header raise what they please for damaged bytes
+    except (ValueError, EOFError, LookupError, TypeError, SyntaxError, NotImplementedError, RuntimeError) as error:
+        raise MnasError(_damaged(path, error)) from None
+    except (zipfile.BadZipFile, zlib.error, OSError, OverflowError, struct.error, MemoryError) as error:
+        raise MnasError(_damaged(path, error)) from None
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"cannot read the weights in {path}: missing or damaged ({shorten(str(error))}); train again"
+
+
+def _read_array(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    """One array of a .npz file as NumPy's `savez` writes it; nothing larger than the file itself is ever allocated."""
+    if info.compress_type != zipfile.ZIP_STORED:  # a small file that unpacks to a huge one is none of ours
+        raise ValueError(f"{info.filename} is compressed")
+    content = io.BytesIO(file.read(info))
+    if np.lib.format.read_magic(content) != (1, 0):
+        raise ValueError(f"{info.filename} is of another format")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(content)
+    values = content.read()
+    if dtype.kind not in "fiub" or math.prod(shape) * dtype.itemsize != len(values):
+        raise ValueError(f"{info.filename} does not hold the numbers that it announces")
+    array = np.frombuffer(values, dtype).reshape(shape, order="F" if fortran else "C")
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{info.filename} holds NaN or infinity")
+    return array

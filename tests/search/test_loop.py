@@ -150,9 +150,9 @@ def test_a_full_disk_is_an_error_and_keeps_what_was_there(space, objective, log,
 
 def test_an_executor_may_finish_in_any_order(space, objective, log, tmp_path):
     class Backwards:
-        def run(self, judge, candidates):
+        def run(self, objective, candidates):
             for number, architecture in reversed(candidates):
-                yield judge(number, architecture)
+                yield objective.judge(number, architecture)
 
     forwards = _run(space, objective, TrialLog(tmp_path / "other.jsonl"), 50)
     backwards = _run(space, objective, log, 50, executor=Backwards())

@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from mnas.errors import InputError, MnasError
 from mnas.search.lock import locked
 from mnas.search.study import Study, first_difference
+from mnas.search.winner import winner_to_dict
 from mnas.trial import Measurement, Trial
 
 CONFIG = {"seed": 0, "strategy": {"name": "random"}, "tables": [{"sha256": "ab", "budget_ms": 3.0}]}
@@ -99,5 +101,6 @@ def test_architectures_by_number_and_the_winner(tmp_path, space):
     assert study.architecture("2") == architectures[2]
     with pytest.raises(InputError, match="no trial '9': expected a number from 0 to 2"):
         study.architecture("9")
-    (tmp_path / "best.json").write_text('{"number": 1}')
+    best = winner_to_dict(study.trials[1], longer=False)
+    (tmp_path / "best.json").write_text(json.dumps(best))
     assert study.architecture() == architectures[1]

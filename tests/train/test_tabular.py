@@ -23,7 +23,7 @@ def test_it_looks_accuracies_up_by_stages(tmp_path):
 
 
 def test_a_missing_architecture_is_an_error_that_names_it(tmp_path):
-    evaluator = TabularEvaluator(_write(tmp_path / "a.json", {"x": 0.5}))
+    evaluator = TabularEvaluator(_write(tmp_path / "a.json", {"ds_r1_k3_s1_c16": 0.5}))
     with pytest.raises(InputError, match="has no accuracy for ds_r1_k3_s1_c16_noskip"):
         evaluator.accuracy(zoo("mnasnet-a1"))
 
@@ -44,7 +44,7 @@ def test_another_file_is_refused(tmp_path, text):
 def test_the_description_follows_the_content_not_the_path(tmp_path):
     one, copy, other = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
     for path, accuracy in ((one, 0.5), (copy, 0.5), (other, 0.6)):
-        _write(path, {"x": accuracy})
+        _write(path, {"ds_r1_k3_s1_c16": accuracy})
     assert TabularEvaluator(one).describe() == TabularEvaluator(copy).describe() != TabularEvaluator(other).describe()
 
 

@@ -1,0 +1,71 @@
+"""`mnas reproduce`: run a study again beside its log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from mnas.cli import common
+
+if TYPE_CHECKING:
+    from mnas.search.reproduce import Reproduction
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("reproduce")(reproduce)
+
+
+def reproduce(
+    study: Path = typer.Argument(..., metavar="STUDY_DIR", help="A study's folder, finished or not."),
+    workers: int = typer.Option(1, min=1, max=1024, help="Local processes that judge candidates."),
+    json: bool = common.JSON,
+) -> None:
+    """Run a study again and compare every trial with its log. Exit code 1 at the first difference.
+
+    Example: mnas reproduce runs/fashion
+    """
+    from mnas.cli.search import load_for
+    from mnas.search.environment import differences, environment
+    from mnas.search.parallel import open_executor
+    from mnas.search.reproduce import reproduce as run
+    from mnas.search.setup import options_of, prepare
+    from mnas.search.study import Study
+
+    opened = Study.open(study)
+    for difference in differences(opened.made_with, environment()):
+        common.console(stderr=True).print(f"Not the same: {difference}", markup=False)
+    options = options_of(opened)
+    load_for(options)
+    prepared = prepare(options)
+    total = sum(len(opened.log(name).read()) for name in ("trials", "finalists", "baseline", "baseline_finalists"))
+    done = [0]
+    with (
+        common.progress(f"Running {study} again") as report,
+        open_executor(options, prepared, workers=workers) as executor,
+    ):
+
+        def count(phase: str, trial: object) -> None:
+            done[0] += 1
+            report(min(1.0, done[0] / max(1, total)), f"{done[0]} of {total} trials are the same")
+
+        found = run(opened, prepared.search, prepared.config, executor=executor, on_trial=count)
+    if json:
+        common.print_json({"study": str(study), **found.to_dict()})
+    else:
+        _print(study, found)
+    if found.difference is not None:
+        raise typer.Exit(1)
+
+
+def _print(study: Path, found: Reproduction) -> None:
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.compared.items() if count)
+    if found.difference is None:
+        print(f"{study} was reproduced to the last bit: {counts}.")
+        return
+    print(f"{study} was NOT reproduced. The first difference: {found.difference}")
+    print(f"Equal before it: {counts or 'nothing'}.")
+    for difference in found.environment:
+        print(f"  {difference}")

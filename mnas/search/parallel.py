@@ -1,0 +1,75 @@
+"""Which executor a search runs on, and what its workers are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from mnas.arch.spec import check_choice
+from mnas.quiet import load_tensorflow
+from mnas.search.environment import num_cpus
+from mnas.search.executor import Executor, LocalExecutor
+from mnas.search.log import to_plain
+from mnas.search.processes import ProcessExecutor
+from mnas.search.setup import Prepared, SearchOptions, prepare
+from mnas.search.worker import Job, Objectives
+
+EXECUTORS = ("local", "ray")
+_MAKE = "mnas.search.parallel:make_objectives"
+
+
+def threads_for(workers: int) -> int:
+    """Threads of one evaluation, so that this machine's workers do not fight over its CPUs."""
+    return max(1, num_cpus() // workers)
+
+
+@contextmanager
+def open_executor(
+    options: SearchOptions, prepared: Prepared, *, workers: int = 1, kind: str = "local", address: str | None = None
+) -> Iterator[Executor]:
+    """What judges candidates; its workers end with the context.
+
+    Args:
+        options: of the search: workers make the same from them.
+        prepared: the search here.
+        workers: how many judge at a time. One local worker is this process.
+        kind: local, or ray.
+        address: of a Ray cluster that runs already; None starts one on this machine.
+
+    Raises:
+        MnasError: if there is no such cluster, or Ray is not installed.
+    """
+    check_choice("--executor", kind, EXECUTORS)
+    job = Job(_MAKE, to_plain(options.to_dict()), to_plain(_made_from(prepared)))
+    objectives = _objectives(prepared)
+    if kind == "ray":
+        from mnas.search.ray_executor import RayExecutor
+
+        with RayExecutor(job, objectives, num_workers=workers, threads=options.threads, address=address) as cluster:
+            yield cluster
+    elif workers > 1:
+        with ProcessExecutor(job, objectives, num_workers=workers) as processes:
+            yield processes
+    else:
+        yield LocalExecutor()
+
+
+def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
+    """What a worker judges with, and what that is made from; see `Job`."""
+    # The strategy is the parent's business, and the cheapest one is made here.
+    options = replace(SearchOptions(**arguments), strategy="random", baseline=False)
+    if not options.evaluator.startswith("tabular"):
+        load_tensorflow(threads=options.threads)
+    prepared = prepare(options)
+    return _objectives(prepared), _made_from(prepared)
+
+
+def _objectives(prepared: Prepared) -> Objectives:
+    search = prepared.search
+    return {"search": search.objective, **({} if search.finals is None else {"finals": search.finals})}
+
+
+def _made_from(prepared: Prepared) -> dict[str, Any]:
+    return {name: value for name, value in prepared.config.items() if name != "strategy"}

@@ -1,0 +1,127 @@
+"""Candidates judged on a Ray cluster (the optional extra `mnas[ray]`). What dies is tried again elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import mnas
+from mnas.arch.spec import Architecture
+from mnas.errors import MnasError
+from mnas.search.environment import num_cpus
+from mnas.search.objective import Objective
+from mnas.search.processes import MOST_TRIES
+from mnas.search.worker import Job, Objectives, Worker, make_request
+from mnas.trial import Trial
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class RayExecutor:
+    """An `Executor` of Ray actors, each with a `Worker`; use as a context manager.
+
+    Args:
+        job: what the workers are made from. Every node needs mnas, and the same tables and data at the same paths.
+        objectives: by name, as the workers have them.
+        num_workers: actors, placed where the cluster has CPUs for them.
+        threads: CPUs that an actor asks for; 0 for one.
+        address: of a running cluster; None starts one on this machine, and ends it afterwards.
+
+    Raises:
+        MnasError: if Ray is not installed, or there is no such cluster.
+    """
+
+    def __init__(
+        self, job: Job, objectives: Objectives, *, num_workers: int, threads: int = 0, address: str | None = None
+    ) -> None:
+        self._ray = _start(address, num_workers * max(1, threads))
+        self._job, self._objectives = job, objectives
+        self._actor = self._ray.remote(num_cpus=max(1, threads), max_restarts=0)(Worker)
+        self._idle: deque[Any] = deque([None] * num_workers)
+        self._ends = address is None
+
+    def __enter__(self) -> RayExecutor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for actor in self._idle:
+            if actor is not None:
+                self._ray.kill(actor)
+        if self._ends:
+            self._ray.shutdown()
+
+    def run(self, objective: Objective, candidates: Sequence[tuple[int, Architecture]]) -> Iterator[Trial]:
+        """As `Executor.run`."""
+        waiting = deque((number, architecture, 1) for number, architecture in candidates)
+        running: dict[Any, tuple[Any, int, Architecture, int]] = {}
+        try:
+            while waiting or running:
+                while waiting and self._idle:
+                    number, architecture, attempt = waiting.popleft()
+                    actor = self._idle.popleft() or self._actor.remote(self._job.to_dict())
+                    asked = actor.judge.remote(make_request(self._objectives, objective, number, architecture))
+                    running[asked] = (actor, number, architecture, attempt)
+                done, _ = self._ray.wait(list(running), num_returns=1)
+                actor, number, architecture, attempt = running.pop(done[0])
+                trial, why = self._result(done[0])
+                self._idle.append(actor if trial else None)
+                if trial is not None:
+                    yield trial
+                elif attempt < MOST_TRIES:
+                    _LOGGER.warning("trial %d, try %d of %d: %s", number, attempt, MOST_TRIES, why)
+                    waiting.append((number, architecture, attempt + 1))
+                else:
+                    yield Trial(number, architecture, error=f"given up after {MOST_TRIES} tries: {why}")
+        finally:
+            self._idle.extend(actor for actor, *_ in running.values())
+
+    def _result(self, asked: Any) -> tuple[Trial | None, str]:
+        """The trial; or None and why, where the worker or its node died."""
+        errors = self._ray.exceptions
+        try:
+            return Trial.from_dict(self._ray.get(asked)), ""
+        except errors.RayTaskError as error:  # an exception in the worker, not its death
+            raise MnasError(f"a worker on the cluster failed: {error.cause}") from error
+        except errors.RayError as error:
+            if isinstance(error, errors.ActorDiedError) and "creation task" in str(error):
+                raise MnasError(f"a worker on the cluster could not begin: {_last_line(str(error))}") from None
+            return None, f"a worker on the cluster died ({type(error).__name__})"
+
+
+def _last_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2].strip()
+
+
+def _start(address: str | None, cpus: int) -> Any:
+    """Ray, connected. Nothing is reported to anybody: Ray's usage statistics are off unless the user set them."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Else Ray hides CPUs or warns; the searches say what they use by themselves.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError:
+        raise MnasError("--executor ray needs Ray: pip install 'mnas[ray]'") from None
+    package = str(Path(mnas.__file__).parent.parent)
+    paths = os.pathsep.join([package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
+    local = {
+        "num_cpus": max(cpus, num_cpus()),
+        "include_dashboard": False,
+        "runtime_env": {"env_vars": {"PYTHONPATH": paths}},
+    }
+    try:
+        ray.init(
+            address=address or "local",
+            log_to_driver=bool(os.environ.get("MNAS_DEBUG")),
+            logging_level=logging.ERROR,
+            **({} if address else local),
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise MnasError(f"no Ray cluster at {address or 'this machine'}: {error}") from None
+    return ray

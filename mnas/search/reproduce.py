@@ -1,0 +1,135 @@
+"""Running a study again beside its log: is every trial what it was, to the last bit?"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from mnas.errors import InputError
+from mnas.search.environment import differences, environment
+from mnas.search.executor import Executor
+from mnas.search.log import to_plain
+from mnas.search.run import OnTrial, Search, run_search
+from mnas.search.study import LOGS, Study, first_difference
+from mnas.search.winner import NothingFitsError
+from mnas.trial import Trial
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of running a study again.
+
+    Attributes:
+        environment: what differs in versions, processor and threads, a sentence each.
+        compared: how many trials were found equal, by the log's name.
+        difference: the first difference, as a sentence; None if there is none.
+    """
+
+    environment: list[str]
+    compared: dict[str, int]
+    difference: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**asdict(self), "same": self.difference is None}
+
+
+class _DiffersError(Exception):
+    """The first difference was found: no need to go on."""
+
+
+def reproduce(
+    study: Study,
+    search: Search,
+    config: dict[str, Any],
+    *,
+    executor: Executor | None = None,
+    on_trial: OnTrial = lambda phase, trial: None,
+) -> Reproduction:
+    """Run a study again, in a folder of its own, and compare every trial with the study's log as it comes.
+
+    An unfinished study is compared as far as it went.
+
+    Args:
+        study: what is in doubt.
+        search: freshly made from the study's own options.
+        config: what defines that search: space, data, tables and seed, with their hashes.
+        executor: where candidates are judged; that must make no difference.
+        on_trial: called with the log's name and each trial that was found equal.
+
+    Raises:
+        InputError: if table, data, space or options are not what they were: then it would be another search.
+        MnasError: if nothing can be evaluated.
+    """
+    changed = first_difference(study.config, to_plain(config))
+    if changed:
+        raise InputError(f"{study.folder} cannot be run again, what it was made from has changed: {changed}")
+    comparison = _Comparison(study, on_trial)
+    if not comparison.logged["trials"]:
+        raise InputError(f"{study.folder} has no trials yet: there is nothing to compare with")
+    difference = None
+    with tempfile.TemporaryDirectory(prefix="mnas-reproduce-") as folder:
+        try:
+            again = Study.create(f"{folder}/study", study.config, study.arguments)
+            best = _best(again, _as_far(search, comparison.logged), executor, comparison)
+            difference = first_difference(study.best(), best, "best.json") if study.best() else None
+        except _DiffersError as error:
+            difference = str(error)
+    return Reproduction(differences(study.made_with, environment()), comparison.compared, difference)
+
+
+def _best(study: Study, search: Search, executor: Executor | None, comparison: _Comparison) -> dict[str, Any] | None:
+    try:
+        return run_search(study, search, executor=executor, on_trial=comparison.add)
+    except NothingFitsError:
+        return None
+
+
+def _as_far(search: Search, logged: dict[str, dict[int, Trial]]) -> Search:
+    """The same search, no longer than its log: what was not reached is left out."""
+    return replace(
+        search,
+        num_trials=1 + max(logged["trials"]),
+        baseline=search.baseline if logged["baseline"] else None,
+        finals=search.finals if logged["finalists"] else None,
+    )
+
+
+@dataclass
+class _Comparison:
+    """Compares trials with the logs, in the order of their numbers, however they come."""
+
+    study: Study
+    on_trial: OnTrial
+    logged: dict[str, dict[int, Trial]] = field(init=False)
+    compared: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.logged = {name: {trial.number: trial for trial in self.study.log(name).read()} for name in LOGS}
+        self.compared = dict.fromkeys(LOGS, 0)
+        self._waiting: dict[tuple[str, int], Trial] = {}
+
+    def add(self, phase: str, trial: Trial) -> None:
+        """Take one trial; compare it once all before it have come. Finalists come in any order."""
+        self._waiting[phase, trial.number] = trial
+        if phase.endswith("finalists"):
+            self._compare(phase, trial.number)
+        while (phase, self.compared[phase]) in self._waiting and not phase.endswith("finalists"):
+            self._compare(phase, self.compared[phase])
+
+    def _compare(self, phase: str, number: int) -> None:
+        trial, before = self._waiting.pop((phase, number)), self.logged[phase].get(number)
+        found = before and first_difference(_comparable(before), _comparable(trial))
+        if found:
+            raise _DiffersError(f"{phase}, trial {number}: {found}")
+        self.compared[phase] += 1
+        self.on_trial(phase, trial)
+
+
+def _comparable(trial: Trial) -> dict[str, Any]:
+    """A trial without how long it took, and without the words in which a failure was put."""
+    plain: dict[str, Any] = to_plain(trial.to_dict())
+    plain.pop("seconds")
+    plain["failed"] = plain.pop("error") is not None
+    return plain

@@ -1,0 +1,43 @@
+"""Objectives for workers under test: separable accuracies, and candidates that wait or end their process.
+
+`arguments`: `folder` with a file per evaluation, `seconds` each takes, `deadly` numbers of evaluations (of all workers
+together) that end their process, and `doomed` the first kernel size whose candidates always do.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from mnas.reward import make_reward
+from mnas.search.objective import Objective
+from mnas.train.base import Evaluator
+from tests.spaces import separable, small_space
+
+MAKE = "tests.search.slow:make"
+
+
+class SlowEvaluator(Evaluator):
+    def __init__(self, folder, seconds=0.0, deadly=(), doomed=None, bonus=0.0):
+        self.folder, self.seconds, self.deadly, self.doomed, self.bonus = Path(folder), seconds, deadly, doomed, bonus
+        self.function = separable(small_space())
+
+    def accuracy(self, architecture):
+        number = len(list(self.folder.iterdir()))
+        (self.folder / f"{time.time_ns()}-{os.getpid()}").touch()
+        time.sleep(self.seconds)
+        if number in self.deadly or architecture.stages[0].block.kernel_size == self.doomed:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0.9 * self.function(architecture) + self.bonus
+
+    def describe(self):
+        return {"name": "slow"}
+
+
+def make(arguments):
+    reward = make_reward("absolute", [])
+    objectives = {
+        "search": Objective(SlowEvaluator(**arguments), reward),
+        "finals": Objective(SlowEvaluator(**arguments, bonus=0.05), reward),
+    }
+    return objectives, {"made": "here"}

@@ -1,0 +1,127 @@
+"""One contract for every executor: the trials of a sequential run, whoever judges them and whoever dies."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+from mnas.errors import MnasError
+from mnas.search.executor import LocalExecutor
+from mnas.search.log import MemoryLog
+from mnas.search.loop import run_trials
+from mnas.search.processes import MOST_TRIES, ProcessExecutor
+from mnas.search.worker import Job, make_request
+from mnas.strategies.registry import make_strategy
+from tests.search.slow import MAKE, make
+from tests.spaces import small_space
+
+NUM_TRIALS = 24
+
+
+def _ray(job, objectives, num_workers):
+    from mnas.search.ray_executor import RayExecutor
+
+    return RayExecutor(job, objectives, num_workers=num_workers)
+
+
+def _processes(job, objectives, num_workers):
+    return ProcessExecutor(job, objectives, num_workers=num_workers)
+
+
+def _executors():
+    missing = "Ray is not installed: pip install 'mnas[ray]'"
+    ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=missing)
+    return pytest.mark.parametrize("kind", [_processes, pytest.param(_ray, marks=ray)], ids=["processes", "ray"])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "calls").mkdir()
+    return tmp_path / "calls"
+
+
+@pytest.fixture(autouse=True)
+def path(monkeypatch):
+    """Workers find the tests."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+
+def _search(objectives, executor):
+    return run_trials(
+        make_strategy("evolution", small_space(), seed=3),
+        objectives["search"],
+        MemoryLog(),
+        num_trials=NUM_TRIALS,
+        batch_size=6,
+        executor=executor,
+    )
+
+
+def _facts(trials):
+    return [(t.number, t.architecture, t.measurement, t.reward) for t in trials]
+
+
+def _job(**arguments):
+    arguments = {name: str(value) if name == "folder" else value for name, value in arguments.items()}
+    return Job(MAKE, arguments, {"made": "here"})
+
+
+@_executors()
+def test_the_trials_are_those_of_a_sequential_run_though_a_worker_is_killed(kind, folder):
+    objectives, _ = make({"folder": folder})
+    expected = _facts(_search(objectives, LocalExecutor()))
+    for call in folder.iterdir():
+        call.unlink()
+    with kind(_job(folder=folder, seconds=0.02, deadly=[3]), objectives, 2) as executor:
+        found = _search(objectives, executor)
+    assert _facts(found) == expected
+    calls = [call.name.rpartition("-")[2] for call in folder.iterdir()]
+    assert len(set(calls)) == 3, "two workers, and one in the place of the one that died"
+    assert str(os.getpid()) not in calls
+    networks = len({trial.architecture for trial in found})
+    assert len(calls) == networks + 1, "no evaluation was done twice but the one that was lost"
+
+
+@_executors()
+def test_a_candidate_that_ends_every_worker_becomes_a_failed_trial(kind, folder):
+    objectives, _ = make({"folder": folder})
+    space = small_space()
+    good, bad = (next(a for a in _samples(space) if a.stages[0].block.kernel_size == kernel) for kernel in (3, 5))
+    with kind(_job(folder=folder, doomed=5), objectives, 2) as executor:
+        found = {t.number: t for t in executor.run(objectives["search"], [(0, bad), (1, good)])}
+        (later,) = executor.run(objectives["finals"], [(2, good)])
+    assert f"given up after {MOST_TRIES} tries" in found[0].error
+    assert found[1].measurement.accuracy == objectives["search"].judge(1, good).measurement.accuracy
+    assert later.measurement.accuracy == pytest.approx(found[1].measurement.accuracy + 0.05)
+
+
+@_executors()
+def test_a_worker_with_other_data_does_not_begin(kind, folder):
+    objectives, _ = make({"folder": folder})
+    job = Job(MAKE, {"folder": str(folder)}, {"made": "elsewhere"})
+    (candidate,) = _samples(small_space())[:1]
+    with pytest.raises(MnasError, match="made was 'elsewhere' and is 'here' now"), kind(job, objectives, 1) as executor:
+        list(executor.run(objectives["search"], [(0, candidate)]))
+
+
+def test_workers_end_with_the_executor(folder):
+    objectives, _ = make({"folder": folder})
+    candidates = list(enumerate(_samples(small_space())[:6]))
+    with ProcessExecutor(_job(folder=folder, seconds=0.3), objectives, num_workers=2) as executor:
+        next(iter(executor.run(objectives["search"], candidates)))
+        pids = [process._process.pid for process in executor._running]
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_request_says_what_was_changed_about_the_objective(folder):
+    objectives, _ = make({"folder": folder})
+    (candidate,) = _samples(small_space())[:1]
+    request = make_request(objectives, objectives["finals"], 7, candidate)
+    assert (request["objective"], request["changes"], request["number"]) == ("finals", {}, 7)
+
+
+def _samples(space):
+    return list(dict.fromkeys(make_strategy("random", space, seed=0).ask(40)))
