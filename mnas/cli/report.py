@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mnas.cli import common
+
+if TYPE_CHECKING:
+    from mnas.report.facts import Facts
 
 
 def register(app: typer.Typer) -> None:
@@ -17,17 +20,62 @@ def register(app: typer.Typer) -> None:
 
 def report(
     study: Path = typer.Argument(..., metavar="STUDY_DIR", help="A study's folder, finished or not."),
+    html: Path = typer.Option(None, "--html", metavar="FILE", help="Where to write the page: STUDY_DIR/report.html."),
+    page: bool = typer.Option(True, help="Write the page."),
+    csv: Path = typer.Option(None, "--csv", metavar="DIR", help="Also write all figures as CSV files."),
+    png: Path = typer.Option(None, "--png", metavar="DIR", help="Also draw the plots as PNG files (mnas[report])."),
+    watch: bool = typer.Option(False, "--watch", help="Go on while the search runs; the page reloads itself."),
+    every: float = typer.Option(5.0, min=0.2, help="Seconds between two looks of --watch."),
     json: bool = common.JSON,
 ) -> None:
-    """Show a study: the best trials, the accuracy-latency front, the verdict against random, what to do next."""
-    from mnas.search.report import report as make_report
+    """Show a study: front, winner, verdict against random, what to do next; and write it all as one web page.
+
+    Example: mnas report runs/first --csv figures --png figures
+    """
     from mnas.search.study import Study
 
-    document = make_report(Study.open(study))
+    opened = Study.open(study)
+    target = (html or study / "report.html") if page else None
+    if watch:
+        from mnas.cli.watch import watch_study
+
+        watch_study(opened, target, every, quiet=json)
+    document = write_report(opened, target, csv, png)
     if json:
         common.print_json(document)
-    else:
-        show_report(document)
+        return
+    show_report(document)
+    for path in document["files"]:
+        print(f"Written: {path}")
+
+
+def write_report(study: Any, page: Path | None, csv: Path | None = None, png: Path | None = None) -> dict[str, Any]:
+    """Write what is asked for; gives the report as plain data with the `files` that were written."""
+    from mnas.report.facts import gather
+
+    facts = gather(study)
+    written = [] if page is None else [_write_page(facts, page)]
+    if csv is not None or png is not None:
+        from mnas.report.page import all_figures
+
+        figures = all_figures(facts)
+    if csv is not None:
+        from mnas.report.sheets import write_sheets
+
+        written += write_sheets(facts, figures, csv)
+    if png is not None:
+        from mnas.report.pictures import write_pictures
+
+        written += write_pictures(figures, png)
+    return {**facts.summary, "files": [str(path) for path in written]}
+
+
+def _write_page(facts: Facts, path: Path) -> Path:
+    from mnas.files import write_atomically
+    from mnas.report.page import study_page
+
+    write_atomically(path, study_page(facts))
+    return path
 
 
 def show_report(document: dict[str, Any]) -> None:

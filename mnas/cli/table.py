@@ -27,11 +27,20 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="table")
 
 
-def show(table: Path = TABLE, json: bool = common.JSON) -> None:
-    """Say what a table is and how far it can be trusted. Example: mnas table show latency_tables/laptop.json."""
+def show(
+    table: Path = TABLE,
+    html: Path = typer.Option(None, "--html", metavar="FILE", help="Draw it too, as one web page."),
+    png: Path = typer.Option(None, "--png", metavar="DIR", help="Draw it too, as PNG files (mnas[report])."),
+    json: bool = common.JSON,
+) -> None:
+    """Say what a table is and how far it can be trusted.
+
+    Example: mnas table show latency_tables/laptop.json --html laptop.html
+    """
     loaded = _load(table)
+    written = _draw(loaded, table.name, html, png)
     if json:
-        common.print_json(describe(loaded))
+        common.print_json({**describe(loaded), "files": [str(path) for path in written]})
         return
     where = loaded.configuration
     print(f"{table}: {loaded.space} at {loaded.resolution} px, {len(loaded.entries)} blocks, {loaded.date}.")
@@ -42,6 +51,25 @@ def show(table: Path = TABLE, json: bool = common.JSON) -> None:
     fitted = sum(entry.source == "fitted" for entry in loaded.entries.values())
     print(f"  {fitted} blocks hold an operator that no measured network had: fitted, with wider intervals.")
     print_report_card(loaded)
+    for path in written:
+        print(f"Written: {path}")
+
+
+def _draw(table: LatencyTable, name: str, html: Path | None, png: Path | None) -> list[Path]:
+    from mnas.files import write_atomically
+
+    written = []
+    if html is not None:
+        from mnas.report.page import table_page
+
+        write_atomically(html, table_page(table, name))
+        written.append(html)
+    if png is not None:
+        from mnas.report.latency_figures import table_figures
+        from mnas.report.pictures import write_pictures
+
+        written += write_pictures(table_figures(table), png)
+    return written
 
 
 def check(

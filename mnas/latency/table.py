@@ -101,6 +101,8 @@ class ReportCard:
         kendall_tau: rank correlation.
         repeatability: mean relative difference between two halves of a network's own measurements: the noise floor.
         median_mape: the same predictions against medians, disturbances and all.
+        pairs_ms: predicted and measured latency in ms of every network held out, for drawing; empty in tables that
+            were made before they were kept.
     """
 
     num_networks: int
@@ -111,6 +113,7 @@ class ReportCard:
     kendall_tau: float
     repeatability: float
     median_mape: float
+    pairs_ms: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         check_integer("num_networks", self.num_networks, 1, 10**9)
@@ -119,6 +122,7 @@ class ReportCard:
         for name in ("mape", "repeatability", "median_mape"):
             check_number(name, getattr(self, name), 0, 1e6)
         check_number("kendall_tau", self.kendall_tau, -1, 1)
+        object.__setattr__(self, "pairs_ms", _check_pairs(self.pairs_ms))
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,8 @@ class LatencyTable:
     def header(self) -> dict[str, Any]:
         """Everything but the entries, as plain data."""
         card = None if self.report_card is None else asdict(self.report_card)
+        if card is not None and not card["pairs_ms"]:
+            del card["pairs_ms"]  # a table of before they were kept has the hash that it always had
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NESTED}
         plain["params_curve"] = [list(point) for point in self.params_curve]
         return {**plain, "configuration": asdict(self.configuration), "report_card": card}
@@ -270,6 +276,14 @@ def _check_curve(points: Any) -> tuple[tuple[float, float], ...]:
     if any(second[0] <= first[0] for first, second in pairwise(points)):
         raise InputError("params_curve: expected rising parameters")
     return tuple((point[0], point[1]) for point in points)
+
+
+def _check_pairs(pairs: Any) -> tuple[tuple[float, float], ...]:
+    if not isinstance(pairs, list | tuple) or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
+        raise InputError(f"pairs_ms is {str(pairs)[:60]!r}: expected a list of pairs, predicted and measured")
+    for value in (value for pair in pairs for value in pair):
+        check_number("a latency in pairs_ms", value, 0, _MOST_MS)
+    return tuple((float(predicted), float(measured)) for predicted, measured in pairs)
 
 
 def _check_texts(record: Any) -> None:

@@ -13,6 +13,18 @@ from pathlib import Path
 from mnas.errors import MnasError
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process works on this study now."""
+    try:
+        with open(folder / "lock", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock file: nobody ever worked on it
+        return False
+    return False
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a study's lock. The kernel releases it when the process ends, however it ends.

@@ -16,6 +16,7 @@ from mnas.trial import Measurement, Trial
 _HOPELESS = 10  # so many failures and not one success: something is wrong with the set-up, not with the candidates
 
 OnTrial = Callable[[Trial], None]
+OnUpdate = Callable[[int, dict[str, float]], None]
 Known = dict[tuple[PlacedBlock, ...], Measurement]
 
 
@@ -29,6 +30,7 @@ def run_trials(
     known: Known | None = None,
     executor: Executor | None = None,
     on_trial: OnTrial = lambda trial: None,
+    on_update: OnUpdate = lambda num_trials, diagnostics: None,
 ) -> list[Trial]:
     """Search until the log holds `num_trials` trials.
 
@@ -45,6 +47,8 @@ def run_trials(
             one network, and are judged once.
         executor: where candidates are judged; in this process by default.
         on_trial: called with every trial, replayed ones too.
+        on_update: called after the strategy was told a batch, replayed ones too, with the number of trials it has been
+            told so far and its diagnostics.
 
     Returns:
         All trials, by number.
@@ -74,6 +78,7 @@ def run_trials(
         _check_hope(list(trials.values()))
         if len(done) == batch_size:
             strategy.tell(done)
+            on_update(start + batch_size, strategy.diagnostics())
     return [trials[number] for number in sorted(trials)]
 
 

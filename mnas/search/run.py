@@ -14,12 +14,14 @@ from mnas.search.lock import locked
 from mnas.search.loop import Known, run_trials
 from mnas.search.objective import Objective
 from mnas.search.study import Study
+from mnas.search.updates import UpdateLog
 from mnas.search.winner import NothingFitsError, choose_finalists, run_finalists, winner, winner_to_dict
 from mnas.strategies.base import Strategy
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
 OnTrial = Callable[[str, Trial], None]
+OnUpdate = Callable[[str, int, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def run_search(
     *,
     executor: Executor | None = None,
     on_trial: OnTrial = lambda phase, trial: None,
+    on_update: OnUpdate = lambda phase, num_trials, diagnostics: None,
 ) -> dict[str, Any]:
     """Run a search, or go on with it: finished work in the study's logs is replayed, not done again.
 
@@ -68,6 +71,8 @@ def run_search(
         search: what to run; made the same way each time.
         executor: where candidates are judged; in this process by default.
         on_trial: called with the log's name (one of `mnas.search.study.LOGS`) and each trial.
+        on_update: called with the log's name, the number of trials told, and the strategy's diagnostics, which
+            `updates.jsonl` keeps too.
 
     Returns:
         The winner, as in best.json.
@@ -77,7 +82,7 @@ def run_search(
         NothingFitsError: if no trial of the search is within the budget.
         MnasError: if another process works on the study, or nothing can be evaluated.
     """
-    runner = _Runner(study, search, executor or LocalExecutor(), on_trial)
+    runner = _Runner(study, search, executor or LocalExecutor(), on_trial, on_update)
     with locked(study.folder):
         best = runner.run(search.strategy, "trials", "finalists", "best")
         if search.baseline is not None:
@@ -91,12 +96,23 @@ def run_search(
 class _Runner:
     """Runs the search and its baseline by the same steps; what one has measured the other need not measure again."""
 
-    def __init__(self, study: Study, search: Search, executor: Executor, on_trial: OnTrial) -> None:
-        self._study, self._search, self._executor, self._on_trial = study, search, executor, on_trial
+    def __init__(
+        self, study: Study, search: Search, executor: Executor, on_trial: OnTrial, on_update: OnUpdate
+    ) -> None:
+        self._study, self._search, self._executor = study, search, executor
+        self._on_trial, self._on_update = on_trial, on_update
         self._known: Known = {}
         self._known_longer: Known = {}
 
     def run(self, strategy: Strategy, phase: str, final_phase: str, result: str) -> dict[str, Any]:
+        updates = UpdateLog(self._study.folder / "updates.jsonl")
+        updates.repair()
+
+        def on_update(num_trials: int, diagnostics: dict[str, float]) -> None:
+            if diagnostics:
+                updates.append(phase, num_trials, diagnostics)
+            self._on_update(phase, num_trials, diagnostics)
+
         trials = run_trials(
             strategy,
             self._search.objective,
@@ -106,6 +122,7 @@ class _Runner:
             known=self._known,
             executor=self._executor,
             on_trial=lambda trial: self._on_trial(phase, trial),
+            on_update=on_update,
         )
         finalists = choose_finalists(trials, self._search.objective, self._search.num_finalists)
         judged: list[Trial] = []

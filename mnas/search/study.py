@@ -4,6 +4,7 @@ study.json               the configuration, and what it was made with
 trials.jsonl             the strategy's trials, one a line
 finalists.jsonl          the best of them, trained longer
 baseline.jsonl           random search at equal cost; baseline_finalists.jsonl likewise
+updates.jsonl            what the strategy said of itself, such as its entropy: for plots only
 best.json                the winner, once the search is done; baseline_best.json is random search's
 """
 

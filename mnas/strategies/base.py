@@ -46,6 +46,13 @@ class Strategy(ABC):
             InputError: for a trial whose architecture is not in the space; nothing is learnt from the batch then.
         """
 
+    def diagnostics(self) -> dict[str, float]:
+        """What a plot may show of its state at the last `tell`, by name; nothing depends on it.
+
+        `entropy` is that of its policy in nats, for strategies that have one. Empty before the first `tell`.
+        """
+        return {}
+
     def first_accepted(self, draw: Callable[[], Architecture]) -> Architecture:
         """Draw until a candidate is accepted, or refusals run out."""
         candidate = draw()

@@ -54,6 +54,7 @@ class PolicyGradient(Strategy):
         self._advantages = Advantages(baseline_decay)
         self._seen: set[Architecture] = set()
         self._draws = 0
+        self._diagnostics: dict[str, float] = {}
         rows = tf.TensorSpec([None, len(counts)], tf.int32)
         scalars = tf.TensorSpec([None], tf.float32)
         self._step = tf.function(self._step_graph, input_signature=[rows, scalars, scalars], autograph=False)
@@ -82,11 +83,20 @@ class PolicyGradient(Strategy):
             return
         indices = np.array([row for row, _ in pairs], dtype=np.int32)
         advantages = self._advantages([reward for _, reward in pairs])
-        self._update(tf.constant(indices), tf.constant(advantages, tf.float32))
+        entropy = self._update(tf.constant(indices), tf.constant(advantages, tf.float32))
+        self._diagnostics = {"entropy": float(entropy)}
+
+    def diagnostics(self) -> dict[str, float]:
+        """The policy's entropy in nats before its last update, mean over the rows of that batch."""
+        return dict(self._diagnostics)
 
     @abstractmethod
-    def _update(self, indices: Any, advantages: Any) -> None:
-        """Learn from one batch: an int32 tensor (count, decisions) and a float32 tensor (count,)."""
+    def _update(self, indices: Any, advantages: Any) -> Any:
+        """Learn from one batch: an int32 tensor (count, decisions) and a float32 tensor (count,).
+
+        Returns:
+            The mean entropy of the policy over these rows, as it was before.
+        """
 
     @abstractmethod
     def _gain(self, log_probs: Any, advantages: Any, old_log_probs: Any) -> Any:
@@ -97,7 +107,7 @@ class PolicyGradient(Strategy):
         self._draws += 1
         return [self.space.decode([int(index) for index in row]) for row in rows]
 
-    def _step_graph(self, indices: Any, advantages: Any, old_log_probs: Any) -> None:
+    def _step_graph(self, indices: Any, advantages: Any, old_log_probs: Any) -> Any:
         with tf.GradientTape() as tape:
             log_probs, entropies = self.controller.log_probs(indices)
             gain = self._gain(log_probs, advantages, old_log_probs) + self._entropy_weight * entropies
@@ -105,6 +115,7 @@ class PolicyGradient(Strategy):
         variables = self.controller.variables
         gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
         self._optimizer.apply(gradients, variables)
+        return tf.reduce_mean(entropies)
 
 
 class Advantages:

@@ -50,10 +50,11 @@ class PPO(PolicyGradient):
             baseline_decay=0.95,
         )
 
-    def _update(self, indices: Any, advantages: Any) -> None:
-        old_log_probs, _ = self.controller.judge(indices)
+    def _update(self, indices: Any, advantages: Any) -> Any:
+        old_log_probs, entropies = self.controller.judge(indices)
         for _ in range(self._epochs):
             self._step(indices, advantages, old_log_probs)
+        return entropies.mean()
 
     def _gain(self, log_probs: Any, advantages: Any, old_log_probs: Any) -> Any:
         ratio = tf.exp(tf.clip_by_value(log_probs - old_log_probs, -20.0, 20.0))

@@ -48,8 +48,8 @@ class Reinforce(PolicyGradient):
             baseline_decay=baseline_decay,
         )
 
-    def _update(self, indices: Any, advantages: Any) -> None:
-        self._step(indices, advantages, tf.zeros_like(advantages))
+    def _update(self, indices: Any, advantages: Any) -> Any:
+        return self._step(indices, advantages, tf.zeros_like(advantages))
 
     def _gain(self, log_probs: Any, advantages: Any, old_log_probs: Any) -> Any:
         del old_log_probs  # one step a batch: the policy has not moved since

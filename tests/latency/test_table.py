@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mnas.errors import InputError, MnasError
-from mnas.latency.table import Entry, LatencyTable
+from mnas.latency.table import Entry, LatencyTable, ReportCard
 from tests.latency.tables import make_table
 from tests.spaces import small_space
 
@@ -95,3 +96,15 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 def test_entries_check_themselves() -> None:
     with pytest.raises(InputError, match="num_networks"):
         Entry(1.0, 0.1, -1)
+
+
+def test_the_networks_held_out_are_kept_and_do_not_change_older_tables() -> None:
+    card = ReportCard(2, 0.02, 0.9, 1.0, 0.9, 0.95, 0.01, 0.05)
+    older = make_table(small_space(), report_card=card)
+    assert "pairs_ms" not in older.to_dict()["report_card"], "its hash is what it always was"
+    newer = make_table(small_space(), report_card=replace(card, pairs_ms=((1.0, 1.1), (2.0, 1.9))))
+    assert LatencyTable.from_dict(json.loads(json.dumps(newer.to_dict()))) == newer
+    wrong: Any
+    for wrong in ([[1.0]], "ab", [[1.0, -2.0]]):
+        with pytest.raises(InputError, match="pairs_ms"):
+            replace(card, pairs_ms=wrong)

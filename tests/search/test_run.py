@@ -10,6 +10,7 @@ from mnas.search.objective import Objective
 from mnas.search.report import front, report
 from mnas.search.run import Search, run_search
 from mnas.search.study import Study
+from mnas.search.updates import UpdateLog
 from mnas.search.winner import NothingFitsError, choose_finalists
 from mnas.strategies.registry import make_strategy
 from tests.search.conftest import FakeEvaluator, madds_target
@@ -167,3 +168,23 @@ def test_the_estimate_counts_the_baseline_and_the_finalists(space, objective):
     assert (cost.num_trials, cost.num_finalists) == (2 * NUM_TRIALS, 8)
     assert cost.seconds >= cost.num_trials * cost.seconds_per_trial
     assert estimate_cost(_search(space, objective)).num_finalists == 0
+
+
+def test_what_the_strategy_says_of_itself_is_logged_once_a_batch_also_after_resume(study, space, objective):
+    class Talkative(type(make_strategy("evolution", space))):
+        told = 0
+
+        def tell(self, trials):
+            super().tell(trials)
+            self.told += 1
+
+        def diagnostics(self):
+            return {"told": float(self.told)}
+
+    heard = []
+    for num_trials in (20, 40):
+        search = Search(Talkative(space, seed=1), objective, num_trials, 10)
+        run_search(study, search, on_update=lambda *update: heard.append(update))
+    assert [update.num_trials for update in UpdateLog(study.folder / "updates.jsonl").read()] == [10, 20, 30, 40]
+    assert heard[0] == ("trials", 10, {"told": 1.0})
+    assert len(heard) == 6, "replayed updates are told as well"

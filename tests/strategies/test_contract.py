@@ -63,6 +63,22 @@ def test_the_same_seed_gives_the_same_sequence_and_another_seed_another(name):
 
 
 @every_strategy
+def test_diagnostics_are_finite_numbers_and_those_of_a_replay(name):
+    space = small_space()
+    said = []
+    for _ in range(2):
+        strategy = make_strategy(name, space, seed=2)
+        assert strategy.diagnostics() == {}
+        _run(strategy, separable(space), 2)
+        said.append(strategy.diagnostics())
+    assert said[0] == said[1]
+    assert all(math.isfinite(value) for value in said[0].values())
+    if name in _TENSORFLOW:
+        most = sum(math.log(len(decision.choices)) for decision in space.decisions)
+        assert 0 < said[0]["entropy"] <= most
+
+
+@every_strategy
 def test_resume_is_replay(name):
     """Told the same trials, read back from a log, a fresh strategy goes on as the first would have."""
     space = small_space()

@@ -1,0 +1,44 @@
+"""How to run a study again: the command, and what it depended on."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import fields
+from typing import Any
+
+from mnas.search.setup import SearchOptions
+from mnas.search.study import Study
+
+
+def search_command(study: Study) -> str:
+    """The `mnas search` line that makes the same study, with what differs from the defaults."""
+    defaults = {field.name: field.default for field in fields(SearchOptions)}
+    words = ["mnas", "search"]
+    for name, value in study.arguments.items():
+        default = defaults.get(name)
+        if value is not None and value != (list(default) if isinstance(default, tuple) else default):
+            words += _option(name.replace("_", "-"), value)
+    return shlex.join([*words, "--study", str(study.folder)])
+
+
+def _option(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    values = value if isinstance(value, list) else [value]
+    return [word for each in values for word in (f"--{name}", str(each))]
+
+
+def provenance(study: Study) -> dict[str, str]:
+    """What the study was made with and of, by name: versions, machine, seeds, hashes."""
+    config = study.config
+    facts = {name.replace("_", " "): str(value) for name, value in study.made_with.items()}
+    facts["seed"] = str(config.get("seed", "unknown"))
+    facts["batch"] = str(config.get("batch_size", "unknown"))
+    data = config.get("data")
+    if isinstance(data, dict):
+        facts["data"] = f"{data.get('name')}, {data.get('classes')} classes, fingerprint {data.get('fingerprint')}"
+    for number, table in enumerate(config.get("tables") or [], start=1):
+        facts[f"latency table {number}"] = f"sha256 {table.get('sha256', 'unknown')}"
+    if "space_fingerprint" in config:
+        facts["space fingerprint"] = str(config["space_fingerprint"])
+    return facts

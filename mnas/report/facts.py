@@ -1,0 +1,187 @@
+"""Everything that a report on a study draws on, gathered once."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mnas.arch.codec import architecture_from_dict
+from mnas.arch.complexity import block_complexity
+from mnas.arch.spec import Architecture
+from mnas.arch.walk import PlacedBlock, named_blocks
+from mnas.errors import MnasError
+from mnas.files import read_json
+from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
+from mnas.latency.table import LatencyTable
+from mnas.report.family import Member, read_family
+from mnas.search.report import report
+from mnas.search.study import Study
+from mnas.search.updates import Update, UpdateLog
+from mnas.trial import Trial
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One device of a study.
+
+    Attributes:
+        path: where the table was.
+        budget_ms: the most the winner may take there.
+        table: None if it is not there any more, or is another one than the search used.
+        estimate: the winner's, None without a winner or a table.
+    """
+
+    path: str
+    budget_ms: float
+    table: LatencyTable | None
+    estimate: LatencyEstimate | None
+
+    @property
+    def name(self) -> str:
+        """The device in a few words."""
+        if self.table is None:
+            return self.path
+        where = self.table.configuration
+        return f"{where.cpu or where.soc or where.device}, {where.runtime} {where.dtype}, {where.threads} thread(s)"
+
+
+@dataclass(frozen=True)
+class BlockRow:
+    """One block of the winner: where it stands, what it costs, and on the first device how long it takes."""
+
+    name: str
+    placed: PlacedBlock
+    params: int
+    madds: int
+    latency_ms: float | None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The winner's file on the device, as `mnas bench --json` says it."""
+
+    source: str
+    file: str
+    quiet_ms: float
+    median_ms: float
+    predicted_ms: float | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A study, finished or not.
+
+    Attributes:
+        study: its folder and configuration.
+        summary: as `mnas report --json` gives it.
+        trials, finalists, baseline, baseline_finalists: its logs, by number.
+        updates: what the strategy said of itself.
+        targets: one a latency table.
+        winner: None while there is none.
+        blocks: the winner's.
+        benches: measurements of the winner's files, from `bench*.json` in the folder.
+        family: scaled networks, from `family` in the folder.
+    """
+
+    study: Study
+    summary: dict[str, Any]
+    trials: tuple[Trial, ...]
+    finalists: tuple[Trial, ...]
+    baseline: tuple[Trial, ...]
+    baseline_finalists: tuple[Trial, ...]
+    updates: tuple[Update, ...]
+    targets: tuple[Target, ...]
+    winner: Architecture | None
+    blocks: tuple[BlockRow, ...]
+    benches: tuple[Bench, ...]
+    family: tuple[Member, ...]
+
+    @property
+    def max_entropy(self) -> float:
+        """Of a policy that knows nothing, in nats: the sum of the logarithms of the numbers of choices."""
+        return math.fsum(math.log(len(decision.choices)) for decision in self.study.space.decisions)
+
+
+def gather(study: Study) -> Facts:
+    """Read a study's folder, and the tables it names where they still are.
+
+    Raises:
+        InputError: if a log or the winner cannot be read.
+    """
+    summary = report(study)
+    best = summary["best"]
+    winner = None if best is None else architecture_from_dict(best["architecture"])
+    targets = _targets(study, winner)
+    logs = {
+        name: tuple(sorted(study.log(name).read(), key=lambda trial: trial.number))
+        for name in ("trials", "finalists", "baseline", "baseline_finalists")
+    }
+    return Facts(
+        study=study,
+        summary=summary,
+        **logs,
+        updates=tuple(UpdateLog(study.folder / "updates.jsonl").read()),
+        targets=targets,
+        winner=winner,
+        blocks=() if winner is None else _blocks(winner, targets),
+        benches=tuple(_benches(study)),
+        family=read_family(study.folder, None if not targets else targets[0].table),
+    )
+
+
+def _targets(study: Study, winner: Architecture | None) -> tuple[Target, ...]:
+    paths = study.arguments.get("table") or []
+    described = study.config.get("tables") or []
+    found = []
+    for index, wanted in enumerate(described):
+        path = str(paths[index]) if index < len(paths) else f"table {index + 1}"
+        table = _load(path, wanted.get("sha256"))
+        estimate = None
+        if table is not None and winner is not None:
+            try:
+                estimate = LatencyEstimator(table).predict(winner)
+            except MnasError as error:
+                _LOGGER.warning("%s does not price the winner: %s", path, error)
+        found.append(Target(path, float(wanted["budget_ms"]), table, estimate))
+    return tuple(found)
+
+
+def _load(path: str, sha256: str | None) -> LatencyTable | None:
+    try:
+        table = LatencyTable.load(path)
+    except MnasError as error:
+        _LOGGER.warning("the report goes without the latency table: %s", error)
+        return None
+    if sha256 is not None and table.sha256 != sha256:
+        _LOGGER.warning("%s is not the table that the search used: the report goes without it", path)
+        return None
+    return table
+
+
+def _blocks(winner: Architecture, targets: Sequence[Target]) -> tuple[BlockRow, ...]:
+    named = list(named_blocks(winner))
+    estimate = targets[0].estimate if targets else None
+    times: Sequence[float | None] = [None] * len(named) if estimate is None else estimate.blocks_ms
+    costs = [block_complexity(placed) for _, placed in named]
+    return tuple(
+        BlockRow(name, placed, cost.params, cost.madds, latency_ms)
+        for (name, placed), cost, latency_ms in zip(named, costs, times, strict=True)
+    )
+
+
+def _benches(study: Study) -> list[Bench]:
+    found = []
+    for path in sorted(study.folder.glob("bench*.json")):
+        data = read_json(path, "what mnas bench --json has printed")
+        try:
+            predicted = data.get("predicted_ms")
+            quiet_ms, median_ms = float(data["quiet_ms"]), float(data["median_ms"])
+            found.append(Bench(path.name, str(data["file"]), quiet_ms, median_ms, predicted and float(predicted)))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            _LOGGER.warning("%s is not what mnas bench --json prints (%s): left out", path, error)
+    return found

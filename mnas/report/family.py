@@ -1,0 +1,67 @@
+"""A scaled family beside a study: architecture files in its folder `family`, the base among them or not."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnas.arch.codec import architecture_from_dict
+from mnas.arch.complexity import complexity
+from mnas.arch.spec import Architecture
+from mnas.errors import MnasError
+from mnas.files import read_json
+from mnas.latency.estimator import LatencyEstimator
+from mnas.latency.table import LatencyTable
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a family.
+
+    Attributes:
+        name: its file's.
+        architecture: of the file.
+        params, madds: by arithmetic.
+        latency_ms: what the file says, or what the table predicts; None where neither knows.
+        accuracy: what the file says; None where it says nothing.
+    """
+
+    name: str
+    architecture: Architecture
+    params: int
+    madds: int
+    latency_ms: float | None
+    accuracy: float | None
+
+
+def read_family(folder: Path, table: LatencyTable | None) -> tuple[Member, ...]:
+    """The networks in `folder/family/*.json`, the smallest first; files that hold no network are left out."""
+    members = []
+    for path in sorted((folder / "family").glob("*.json")):
+        try:
+            data = read_json(path, "an architecture")
+            members.append(_member(path.stem, data, table))
+        except MnasError as error:
+            _LOGGER.info("%s is no network of the family: %s", path, error)
+    return tuple(sorted(members, key=lambda member: member.madds))
+
+
+def _member(name: str, data: Any, table: LatencyTable | None) -> Member:
+    more = data if isinstance(data, dict) else {}
+    architecture = architecture_from_dict(more.get("architecture", data))
+    cost = complexity(architecture)
+    latency_ms = _number(more.get("latency_ms"))
+    if latency_ms is None and table is not None:
+        try:
+            latency_ms = LatencyEstimator(table).predict(architecture).latency_ms
+        except MnasError:
+            _LOGGER.info("the table does not price %s", name)
+    return Member(name, architecture, cost.params, cost.madds, latency_ms, _number(more.get("accuracy")))
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,97 @@
+"""A figure for Plotly: traces and layout as plain data. Colours come from the page, which knows light from dark."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mnas.report.figure import LOOKS, Figure, Line, Series
+
+_SPREAD = 0.04  # of the range: room around the outermost points
+
+
+def to_plotly(figure: Figure) -> dict[str, Any]:
+    """What the page's script gives to Plotly, plus `alt`, the text alternative."""
+    drawn = [series for series in figure.series if series.x]
+    x, y = _range(figure, "x"), _range(figure, "y")
+    references = [_ratio(line, x) for line in figure.lines if line.kind == "ratio"]
+    return {
+        "name": figure.name,
+        "alt": figure.summary,
+        "data": [*references, *(_trace(series) for series in drawn)],
+        "layout": {
+            "xaxis": {"title": {"text": figure.x_label}, **_axis(figure, x)},
+            "yaxis": {"title": {"text": figure.y_label}, **_axis(figure, y)},
+            "shapes": [_shape(line) for line in figure.lines if line.kind != "ratio"],
+            "annotations": [_text(line) for line in figure.lines if line.kind != "ratio"],
+            "showlegend": len(drawn) > 1,
+        },
+    }
+
+
+def _axis(figure: Figure, extent: tuple[float, float]) -> dict[str, Any]:
+    return {"type": "log", "tickformat": "~g"} if figure.log else {"range": list(extent)}
+
+
+def _trace(series: Series) -> dict[str, Any]:
+    look = LOOKS[series.look]
+    drawn = {"points": "markers", "line": "lines", "steps": "lines", "both": "lines+markers"}[series.kind]
+    text = [hover.replace("\n", "<br>") for hover in series.hover]
+    return {
+        "type": "scatter",
+        "mode": drawn,
+        "name": series.name,
+        "x": list(series.x),
+        "y": list(series.y),
+        "text": text or None,
+        "hovertemplate": "%{text}<extra></extra>" if text else "%{y:.4g} at %{x:.4g}<extra>%{fullData.name}</extra>",
+        "meta": {"look": series.look},
+        "marker": {"symbol": look.symbol, "size": look.size},
+        "line": {"shape": "hv" if series.kind == "steps" else "linear", "width": 2},
+        "opacity": 0.8 if series.kind == "points" and series.look in ("search", "random") else 1,
+    }
+
+
+def _ratio(line: Line, extent: tuple[float, float]) -> dict[str, Any]:
+    """A line through the origin, as long as the plot is wide."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": line.text,
+        "x": list(extent),
+        "y": [line.value * end for end in extent],
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "meta": {"look": "reference"},
+        "line": {"width": 1.5 if line.value == 1 else 1, "dash": "solid" if line.value == 1 else "dot"},
+    }
+
+
+def _shape(line: Line) -> dict[str, Any]:
+    along = {"x0": line.value, "x1": line.value, "y0": 0, "y1": 1, "yref": "paper"}
+    if line.kind == "horizontal":
+        along = {"y0": line.value, "y1": line.value, "x0": 0, "x1": 1, "xref": "paper"}
+    return {"type": "line", "line": {"width": 2, "dash": "dash"}, **along}
+
+
+def _text(line: Line) -> dict[str, Any]:
+    place = {"x": line.value, "y": 1, "yref": "paper", "xanchor": "center", "yanchor": "bottom"}
+    if line.kind == "horizontal":
+        place = {"x": 1, "y": line.value, "xref": "paper", "xanchor": "right", "yanchor": "bottom"}
+    return {"text": line.text, "showarrow": False, **place}
+
+
+def _range(figure: Figure, axis: str) -> tuple[float, float]:
+    """From the least to the greatest value with some room, reference lines within; from 0 for ratios."""
+    square = any(line.kind == "ratio" for line in figure.lines)
+    kind = {"x": "vertical", "y": "horizontal"}[axis]
+    values = [line.value for line in figure.lines if line.kind == kind]
+    for series in figure.series:
+        columns = (series.x, series.y) if square else (getattr(series, axis),)
+        values += [value for column in columns for value in column if value is not None]
+    if not values:
+        return 0.0, 1.0
+    low, high = float(min(values)), float(max(values))
+    if square:
+        return 0.0, (1 + _SPREAD) * high
+    room = _SPREAD * (high - low) or abs(high) * _SPREAD or 1.0
+    return low - room, high + room

@@ -1,0 +1,67 @@
+"""A report's figures as CSV: one file for trials, one for the winner's blocks, one a plot."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mnas.arch.codec import format_stage
+from mnas.files import write_atomically
+from mnas.report.facts import Facts
+from mnas.report.figure import Figure
+
+_HEADER = ["phase", "trial", "reward", "accuracy", "params", "madds", "seconds", "error", "stages"]
+
+
+def write_sheets(facts: Facts, figures: Iterable[Figure], folder: Path) -> list[Path]:
+    """Write all of a report's CSV files; gives their paths.
+
+    Raises:
+        MnasError: if one cannot be written.
+    """
+    sheets = {"trials": trial_rows(facts), "blocks": block_rows(facts)}
+    sheets |= {f"figure-{figure.name}": figure.rows() for figure in figures}
+    written = []
+    for name, rows in sheets.items():
+        path = folder / f"{name}.csv"
+        write_atomically(path, to_csv(rows))
+        written.append(path)
+    return written
+
+
+def to_csv(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as CSV text, RFC 4180."""
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows(rows)
+    return buffer.getvalue()
+
+
+def trial_rows(facts: Facts) -> list[list[Any]]:
+    """Header and every trial of every log; one column a latency table and one a term of the reward."""
+    phases = {
+        "trials": facts.trials,
+        "finalists": facts.finalists,
+        "baseline": facts.baseline,
+        "baseline_finalists": facts.baseline_finalists,
+    }
+    terms = list(dict.fromkeys(name for trials in phases.values() for trial in trials for name, _ in trial.terms))
+    latencies = [f"latency_ms_{index + 1}" for index in range(len(facts.targets))]
+    rows: list[list[Any]] = [[*_HEADER, *latencies, *(f"term_{name}" for name in terms)]]
+    for phase, trials in phases.items():
+        for trial in trials:
+            found, own = trial.measurement, dict(trial.terms)
+            stages = "|".join(format_stage(stage) for stage in trial.architecture.stages)
+            figures = [found and found.accuracy, found and found.params, found and found.madds]
+            times = list(found.latencies_ms) if found else [None] * len(latencies)
+            row = [phase, trial.number, trial.reward, *figures, trial.seconds, trial.error, stages]
+            rows.append([*row, *times, *(own.get(name) for name in terms)])
+    return rows
+
+
+def block_rows(facts: Facts) -> list[list[Any]]:
+    """Header and the winner's blocks."""
+    header = ["block", "key", "params", "madds", "latency_ms"]
+    return [header, *([b.name, b.placed.key, b.params, b.madds, b.latency_ms] for b in facts.blocks)]

@@ -1,0 +1,182 @@
+"""The figures of a study: the front, rewards and entropy over time, the scaled family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mnas.arch.codec import format_stage
+from mnas.report.facts import Facts
+from mnas.report.family import Member
+from mnas.report.figure import Figure, Line, Series
+from mnas.search.report import front
+from mnas.trial import Measurement, Trial
+
+Price = Callable[[Measurement], float]
+
+
+def study_figures(facts: Facts) -> list[Figure]:
+    """All that there is something to draw for."""
+    figures = [front_figure(facts, index) for index in range(max(1, len(facts.targets)))]
+    figures.append(reward_figure(facts))
+    figures += [figure for figure in (entropy_figure(facts), family_figure(facts)) if figure is not None]
+    return [figure for figure in figures if any(series.x for series in figure.series)]
+
+
+def front_figure(facts: Facts, index: int = 0) -> Figure:
+    """Accuracy against latency on one device (multiply-adds where there is none)."""
+    priced = bool(facts.targets)
+    price: Price = (lambda found: found.latencies_ms[index]) if priced else (lambda found: found.madds / 1e6)
+    target = facts.targets[index] if priced else None
+    unit = "ms" if priced else "M"
+    axis = (
+        f"predicted latency on the {_ordinal(index, len(facts.targets))}device (ms)"
+        if priced
+        else "multiply-adds (millions)"
+    )
+    series = [
+        _points("random search", "random", facts.baseline, price, unit),
+        _points(facts.summary["strategy"], "search", facts.trials, price, unit),
+    ]
+    if index == 0:
+        edge = [(price(t.measurement), t.measurement.accuracy) for t in front(facts.trials) if t.measurement]
+        series.append(Series("front", "front", *_columns(edge), kind="steps"))
+    series.append(_points("finalists, trained longer", "finalist", facts.finalists, price, unit))
+    series.append(_winner(facts, price, unit))
+    lines = (Line("vertical", target.budget_ms, f"budget {target.budget_ms:g} ms"),) if target else ()
+    count = len(facts.trials)
+    summary = f"Accuracy against {axis} for {count} trials and {len(facts.baseline)} random ones."
+    if target is not None:
+        inside = sum(t.measurement is not None and price(t.measurement) <= target.budget_ms for t in facts.trials)
+        summary += f" {inside} of the {count} are within the budget of {target.budget_ms:g} ms."
+    return Figure(
+        name="front" if index == 0 else f"front-{index + 1}",
+        title="Accuracy against latency" if priced else "Accuracy against multiply-adds",
+        x_label=axis,
+        y_label="validation accuracy (%)",
+        series=_percent(series),
+        summary=f"{summary} {_best_in_words(facts)}".strip(),
+        lines=lines,
+    )
+
+
+def _ordinal(index: int, count: int) -> str:
+    return "" if count == 1 else f"{('first', 'second', 'third', 'fourth')[index]} " if index < 4 else f"{index + 1}th "
+
+
+def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return tuple(x for x, _ in pairs), tuple(y for _, y in pairs)
+
+
+def _points(name: str, look: str, trials: Sequence[Trial], price: Price, unit: str) -> Series:
+    done = [(t, t.measurement) for t in trials if t.measurement is not None]
+    x, y = _columns([(price(found), found.accuracy) for _, found in done])
+    return Series(name, look, x, y, hover=tuple(describe(t, price(found), unit) for t, found in done))
+
+
+def _winner(facts: Facts, price: Price, unit: str) -> Series:
+    best = facts.summary["best"]
+    pool = facts.finalists if best is not None and best["trained_longer"] else facts.trials
+    chosen = [t for t in pool if best is not None and t.number == best["number"]]
+    return _points("winner", "winner", chosen, price, unit)
+
+
+def _percent(series: Sequence[Series]) -> tuple[Series, ...]:
+    return tuple(
+        Series(s.name, s.look, s.x, tuple(None if y is None else 100 * y for y in s.y), s.kind, s.hover)
+        for s in series
+        if s.x
+    )
+
+
+def _best_in_words(facts: Facts) -> str:
+    best = facts.summary["best"]
+    if best is None:
+        return "There is no winner yet."
+    where = "" if best["latency_ms"] is None else f" at {best['latency_ms']:.3g} ms"
+    return f"The winner, trial {best['number']}, reaches {best['accuracy']:.1%}{where}."
+
+
+def describe(trial: Trial, price: float, unit: str) -> str:
+    """A trial's figures and its architecture, for who points at it."""
+    found = trial.measurement
+    if found is None:
+        return f"trial {trial.number} failed"
+    reward = "" if trial.reward is None else f"reward {trial.reward:.4f}\n"
+    lines = [format_stage(stage) for stage in trial.architecture.stages]
+    return (
+        f"trial {trial.number}: {found.accuracy:.2%}, {price:.4g} {unit}\n{reward}"
+        f"{found.params / 1e6:.3g} M parameters, {found.madds / 1e6:.4g} M multiply-adds\n" + "\n".join(lines)
+    )
+
+
+def reward_figure(facts: Facts) -> Figure:
+    """Every trial's reward and the best so far, the strategy's and random search's."""
+    series: list[Series] = []
+    words = []
+    names = ((facts.baseline, "random", "random search"), (facts.trials, "search", facts.summary["strategy"]))
+    for trials, look, name in names:
+        done = [(trial.number, trial.reward) for trial in trials if trial.reward is not None]
+        best: list[tuple[float, float]] = []
+        for number, reward in done:
+            best.append((number, max(reward, best[-1][1]) if best else reward))
+        series.append(Series(name, look, *_columns(done)))
+        series.append(Series(f"{name}: best so far", look, *_columns(best), kind="steps"))
+        if best:
+            words.append(f"{name} reaches {best[-1][1]:.4f} after {len(trials)} trials")
+    return Figure(
+        name="reward",
+        title="Reward over time",
+        x_label="trial",
+        y_label="reward",
+        series=tuple(s for s in series if s.x),
+        summary="Reward by trial: " + ", ".join(words) + "." if words else "No trial has a reward yet.",
+    )
+
+
+def entropy_figure(facts: Facts) -> Figure | None:
+    """The policy's entropy after each update; None for strategies without a policy, or before the first update."""
+    pairs = [
+        (update.num_trials, update.diagnostics["entropy"])
+        for update in facts.updates
+        if update.phase == "trials" and "entropy" in update.diagnostics
+    ]
+    if not pairs:
+        return None
+    return Figure(
+        name="entropy",
+        title="How undecided the strategy is",
+        x_label="trials learnt from",
+        y_label="entropy of the policy (nats)",
+        series=(Series("entropy", "search", *_columns(pairs), kind="both"),),
+        summary=(
+            f"The policy's entropy goes from {pairs[0][1]:.2f} to {pairs[-1][1]:.2f} nats; "
+            f"{facts.max_entropy:.2f} nats is a policy that knows nothing, 0 one that has made up its mind."
+        ),
+        lines=(Line("horizontal", facts.max_entropy, "knows nothing"),),
+    )
+
+
+def family_figure(facts: Facts) -> Figure | None:
+    """Accuracy of the scaled family against its latency; parameters where no accuracy is known yet."""
+    members = facts.family
+    if not members:
+        return None
+    timed = all(member.latency_ms is not None for member in members)
+    judged = all(member.accuracy is not None for member in members)
+    price: Callable[[Member], float] = (lambda m: m.latency_ms or 0.0) if timed else (lambda m: m.madds / 1e6)
+    worth: Callable[[Member], float] = (lambda m: 100 * (m.accuracy or 0.0)) if judged else (lambda m: m.params / 1e6)
+    pairs = sorted((price(member), worth(member)) for member in members)
+    order = sorted(members, key=lambda member: (price(member), worth(member)))
+    hover = tuple(
+        f"{m.name}, {m.architecture.resolution} px\n{price(m):.4g} {'ms' if timed else 'M multiply-adds'}\n"
+        f"{m.params / 1e6:.3g} M parameters" + ("" if m.accuracy is None else f"\naccuracy {m.accuracy:.2%}")
+        for m in order
+    )
+    return Figure(
+        name="family",
+        title="The scaled family",
+        x_label="predicted latency (ms)" if timed else "multiply-adds (millions)",
+        y_label="accuracy (%)" if judged else "parameters (millions)",
+        series=(Series("family", "family", *_columns(pairs), kind="both", hover=hover),),
+        summary=f"{len(members)} networks grown from one: " + ", ".join(m.name for m in order) + ".",
+    )

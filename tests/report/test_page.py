@@ -1,0 +1,100 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from mnas.latency.table import LatencyTable
+from mnas.report.facts import gather
+from mnas.report.page import study_page, table_page
+from mnas.search.study import Study
+
+
+class Page(HTMLParser):
+    """Collects tags, and everything that would make a browser ask a server."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.addresses = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+
+
+@pytest.fixture(scope="module")
+def page(finished):
+    return study_page(gather(Study.open(finished)))
+
+
+def test_the_page_is_complete_in_itself(page):
+    parsed = Page(page)
+    assert parsed.addresses
+    assert all(address.startswith("data:") for address in parsed.addresses)
+    css = page[page.index("<style>") : page.index("</style>")]
+    assert "url(" not in css
+    assert "@import" not in css
+
+
+def test_the_page_says_what_the_study_found(page, finished):
+    study = Study.open(finished)
+    best = study.best()
+    assert f"<strong>{best['accuracy']:.1%}</strong>" in page
+    assert f"<strong>{best['latency_ms']:.3g} ms</strong>" in page
+    assert "random search at equal cost" in page
+    assert "--table" in page
+    assert "mnas search --budget-ms" in page
+    assert "Test CPU &lt;1 GHz&gt;" in page, "names from files are escaped"
+    assert page.count('<td class="block">') == len(gather(study).blocks)
+
+
+def test_every_trial_is_in_the_front_with_its_architecture(page):
+    plots = json.loads(re.search(r'id="plots">(.*?)</script>', page, re.S)[1])
+    names = [plot["name"] for plot in plots]
+    assert names == ["front", "reward", "entropy", "family", "agreement"]
+    front = {trace["name"]: trace for trace in plots[0]["data"]}
+    assert len(front["evolution"]["x"]) == len(front["random search"]["x"]) == 40
+    assert all("_k" in text for text in front["evolution"]["text"])
+    assert len(front["winner"]["x"]) == 1
+    assert plots[0]["layout"]["shapes"][0]["x0"] == 1000
+    assert all(plot["alt"] for plot in plots)
+    assert len(plots[-1]["data"][3]["x"]) == 3, "three lines for reference, then the held-out networks"
+
+
+def test_a_study_that_has_just_begun_has_a_page(tmp_path, space_dict):
+    config = {"space": space_dict, "strategy": {"name": "random"}, "tables": []}
+    study = Study.create(tmp_path / "s", config, {})
+    page = study_page(gather(study), refresh=5)
+    assert "no winner yet" in page
+    assert '<meta http-equiv="refresh" content="5">' in page
+    assert "No random baseline was run" in page
+
+
+def test_a_table_that_is_gone_is_said_to_be_gone(finished, tmp_path, caplog):
+    study = Study.open(finished)
+    study.arguments["table"] = [str(tmp_path / "gone.json")]
+    page = study_page(gather(study))
+    assert "is not at" in page
+    assert "gone.json" in caplog.text
+
+
+def test_another_table_under_the_same_name_is_not_taken_for_the_search_s(finished, caplog):
+    study = Study.open(finished)
+    study.config["tables"][0]["sha256"] = "0" * 64
+    assert gather(study).targets[0].table is None
+    assert "is not the table that the search used" in caplog.text
+
+
+def test_a_table_s_page(finished):
+    table = LatencyTable.load(finished.parent / "table.json")
+    page = table_page(table, "mine <b>")
+    assert "mine &lt;b&gt;" in page
+    plots = json.loads(re.search(r'id="plots">(.*?)</script>', page, re.S)[1])
+    assert [plot["name"] for plot in plots] == ["agreement", "blocks"]
+    assert sum(len(trace["x"]) for trace in plots[1]["data"]) == len(table.entries)
+
+
+@pytest.fixture
+def space_dict(finished):
+    return Study.open(finished).config["space"]
