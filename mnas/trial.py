@@ -20,15 +20,19 @@ class Measurement:
         latencies_ms: one a latency table, in the order of the study's tables; empty without a table.
         params: trainable parameters.
         madds: multiply-adds of one image.
+        rungs: the accuracy at every rung of the training that was reached, the last one being `accuracy`; empty where
+            the evaluator has none. Fewer than the evaluator has: it was stopped early.
     """
 
     accuracy: float
     latencies_ms: tuple[float, ...]
     params: int
     madds: int
+    rungs: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "latencies_ms", tuple(self.latencies_ms))
+        object.__setattr__(self, "rungs", tuple(self.rungs))
         if not 0 <= self.accuracy <= 1:
             raise InputError(f"accuracy is {self.accuracy!r}: expected a number from 0 to 1")
         for latency in self.latencies_ms:
@@ -74,6 +78,7 @@ class Trial:
                 "latencies_ms": list(found.latencies_ms),
                 "params": found.params,
                 "madds": found.madds,
+                "rungs": list(found.rungs),
             },
             "reward": self.reward,
             "terms": dict(self.terms),

@@ -28,8 +28,12 @@ def search(
     table: list[Path] = typer.Option([], help="A latency table; may be given several times."),
     budget_ms: list[float] = typer.Option([], help="The most a winner may take, one for each --table."),
     data: str = typer.Option(None, help="digits, fashion_mnist, cifar10, cifar100, or a folder of images by class."),
-    strategy: str = typer.Option("reinforce", help="random, reinforce, ppo or evolution."),
-    evaluator: str = typer.Option("proxy", help="proxy (train each candidate shortly), or tabular:FILE.json."),
+    strategy: str = typer.Option(
+        "reinforce", help="random, reinforce, ppo, evolution, nsga2, optuna:SAMPLER, or python:MODULE:CLASS."
+    ),
+    evaluator: str = typer.Option(
+        "proxy", help="proxy (short trainings), tabular:FILE.json, or python:MODULE:FUNCTION."
+    ),
     reward: str = typer.Option("absolute", help="absolute (TuNAS), soft or hard (MnasNet)."),
     beta: float = typer.Option(None, help="The reward's weight (absolute) or exponent; below 0."),
     trials: int = typer.Option(100, min=1, help="How many candidates to judge."),
@@ -37,6 +41,10 @@ def search(
     finalists: int = typer.Option(3, min=1, help="How many of the best are trained longer."),
     proxy_steps: int = typer.Option(200, min=1, help="Training steps of a candidate."),
     proxy_batch: int = typer.Option(64, min=2, help="Images in a training step."),
+    rungs: int = typer.Option(
+        1, min=1, help="Score a training so often, and stop hopeless candidates early; 1: never."
+    ),
+    evaluation_minutes: float = typer.Option(None, help="End an evaluation that takes longer; it counts as failed."),
     final_steps: int = typer.Option(1000, min=1, help="Training steps of a finalist."),
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),
     baseline: bool = typer.Option(True, help="Also run random search at equal cost, and compare."),
@@ -51,13 +59,14 @@ def search(
     """
     from mnas.quiet import load_tensorflow
     from mnas.search.setup import prepare
+    from mnas.strategies.registry import needs_tensorflow
 
     if study is None and not dry_run:
         raise InputError("--study is missing: name a folder for the search's log, such as --study runs/first")
     options = _options(context, study if resume else None)
     if not resume and not dry_run and (study / "study.json").exists():
         raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
-    if options.evaluator == "proxy" or options.strategy not in ("random", "evolution"):
+    if options.evaluator == "proxy" or needs_tensorflow(options.strategy):
         load_tensorflow()
     prepared = prepare(options)
     if dry_run:
