@@ -19,15 +19,19 @@ class Measurement:
         latencies_ms: one a latency table, in the order of the study's tables; empty without a table.
         params: trainable parameters.
         madds: multiply-adds of one image.
+        rungs: the accuracy at every rung of the training that was reached, the last one being `accuracy`; empty where
+            the evaluator has none. Fewer than the evaluator has: it was stopped early.
     """
 
     accuracy: float
     latencies_ms: tuple[float, ...]
     params: int
     madds: int
+    rungs: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "latencies_ms", tuple(self.latencies_ms))
+        object.__setattr__(self, "rungs", tuple(self.rungs))
         check_number("accuracy", self.accuracy, 0, 1)
         for latency in self.latencies_ms:
             if type(latency) not in (int, float) or not 0 < latency <= 1e9:
@@ -86,6 +90,7 @@ class Trial:
                 "latencies_ms": list(found.latencies_ms),
                 "params": found.params,
                 "madds": found.madds,
+                "rungs": list(found.rungs),
             },
             "reward": self.reward,
             "terms": dict(self.terms),

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from mnas.search.compare import Standing
     from mnas.search.contest import Contest
 
-_WITHOUT_TENSORFLOW = {"random", "evolution"}
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -45,6 +43,7 @@ def compare(
     from mnas.quiet import load_tensorflow
     from mnas.search.contest import Contest, check_strategies, run_contest, with_madds_budget
     from mnas.search.setup import SearchOptions, prepare
+    from mnas.strategies.registry import needs_tensorflow
 
     names = [name.strip() for name in strategies.split(",") if name.strip()]
     check_strategies(names)
@@ -61,7 +60,7 @@ def compare(
         beta=beta,
         baseline=False,
     )
-    if evaluator == "proxy" or set(names) - _WITHOUT_TENSORFLOW:
+    if evaluator == "proxy" or any(map(needs_tensorflow, names)):
         load_tensorflow()
     prepared = prepare(options)
     objective = prepared.search.objective

@@ -39,8 +39,12 @@ def search(
     max_size_mb: float = typer.Option(None, help="The most that the .tflite file may take, in MB."),
     max_memory_mb: float = typer.Option(None, help="The most memory that it may take to run, in MB."),
     data: str = typer.Option(None, help="digits, fashion_mnist, cifar10, cifar100, or a folder of images by class."),
-    strategy: str = typer.Option("reinforce", help="random, reinforce, ppo or evolution."),
-    evaluator: str = typer.Option("proxy", help="proxy (train each candidate shortly), or tabular:FILE.json."),
+    strategy: str = typer.Option(
+        "reinforce", help="random, reinforce, ppo, evolution, nsga2, optuna:SAMPLER, or python:MODULE:CLASS."
+    ),
+    evaluator: str = typer.Option(
+        "proxy", help="proxy (short trainings), tabular:FILE.json, or python:MODULE:FUNCTION."
+    ),
     reward: str = typer.Option("absolute", help="absolute (TuNAS), soft or hard (MnasNet)."),
     beta: float = typer.Option(None, help="The reward's weight (absolute) or exponent; below 0."),
     trials: int = typer.Option(100, min=1, help="How many candidates to judge."),
@@ -48,6 +52,10 @@ def search(
     finalists: int = typer.Option(3, min=1, help="How many of the best are trained longer."),
     proxy_steps: int = typer.Option(200, min=1, help="Training steps of a candidate."),
     proxy_batch: int = typer.Option(64, min=2, help="Images in a training step."),
+    rungs: int = typer.Option(
+        1, min=1, help="Score a training so often, and stop hopeless candidates early; 1: never."
+    ),
+    evaluation_minutes: float = typer.Option(None, help="End an evaluation that takes longer; it counts as failed."),
     final_steps: int = typer.Option(1000, min=1, help="Training steps of a finalist."),
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),
     baseline: bool = typer.Option(True, help="Also run random search at equal cost, and compare."),
@@ -90,8 +98,9 @@ def search(
 def load_for(options: SearchOptions) -> None:
     """Load TensorFlow if this search needs it here."""
     from mnas.quiet import load_tensorflow
+    from mnas.strategies.registry import needs_tensorflow
 
-    if not options.evaluator.startswith("tabular") or options.strategy not in ("random", "evolution"):
+    if options.evaluator == "proxy" or needs_tensorflow(options.strategy):
         load_tensorflow(threads=options.threads)
 
 

@@ -16,7 +16,7 @@ from mnas.search.loop import Known, run_trials
 from mnas.search.objective import Latency, Objective, Target
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
-from mnas.strategies.registry import STRATEGIES, make_strategy
+from mnas.strategies.registry import check_strategy, make_strategy
 
 OnRun = Callable[[float, str], None]
 _REMEMBERED = 100_000  # latencies that are kept: strategies refuse, and meet again, the same candidates
@@ -63,8 +63,7 @@ def check_strategies(names: Sequence[str]) -> None:
     if not names or len(set(names)) != len(names):
         raise InputError(f"strategies are {list(names)}: expected one or more different names")
     for name in names:
-        if name not in STRATEGIES:
-            raise InputError(f"no strategy is called {name!r}: expected one of {', '.join(STRATEGIES)}")
+        check_strategy(name)
 
 
 def run_contest(contest: Contest, *, on_run: OnRun = lambda share, what: None) -> dict[int, list[Standing]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import PlacedBlock, unroll
 from mnas.errors import InputError, MnasError
 from mnas.search.executor import Executor, LocalExecutor
+from mnas.search.halving import thresholds
 from mnas.search.log import Log
 from mnas.search.objective import Objective
 from mnas.strategies.base import Strategy
@@ -70,7 +72,9 @@ def run_trials(
                 _check_replay(log, trials[number], proposal)
                 on_trial(trials[number])
         missing = [(n, a) for n, a in proposals.items() if n not in trials and n < num_trials]
-        for trial in judge_all(missing, objective, known, executor or LocalExecutor()):
+        before = [trials[number] for number in sorted(trials) if number < start]
+        judge = replace(objective, thresholds=thresholds(before, objective.reward))
+        for trial in judge_all(missing, judge, known, executor or LocalExecutor()):
             log.append(trial)
             trials[trial.number] = trial
             on_trial(trial)

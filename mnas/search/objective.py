@@ -6,7 +6,8 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 
 from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture
@@ -65,12 +66,14 @@ class Objective:
         reward: gives the reward of accuracy and latencies.
         targets: one a latency table, in the order of the reward's targets.
         limits: on what else a winner may take. They are no part of the reward.
+        thresholds: the reward that a candidate must reach at each rung of its training to be trained further.
     """
 
     evaluator: Evaluator
     reward: Reward
     targets: Sequence[Target] = ()
     limits: Sequence[Limit] = ()
+    thresholds: Sequence[float] = ()
 
     def fits(self, architecture: Architecture) -> bool:
         """Whether every predicted latency is within its budget, and every limit is kept."""
@@ -82,17 +85,31 @@ class Objective:
         """Evaluate one candidate. Whatever goes wrong there becomes a failed trial, and the search goes on."""
         start = time.perf_counter()
         try:
-            measurement = self._measure(architecture, self.evaluator.accuracy(architecture))
+            measurement = self._measure(architecture)
         except Exception as error:  # a user's evaluator may raise anything
             _LOGGER.warning("trial %d failed: %s", number, error, exc_info=_LOGGER.isEnabledFor(logging.DEBUG))
             name = "" if isinstance(error, MnasError) else f"{type(error).__name__}: "
             return Trial(number, architecture, error=f"{name}{error}", seconds=time.perf_counter() - start)
         return self.trial(number, architecture, measurement, seconds=time.perf_counter() - start)
 
-    def _measure(self, architecture: Architecture, accuracy: float) -> Measurement:
+    def _measure(self, architecture: Architecture) -> Measurement:
+        """Cost and accuracy; the training ends at the first rung where the reward is below its threshold."""
         latencies_ms = tuple(float(target.latency(architecture)) for target in self.targets)
         cost = complexity(architecture)
-        return Measurement(float(accuracy), latencies_ms, cost.params, cost.madds)
+        rungs: list[float] = []
+        with closing(self.evaluator.rungs(architecture)) as accuracies:
+            for accuracy in accuracies:
+                rungs.append(float(accuracy))
+                found = Measurement(rungs[-1], latencies_ms, cost.params, cost.madds)
+                if self._hopeless(found, len(rungs) - 1):
+                    break
+        if not rungs:
+            raise MnasError("the evaluator gave no accuracy")
+        several = self.evaluator.num_rungs > 1
+        return replace(found, rungs=tuple(rungs) if several else ())
+
+    def _hopeless(self, found: Measurement, rung: int) -> bool:
+        return rung < len(self.thresholds) and self.reward(found).value < self.thresholds[rung]
 
     def trial(self, number: int, architecture: Architecture, measurement: Measurement, *, seconds: float = 0) -> Trial:
         """A trial from a measurement that is known already."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mnas.errors import InputError
+from mnas.plugins import is_own
+from mnas.quiet import load_tensorflow
 from mnas.reward import make_reward
 from mnas.search.limits import Limit, memory_limit, size_limit
 from mnas.search.objective import Objective, Target
@@ -15,8 +18,11 @@ from mnas.search.study import Study
 from mnas.search.typed import check_types
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
-from mnas.strategies.registry import STRATEGIES, make_strategy
+from mnas.strategies.registry import check_strategy, make_strategy
 from mnas.train.base import Evaluator
+from mnas.train.own import GROUP as OWN_EVALUATORS
+from mnas.train.own import own_evaluator
+from mnas.train.timed import TimedEvaluator
 
 if TYPE_CHECKING:
     from mnas.latency.table import LatencyTable
@@ -35,8 +41,8 @@ class SearchOptions:
         max_size_mb: the most that the `.tflite` file may take; None for no limit.
         max_memory_mb: the most memory that it may take to run; None for no limit.
         data: what the proxy trains on: digits, fashion_mnist, cifar10, cifar100, or a folder.
-        strategy: one of `mnas.strategies.registry.STRATEGIES`.
-        evaluator: `proxy`, or `tabular:FILE`.
+        strategy: as `mnas.strategies.registry.make_strategy` takes it.
+        evaluator: `proxy`, `tabular:FILE`, or a user's own, as `mnas.train.own.own_evaluator` takes it.
         reward: absolute, soft or hard.
         beta: the reward's weight or exponent; None for its own default.
         trials: how many candidates to judge.
@@ -44,6 +50,8 @@ class SearchOptions:
         finalists: how many of the best are trained longer.
         proxy_steps: training steps of one candidate.
         proxy_batch: images in such a step.
+        rungs: how often a candidate is scored in its training, so that a hopeless one is stopped early; 1 is never.
+        evaluation_minutes: the most that judging one candidate may take; None for any time.
         final_steps: training steps of a finalist.
         limit: use so many training images only; None for all.
         baseline: whether random search runs as well, at equal cost.
@@ -67,6 +75,8 @@ class SearchOptions:
     finalists: int = 3
     proxy_steps: int = 200
     proxy_batch: int = 64
+    rungs: int = 1
+    evaluation_minutes: float | None = None
     final_steps: int = 1000
     limit: int | None = None
     baseline: bool = True
@@ -76,13 +86,15 @@ class SearchOptions:
     def __post_init__(self) -> None:
         """Refuse at once what can be seen to be wrong without loading anything."""
         check_types(self)
-        if self.strategy not in STRATEGIES:
-            raise InputError(f"no strategy is called {self.strategy!r}: expected one of {', '.join(STRATEGIES)}")
+        check_strategy(self.strategy)
         name, _, path = self.evaluator.partition(":")
         if name == "tabular" and not path:
             raise InputError("--evaluator tabular needs its file: tabular:FILE.json")
-        if name != "tabular" and self.evaluator != "proxy":
-            raise InputError(f"no evaluator is called {self.evaluator!r}: expected proxy or tabular:FILE.json")
+        if name != "tabular" and self.evaluator != "proxy" and not is_own(self.evaluator, OWN_EVALUATORS):
+            raise InputError(
+                f"no evaluator is called {self.evaluator!r}: "
+                "expected proxy, tabular:FILE.json or python:MODULE:FUNCTION"
+            )
         if self.evaluator == "proxy" and self.data is None:
             known = "digits, fashion_mnist, cifar10, cifar100, or a folder"
             raise InputError(f"--evaluator proxy needs --data: {known}")
@@ -126,6 +138,7 @@ def prepare(options: SearchOptions) -> Prepared:
     """
     space = load_space(options.space)
     evaluator, finals, data, space = _evaluators(options, space)
+    evaluator = _timed(options, evaluator)
     targets, tables = _targets(options, space)
     reward = make_reward(options.reward, options.budget_ms, beta=options.beta)
     limits = _limits(options, tables)
@@ -197,6 +210,20 @@ def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Li
     return limits
 
 
+def _timed(options: SearchOptions, evaluator: Evaluator) -> Evaluator:
+    """The same evaluator with the time limit that was asked for."""
+    if options.evaluation_minutes is None:
+        return evaluator
+    return TimedEvaluator(evaluator, partial(make_evaluator, options), options.evaluation_minutes)
+
+
+def make_evaluator(options: SearchOptions) -> Evaluator:
+    """The evaluator that the options name, made anew: for another process."""
+    if options.evaluator == "proxy":
+        load_tensorflow()
+    return _evaluators(options, load_space(options.space))[0]
+
+
 def _evaluators(
     options: SearchOptions, space: SearchSpace
 ) -> tuple[Evaluator, Evaluator | None, dict[str, Any] | None, SearchSpace]:
@@ -206,13 +233,17 @@ def _evaluators(
         from mnas.train.tabular import TabularEvaluator
 
         return TabularEvaluator(path), None, None, space
+    if is_own(options.evaluator, OWN_EVALUATORS):
+        return own_evaluator(options.evaluator), None, None, space
     if options.data is None:
         raise InputError("the proxy evaluator needs data")
     from mnas.train.data import load_dataset
     from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 
     dataset = load_dataset(options.data, resolution=space.resolution, seed=options.seed, limit=options.limit)
-    recipe = ProxyRecipe(steps=options.proxy_steps, batch_size=options.proxy_batch, seed=options.seed)
+    recipe = ProxyRecipe(
+        steps=options.proxy_steps, batch_size=options.proxy_batch, seed=options.seed, rungs=options.rungs
+    )
     evaluator = ProxyEvaluator(dataset, recipe, max_validation=PROXY_VALIDATION)
     described = {"name": dataset.name, "classes": len(dataset.class_names), "fingerprint": dataset.fingerprint}
     finals = evaluator.with_steps(options.final_steps)

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from mnas.errors import InputError
+from mnas.plugins import PREFIX, is_own, load_named
 from mnas.space.space import SearchSpace
 from mnas.strategies.base import Accept, Strategy
 
@@ -14,8 +15,35 @@ _WHERE = {
     "reinforce": ("mnas.strategies.reinforce", "Reinforce"),
     "ppo": ("mnas.strategies.ppo", "PPO"),
     "evolution": ("mnas.strategies.evolution", "Evolution"),
+    "nsga2": ("mnas.strategies.nsga2", "NSGA2"),
 }
+_WITH_TENSORFLOW = ("reinforce", "ppo")
 STRATEGIES = tuple(_WHERE)
+OPTUNA = "optuna:"
+GROUP = "mnas.strategies"  # of entry points
+
+
+def check_strategy(name: str) -> None:
+    """Refuse a strategy that there is not, without making one.
+
+    Raises:
+        InputError: it says which there are.
+        MnasError: for `optuna:...` where Optuna is not installed.
+    """
+    if name.startswith(OPTUNA):
+        from mnas.strategies.optuna import check_sampler
+
+        check_sampler(name.removeprefix(OPTUNA))
+    elif name not in _WHERE and not is_own(name, GROUP):
+        raise InputError(
+            f"no strategy is called {name!r}: expected one of {', '.join(STRATEGIES)}, "
+            f"{OPTUNA}SAMPLER such as {OPTUNA}tpe, or {PREFIX}MODULE:CLASS"
+        )
+
+
+def needs_tensorflow(name: str) -> bool:
+    """Whether making this strategy loads TensorFlow."""
+    return name in _WITH_TENSORFLOW
 
 
 def make_strategy(
@@ -24,7 +52,8 @@ def make_strategy(
     """The strategy called `name`.
 
     Args:
-        name: one of `STRATEGIES`.
+        name: one of `STRATEGIES`; `optuna:SAMPLER`; `python:MODULE:CLASS` or the name of an entry point in the group
+            `mnas.strategies`, for a user's own, which is called with the arguments that `Strategy` takes.
         space: what to search.
         seed: of everything that chance decides.
         accept: refuses candidates at no cost; see `Strategy`.
@@ -33,12 +62,21 @@ def make_strategy(
     Raises:
         InputError: for an unknown name or knob.
     """
-    if name not in _WHERE:
-        raise InputError(f"no strategy is called {name!r}: expected one of {', '.join(STRATEGIES)}")
-    module, attribute = _WHERE[name]
-    factory = getattr(import_module(module), attribute)
+    check_strategy(name)
+    if name.startswith(OPTUNA):
+        name, options = "optuna", {"sampler": name.removeprefix(OPTUNA), **options}
+        factory = import_module("mnas.strategies.optuna").OptunaStrategy
+    elif name in _WHERE:
+        module, attribute = _WHERE[name]
+        factory = getattr(import_module(module), attribute)
+    else:
+        factory = load_named(name, GROUP)
     try:
-        strategy: Strategy = factory(space, seed=seed, accept=accept, **options)
+        strategy = factory(space, seed=seed, accept=accept, **options)
     except TypeError as error:
         raise InputError(f"the strategy {name} does not take these options: {error}") from None
+    if not isinstance(strategy, Strategy):
+        raise InputError(
+            f"{name} gives a {type(strategy).__name__}: expected a subclass of mnas.strategies.base.Strategy"
+        )
     return strategy

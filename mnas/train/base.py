@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Generator
 from typing import Any
 
 from mnas.arch.spec import Architecture
@@ -23,6 +24,18 @@ class Evaluator(ABC):
         Raises:
             MnasError: if the evaluation fails; the search tells it as a failed trial and goes on.
         """
+
+    @property
+    def num_rungs(self) -> int:
+        """How many accuracies `rungs` gives."""
+        return 1
+
+    def rungs(self, architecture: Architecture) -> Generator[float, None, None]:
+        """The accuracy at every rung of a longer and longer training; the last one is what `accuracy` gives.
+
+        Whoever reads them stops a hopeless candidate by reading no further. By default there is one rung.
+        """
+        yield self.accuracy(architecture)
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +37,8 @@ class ProxyRecipe:
         label_smoothing: of the targets.
         max_shift: images are moved by up to so many pixels each way.
         seed: of the weights, the order of images and the shifts.
+        rungs: at how many points a candidate is scored, so that a hopeless one can be stopped: after all steps, after
+            half of them, a quarter and so on.
     """
 
     steps: int = 100
@@ -46,11 +48,20 @@ class ProxyRecipe:
     label_smoothing: float = 0.0
     max_shift: int = 0
     seed: int = 0
+    rungs: int = 1
 
     def __post_init__(self) -> None:
         check_integer("steps", self.steps, 1, 100_000_000)
+        check_integer("rungs", self.rungs, 1, 20)
+        if self.rung_steps[0] < 1:
+            raise InputError(f"{self.rungs} rungs need at least {2 ** (self.rungs - 1)} steps, not {self.steps}")
         check_integer("batch_size", self.batch_size, 2, 65536)
         check_number("learning_rate", self.learning_rate, 1e-8, 100)
+
+    @property
+    def rung_steps(self) -> tuple[int, ...]:
+        """After how many steps each rung is scored, the last one being all of them."""
+        return tuple(self.steps >> rung for rung in reversed(range(self.rungs)))
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -77,8 +88,8 @@ class ProxyEvaluator(Evaluator):
         self._validation = dataset.validation.take(slice(max_validation))
 
     def with_steps(self, steps: int) -> ProxyEvaluator:
-        """The same evaluator with a longer or shorter training, on the whole validation split."""
-        return ProxyEvaluator(self.dataset, replace(self.recipe, steps=steps))
+        """The same evaluator with a longer or shorter training to its end, on the whole validation split."""
+        return ProxyEvaluator(self.dataset, replace(self.recipe, steps=steps, rungs=1))
 
     def describe(self) -> dict[str, Any]:
         """The recipe and the data, for the study file."""
@@ -94,6 +105,16 @@ class ProxyEvaluator(Evaluator):
             MnasError: if the training diverges.
         """
         return self.fit(architecture).accuracy(self._validation)
+
+    @property
+    def num_rungs(self) -> int:
+        """As the recipe says."""
+        return self.recipe.rungs
+
+    def rungs(self, architecture: Architecture) -> Generator[float, None, None]:
+        """As `accuracy`, with the scores on the way; the training is one, and scoring leaves it as it was."""
+        for trained in self._training(architecture, self.recipe.rung_steps):
+            yield trained.accuracy(self._validation)
 
     def estimate_seconds(self, architecture: Architecture) -> float:
         """How long `accuracy` will take: tracing, a few steps and the scoring are measured, the rest reckoned."""
@@ -115,29 +136,45 @@ class ProxyEvaluator(Evaluator):
             architecture: the candidate.
             on_step: called after each step with its number (from 0) and its loss.
         """
+        (trained,) = self._training(architecture, (self.recipe.steps,), on_step)
+        return trained
+
+    def _training(
+        self,
+        architecture: Architecture,
+        stops: Sequence[int],
+        on_step: Callable[[int, float], None] | None = None,
+    ) -> Iterator[TrainedNetwork]:
+        """The network as it is after so many steps, for each of the stops; it is trained no further than is asked."""
         _check_fit(architecture, self.dataset)
         trainer = _Trainer(architecture, self.recipe)
         batches = _batches(self.dataset.train, self.recipe)
-        for step in range(self.recipe.steps):
+        for step in range(stops[-1]):
             images, labels = next(batches)
             loss = trainer.step(images, labels, self.recipe.rate(step))
             if not math.isfinite(loss):
                 raise MnasError(f"the training diverged at step {step} (the loss is {loss})")
             if on_step is not None:
                 on_step(step, loss)
-        return trainer.finish([next(batches)[0] for _ in range(NUM_CALIBRATION_BATCHES)])
+            if step + 1 in stops:
+                calibration = _batches(self.dataset.train, self.recipe, stream=3)
+                yield trainer.network_now([next(calibration)[0] for _ in range(NUM_CALIBRATION_BATCHES)])
 
 
 class TrainedNetwork:
     """A network with its weights and statistics, ready to score or to be copied into a Keras model."""
 
-    def __init__(self, network: Any, weights: npt.NDArray[np.float32], statistics: npt.NDArray[np.float32]) -> None:
-        import tensorflow as tf
-
+    def __init__(
+        self,
+        network: Any,
+        weights: npt.NDArray[np.float32],
+        statistics: npt.NDArray[np.float32],
+        infer: Any,
+    ) -> None:
         self.network = network
         self.weights = weights
         self.statistics = statistics
-        self._infer = tf.function(network.infer, autograph=False, reduce_retracing=True)
+        self._infer = infer
 
     def logits(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Logits of uint8 images, shape (count, classes)."""
@@ -166,6 +203,8 @@ class _Trainer:
         self._decay = tf.constant(self.network.decay_mask() * np.float32(recipe.weight_decay))
         self._smoothing = recipe.label_smoothing
         self._step = tf.function(self._update, autograph=False)
+        self._forward = tf.function(lambda weights, images: self.network.train(weights, images)[1], autograph=False)
+        self._infer = tf.function(self.network.infer, autograph=False, reduce_retracing=True)
 
     def _update(self, images: Any, labels: Any, rate: Any) -> Any:
         """One step of SGD with Nesterov momentum 0.9 and decoupled-from-batch-norm weight decay."""
@@ -188,15 +227,15 @@ class _Trainer:
 
         return float(self._step(tf.constant(images), tf.constant(labels), tf.constant(rate, tf.float32)))
 
-    def finish(self, calibration: list[npt.NDArray[np.float32]]) -> TrainedNetwork:
-        """Average the batch norms' statistics over some batches."""
+    def network_now(self, calibration: list[npt.NDArray[np.float32]]) -> TrainedNetwork:
+        """What it has become, its batch norms' statistics averaged over some batches; the training can go on."""
         import tensorflow as tf
 
         from mnas.nn.functional import mean_statistics
 
-        forward = tf.function(lambda weights, images: self.network.train(weights, images)[1], autograph=False)
-        statistics = mean_statistics([forward(self._weights.read_value(), tf.constant(x)) for x in calibration])
-        return TrainedNetwork(self.network, self._weights.numpy(), statistics.numpy())
+        weights = self._weights.read_value()
+        statistics = mean_statistics([self._forward(weights, tf.constant(images)) for images in calibration])
+        return TrainedNetwork(self.network, weights.numpy(), statistics.numpy(), self._infer)
 
 
 def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
@@ -208,9 +247,11 @@ def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
         )
 
 
-def _batches(split: Split, recipe: ProxyRecipe) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
+def _batches(
+    split: Split, recipe: ProxyRecipe, *, stream: int = 2
+) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
     """Endless batches: every epoch a new order, the same for every candidate. Yields float32 images, int64 labels."""
-    rng = np.random.default_rng([recipe.seed, 2])
+    rng = np.random.default_rng([recipe.seed, stream])
     size = min(recipe.batch_size, len(split))
     while True:
         order = rng.permutation(len(split))

@@ -1,6 +1,7 @@
 """What every strategy owes its caller. A new strategy is one more name below."""
 
 import math
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -14,9 +15,21 @@ from mnas.trial import Measurement, Trial
 from tests.spaces import separable, small_space
 
 _TENSORFLOW = ("reinforce", "ppo")
-_ALL = [pytest.param(name, marks=[pytest.mark.tensorflow] if name in _TENSORFLOW else []) for name in STRATEGIES]
+_OPTUNA = tuple(f"optuna:{sampler}" for sampler in ("tpe", "nsgaii", "cmaes", "random"))
+
+
+def _marks(name):
+    if name in _TENSORFLOW:
+        return [pytest.mark.tensorflow]
+    missing = name in _OPTUNA and not (find_spec("optuna") and find_spec("cmaes"))
+    return (
+        [pytest.mark.skip(reason="Optuna and cmaes are not installed: pip install 'mnas[optuna]'")] if missing else []
+    )
+
+
+_ALL = [pytest.param(name, marks=_marks(name)) for name in (*STRATEGIES, *_OPTUNA)]
 every_strategy = pytest.mark.parametrize("name", _ALL)
-every_learner = pytest.mark.parametrize("name", [param for param in _ALL if param.values != ("random",)])
+every_learner = pytest.mark.parametrize("name", [param for param in _ALL if param.values[0] in STRATEGIES[1:]])
 
 
 def _trials(architectures, accuracy, start=0):

@@ -67,3 +67,27 @@ def test_the_description_says_everything_that_matters(digits):
     described = ProxyEvaluator(digits, ProxyRecipe(steps=7)).describe()
     assert described["steps"] == 7
     assert described["data"]["fingerprint"] == digits.fingerprint
+
+
+def test_rungs_are_scores_of_one_training(digits, candidate):
+    evaluator = ProxyEvaluator(digits, ProxyRecipe(steps=40, batch_size=64, rungs=3))
+    assert evaluator.recipe.rung_steps == (10, 20, 40)
+    rungs = list(evaluator.rungs(candidate))
+    assert len(rungs) == evaluator.num_rungs == 3
+    assert rungs[-1] == evaluator.accuracy(candidate), "scoring on the way must not change the training"
+    assert evaluator.with_steps(20).num_rungs == 1
+
+
+def test_a_training_that_is_read_no_further_goes_no_further(digits, candidate, monkeypatch):
+    rates = []
+    recipe = ProxyRecipe(steps=8, batch_size=16, rungs=3)
+    monkeypatch.setattr(ProxyRecipe, "rate", lambda self, step: rates.append(step) or 0.01)
+    accuracies = ProxyEvaluator(digits, recipe).rungs(candidate)
+    next(accuracies)
+    accuracies.close()
+    assert rates == [0, 1]
+
+
+def test_more_rungs_than_halvings_of_the_steps_are_refused():
+    with pytest.raises(InputError, match="5 rungs need at least 16 steps, not 8"):
+        ProxyRecipe(steps=8, rungs=5)

@@ -1,0 +1,56 @@
+"""What users bring along: objects named as `module:attribute`, or by an entry point of an installed package."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from mnas.errors import InputError
+
+PREFIX = "python:"
+
+
+def load_named(text: str, group: str) -> Any:
+    """The object that `python:MODULE:ATTRIBUTE`, or the name of an entry point, stands for.
+
+    Modules are found in the current folder too, as a user's own file next to the study would be.
+
+    Args:
+        text: e.g. `python:judge:accuracy`, or `mine` for an entry point of that name.
+        group: the group of entry points, e.g. `mnas.evaluators`.
+
+    Raises:
+        InputError: if there is no such thing, or its module cannot be imported; the message says why.
+    """
+    if not text.startswith(PREFIX):
+        for entry in entry_points(group=group, name=text):
+            return _imported(entry.value, text)
+        raise InputError(f"no installed package has the entry point {text!r} in the group {group}")
+    return _imported(text.removeprefix(PREFIX), text)
+
+
+def entry_point_names(group: str) -> tuple[str, ...]:
+    """The entry points that installed packages have in a group."""
+    return tuple(sorted({entry.name for entry in entry_points(group=group)}))
+
+
+def is_own(text: str, group: str) -> bool:
+    """Whether a name says that something of the user's is meant."""
+    return text.startswith(PREFIX) or text in entry_point_names(group)
+
+
+def _imported(target: str, text: str) -> Any:
+    module, _, attribute = target.partition(":")
+    if not module or not attribute:
+        raise InputError(f"{text!r}: expected {PREFIX}MODULE:ATTRIBUTE, such as {PREFIX}my_evaluator:accuracy")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # the installed program has its own folder there instead
+    try:
+        found = import_module(module)
+    except Exception as error:  # a user's module may raise anything
+        raise InputError(f"cannot import {module} for {text!r}: {type(error).__name__}: {error}") from error
+    if not hasattr(found, attribute):
+        raise InputError(f"the module {module} has no {attribute!r}; it was asked for by {text!r}")
+    return getattr(found, attribute)

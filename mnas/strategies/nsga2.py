@@ -1,0 +1,162 @@
+"""NSGA-II (Deb et al. 2002): a population that spreads over the whole front of accuracy against latency.
+
+Written out here instead of taken from pymoo or Optuna: the algorithm is two short functions on a matrix, both
+libraries tie it to generations and to a state of their own, where a strategy is asked for any number at any time and
+resumed by replay, and the core then needs no extra. Optuna's is there as `optuna:nsgaii`, for one reward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.spec import Architecture
+from mnas.errors import InputError
+from mnas.space.space import SearchSpace
+from mnas.strategies.base import Accept, Strategy, check_count, learnable
+from mnas.trial import Measurement, Trial
+
+Array = npt.NDArray[np.float64]
+Indices = tuple[int, ...]
+_TRIES = 20  # a child that was seen before is made again, so often at most
+
+
+class NSGA2(Strategy):
+    """NSGA-II on accuracy and every latency (multiply-adds without a table); the reward plays no part.
+
+    Parents and children compete for the places of the next population, as in the paper; here that happens at every
+    `tell`, however many were told. For the single best network under a budget `evolution` is the better choice; this
+    one is for the trade-off, which `mnas report` shows as the front.
+
+    Args:
+        space: what to search.
+        seed: of everything that chance decides.
+        accept: as in `Strategy`.
+        population: how many survive; the first so many proposals are random.
+        crossover: share of the children that have two parents.
+        mutations: how many decisions of a child change, on average.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        seed: int = 0,
+        accept: Accept | None = None,
+        population: int = 30,
+        crossover: float = 0.9,
+        mutations: float = 1.0,
+    ) -> None:
+        if population < 2:
+            raise InputError(f"population is {population}: expected 2 or more")
+        if not 0 <= crossover <= 1 or mutations <= 0:
+            raise InputError(f"crossover is {crossover} and mutations {mutations}: expected 0 to 1, and above 0")
+        super().__init__(space, seed=seed, accept=accept)
+        self._rng = np.random.default_rng(seed)
+        self._size, self._crossover, self._mutations = population, crossover, mutations
+        self._members: dict[Indices, tuple[float, ...]] = {}
+        self._seen: set[Indices] = set()
+        self._ranks: npt.NDArray[np.intp] = np.zeros(0, np.intp)
+        self._crowding: Array = np.zeros(0)
+
+    def ask(self, count: int) -> list[Architecture]:
+        """Random samples until a population's worth was judged, then children."""
+        check_count(count)
+        full = len(self._seen) >= self._size and len(self._members) >= 2
+        draw = self._child if full else lambda: self.space.sample(self._rng)
+        return [self.first_accepted(draw) for _ in range(count)]
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """The trials compete with the population for its places; failed ones do not take part."""
+        learnable(self.space, trials)
+        for trial in trials:
+            if trial.measurement is not None:
+                self._members[self.space.encode(trial.architecture)] = objectives(trial.measurement)
+        self._seen.update(self._members)
+        if self._members:
+            self._select()
+
+    def _select(self) -> None:
+        values = np.array(list(self._members.values()), dtype=np.float64)
+        ranks = front_numbers(values)
+        crowding = np.zeros(len(values))
+        for rank in range(int(ranks.max()) + 1):
+            crowding[ranks == rank] = crowding_distances(values[ranks == rank])
+        kept = np.lexsort((-crowding, ranks))[: self._size]
+        names = list(self._members)
+        self._members = {names[i]: self._members[names[i]] for i in kept}
+        self._ranks, self._crowding = ranks[kept], crowding[kept]
+
+    def _child(self) -> Architecture:
+        for _ in range(_TRIES):
+            first, second = self._parent(), self._parent()
+            mixed = self._rng.random() < self._crossover
+            child = self.space.crossover(first, second, self._rng) if mixed else first
+            child = self._mutated(child)
+            if self.space.encode(child) not in self._seen:
+                break
+        return child
+
+    def _parent(self) -> Architecture:
+        """The better of two drawn at random: by front, then by room around it (the crowded comparison)."""
+        names = list(self._members)
+        a, b = (int(i) for i in self._rng.integers(len(names), size=2))
+        better = (self._ranks[a], -self._crowding[a]) <= (self._ranks[b], -self._crowding[b])
+        return self.space.decode(names[a if better else b])
+
+    def _mutated(self, child: Architecture) -> Architecture:
+        indices = list(self.space.encode(child))
+        counts = [len(decision.choices) for decision in self.space.decisions]
+        free = sum(count > 1 for count in counts)
+        for place, count in enumerate(counts):
+            if count > 1 and self._rng.random() < self._mutations / free:
+                indices[place] = (indices[place] + 1 + int(self._rng.integers(count - 1))) % count
+        return self.space.decode(indices)
+
+
+def objectives(found: Measurement) -> tuple[float, ...]:
+    """What is to be small: the error, and every latency, or multiply-adds without a table."""
+    return (1 - found.accuracy, *(found.latencies_ms or (float(found.madds),)))
+
+
+def front_numbers(values: Array) -> npt.NDArray[np.intp]:
+    """Number of the front that each row is on: 0 where no other is at least as good in all and better in one.
+
+    Args:
+        values: shape (count, objectives), all to be small.
+
+    Returns:
+        Shape (count,); front n is what is not dominated once the fronts before it are gone.
+    """
+    no_worse = (values[:, None, :] <= values[None, :, :]).all(axis=2)
+    better = (values[:, None, :] < values[None, :, :]).any(axis=2)
+    dominates: npt.NDArray[np.bool_] = np.logical_and(no_worse, better)
+    ranks = np.full(len(values), -1, dtype=np.intp)
+    left = np.arange(len(values))
+    rank = 0
+    while left.size:
+        beaten = dominates[np.ix_(left, left)].any(axis=0)
+        ranks[left[~beaten]] = rank
+        left, rank = left[beaten], rank + 1
+    return ranks
+
+
+def crowding_distances(values: Array) -> Array:
+    """Room around each row of one front: the side lengths of the box its neighbours span, summed (Deb et al. 2002).
+
+    Args:
+        values: shape (count, objectives).
+
+    Returns:
+        Shape (count,); infinite at the ends of an objective.
+    """
+    distances = np.zeros(len(values))
+    for column in values.T:
+        order = np.argsort(column, kind="stable")
+        span = column[order[-1]] - column[order[0]]
+        distances[order[[0, -1]]] = np.inf
+        if span > 0 and len(order) > 2:
+            distances[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
+    return distances

@@ -1,0 +1,78 @@
+"""A user's own evaluator: a function from an architecture to an accuracy, or a subclass of `Evaluator`.
+
+In a file `judge.py` beside the study, for `mnas search --evaluator python:judge:accuracy`:
+
+    def accuracy(architecture):
+        model = build_model(architecture)
+        ...
+        return share_of_validation_images_that_are_right
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from mnas.arch.spec import Architecture
+from mnas.errors import InputError
+from mnas.plugins import load_named
+from mnas.train.base import Evaluator
+
+GROUP = "mnas.evaluators"  # of entry points
+
+
+def own_evaluator(name: str) -> Evaluator:
+    """The evaluator that a user has written.
+
+    Args:
+        name: `python:MODULE:ATTRIBUTE`, or the name of an entry point in the group `mnas.evaluators`. The attribute is
+            a function of an architecture, an evaluator, or what makes one when it is called without arguments, as a
+            subclass of `Evaluator` does.
+
+    Raises:
+        InputError: if it cannot be imported, or is none of these.
+    """
+    found = load_named(name, GROUP)
+    if isinstance(found, type):
+        try:
+            found = found()
+        except Exception as error:  # a user's class may raise anything
+            raise InputError(f"{name} cannot be made without arguments: {type(error).__name__}: {error}") from error
+        if not isinstance(found, Evaluator):
+            raise InputError(f"{name} is a class, but not a subclass of mnas.train.base.Evaluator")
+    if isinstance(found, Evaluator):
+        return found
+    if not callable(found) or not _takes_one(found):
+        raise InputError(f"{name} is {found!r}: expected a function that takes an architecture and gives an accuracy")
+    return FunctionEvaluator(name, found)
+
+
+class FunctionEvaluator(Evaluator):
+    """A function as an evaluator.
+
+    Args:
+        name: what it was called, for the study file.
+        function: from an architecture to an accuracy between 0 and 1.
+    """
+
+    def __init__(self, name: str, function: Callable[[Architecture], float]) -> None:
+        self._name, self._function = name, function
+
+    def accuracy(self, architecture: Architecture) -> float:
+        """What the function gives; whatever it raises makes the trial a failed one."""
+        return float(self._function(architecture))
+
+    def describe(self) -> dict[str, Any]:
+        """Its name; what else matters, only its author knows: a subclass of `Evaluator` can say it."""
+        return {"name": self._name}
+
+
+def _takes_one(function: Any) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # a built-in function without a signature
+        return True
+    return True
