@@ -38,7 +38,6 @@ def parse(line):
         try:
             command.make_context(" ".join(words[:parts]), words[parts:])
         except Exception as error:
-            text = getattr(error, "message", None) or getattr(error, "format_message", lambda: error)()
-            raise AssertionError(f"{line!r} is refused: {text}") from None
+            raise AssertionError(f"{line!r} is refused: {getattr(error, 'message', error)}") from None
         return
     raise AssertionError(f"{line!r} names no command of mnas")
