@@ -173,3 +173,9 @@ class Architecture:
         check_number("stochastic_depth", self.stochastic_depth, 0, 0.99)
         object.__setattr__(self, "dropout", _tidy(self.dropout))
         object.__setattr__(self, "stochastic_depth", _tidy(self.stochastic_depth))
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the blocks with their costs."""
+        from mnas.arch.notebook import architecture_html
+
+        return architecture_html(self)

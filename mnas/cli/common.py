@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.arch.codec import architecture_from_dict
-from mnas.arch.spec import Architecture
-from mnas.arch.zoo import ZOO
 from mnas.errors import InputError
-from mnas.files import read_json
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from mnas.arch.spec import Architecture
 
 JSON = typer.Option(False, "--json", help="Print one JSON document on stdout; everything else goes to stderr.")
 ARCH = typer.Argument(
@@ -63,12 +61,25 @@ def progress(title: str) -> Iterator[Callable[[float, str], None]]:
 
     Gives a function that takes the share done, 0 to 1, and what is being done.
     """
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     if not sys.stderr.isatty():
         yield _lines(title)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=1.0)
         yield lambda share, what: bar.update(task, completed=share, description=f"{title}: {what}")
@@ -91,6 +102,10 @@ def resolve_architecture(text: str) -> Architecture:
     Raises:
         InputError: if it is none of them.
     """
+    from mnas.arch.codec import architecture_from_dict
+    from mnas.arch.zoo import ZOO
+    from mnas.files import read_json
+
     if text in ZOO:
         return ZOO[text]
     folder, _, number = text.partition("#")
@@ -107,6 +122,9 @@ def resolve_architecture(text: str) -> Architecture:
 
 
 def _from_folder(folder: Path, number: str) -> Architecture:
+    from mnas.arch.codec import architecture_from_dict
+    from mnas.files import read_json
+
     if (folder / "architecture.json").is_file() and not number:
         return architecture_from_dict(read_json(folder / "architecture.json", "an architecture"))
     if not (folder / "study.json").is_file():

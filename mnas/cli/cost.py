@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.arch.complexity import block_complexity, complexity
-from mnas.arch.footprint import footprint
-from mnas.arch.spec import Architecture
-from mnas.arch.walk import unroll
 from mnas.cli import common
+
+if TYPE_CHECKING:
+    from mnas.arch.spec import Architecture
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +39,10 @@ def cost(
 
 
 def _report(architecture: Architecture, table: Path | None) -> dict[str, Any]:
+    from mnas.arch.complexity import block_complexity, complexity
+    from mnas.arch.footprint import footprint
+    from mnas.arch.walk import unroll
+
     walk = unroll(architecture)
     total = complexity(architecture)
     taken = footprint(architecture)

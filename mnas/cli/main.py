@@ -33,7 +33,8 @@ app = typer.Typer(
     help="Designs a neural network for your phone: profile, search, scale, train, export, measure.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # boxes around the help would cost 100 ms of imports at every --help and usage error
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 # In the order of the work, which is the order of the help.
 for module in (

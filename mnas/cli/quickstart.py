@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import common
-from mnas.files import write_json
 
 if TYPE_CHECKING:
     from mnas.latency.table import LatencyTable
@@ -36,6 +35,8 @@ def quickstart(
 
     Interrupted, the same command goes on where it stopped. Example: mnas quickstart
     """
+    from mnas.files import write_json
+
     started = time.monotonic()
     folder = out or _free_folder()
     job = _Quickstart(folder, seed)
@@ -139,6 +140,7 @@ class _Quickstart:
 
     def _scale(self, winner: dict[str, Any], out: Path) -> None:
         from mnas.arch.codec import architecture_from_dict, architecture_to_dict
+        from mnas.files import write_json
         from mnas.scaling import scale_by_formula
 
         write_json(out, architecture_to_dict(scale_by_formula(architecture_from_dict(winner), 1)))

@@ -11,18 +11,15 @@ from mnas.cli import common
 from mnas.errors import InputError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from mnas.search.executor import Executor
     from mnas.search.setup import Prepared, SearchOptions
+    from mnas.search.tensorboard import ScalarLog
+    from mnas.trial import Trial
 
-_ONLY_HERE = (
-    "study",
-    "resume",
-    "dry_run",
-    "workers",
-    "executor",
-    "address",
-    "json",
-)  # options about this call, not about the search
+# Options about this call, not about the search.
+_ONLY_HERE = ("study", "resume", "dry_run", "workers", "executor", "address", "tensorboard", "json")
 
 
 def register(app: typer.Typer) -> None:
@@ -66,6 +63,7 @@ def search(
     address: str = typer.Option(None, help="Of a running Ray cluster; without it ray starts one here."),
     resume: bool = typer.Option(False, "--resume", help="Go on with a study; its own options hold unless given."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Measure a few steps and say how long it will take."),
+    tensorboard: Path = typer.Option(None, metavar="DIR", help="Also write scalars there (mnas[tensorboard])."),
     json: bool = common.JSON,
 ) -> None:
     """Search for the best network within a latency budget.
@@ -86,7 +84,7 @@ def search(
         _dry_run(prepared, json)
         return
     with open_executor(options, prepared, workers=workers, kind=executor, address=address) as opened:
-        document = run_study(study, resume, options, prepared, opened)
+        document = run_study(study, resume, options, prepared, executor=opened, tensorboard=tensorboard)
     if json:
         common.print_json(document)
     else:
@@ -125,12 +123,20 @@ def _options(context: typer.Context, resumed: Path | None) -> SearchOptions:
 
 
 def run_study(
-    folder: Path, resume: bool, options: SearchOptions, prepared: Prepared, executor: Executor | None = None
+    folder: Path,
+    resume: bool,
+    options: SearchOptions,
+    prepared: Prepared,
+    *,
+    executor: Executor | None = None,
+    tensorboard: Path | None = None,
 ) -> dict[str, Any]:
-    """Run or resume a search with its progress shown; gives its report."""
+    """Run or resume a search with its progress shown, scalars in the folder `tensorboard`; gives its report."""
+    from contextlib import ExitStack
+
     from mnas.cli.progress import SearchProgress
     from mnas.search.report import next_commands, report
-    from mnas.search.run import run_search
+    from mnas.search.run import ignore_update, run_search
     from mnas.search.study import Study
 
     opened = (Study.resume if resume else Study.create)(folder, prepared.config, options.to_dict())
@@ -140,12 +146,29 @@ def run_study(
     if prepared.search.baseline:
         totals.update({"baseline": options.trials, **{f"baseline_{name}": count for name, count in finals.items()}})
     try:
-        with SearchProgress(totals) as progress:
-            run_search(opened, prepared.search, executor=executor, on_trial=progress)
+        with ExitStack() as stack:
+            progress = stack.enter_context(SearchProgress(totals))
+            scalars = stack.enter_context(_scalars(tensorboard))
+
+            def on_trial(phase: str, trial: Trial) -> None:
+                progress(phase, trial)
+                if scalars is not None:
+                    scalars.trial(phase, trial)
+
+            on_update = ignore_update if scalars is None else scalars.update
+            run_search(opened, prepared.search, executor=executor, on_trial=on_trial, on_update=on_update)
     except KeyboardInterrupt:
         common.console(stderr=True).print(f"Go on with: {next_commands(opened, None)[0]}")
         raise
     return report(opened)
+
+
+def _scalars(folder: Path | None) -> AbstractContextManager[ScalarLog | None]:
+    from contextlib import nullcontext
+
+    from mnas.search.tensorboard import ScalarLog
+
+    return nullcontext() if folder is None else ScalarLog(folder)
 
 
 def _dry_run(prepared: Prepared, json: bool) -> None:

@@ -82,7 +82,10 @@ def check(
     seed: int = typer.Option(1, min=0, help="Chooses the networks."),
     json: bool = common.JSON,
 ) -> None:
-    """Measure fresh random networks and say whether a table still holds. Exit code 1 if it does not."""
+    """Measure fresh random networks and say whether a table still holds. Exit code 1 if it does not.
+
+    Example: mnas table check latency_tables/laptop.json --minutes 1
+    """
     from dataclasses import asdict
 
     from mnas.devices.registry import open_device

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from mnas.arch.codec import architecture_to_dict, format_stage
-from mnas.arch.complexity import complexity
-from mnas.arch.zoo import ZOO, zoo
 from mnas.cli import common
 
 
@@ -20,6 +17,10 @@ def show(
     json: bool = common.JSON,
 ) -> None:
     """List the published networks, or show one as blocks. Example: mnas zoo mnasnet-a1."""
+    from mnas.arch.codec import architecture_to_dict, format_stage
+    from mnas.arch.complexity import complexity
+    from mnas.arch.zoo import ZOO, zoo
+
     networks = ZOO if name is None else {name: zoo(name)}
     costs = {key: complexity(network) for key, network in networks.items()}
     if json:

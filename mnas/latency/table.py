@@ -190,6 +190,12 @@ class LatencyTable:
         entries = {key: asdict(entry) for key, entry in sorted(self.entries.items())}
         return {"format": FORMAT, "version": VERSION, **self.header(), "entries": entries}
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: where it was measured and how far to trust it."""
+        from mnas.latency.notebook import table_html
+
+        return table_html(self)
+
     def save(self, path: Path | str) -> None:
         """Write the table, whole or not at all.
 

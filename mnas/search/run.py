@@ -24,6 +24,10 @@ OnTrial = Callable[[str, Trial], None]
 OnUpdate = Callable[[str, int, dict[str, float]], None]
 
 
+def ignore_update(phase: str, num_trials: int, diagnostics: dict[str, float]) -> None:
+    """Do nothing: nobody asked what the strategy says of itself."""
+
+
 @dataclass(frozen=True)
 class Search:
     """What to run.
@@ -62,7 +66,7 @@ def run_search(
     *,
     executor: Executor | None = None,
     on_trial: OnTrial = lambda phase, trial: None,
-    on_update: OnUpdate = lambda phase, num_trials, diagnostics: None,
+    on_update: OnUpdate = ignore_update,
 ) -> dict[str, Any]:
     """Run a search, or go on with it: finished work in the study's logs is replayed, not done again.
 

@@ -109,6 +109,12 @@ class Study:
             _LOGGER.warning("%s", difference)
         return study
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: the verdict, the winner and the front."""
+        from mnas.search.notebook import study_html
+
+        return study_html(self)
+
     def log(self, name: str) -> TrialLog:
         """One of `LOGS`."""
         return TrialLog(self.folder / f"{name}.jsonl")

@@ -98,3 +98,13 @@ def test_a_table_s_page(finished):
 @pytest.fixture
 def space_dict(finished):
     return Study.open(finished).config["space"]
+
+
+def test_study_and_table_show_themselves_in_a_notebook(finished):
+    study = Study.open(finished)
+    shown = study._repr_html_()
+    assert f"winner, #{study.best()['number']}" in shown
+    assert "random search at equal cost" in shown
+    table = LatencyTable.load(finished.parent / "table.json")._repr_html_()
+    assert "Test CPU &lt;1 GHz&gt;" in table
+    assert "2.0% off" in table

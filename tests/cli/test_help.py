@@ -1,0 +1,36 @@
+"""Every command's help has an example, and the example is one that the command takes."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.commands import all_commands, parse
+
+COMMANDS = all_commands()
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_help_has_an_example_that_parses(words):
+    text = " ".join((COMMANDS[words].help or "").split())
+    example = re.search(r"Example: (mnas .*?)(?:\.?$|\. |\.? (?=MEASURED))", text)
+    assert example, f"no example in: {text}"
+    assert example[1].startswith("mnas " + " ".join(words))
+    parse(example[1])
+
+
+def test_an_example_that_does_not_parse_is_found():
+    with pytest.raises(AssertionError, match="refused"):
+        parse("mnas zoo --colour")
+    with pytest.raises(AssertionError, match="names no command"):
+        parse("mnas fly")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete(shell):
+    done = subprocess.run(
+        [sys.executable, "-m", "mnas", "--show-completion", shell], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "_MNAS_COMPLETE" in done.stdout or "complete" in done.stdout

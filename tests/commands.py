@@ -1,0 +1,43 @@
+"""The program's commands, and whether a line of shell is one that it would take."""
+
+import shlex
+
+import typer
+
+from mnas.cli.main import app
+
+
+def all_commands():
+    """Every command as its words and click's object."""
+    found = {}
+
+    def walk(words, command):
+        children = getattr(command, "commands", None)
+        if children is None:
+            found[words] = command
+        for name, child in (children or {}).items():
+            walk((*words, name), child)
+
+    walk((), typer.main.get_command(app))
+    return found
+
+
+def parse(line):
+    """Parse a line such as `mnas zoo mnasnet-a1` without running it.
+
+    Raises:
+        AssertionError: if the program would refuse its words, with what it would say.
+    """
+    words = shlex.split(line, comments=True)
+    assert words[0] == "mnas", f"{line!r} is no line of mnas"
+    words = [word for word in words[1:] if word != "--debug"]
+    for parts in (2, 1):
+        command = all_commands().get(tuple(words[:parts]))
+        if command is None:
+            continue
+        try:
+            command.make_context(" ".join(words[:parts]), words[parts:])
+        except Exception as error:
+            raise AssertionError(f"{line!r} is refused: {getattr(error, 'message', error)}") from None
+        return
+    raise AssertionError(f"{line!r} names no command of mnas")

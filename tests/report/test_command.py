@@ -1,0 +1,66 @@
+"""`mnas report` and `mnas table show --html` as people start them."""
+
+import json
+import shutil
+import threading
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from mnas.cli.main import app
+from mnas.search.lock import locked
+
+
+@pytest.fixture
+def study(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "study")
+
+
+def _mnas(*words):
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+def test_the_page_is_written_beside_the_study_and_the_facts_are_printed(study):
+    done = _mnas("report", study)
+    assert (study / "report.html").read_text().startswith("<!doctype html>")
+    assert "random search at equal cost" in done.stdout
+    assert f"Written: {study}/report.html" in done.stdout
+
+
+def test_json_is_one_document_that_names_the_files(study, tmp_path):
+    done = _mnas("report", study, "--json", "--csv", tmp_path / "csv", "--html", tmp_path / "page.html")
+    document = json.loads(done.stdout)
+    assert set(document["files"]) == {str(p) for p in [*(tmp_path / "csv").iterdir(), tmp_path / "page.html"]}
+    assert not (study / "report.html").exists()
+    assert json.loads(_mnas("report", study, "--no-page", "--json").stdout)["files"] == []
+
+
+def test_watch_reloads_while_a_process_works_on_the_study_and_then_ends(study):
+    page = study / "report.html"
+    seen = []
+
+    def work():
+        with locked(study):
+            for _ in range(200):
+                time.sleep(0.05)
+                if page.exists():
+                    seen.append('http-equiv="refresh"' in page.read_text())
+                    return
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    time.sleep(0.1)
+    done = _mnas("report", study, "--watch", "--every", "0.2")
+    worker.join()
+    assert seen == [True]
+    assert 'http-equiv="refresh"' not in page.read_text()
+    assert "search: 40 of 40" in done.stderr
+
+
+def test_a_table_is_drawn(finished, tmp_path):
+    done = _mnas("table", "show", finished.parent / "table.json", "--html", tmp_path / "t.html", "--json")
+    assert json.loads(done.stdout)["files"] == [str(tmp_path / "t.html")]
+    assert "Latency by block" in (tmp_path / "t.html").read_text()
