@@ -12,6 +12,8 @@ from mnas.cli import common
 if TYPE_CHECKING:
     from mnas.latency.table import Configuration
 
+_SLOWEST = 5
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -33,9 +35,11 @@ def bench(
     json: bool = common.JSON,
 ) -> None:
     """Measure a .tflite file. Example: mnas bench models/net.tflite --table latency_tables/laptop.json."""
+    from dataclasses import asdict
+
     from mnas.devices.registry import open_device
     from mnas.errors import InputError
-    from mnas.profiling.bench import bench as run
+    from mnas.profiling.bench import bench_with_details as run
 
     try:
         data = file.read_bytes()
@@ -47,7 +51,7 @@ def bench(
     opened = open_device(device, runtime=runtime, threads=threads, delegate=delegate, benchmark_binary=benchmark_binary)
     if predicted:
         _check_same(predicted.pop("configuration"), opened.configuration("float32"))
-    measured = run(data, opened, seconds=seconds, reference_ms=predicted.pop("reference_ms", 0.0))
+    measured, details = run(data, opened, seconds=seconds, reference_ms=predicted.pop("reference_ms", 0.0))
     report: dict[str, Any] = {
         "file": str(file),
         "median_ms": measured.median_ms,
@@ -60,6 +64,8 @@ def bench(
         "num_bursts": measured.num_bursts,
         "num_quiet_bursts": measured.num_quiet,
     }
+    if details.init_ms is not None:
+        report["details"] = asdict(details)
     if predicted:
         report |= predicted | {"ratio": measured.quiet_ms / predicted["predicted_ms"]}
     if json:
@@ -134,3 +140,19 @@ def _print(report: dict[str, Any]) -> None:
             f"Predicted: {report['predicted_ms']:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms; measured is "
             f"{report['ratio']:.2f} times that, {inside} the interval."
         )
+    if "details" in report:
+        _print_details(report["details"])
+
+
+def _print_details(details: dict[str, Any]) -> None:
+    first, memory = details["first_ms"], details["peak_memory_mb"]
+    print(
+        f"Loading takes {details['init_ms']:.1f} ms"
+        + ("" if first is None else f", the first inference {first:.3f} ms")
+        + ("" if memory is None else f"; {memory:.1f} MB of memory at most")
+        + "."
+    )
+    slowest = sorted(details["operators"], key=lambda row: -float(row["latency_ms"]))[:_SLOWEST]
+    if slowest:
+        rows = [[f"{row['node_type']} {row['name']}", f"{row['latency_ms']:.3f}"] for row in slowest]
+        common.table("Its slowest operators", ["operator", "ms"], rows)

@@ -21,6 +21,7 @@ _ANSWER_S = 15.0  # beyond a command's own limit
 _GRACE_S = 2  # between asking a command to stop and making it
 _TRANSFER_S = 300.0
 _BECOMING_READY_S = 5.0
+_ENDED = ("124", "137", "143")  # exit codes: timeout's own, and of its signals as toybox passes them on
 # adb opens mDNS on all interfaces otherwise; who uses it sets them.
 _ENVIRONMENT = {"ADB_MDNS": "0", "ADB_MDNS_OPENSCREEN": "0", "ADB_MDNS_AUTO_CONNECT": "0"}
 _STATES = {
@@ -85,7 +86,10 @@ class Adb:
     @staticmethod
     def _states() -> dict[str, str]:
         """State by serial of everything that adb sees."""
-        lines = _run(["devices"], 2 * _ANSWER_S).stdout.splitlines()
+        done = _run(["devices"], 2 * _ANSWER_S)
+        if done.returncode != 0:
+            raise MnasError(f"adb does not start its server:\n  {last_lines(done.stderr)}")
+        lines = done.stdout.splitlines()
         pairs = [line.partition("\t") for line in lines if "\t" in line]
         return {name: printable(state.partition(" (")[0].partition(";")[0]).strip() for name, _, state in pairs}
 
@@ -113,8 +117,10 @@ class Adb:
         output, found, code = done.stdout.replace("\r\n", "\n").rpartition(f"\n{end} ")
         if not found:
             raise self._gone(done)
-        if code.strip() in ("124", "137"):
-            raise MnasError(f"a command on the phone took longer than {limit_s:g} s and was ended there")
+        if code.strip() in _ENDED:
+            raise MnasError(
+                f"a command on the phone took longer than {limit_s:g} s, or too much memory: it was ended there"
+            )
         if check and code.strip() != "0":
             raise MnasError(f"a command failed on the phone (exit code {code.strip()[:3]}):\n  {last_lines(output)}")
         return output

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mnas.arch.spec import check_integer
 from mnas.devices.adb import Adb
-from mnas.devices.base import Array, Details, Device, LoadedModel, Pace
+from mnas.devices.base import SLOWER, Array, Details, Device, LoadedModel, Pace
 from mnas.devices.benchmark_binary import MAX_SECONDS, BenchmarkBinary
 from mnas.devices.benchmark_log import BenchmarkLog, parse_benchmark_log
 from mnas.devices.phone import Cpu, read_heat, read_phone
@@ -29,7 +29,6 @@ _LIMIT_S = 2 * MAX_SECONDS + 20
 _WARM, _HOT = 38.0, 41.0  # degrees of the battery: cool enough to go on; too warm to measure
 _THROTTLING = 2  # thermal status from which Android slows the CPU down
 _COOLING_S, _COOLING_LIMIT_S = 10.0, 600.0
-_SLOWER = 1.15
 _PROFILED_RUNS = 20
 
 _log = logging.getLogger(__name__)
@@ -139,7 +138,7 @@ class AndroidDevice(Device):
         Raises:
             MnasError: if it does not cool down.
         """
-        if slowdown > _SLOWER:
+        if slowdown > SLOWER:
             _log.warning(
                 "the phone ran %.2f times slower than at its best: it throttles, or something uses it", slowdown
             )

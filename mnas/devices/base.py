@@ -13,6 +13,7 @@ from mnas.devices.operator_table import OperatorRow
 from mnas.latency.table import Configuration
 
 Array = npt.NDArray[np.float64]
+SLOWER = 1.15  # slowdown of a device from which it throttles, or is used by something else
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def serve(requests: BinaryIO, answers: TextIO) -> None:
 
     Args:
         requests: `{"do": "start", "runtime", "threads", "delegate"}` first; then `load` with `id` and the `size` of the
-            file that follows, `run` with `id`, `runs` and `warm_up`, `close` with `id`.
+            file that follows, `run` with `id`, `runs` and `warm_up`, `close` with `id`; `heat`.
         answers: `{"ok": ...}` or `{"error": TEXT}`.
     """
     board = Board()
@@ -62,6 +62,8 @@ class Board:
             return _times_ns(self._models[request["id"]], request["runs"], request["warm_up"])
         elif kind == "close":
             del self._models[request["id"]]
+        elif kind == "heat":
+            return _celsius()
         else:
             raise ValueError(kind)
         return None
@@ -137,6 +139,12 @@ def _cpu_model() -> str:
         if name.strip().lower() in names:
             return value.strip()
     return platform.processor() or platform.machine()
+
+
+def _celsius() -> float | None:
+    """Of the warmest sensor; None where there is none."""
+    found = [_read(str(zone)) for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
+    return max((int(text) / 1000 for text in found if text.lstrip("-").isdigit()), default=None)
 
 
 def _read(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mnas.arch.spec import check_choice, check_integer
-from mnas.devices.base import Array, Device, LoadedModel
+from mnas.devices.base import SLOWER, Array, Device, LoadedModel
 from mnas.devices.benchmark_log import printable
 from mnas.devices.board_agent import PACKAGES
 from mnas.devices.local import DELEGATES
@@ -21,6 +22,8 @@ from mnas.latency.table import Configuration
 _SPEC = re.compile(r"(?P<host>[^\s:/-][^\s:/]*)(?::(?P<python>/\S.*))?")
 _START_S, _LOAD_S, _RUN_S = 180.0, 180.0, 600.0  # a slow board loads numpy for a minute
 _LONGEST = 200
+
+_log = logging.getLogger(__name__)
 
 
 class BoardDevice(Device):
@@ -73,6 +76,15 @@ class BoardDevice(Device):
         finally:
             self._link.close()
             self._link = None
+
+    def settle(self, slowdown: float = 1.0) -> None:
+        """See `Device`. A board is not waited for: few of them cool down while they are switched on."""
+        if slowdown > SLOWER:
+            celsius = self.ask({"do": "heat"}, limit_s=_LOAD_S)
+            heat = "" if celsius is None else f" (at {float(celsius):.0f} degrees)"
+            _log.warning(
+                "%s ran %.2f times slower than at its best: it throttles%s, or is used", self.host, slowdown, heat
+            )
 
     def configuration(self, dtype: str) -> Configuration:
         """See `Device`."""

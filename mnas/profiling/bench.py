@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mnas.arch.resize import resize
 from mnas.arch.zoo import ZOO
-from mnas.devices.base import Device
+from mnas.devices.base import Details, Device
 from mnas.profiling.measure import NetworkTime, Reference, measure_networks
 from mnas.profiling.skeleton import write_skeleton
 
@@ -22,6 +22,21 @@ def open_reference(device: Device, *, known_ms: float = 0.0) -> Reference:
 def bench(
     data: bytes, device: Device, *, quiet_bursts: int = 20, seconds: float = 10.0, reference_ms: float = 0.0
 ) -> NetworkTime:
+    """The first part of `bench_with_details`, from the same arguments."""
+    return bench_with_details(
+        data, device, quiet_bursts=quiet_bursts, seconds=seconds, reference_ms=reference_ms, details=False
+    )[0]
+
+
+def bench_with_details(
+    data: bytes,
+    device: Device,
+    *,
+    quiet_bursts: int = 20,
+    seconds: float = 10.0,
+    reference_ms: float = 0.0,
+    details: bool = True,
+) -> tuple[NetworkTime, Details]:
     """Measure one network until it has enough undisturbed bursts, or the time is over.
 
     Args:
@@ -30,6 +45,7 @@ def bench(
         quiet_bursts: how many are enough.
         seconds: at most about this long.
         reference_ms: the reference network's quiet latency on this device, from a table; 0 if it is not known.
+        details: whether to ask the device for what else it can tell, in runs of their own.
 
     Raises:
         MnasError: if the device cannot run it.
@@ -38,7 +54,8 @@ def bench(
         model = device.load(data)
         reference = open_reference(device, known_ms=reference_ms)
         try:
-            return measure_networks([model], reference, seconds=seconds, quiet_bursts=[quiet_bursts], seed=0)[0]
+            times = measure_networks([model], reference, seconds=seconds, quiet_bursts=[quiet_bursts], seed=0)
+            return times[0], model.details() if details else Details()
         finally:
             reference.close()
             model.close()

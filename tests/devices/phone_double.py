@@ -29,6 +29,7 @@ for argument in "$@"; do
         --graph=*) graph=${argument#*=} ;;
         --num_runs=*) runs=${argument#*=} ;;
         --warmup_runs=*) warm=${argument#*=} ;;
+        --enable_op_profiling=true) profiling=yes ;;
         --use_gpu=true) [ ! -e "$PHONE/no_gpu" ] && echo 'INFO: Explicitly applied GPU delegate, and so on.' ;;
     esac
 done
@@ -43,6 +44,26 @@ echo "INFO: count=$runs first=$us curr=$us min=$us max=$((us + 4)) avg=$((us + 1
 echo
 echo "INFO: Inference timings in us: Init: 12500, First inference: $((us * 2)), Warmup (avg): $((us + 9)), \
 Inference (avg): $((us + 1)).5"
+[ -z "$profiling" ] && exit
+echo 'INFO: Overall peak memory footprint (MB) via periodic monitoring: 21.5'
+echo 'INFO: Operator-wise Profiling Info for Regular Benchmark Runs:'
+echo '============================== Run Order =============================='
+printf '\\t[node type]\\t[first]\\t[avg ms]\\t[%%]\\t[cdf%%]\\t[mem KB]\\t[times called]\\t[Name]\\n'
+printf '\\tConvolution (NHWC, F32) DWConv\\t0.4\\t0.25\\t50%%\\t50%%\\t0.0\\t2\\tDelegate/Convolution:0\\n\\n'
+"""
+COMPILED_MODEL = """\
+#!/bin/sh
+# Stands for LiteRT's (--num_threads, --warmup_runs, --use_profiler): results on stderr, in ms with two digits.
+for argument in "$@"; do
+    case $argument in --num_runs=*) runs=${argument#*=} ;; esac
+done
+{
+    echo "INFO: [benchmark_litert_model.h:62] Model initialization: 3.25 ms"
+    echo "INFO: [benchmark_litert_model.h:65] Warmup (avg):         1.60 ms (3 runs)"
+    echo "INFO: [benchmark_litert_model.h:67] Inference (avg):      1.50 ms ($runs runs)"
+    echo "INFO: [benchmark_litert_model.h:70] Inference (min):      1.40 ms"
+    echo "INFO: [benchmark_litert_model.h:72] Inference (max):      1.70 ms"
+} >&2
 """
 
 _PROGRAMS = {

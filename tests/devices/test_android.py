@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from mnas.arch.codec import architecture_to_json
 from mnas.cli.main import app
 from mnas.devices.adb import Adb
 from mnas.devices.android import AndroidDevice
@@ -21,7 +24,8 @@ from mnas.errors import InputError, MnasError
 from mnas.latency.table import LatencyTable
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
-from tests.devices.phone_double import PhoneDouble
+from tests.devices.phone_double import COMPILED_MODEL, PhoneDouble
+from tests.latency.tables import make_table
 
 DATA = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(0)))
 
@@ -30,6 +34,13 @@ def open_phone(phone: PhoneDouble, binary: Path, **options: object) -> AndroidDe
     device = open_device(f"adb:{phone.address}", benchmark_binary=binary, **options)  # type: ignore[arg-type]
     assert isinstance(device, AndroidDevice)
     return device
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few and short bursts: the double is always quiet."""
+    pace = Pace(burst_ms=1, reference_runs=5, first_looks=2, wave_networks=2)
+    monkeypatch.setattr(AndroidDevice, "pace", pace)
 
 
 def run(*arguments: object) -> str:
@@ -69,6 +80,57 @@ def test_the_flags_say_what_was_asked(phone: PhoneDouble, binary: Path) -> None:
     (phone.root / "no_gpu").touch()  # the program then runs on the CPU and says nothing of it
     with device.measuring(), pytest.raises(MnasError, match="did not run the network on GPU"):
         device.load(DATA).run_times_ms(3)
+
+
+def test_the_compiled_models_program(phone: PhoneDouble, tmp_path: Path) -> None:
+    (tmp_path / "benchmark_model").write_text(COMPILED_MODEL)
+    device = open_phone(phone, tmp_path / "benchmark_model")
+    with device.measuring():
+        times = device.load(DATA).run_times_ms(21)
+    assert (times.min(), times.max()) == (1.4, 1.7)
+    assert times.mean() == pytest.approx(1.5, abs=0.01)
+    assert device.configuration("float32").runtime == "litert_benchmark_model"
+    with pytest.raises(InputError, match="has xnnpack, gpu"):
+        open_phone(phone, tmp_path / "benchmark_model", delegate="nnapi")
+    with pytest.raises(InputError, match="is litert_benchmark_model, not benchmark_model"):
+        open_phone(phone, tmp_path / "benchmark_model", runtime="benchmark_model")
+
+
+@pytest.mark.usefixtures("quick")
+def test_bench_and_check_on_the_command_line(phone: PhoneDouble, binary: Path, tmp_path: Path) -> None:
+    (tmp_path / "net.tflite").write_bytes(DATA)
+    where = ["--device", f"adb:{phone.address}", "--benchmark-binary", binary]
+    report = json.loads(run("bench", tmp_path / "net.tflite", *where, "--seconds", "0.1", "--json"))
+    assert report["min_ms"] == pytest.approx((50 + len(DATA) // 64) / 1e3)
+    operator = {"node_type": "Convolution (NHWC, F32) DWConv", "name": "Delegate/Convolution:0"}
+    assert report["details"]["operators"] == [{**operator, "calls": 2.0, "latency_ms": 0.5}]
+    assert (report["details"]["peak_memory_mb"], report["details"]["init_ms"]) == (21.5, 12.5)
+    shown = run("bench", tmp_path / "net.tflite", *where, "--seconds", "0.1")
+    assert "Loading takes 12.5 ms" in shown
+    assert "DWConv" in shown
+    space = load_space("mnasnet-16")
+    table = make_table(space)
+    here = open_phone(phone, binary).configuration("float32")
+    for change, message in (
+        ({"binary_sha256": "0" * 64}, "another benchmark_model"),
+        ({"model": "Pixel 9"}, "is for Pixel 9"),
+    ):
+        replace(table, configuration=replace(here, **change)).save(tmp_path / "table.json")
+        arguments = (
+            "bench",
+            tmp_path / "net.tflite",
+            *where,
+            "--table",
+            tmp_path / "table.json",
+            "--arch",
+            "mnasnet-a1",
+        )
+        (tmp_path / "a.json").write_text(architecture_to_json(space.sample(np.random.default_rng(0))))
+        with pytest.raises(InputError, match=message):
+            run(*arguments[:-1], tmp_path / "a.json")
+    with pytest.raises(MnasError, match="make the table again"):
+        run("table", "check", tmp_path / "table.json", *where, "--count", 2, "--minutes", 0.001)
+    assert phone.files == []
 
 
 def test_the_phone_says_what_it_is(phone: PhoneDouble, binary: Path) -> None:
@@ -191,7 +253,7 @@ def test_commands_that_fail_or_never_end(phone: PhoneDouble, monkeypatch: pytest
     with pytest.raises(MnasError, match=r"exit code 3.*\n.*no such luck"):
         adb.shell("echo no such luck; exit 3")
     phone.install(phone.root / "bin/timeout", '#!/bin/sh\nexec /usr/bin/timeout "$@"\n')
-    with pytest.raises(MnasError, match=r"longer than 0.2 s and was ended there"):
+    with pytest.raises(MnasError, match=r"longer than 0.2 s, .* ended there"):
         adb.shell("sleep 30", limit_s=0.2)
     monkeypatch.setattr("mnas.devices.adb._ANSWER_S", -1.5)
     phone.install(phone.root / "bin/timeout", "#!/bin/sh\nsleep 3\n")
@@ -206,17 +268,23 @@ def test_a_program_that_fails(phone: PhoneDouble, binary: Path) -> None:
         device.load(DATA).run_times_ms(3)
 
 
+def test_adb_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    PhoneDouble.install(tmp_path / "adb", "#!/bin/sh\necho 'cannot connect to daemon' >&2; exit 1\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(MnasError, match=r"does not start its server:\n.*daemon"):
+        Adb()
+
+
 def test_adb_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MnasError, match="apt-get install adb"):
         Adb()
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_profile_goes_on_after_the_phone_went_away(
     phone: PhoneDouble, binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pace = Pace(burst_ms=1, reference_runs=5, first_looks=2, wave_networks=2)
-    monkeypatch.setattr(AndroidDevice, "pace", pace)
     monkeypatch.setattr("mnas.profiling.collect.LEAST", 8)
     out, log = tmp_path / "phone.json", tmp_path / "phone.json.log"
     arguments = ["profile", "--space", "mnasnet-16", "--device", f"adb:{phone.address}", "--out", out]

@@ -135,10 +135,13 @@ def test_a_network_is_measured_and_nothing_stays_on_the_board(board: Board, dele
         assert device.load(DATA).run_times_ms(2).shape == (2,)
 
 
-def test_the_board_says_what_it_is(board: Board) -> None:
+def test_the_board_says_what_it_is(board: Board, caplog: pytest.LogCaptureFixture) -> None:
     device = open_it(board, threads=1)
     with device.measuring():
-        pass
+        device.settle()
+        assert not caplog.text
+        device.settle(slowdown=1.3)
+        assert "1.30 times slower" in caplog.text
     found = device.configuration("int8")
     assert (found.device, found.runtime, found.delegate, found.dtype) == ("ssh", "litert", "xnnpack", "int8")
     assert found.soc == os.uname().machine
