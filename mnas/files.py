@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import math
 import os
@@ -14,6 +15,7 @@ from typing import Any
 from mnas.errors import InputError, MnasError
 
 MOST_BYTES = 1 << 28
+_SUFFIX = ".mnas-tmp"
 _PART_BYTES = 1 << 20
 
 
@@ -34,23 +36,40 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
     """
     staged: dict[Path, str] = {}
     path = Path()
-    try:
-        for path, data in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, staged[path] = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
-            with os.fdopen(handle, "wb") as file:
+    with contextlib.ExitStack() as stack:
+        try:
+            for path, data in files.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _sweep(path)
+                handle, staged[path] = tempfile.mkstemp(prefix=_prefix(path), suffix=_SUFFIX, dir=path.parent)
+                file = stack.enter_context(os.fdopen(handle, "wb"))
+                fcntl.flock(file, fcntl.LOCK_EX)  # held until it is in place: it is nobody's leftover
                 file.write(data.encode() if isinstance(data, str) else data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(staged[path], 0o666 & ~_umask())
-        for path, temporary in staged.items():
-            os.replace(temporary, path)
-    except OSError as error:
-        raise MnasError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        for temporary in staged.values():
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                os.fchmod(file.fileno(), 0o666 & ~_umask())
+            for path, temporary in staged.items():
+                os.replace(temporary, path)
+        except OSError as error:
+            raise MnasError(f"cannot write {path}: {error.strerror or error}") from None
+        finally:
+            for temporary in staged.values():
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:100]}."
+
+
+def _sweep(path: Path) -> None:
+    """Remove what writers of this file that were killed have left behind."""
+    for name in os.listdir(path.parent):
+        if not (name.startswith(_prefix(path)) and name.endswith(_SUFFIX)):
+            continue
+        with contextlib.suppress(OSError), open(path.parent / name, "rb") as file:  # OSError: it is being written now
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path.parent / name)
 
 
 def _umask() -> int:

@@ -17,6 +17,7 @@ from mnas.errors import MnasError
 from mnas.latency.card import calibrate, make_report_card
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import Configuration, Entry, LatencyTable, ReportCard
+from mnas.lock import hold
 from mnas.profiling.collect import collect
 from mnas.profiling.fit import OperatorModel, canonical, fit_operators
 from mnas.profiling.flatbuffer import DTYPES
@@ -75,21 +76,24 @@ def profile(
     configuration = device.configuration(options.dtype)
     log_path = out.with_name(out.name + ".log")
     header = {"space": space.fingerprint, "configuration": asdict(configuration), "options": asdict(options)}
-    log = ProfileLog(log_path, header)
-    seconds = options.minutes * 60
-    seconds -= max(_FIT_SHARE * seconds, min(_FIT_SECONDS, 0.3 * seconds)) + time.monotonic() - started + log.seconds
-    with device.measuring():
-        progress(0.0, "looking at the device")
-        networks, reference_ms = collect(
-            space, device, log, dtype=options.dtype, seed=options.seed, seconds=seconds, progress=progress
+    with hold(out.with_name(f".{out.name}.lock"), f"the profile {out}", remove=True):
+        log = ProfileLog(log_path, header)
+        seconds = options.minutes * 60
+        seconds -= (
+            max(_FIT_SHARE * seconds, min(_FIT_SECONDS, 0.3 * seconds)) + time.monotonic() - started + log.seconds
         )
-    progress(0.97, "fitting")
-    times = {number: measured.at(reference_ms) for number, measured in log.times.items()}
-    table = replace(fit_table(space, configuration, networks, times), reference_ms=reference_ms)
-    table.save(out)
-    log.remove()
-    progress(1.0, "done")
-    return table
+        with device.measuring():
+            progress(0.0, "looking at the device")
+            networks, reference_ms = collect(
+                space, device, log, dtype=options.dtype, seed=options.seed, seconds=seconds, progress=progress
+            )
+        progress(0.97, "fitting")
+        times = {number: measured.at(reference_ms) for number, measured in log.times.items()}
+        table = replace(fit_table(space, configuration, networks, times), reference_ms=reference_ms)
+        table.save(out)
+        log.remove()
+        progress(1.0, "done")
+        return table
 
 
 def fit_table(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import platform
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from mnas.errors import MnasError
+from mnas.lock import hold
 
 
 def is_locked(folder: Path) -> bool:
@@ -32,20 +29,10 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         MnasError: if another process has it; the message says which, and since when.
     """
-    try:
-        file = open(folder / "lock", "a+", encoding="utf-8")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise MnasError(f"cannot write into the study {folder}: {error.strerror or error}") from None
-    with file:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise MnasError(
-                f"the study {folder} is being worked on by {file.read().strip() or 'another process'}: "
-                "wait for it, end it, or choose another --study"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-        file.flush()
+            stack.enter_context(hold(folder / "lock", f"the study {folder}"))
+        except MnasError as error:
+            hint = ": wait for it, end it, or choose another --study" if "worked on" in str(error) else ""
+            raise MnasError(f"{error}{hint}") from None
         yield

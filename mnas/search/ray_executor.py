@@ -39,11 +39,10 @@ class RayExecutor:
     def __init__(
         self, job: Job, objectives: Objectives, *, num_workers: int, threads: int = 0, address: str | None = None
     ) -> None:
-        self._ray = _start(address, num_workers * max(1, threads))
+        self._ray, self._ends = _start(address, num_workers * max(1, threads))
         self._job, self._objectives = job, objectives
         self._actor = self._ray.remote(num_cpus=max(1, threads), max_restarts=0)(Worker)
         self._idle: deque[Any] = deque([None] * num_workers)
-        self._ends = address is None
 
     def __enter__(self) -> RayExecutor:
         return self
@@ -99,8 +98,11 @@ def _last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2].strip()
 
 
-def _start(address: str | None, cpus: int) -> Any:
-    """Ray, connected. Nothing is reported to anybody: Ray's usage statistics are off unless the user set them."""
+def _start(address: str | None, cpus: int) -> tuple[Any, bool]:
+    """Ray, connected, and whether it is ours to end: a program may have it running already.
+
+    Nothing is reported to anybody: Ray's usage statistics are off unless the user set them.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Else Ray hides CPUs or warns; the searches say what they use by themselves.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -108,6 +110,8 @@ def _start(address: str | None, cpus: int) -> Any:
         import ray
     except ImportError:
         raise MnasError("--executor ray needs Ray: pip install 'mnas[ray]'") from None
+    if ray.is_initialized():
+        return ray, False
     package = str(Path(mnas.__file__).parent.parent)
     paths = os.pathsep.join([package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
     local = {
@@ -124,4 +128,4 @@ def _start(address: str | None, cpus: int) -> Any:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise MnasError(f"no Ray cluster at {address or 'this machine'}: {error}") from None
-    return ray
+    return ray, True

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mnas.errors import InputError
+from mnas.errors import InputError, MnasError
 from mnas.files import write_json
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.lock import locked
 from mnas.search.loop import Known, run_trials
 from mnas.search.objective import Objective
-from mnas.search.study import Study
+from mnas.search.study import Study, first_difference
 from mnas.search.updates import UpdateLog
 from mnas.search.winner import NothingFitsError, choose_finalists, run_finalists, winner, winner_to_dict
 from mnas.strategies.base import Strategy
@@ -88,6 +88,7 @@ def run_search(
     """
     runner = _Runner(study, search, executor or LocalExecutor(), on_trial, on_update)
     with locked(study.folder):
+        _check_still(study)
         best = runner.run(search.strategy, "trials", "finalists", "best")
         if search.baseline is not None:
             try:
@@ -95,6 +96,13 @@ def run_search(
             except NothingFitsError as error:  # that is a result too, and the search's own winner stands
                 _LOGGER.warning("the random baseline has no winner: %s", error)
     return best
+
+
+def _check_still(study: Study) -> None:
+    """Another process may have begun a study here at the same moment as this one."""
+    difference = first_difference(study.config, Study.open(study.folder).config)
+    if difference:
+        raise MnasError(f"another process has begun another study in {study.folder} meanwhile: {difference}")
 
 
 class _Runner:

@@ -15,6 +15,7 @@ from mnas.arch.spec import Architecture
 from mnas.errors import InputError, MnasError
 from mnas.export.pipeline import versions
 from mnas.files import read_json, write_json
+from mnas.lock import hold
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train import trained as folder_of
 from mnas.train.batches import plain_batches, training_epoch
@@ -25,6 +26,7 @@ from mnas.train.trained import DataSource, Trained, load_state, open_trained, sa
 log = logging.getLogger(__name__)
 
 PROGRESS = "progress.json"
+LOCK = "lock"
 RECALIBRATION_IMAGES = 5000
 
 
@@ -79,9 +81,10 @@ def train_network(
         _refuse_another(out / folder_of.TRAINING, configuration)
         log.info("%s already holds this very training", out)
         return open_trained(out)
-    before = _read_progress(out, configuration, resume=resume)
-    run = _Run(architecture, dataset, recipe, seed, out, configuration, progress)
-    return run.finish(run.train(before))
+    with hold(out / LOCK, f"the training {out}"):
+        before = _read_progress(out, configuration, resume=resume)
+        run = _Run(architecture, dataset, recipe, seed, out, configuration, progress)
+        return run.finish(run.train(before))
 
 
 def _configuration(
@@ -209,7 +212,13 @@ class _Run:
         """Write a checkpoint, then say that it counts, then drop the one before."""
         save_state(model, self.checkpoint(len(history)))
         write_json(self.out / PROGRESS, {"configuration": self.configuration, "history": history})
-        self.checkpoint(len(history) - 1).unlink(missing_ok=True)
+        self.drop_checkpoints(but=len(history))
+
+    def drop_checkpoints(self, *, but: int = 0) -> None:
+        """Remove them, those too that a killed process had no time to remove."""
+        for path in self.out.glob("checkpoint-*.npz"):
+            if path != self.checkpoint(but):
+                path.unlink(missing_ok=True)
 
     def finish(self, done: tuple[Any, list[dict[str, float]]]) -> Trained:
         """Recalibrate, test once, write, tidy up."""
@@ -229,7 +238,7 @@ class _Run:
         save_weights(model, self.architecture, self.out / folder_of.WEIGHTS)
         write_json(self.out / folder_of.ARCHITECTURE, architecture_to_dict(self.architecture))
         write_json(self.out / folder_of.TRAINING, document)
-        self.checkpoint(len(history)).unlink(missing_ok=True)
+        self.drop_checkpoints()
         (self.out / PROGRESS).unlink(missing_ok=True)
         return open_trained(self.out)
 

@@ -32,13 +32,34 @@ def _processes(job, objectives, num_workers):
 def _executors():
     missing = "Ray is not installed: pip install 'mnas[ray]'"
     ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=missing)
-    return pytest.mark.parametrize("kind", [_processes, pytest.param(_ray, marks=ray)], ids=["processes", "ray"])
+    return pytest.mark.parametrize(
+        "kind", [_processes, pytest.param(_ray, marks=ray)], ids=["processes", "ray"], indirect=True
+    )
 
 
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "calls").mkdir()
     return tmp_path / "calls"
+
+
+@pytest.fixture(scope="module")
+def _cluster():
+    """One Ray runtime for all tests: it takes ten seconds to start."""
+    import ray
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    environment = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}}
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=environment)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def kind(request):
+    if request.param is _ray:
+        request.getfixturevalue("_cluster")
+    return request.param
 
 
 @pytest.fixture(autouse=True)

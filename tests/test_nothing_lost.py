@@ -1,0 +1,148 @@
+"""Kills, full disks, folders that cannot be written, two processes, clocks that jump. More kills: tools/soak.py."""
+
+import errno
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from mnas.errors import MnasError
+from mnas.files import write_atomically
+from mnas.lock import hold
+from mnas.profiling.profile import ProfileOptions, profile
+from mnas.reward import make_reward
+from mnas.search.log import TrialLog
+from mnas.search.objective import Objective
+from mnas.search.run import Search, run_search
+from mnas.search.study import Study
+from mnas.strategies.registry import make_strategy
+from mnas.trial import Measurement, Trial
+from tests.profiling.fakes import FakeDevice
+from tests.spaces import small_space
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened():
+    command = [sys.executable, "tools/soak.py", "--kills", "6", "--kinds", "evolution,profile", "--seed", "5"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("lost   0") == 2
+
+
+@pytest.fixture(scope="module")
+def accuracies(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "accuracies.json"
+    names = ["".join(digits) for digits in product("012", repeat=8)]
+    path.write_text(json.dumps({name: {"mean_acc": 50 + int(name, 3) % 997 / 20} for name in names}))
+    return path
+
+
+def _search(accuracies, study, *more, most_bytes=None):
+    command = [sys.executable, "-m", "mnas", "search", "--space", "nas-bench-macro", "--evaluator"]
+    command += [f"tabular:{accuracies}", "--strategy", "evolution", "--trials", "60", "--study", str(study), *more]
+
+    def limit():
+        if most_bytes:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, preexec_fn=limit)
+
+
+def _log(study):
+    return [{**json.loads(line), "seconds": 0} for line in (study / "trials.jsonl").read_text().splitlines()]
+
+
+def test_a_full_disk_costs_nothing_that_was_finished(accuracies, tmp_path):
+    assert _search(accuracies, tmp_path / "whole").returncode == 0
+    stopped = _search(accuracies, tmp_path / "full", most_bytes=15_000)
+    assert stopped.returncode == 1
+    assert "cannot write" in stopped.stderr
+    assert "earlier trials are kept" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert 0 < len(TrialLog(tmp_path / "full" / "trials.jsonl").read()) < 60
+    resumed = _search(accuracies, tmp_path / "full", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert _log(tmp_path / "full") == _log(tmp_path / "whole")
+    assert (tmp_path / "full" / "best.json").read_bytes() == (tmp_path / "whole" / "best.json").read_bytes()
+    again = [sys.executable, "-m", "mnas", "reproduce", str(tmp_path / "full"), "--json"]
+    found = json.loads(subprocess.run(again, cwd=ROOT, capture_output=True, text=True, timeout=120).stdout)
+    assert found["same"]
+    assert found["compared"]["trials"] == 60
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(accuracies):
+    done = _search(accuracies, "/proc/mnas-study")
+    assert done.returncode == 1
+    assert "cannot write /proc/mnas-study/study.json" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_disk_that_is_full_when_a_file_is_replaced_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "table.json"
+    write_atomically(path, "old")
+
+    def full(number):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(MnasError, match=r"cannot write .*table.json: No space left on device"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["table.json"]
+    log = TrialLog(tmp_path / "trials.jsonl")
+    with pytest.raises(MnasError, match="No space left on device"):
+        log.append(Trial(0, small_space().decode([0] * 12), Measurement(0.5, (), 1, 1), 0.5))
+
+
+def test_what_a_killed_writer_left_behind_goes_away_and_a_living_ones_stays(tmp_path):
+    (tmp_path / ".table.json.dead.mnas-tmp").write_text("half")
+    (tmp_path / ".other.json.dead.mnas-tmp").write_text("half")
+    with open(tmp_path / ".table.json.alive.mnas-tmp", "w") as file:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write_atomically(tmp_path / "table.json", "{}")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".other.json.dead.mnas-tmp", ".table.json.alive.mnas-tmp", "table.json"]
+
+
+def test_a_second_profile_of_the_same_table_is_told_who_makes_it(tmp_path):
+    out = tmp_path / "table.json"
+    with (
+        hold(out.with_name(".table.json.lock"), "the profile"),
+        pytest.raises(MnasError, match=f"is being worked on by process {os.getpid()} on"),
+    ):
+        profile(small_space(), FakeDevice(), out, ProfileOptions(minutes=0.05))
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
+    from tools.soak import _Slow, make_kind
+
+    kind = make_kind("evolution")
+    monkeypatch.setattr(_Slow, "accuracy", lambda self, architecture: 0.9 * self.function(architecture) + self.bonus)
+    for name in ("steady", "jumping"):
+        (tmp_path / name).mkdir()
+        if name == "jumping":
+            clock = iter(range(10**9, 0, -(10**4)))
+            monkeypatch.setattr(time, "time", lambda: float(next(clock)))
+        kind.work(tmp_path / name)
+    assert kind.end(tmp_path / "steady") == kind.end(tmp_path / "jumping")
+
+
+def test_two_studies_begun_at_one_moment_do_not_mix(tmp_path):
+
+    first = Study.create(tmp_path, {"seed": 1})
+    (tmp_path / "study.json").unlink()
+    (tmp_path / "lock").unlink(missing_ok=True)
+    Study.create(tmp_path, {"seed": 2})
+    with pytest.raises(MnasError, match="begun another study in .* meanwhile: seed was 1 and is 2 now"):
+        run_search(
+            first, Search(make_strategy("random", small_space()), Objective(None, make_reward("absolute", [])), 10)
+        )

@@ -1,0 +1,110 @@
+"""What the code must never do, looked for in its syntax trees; and names from files that try to be more than names."""
+
+import ast
+import os
+import shlex
+import stat
+from pathlib import Path
+
+import pytest
+
+import mnas
+from mnas.files import write_atomically
+from mnas.search.report import next_commands
+from mnas.search.study import Study
+from tests.spaces import small_space
+
+FILES = sorted(Path(mnas.__file__).parent.rglob("*.py"))
+MODULES = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
+MODULES |= {
+    "urllib",
+    "requests",
+    "http",
+    "ftplib",
+    "telnetlib",
+}  # what is downloaded, Keras downloads, when it is asked
+CALLS = {"eval", "exec", "__import__", "system", "popen", "mktemp", "getoutput", "load_weights_from_url"}
+
+
+def _name(call):
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _keywords(call):
+    return {keyword.arg: keyword.value for keyword in call.keywords}
+
+
+def _is(value, wanted):
+    return isinstance(value, ast.Constant) and value.value is wanted
+
+
+def offences(tree):
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.split(".")[0] in MODULES]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in MODULES:
+            found.append(node.module)
+        elif isinstance(node, ast.Call):
+            name, keywords = _name(node), _keywords(node)
+            owner = ast.unparse(node.func)
+            if (name in CALLS and owner != "self.exec") or owner in ("yaml.load", "os.popen"):
+                found.append(owner)
+            if "shell" in keywords and not _is(keywords["shell"], False):
+                found.append(f"{owner}(shell=...)")
+            if owner in ("np.load", "numpy.load", "np.savez") and not _is(keywords.get("allow_pickle"), False):
+                found.append(f"{owner} without allow_pickle=False")
+            if name == "load_model" and not _is(keywords.get("safe_mode"), True):
+                found.append(f"{owner} without safe_mode=True")
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FILES[0].parent)))
+def test_nothing_in_the_code_runs_what_it_reads(path):
+    assert offences(ast.parse(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle",
+        "from urllib.request import urlopen",
+        "eval(text)",
+        "os.system(text)",
+        "subprocess.run(text, shell=True)",
+        "np.load(path)",
+        "np.load(path, allow_pickle=True)",
+        "keras.models.load_model(path)",
+        "keras.saving.load_model(path, safe_mode=False)",
+        "tempfile.mktemp()",
+    ],
+)
+def test_the_search_for_them_finds_them(code):
+    assert offences(ast.parse(code)) != []
+
+
+def test_a_file_is_private_until_it_is_whole(tmp_path, monkeypatch):
+    seen = []
+    replace = os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: seen.append(stat.S_IMODE(os.fstat(number).st_mode)))
+    monkeypatch.setattr(os, "replace", lambda *names: replace(*names))
+    write_atomically(tmp_path / "table.json", "{}")
+    assert seen == [0o600]
+
+
+def test_a_folder_that_is_called_a_command_is_quoted(tmp_path):
+    folder = tmp_path / "; rm -rf ~"
+    arguments = {"table": ["$(touch outside).json"], "data": "`id`", "trials": 5}
+    study = Study.create(folder, {"space": small_space().to_dict(), "strategy": {"name": "random"}}, arguments)
+    for command in [*next_commands(study, None), *next_commands(study, {})]:
+        words = shlex.split(command)
+        assert words[0] == "mnas"
+        assert str(folder) in words
+    assert "$(touch outside).json" in shlex.split(next_commands(study, {})[0])
+
+
+def test_a_stage_or_space_cannot_name_a_path(tmp_path):
+    study = Study.create(tmp_path / "study", {"space": {"name": "../../outside"}, "strategy": {"name": "random"}})
+    assert study.said("space", "name") == "../../outside"
+    assert not (tmp_path.parent / "outside").exists()
