@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnas.errors import InputError
 from mnas.plugins import is_own
@@ -20,6 +20,9 @@ from mnas.train.base import Evaluator
 from mnas.train.own import GROUP as OWN_EVALUATORS
 from mnas.train.own import own_evaluator
 from mnas.train.timed import TimedEvaluator
+
+if TYPE_CHECKING:
+    from mnas.latency.estimator import LatencyCosts, LatencyEstimator
 
 PROXY_VALIDATION = 2000  # images that score a candidate; finalists are scored on all that are set aside
 
@@ -152,6 +155,17 @@ def _targets(options: SearchOptions, space: SearchSpace) -> tuple[list[Target], 
 
 
 def _target(path: str, budget_ms: float, space: SearchSpace) -> tuple[Target, str]:
+    costs, estimator = table_costs(path, space)
+    target = Target(lambda architecture: estimator.predict(architecture).latency_ms, budget_ms, costs)
+    return target, estimator.table.sha256
+
+
+def table_costs(path: str, space: SearchSpace) -> tuple[LatencyCosts, LatencyEstimator]:
+    """A space's latencies by a table, for whole batches and for single networks.
+
+    Raises:
+        InputError: if the table is for another resolution, or lacks a key of the space: found before any work.
+    """
     from mnas.latency.estimator import LatencyEstimator
     from mnas.latency.table import LatencyTable
 
@@ -162,9 +176,7 @@ def _target(path: str, budget_ms: float, space: SearchSpace) -> tuple[Target, st
             f"{space.resolution} px: make a table with mnas profile --space {space.name}"
         )
     estimator = LatencyEstimator(table)
-    # The costs of the whole space are worked out here, so a key that the table lacks is found before any work.
-    target = Target(lambda architecture: estimator.predict(architecture).latency_ms, budget_ms, estimator.costs(space))
-    return target, table.sha256
+    return estimator.costs(space), estimator
 
 
 def _timed(options: SearchOptions, evaluator: Evaluator) -> Evaluator:
