@@ -113,3 +113,53 @@ def test_wrong_arguments_of_a_survey(more, said):
     done = CliRunner().invoke(app, ["space", "survey", "nas-bench-macro", *more])
     assert isinstance(done.exception, InputError)
     assert said in str(done.exception)
+
+
+TOML = """
+space = "nas-bench-macro"
+evaluator = "tabular:macro.json"
+strategies = ["random", "evolution", "nsga2"]
+budget_madds = 5e7
+seeds = 2
+trials = [10, 20]
+"""
+
+
+def _invoke(*more):
+    return CliRunner().invoke(app, ["compare", *more])
+
+
+def test_a_comparison_from_a_file_and_the_line_goes_before_it(macro, tmp_path):
+    pytest.importorskip("plotly", reason="plotly is not installed: pip install 'mnas[report]'")
+    (macro.parent / "compare.toml").write_text(TOML)
+    plot = tmp_path / "plot.html"
+    done = _invoke("--file", str(macro.parent / "compare.toml"), "--trials", "12", "--plot", str(plot), "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert [result["num_trials"] for result in document["results"]] == [12]
+    assert [row["strategy"] for row in document["results"][0]["strategies"]] == ["random", "evolution", "nsga2"]
+    assert document["num_seeds"] == 2
+    assert "nsga2" in plot.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('flavour = "sweet"', "unknown names flavour; known are strategies"),
+        ('trials = "many"', "trials is 'many': expected a list of int"),
+        ("seeds = true", "seeds is True: expected int"),
+        ("seeds = [", "is not a TOML file"),
+        ("seeds = 3", "no evaluator is named"),
+    ],
+)
+def test_a_wrong_file_is_one_message(tmp_path, text, said):
+    (tmp_path / "compare.toml").write_text(text)
+    done = _invoke("--file", str(tmp_path / "compare.toml"))
+    assert isinstance(done.exception, InputError)
+    assert said in str(done.exception)
+
+
+def test_json_will_do_as_well(tmp_path):
+    (tmp_path / "compare.json").write_text('{"seeds": 1, "evaluator": "tabular:none.json", "strategies": ["random"]}')
+    done = _invoke("--file", str(tmp_path / "compare.json"))
+    assert f"cannot read a table of accuracies from {tmp_path}" in str(done.exception)
