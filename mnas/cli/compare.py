@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import common
-from mnas.errors import InputError
 
 if TYPE_CHECKING:
     from mnas.search.compare import Standing
     from mnas.search.contest import Contest
+    from mnas.search.contest_options import ContestOptions
+
+_ONLY_HERE = ("file", "plot", "json")  # options about this call, not about the comparison
 
 
 def register(app: typer.Typer) -> None:
@@ -21,9 +23,11 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
+    context: typer.Context,
+    file: Path = typer.Option(None, help="A TOML or JSON file with these options by name (budget_ms = [2.0])."),
     strategies: str = typer.Option("random,reinforce,ppo,evolution", help="Names, with commas between."),
     space: str = typer.Option("mnasnet-32", help="A shipped space or a TOML file."),
-    evaluator: str = typer.Option(..., help="tabular:FILE.json, or proxy with --data."),
+    evaluator: str = typer.Option(None, help="tabular:FILE.json, proxy with --data, or python:MODULE:FUNCTION."),
     data: str = typer.Option(None, help="What the proxy trains on."),
     table: list[Path] = typer.Option([], help="A latency table; may be given several times."),
     budget_ms: list[float] = typer.Option([], help="The most a network may take, one for each --table."),
@@ -34,54 +38,53 @@ def compare(
     seeds: int = typer.Option(10, min=2, help="Runs of each strategy, with the seeds from 0."),
     trials: list[int] = typer.Option([300], min=1, help="Candidates of a run; given several times, compares at each."),
     batch: int = typer.Option(10, min=1, help="Candidates between two updates of a strategy."),
+    plot: Path = typer.Option(None, help="Draw the result into this HTML file (needs plotly)."),
     json: bool = common.JSON,
 ) -> None:
-    """Compare strategies at equal cost, over several seeds.
+    """Compare strategies at equal cost, over several seeds. Options on the line go before those in --file.
 
     Example: mnas compare --space nas-bench-macro --evaluator tabular:FILE.json --budget-madds 47743498 --seeds 20.
     """
-    from mnas.quiet import load_tensorflow
-    from mnas.search.contest import Contest, check_strategies, run_contest, with_madds_budget
-    from mnas.search.setup import SearchOptions, prepare
-    from mnas.strategies.registry import needs_tensorflow
+    from mnas.search.contest import run_contest
+    from mnas.search.plots import check_plotly, write_standings
 
-    names = [name.strip() for name in strategies.split(",") if name.strip()]
-    check_strategies(names)
-    if budget_madds is not None and (table or budget_ms):
-        raise InputError("--budget-madds stands in the place of --table and --budget-ms: give one or the other")
-    options = SearchOptions(
-        space=space,
-        table=[str(path) for path in table],
-        budget_ms=list(budget_ms),
-        data=data,
-        strategy="random",
-        evaluator=evaluator,
-        reward=reward,
-        beta=beta,
-        baseline=False,
-    )
-    if evaluator == "proxy" or any(map(needs_tensorflow, names)):
-        load_tensorflow()
-    prepared = prepare(options)
-    objective = prepared.search.objective
-    if budget_madds is not None:
-        objective = with_madds_budget(objective, prepared.space, budget_madds, reward=reward, beta=beta)
-    contest = Contest(
-        space=prepared.space,
-        objective=objective,
-        strategies=names,
-        num_seeds=seeds,
-        num_trials=trials,
-        batch_size=batch,
-        refuse=refuse,
-    )
+    options = _options(context, file)
+    if plot is not None:
+        check_plotly()
+    _load(options)
+    contest = options.contest()
     with common.progress("comparing") as report:
         standings = run_contest(contest, on_run=report)
+    if plot is not None:
+        write_standings(standings, plot, title=f"{contest.num_seeds} seeds on {contest.space.name}, 95 % intervals")
     if json:
-        common.print_json(_document(contest, standings, {"name": reward, "beta": beta}))
+        common.print_json(_document(contest, standings, {"name": options.reward, "beta": options.beta}))
         return
     for count, rows in standings.items():
         _show(contest, count, rows)
+
+
+def _options(context: typer.Context, file: Path | None) -> ContestOptions:
+    """What the line says, and what the file says where the line is silent."""
+    from mnas.search.contest_options import ContestOptions, read_options
+
+    given = {name: value for name, value in context.params.items() if name not in _ONLY_HERE}
+    given["strategies"] = [name.strip() for name in given["strategies"].split(",") if name.strip()]
+    given["table"] = [str(path) for path in given["table"] or []]
+    given["budget_ms"] = list(given["budget_ms"] or [])
+    if file is None:
+        return ContestOptions(**given)
+    sources = {name: context.get_parameter_source(name) for name in given}
+    return read_options(file, {n: given[n] for n, source in sources.items() if source and source.name == "COMMANDLINE"})
+
+
+def _load(options: ContestOptions) -> None:
+    """Load TensorFlow if it is needed, without the lines it prints."""
+    from mnas.quiet import load_tensorflow
+    from mnas.strategies.registry import needs_tensorflow
+
+    if options.evaluator == "proxy" or any(map(needs_tensorflow, options.strategies)):
+        load_tensorflow()
 
 
 def _document(contest: Contest, standings: dict[int, list[Standing]], reward: dict[str, Any]) -> dict[str, Any]:

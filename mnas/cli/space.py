@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common
+from mnas.cli import common, survey
 
 if TYPE_CHECKING:
     from mnas.space.costs import SpaceCosts
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Look at search spaces.")
     group.callback()(_group)
     group.command("show")(show)
+    survey.register(group)
     app.add_typer(group, name="space")
 
 

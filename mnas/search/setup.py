@@ -25,6 +25,7 @@ from mnas.train.own import own_evaluator
 from mnas.train.timed import TimedEvaluator
 
 if TYPE_CHECKING:
+    from mnas.latency.estimator import LatencyCosts, LatencyEstimator
     from mnas.latency.table import LatencyTable
 
 PROXY_VALIDATION = 2000  # images that score a candidate; finalists are scored on all that are set aside
@@ -184,6 +185,17 @@ def _targets(options: SearchOptions, space: SearchSpace) -> tuple[list[Target], 
 
 
 def _target(path: str, budget_ms: float, space: SearchSpace) -> tuple[Target, LatencyTable]:
+    costs, estimator = table_costs(path, space)
+    target = Target(lambda architecture: estimator.predict(architecture).latency_ms, budget_ms, costs)
+    return target, estimator.table
+
+
+def table_costs(path: str, space: SearchSpace) -> tuple[LatencyCosts, LatencyEstimator]:
+    """A space's latencies by a table, for whole batches and for single networks.
+
+    Raises:
+        InputError: if the table is for another resolution, or lacks a key of the space: found before any work.
+    """
     from mnas.latency.estimator import LatencyEstimator
     from mnas.latency.table import LatencyTable
 
@@ -194,9 +206,7 @@ def _target(path: str, budget_ms: float, space: SearchSpace) -> tuple[Target, La
             f"{space.resolution} px: make a table with mnas profile --space {space.name}"
         )
     estimator = LatencyEstimator(table)
-    # The costs of the whole space are worked out here, so a key that the table lacks is found before any work.
-    target = Target(lambda architecture: estimator.predict(architecture).latency_ms, budget_ms, estimator.costs(space))
-    return target, table
+    return estimator.costs(space), estimator
 
 
 def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Limit]:

@@ -6,6 +6,10 @@ import sys
 from itertools import product
 
 import pytest
+from typer.testing import CliRunner
+
+from mnas.cli.main import app
+from mnas.errors import InputError
 
 MACRO = {"".join(code): {"mean_acc": 60.0 + sum(map(int, code))} for code in product("012", repeat=8)}
 
@@ -75,3 +79,87 @@ def test_space_show_says_it_in_words():
     done = mnas("space", "show", "mnasnet-16")
     assert "stage1.kernel_size" in done.stdout
     assert "keys in a latency table" in done.stdout
+
+
+def test_space_survey_sets_two_spaces_side_by_side(macro, tmp_path):
+    narrow = tmp_path / "narrow.toml"
+    blocks = "\n".join(
+        f'[[stages]]\nblocks = ["ir_r1_k3_s{stride}_e3_c{width}", "ir_r1_k5_s{stride}_e6_c{width}"]'
+        for stride, width in ((2, 64), (1, 64), (2, 128), (1, 128), (1, 128), (2, 256), (1, 256), (1, 256))
+    )
+    top = "resolution = 32\nnum_classes = 10\ndropout = 0\nstem_filters = 32\nstem_stride = 1\nhead_filters = 1280\n"
+    narrow.write_text(f'name = "narrow"\n{top}{blocks}\n')
+    spaces = ("space", "survey", "nas-bench-macro", str(narrow), "--evaluator", f"tabular:{macro}", "--samples", "40")
+    done = CliRunner().invoke(app, [*spaces, "--csv", str(tmp_path / "samples.csv"), "--json"])
+    assert done.exit_code == 0, done.output
+    wide, few = json.loads(done.stdout)
+    assert (wide["size"], few["size"], few["num_samples"]) == (6561, 256, 40)
+    assert few["mean_error"] < wide["mean_error"], "in this made-up table every layer that is left out costs a point"
+    assert len((tmp_path / "samples.csv").read_text().splitlines()) == 81
+    shown = CliRunner().invoke(app, spaces)
+    assert "error, 50% of samples at most" in shown.stdout
+    assert "nas-bench-macro: stage" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--csv", "x.csv"], "add --evaluator"),
+        (["--table", "a.json", "--table", "b.json"], "2 tables for 1 spaces"),
+        (["--evaluator", "proxy"], "needs --data"),
+    ],
+)
+def test_wrong_arguments_of_a_survey(more, said):
+    done = CliRunner().invoke(app, ["space", "survey", "nas-bench-macro", *more])
+    assert isinstance(done.exception, InputError)
+    assert said in str(done.exception)
+
+
+TOML = """
+space = "nas-bench-macro"
+evaluator = "tabular:macro.json"
+strategies = ["random", "evolution", "nsga2"]
+budget_madds = 5e7
+seeds = 2
+trials = [10, 20]
+"""
+
+
+def _invoke(*more):
+    return CliRunner().invoke(app, ["compare", *more])
+
+
+def test_a_comparison_from_a_file_and_the_line_goes_before_it(macro, tmp_path):
+    pytest.importorskip("plotly", reason="plotly is not installed: pip install 'mnas[report]'")
+    (macro.parent / "compare.toml").write_text(TOML)
+    plot = tmp_path / "plot.html"
+    done = _invoke("--file", str(macro.parent / "compare.toml"), "--trials", "12", "--plot", str(plot), "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert [result["num_trials"] for result in document["results"]] == [12]
+    assert [row["strategy"] for row in document["results"][0]["strategies"]] == ["random", "evolution", "nsga2"]
+    assert document["num_seeds"] == 2
+    assert "nsga2" in plot.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('flavour = "sweet"', "unknown names flavour; known are strategies"),
+        ('trials = "many"', "trials is 'many': expected a list of int"),
+        ("seeds = true", "seeds is True: expected int"),
+        ("seeds = [", "is not a TOML file"),
+        ("seeds = 3", "no evaluator is named"),
+    ],
+)
+def test_a_wrong_file_is_one_message(tmp_path, text, said):
+    (tmp_path / "compare.toml").write_text(text)
+    done = _invoke("--file", str(tmp_path / "compare.toml"))
+    assert isinstance(done.exception, InputError)
+    assert said in str(done.exception)
+
+
+def test_json_will_do_as_well(tmp_path):
+    (tmp_path / "compare.json").write_text('{"seeds": 1, "evaluator": "tabular:none.json", "strategies": ["random"]}')
+    done = _invoke("--file", str(tmp_path / "compare.json"))
+    assert f"cannot read a table of accuracies from {tmp_path}" in str(done.exception)

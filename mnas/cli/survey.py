@@ -1,0 +1,163 @@
+"""`mnas space survey`: random samples of one or more spaces, side by side."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mnas.cli import common
+from mnas.errors import InputError
+
+if TYPE_CHECKING:
+    from mnas.search.setup import SearchOptions
+    from mnas.search.survey import Survey
+
+_SHOWN = 8  # of the choices that look harmful
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `mnas space`."""
+    app.command("survey")(survey)
+
+
+def survey(
+    spaces: list[str] = typer.Argument(..., metavar="SPACE...", help="Shipped spaces or TOML files."),
+    table: list[Path] = typer.Option([], help="A latency table: one for all spaces, or one for each in order."),
+    budget_ms: float = typer.Option(None, help="Judge samples within this latency only."),
+    evaluator: str = typer.Option(None, help="proxy (with --data), tabular:FILE.json, or python:MODULE:FUNCTION."),
+    data: str = typer.Option(None, help="What the proxy trains on."),
+    samples: int = typer.Option(30, min=2, help="Random architectures of each space to judge."),
+    proxy_steps: int = typer.Option(100, min=1, help="Training steps of a sample."),
+    proxy_batch: int = typer.Option(64, min=2, help="Images in a training step."),
+    limit: int = typer.Option(None, min=1, help="Use so many training images only."),
+    seed: int = typer.Option(0, min=0, help="The same seed gives the same samples."),
+    csv_file: Path = typer.Option(None, "--csv", help="Write every sample into this file."),
+    plot: Path = typer.Option(None, help="Draw the error EDFs into this HTML file (needs plotly)."),
+    json: bool = common.JSON,
+) -> None:
+    """Sample spaces: latency that a table predicts, errors of quickly judged samples, choices that harm.
+
+    Example: mnas space survey mnasnet-32 mine.toml --evaluator proxy --data fashion_mnist --plot edf.html.
+    """
+    from mnas.search.setup import SearchOptions
+
+    if len(table) not in (0, 1, len(spaces)):
+        raise InputError(f"{len(table)} tables for {len(spaces)} spaces: expected one, or one for each space")
+    if (csv_file or plot) and evaluator is None:
+        raise InputError("--csv and --plot are about judged samples: add --evaluator")
+    tables = [str(path) for path in table] * (len(spaces) if len(table) == 1 else 1)
+    options = (
+        [
+            SearchOptions(
+                space=space,
+                table=tables[number : number + 1] if budget_ms is not None else [],
+                budget_ms=[] if budget_ms is None else [budget_ms],
+                data=data,
+                strategy="random",
+                evaluator=evaluator,
+                proxy_steps=proxy_steps,
+                proxy_batch=proxy_batch,
+                limit=limit,
+                seed=seed,
+                baseline=False,
+            )
+            for number, space in enumerate(spaces)
+        ]
+        if evaluator
+        else []
+    )
+    found = _surveys(spaces, tables, options, samples, seed, plot)
+    _write(found, csv_file, plot)
+    if json:
+        common.print_json([one.to_dict() for one in found])
+        return
+    _show(found)
+
+
+def _surveys(
+    spaces: Sequence[str],
+    tables: Sequence[str],
+    options: Sequence[SearchOptions],
+    samples: int,
+    seed: int,
+    plot: Path | None,
+) -> list[Survey]:
+    from mnas.quiet import load_tensorflow
+    from mnas.search.plots import check_plotly
+    from mnas.search.setup import prepare, table_costs
+    from mnas.search.survey import survey as make_survey
+    from mnas.space.files import load_space
+
+    if plot is not None:
+        check_plotly()
+    if any(chosen.evaluator == "proxy" for chosen in options):
+        load_tensorflow()
+    prepared = [prepare(chosen) for chosen in options]  # whatever is wrong with one is found before any work
+    loaded = [one.space for one in prepared] or [load_space(name) for name in spaces]
+    costs = [table_costs(path, space)[0] for path, space in zip(tables, loaded, strict=True)] if tables else []
+    result = []
+    with common.progress("sampling") as report:
+        for number, space in enumerate(loaded):
+            result.append(
+                make_survey(
+                    space,
+                    prepared[number].search.objective if prepared else None,
+                    num_samples=samples,
+                    seed=seed,
+                    costs=costs[number] if costs else None,
+                    on_sample=lambda done, at=number, name=space.name: report(  # type: ignore[misc]
+                        (at + done / samples) / len(loaded), name
+                    ),
+                )
+            )
+    return result
+
+
+def _write(found: Sequence[Survey], csv_file: Path | None, plot: Path | None) -> None:
+    from mnas.files import write_atomically
+    from mnas.search.plots import write_edf
+    from mnas.search.survey import to_rows
+
+    if csv_file is not None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(to_rows(found))
+        write_atomically(csv_file, text.getvalue())
+    if plot is not None:
+        write_edf(found, plot)
+
+
+def _show(found: Sequence[Survey]) -> None:
+    documents = [one.to_dict() for one in found]
+    lines = [("architectures", [f"{document['size']:.4g}" for document in documents])]
+    lines.append(("keys in a latency table", [str(document["num_table_keys"]) for document in documents]))
+    lines += _lines("ms, {} of samples at most", "latency_ms_quantiles", "{:.3f}", documents)
+    if "errors" in documents[0]:
+        lines.append(("samples judged", [str(len(document["errors"])) for document in documents]))
+        lines.append(("smallest error", [f"{document['errors'][0]:.4f}" for document in documents]))
+        lines += _lines("error, {} of samples at most", "error_quantiles", "{:.4f}", documents)
+        lines.append(("mean error", [f"{document['mean_error']:.4f}" for document in documents]))
+        intervals = ["{:.4f}..{:.4f}".format(*document["mean_error_interval"]) for document in documents]
+        lines.append(("its 95 % interval", intervals))
+    columns = ["", *(document["space"] for document in documents)]
+    common.table("Random samples", columns, [[name, *cells] for name, cells in lines])
+    for document in documents:
+        harmful = [choice for choice in document.get("choices", []) if choice["worse"]]
+        for choice in harmful[:_SHOWN]:
+            low, high = choice["interval"]
+            what = f"{choice['decision']} = {choice['choice']} ({choice['num_samples']} samples)"
+            print(f"{document['space']}: {what} has an error {low:+.4f} to {high:+.4f} against the other choices.")
+
+
+def _lines(title: str, field: str, form: str, documents: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    if field not in documents[0]:
+        return []
+    shares = documents[0][field]
+    return [
+        (title.format(f"{float(share):.0%}"), [form.format(document[field][share]) for document in documents])
+        for share in shares
+    ]
