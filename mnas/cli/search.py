@@ -28,8 +28,10 @@ def search(
     table: list[Path] = typer.Option([], help="A latency table; may be given several times."),
     budget_ms: list[float] = typer.Option([], help="The most a winner may take, one for each --table."),
     data: str = typer.Option(None, help="digits, fashion_mnist, cifar10, cifar100, or a folder of images by class."),
-    strategy: str = typer.Option("reinforce", help="random, reinforce, ppo or evolution."),
-    evaluator: str = typer.Option("proxy", help="proxy (train each candidate shortly), or tabular:FILE.json."),
+    strategy: str = typer.Option("reinforce", help="random, reinforce, ppo, evolution or differentiable."),
+    evaluator: str = typer.Option(
+        "proxy", help="proxy (train each candidate), supernet (share weights), or tabular:FILE.json."
+    ),
     reward: str = typer.Option("absolute", help="absolute (TuNAS), soft or hard (MnasNet)."),
     beta: float = typer.Option(None, help="The reward's weight (absolute) or exponent; below 0."),
     trials: int = typer.Option(100, min=1, help="How many candidates to judge."),
@@ -37,6 +39,8 @@ def search(
     finalists: int = typer.Option(3, min=1, help="How many of the best are trained longer."),
     proxy_steps: int = typer.Option(200, min=1, help="Training steps of a candidate."),
     proxy_batch: int = typer.Option(64, min=2, help="Images in a training step."),
+    supernet_steps: int = typer.Option(2000, min=1, help="Training steps of the supernet."),
+    supernet_batch: int = typer.Option(96, min=2, help="Images in a training step of the supernet."),
     final_steps: int = typer.Option(1000, min=1, help="Training steps of a finalist."),
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),
     baseline: bool = typer.Option(True, help="Also run random search at equal cost, and compare."),
@@ -50,16 +54,16 @@ def search(
     Example: mnas search --data fashion_mnist --table latency_tables/here.json --budget-ms 2 --study runs/first.
     """
     from mnas.quiet import load_tensorflow
-    from mnas.search.setup import prepare
+    from mnas.search.setup import TRAINING_EVALUATORS, prepare
 
     if study is None and not dry_run:
         raise InputError("--study is missing: name a folder for the search's log, such as --study runs/first")
     options = _options(context, study if resume else None)
     if not resume and not dry_run and (study / "study.json").exists():
         raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
-    if options.evaluator == "proxy" or options.strategy not in ("random", "evolution"):
+    if options.evaluator in TRAINING_EVALUATORS or options.strategy not in ("random", "evolution"):
         load_tensorflow()
-    prepared = prepare(options)
+    prepared = prepare(options, None if dry_run else study)
     if dry_run:
         _dry_run(prepared, json)
         return
@@ -103,6 +107,8 @@ def run_study(folder: Path, resume: bool, options: SearchOptions, prepared: Prep
     if prepared.search.baseline:
         totals.update({"baseline": options.trials, **{f"baseline_{name}": count for name, count in finals.items()}})
     try:
+        with common.progress("preparation") as report_progress:
+            prepared.search.objective.evaluator.prepare(report_progress)
         with SearchProgress(totals) as progress:
             run_search(opened, prepared.search, on_trial=progress)
     except KeyboardInterrupt:
@@ -123,5 +129,6 @@ def _dry_run(prepared: Prepared, json: bool) -> None:
         f"About {duration(cost.seconds)} on this machine ({cost.cpu_hours:.2f} CPU hours): "
         f"{cost.num_trials} candidates at {cost.seconds_per_trial:.2g} s and "
         f"{cost.num_finalists} finalists at {cost.seconds_per_finalist:.2g} s, "
+        f"{duration(cost.preparation_seconds)} of preparation before, "
         f"out of {prepared.space.size:.3g} architectures of {prepared.space.name}. Nothing was written."
     )

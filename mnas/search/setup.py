@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mnas.errors import InputError
 from mnas.reward import make_reward
@@ -12,9 +13,14 @@ from mnas.search.objective import Objective, Target
 from mnas.search.run import Search
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
+from mnas.strategies.base import Accept, Strategy
 from mnas.strategies.registry import STRATEGIES, make_strategy
 from mnas.train.base import Evaluator
 
+if TYPE_CHECKING:
+    from mnas.train.data import Dataset
+
+TRAINING_EVALUATORS = ("proxy", "supernet")
 PROXY_VALIDATION = 2000  # images that score a candidate; finalists are scored on all that are set aside
 
 
@@ -28,7 +34,7 @@ class SearchOptions:
         budget_ms: one a table.
         data: what the proxy trains on: digits, fashion_mnist, cifar10, cifar100, or a folder.
         strategy: one of `mnas.strategies.registry.STRATEGIES`.
-        evaluator: `proxy`, or `tabular:FILE`.
+        evaluator: `proxy`, `supernet`, or `tabular:FILE`.
         reward: absolute, soft or hard.
         beta: the reward's weight or exponent; None for its own default.
         trials: how many candidates to judge.
@@ -36,6 +42,8 @@ class SearchOptions:
         finalists: how many of the best are trained longer.
         proxy_steps: training steps of one candidate.
         proxy_batch: images in such a step.
+        supernet_steps: training steps of the supernet.
+        supernet_batch: images in such a step.
         final_steps: training steps of a finalist.
         limit: use so many training images only; None for all.
         baseline: whether random search runs as well, at equal cost.
@@ -55,6 +63,8 @@ class SearchOptions:
     finalists: int = 3
     proxy_steps: int = 200
     proxy_batch: int = 64
+    supernet_steps: int = 2000
+    supernet_batch: int = 96
     final_steps: int = 1000
     limit: int | None = None
     baseline: bool = True
@@ -64,14 +74,20 @@ class SearchOptions:
         """Refuse at once what can be seen to be wrong without loading anything."""
         if self.strategy not in STRATEGIES:
             raise InputError(f"no strategy is called {self.strategy!r}: expected one of {', '.join(STRATEGIES)}")
+        if self.strategy == "differentiable" and self.evaluator != "supernet":
+            raise InputError(
+                f"the strategy differentiable learns together with a supernet's weights and the evaluator is "
+                f"{self.evaluator}: add --evaluator supernet"
+            )
         name, _, path = self.evaluator.partition(":")
         if name == "tabular" and not path:
             raise InputError("--evaluator tabular needs its file: tabular:FILE.json")
-        if name != "tabular" and self.evaluator != "proxy":
-            raise InputError(f"no evaluator is called {self.evaluator!r}: expected proxy or tabular:FILE.json")
-        if self.evaluator == "proxy" and self.data is None:
+        if name != "tabular" and self.evaluator not in TRAINING_EVALUATORS:
+            known = f"{', '.join(TRAINING_EVALUATORS)} or tabular:FILE.json"
+            raise InputError(f"no evaluator is called {self.evaluator!r}: expected {known}")
+        if self.evaluator in TRAINING_EVALUATORS and self.data is None:
             known = "digits, fashion_mnist, cifar10, cifar100, or a folder"
-            raise InputError(f"--evaluator proxy needs --data: {known}")
+            raise InputError(f"--evaluator {self.evaluator} needs --data: {known}")
         if len(self.table) != len(self.budget_ms):
             raise InputError(
                 f"{len(self.table)} latency tables and {len(self.budget_ms)} budgets: "
@@ -92,21 +108,28 @@ class Prepared:
     space: SearchSpace
 
 
-def prepare(options: SearchOptions) -> Prepared:
+def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
     """Load what the options name, and put a search together.
+
+    Args:
+        options: what a person decided.
+        folder: the study's, where an evaluator may keep what it trains; None keeps nothing.
 
     Raises:
         InputError: for anything that is wrong with them: before any work is done.
     """
     space = load_space(options.space)
-    evaluator, finals, data, space = _evaluators(options, space)
+    dataset = _dataset(options, space)
+    if dataset is not None:
+        space = space.with_data(num_classes=dataset.num_classes)
     targets, tables = _targets(options, space)
+    evaluator, finals = _evaluators(options, space, dataset, targets, folder)
     reward = make_reward(options.reward, options.budget_ms, beta=options.beta)
     objective = Objective(evaluator, reward, targets)
     accept = objective.fits if targets else None
     with_baseline = options.baseline and options.strategy != "random"
     search = Search(
-        make_strategy(options.strategy, space, seed=options.seed, accept=accept),
+        _strategy(options, space, accept, evaluator),
         objective,
         options.trials,
         options.batch,
@@ -119,7 +142,7 @@ def prepare(options: SearchOptions) -> Prepared:
         "space_fingerprint": space.fingerprint,
         "tables": tables,
         "reward": {"name": options.reward, "beta": options.beta},
-        "data": data,
+        "data": None if dataset is None else _describe(dataset),
         "evaluator": evaluator.describe(),
         "final_evaluator": finals.describe() if finals else None,
         "strategy": {"name": options.strategy},
@@ -154,23 +177,67 @@ def _target(path: str, budget_ms: float, space: SearchSpace) -> tuple[Target, st
     return target, table.sha256
 
 
+def _dataset(options: SearchOptions, space: SearchSpace) -> Dataset | None:
+    """What the evaluator trains on; None if it does not train."""
+    if options.data is None or options.evaluator not in TRAINING_EVALUATORS:
+        return None
+    from mnas.train.data import load_dataset
+
+    return load_dataset(options.data, resolution=space.resolution, seed=options.seed, limit=options.limit)
+
+
+def _describe(dataset: Dataset) -> dict[str, Any]:
+    return {"name": dataset.name, "classes": dataset.num_classes, "fingerprint": dataset.fingerprint}
+
+
 def _evaluators(
-    options: SearchOptions, space: SearchSpace
-) -> tuple[Evaluator, Evaluator | None, dict[str, Any] | None, SearchSpace]:
-    """The evaluator, that of finalists, what they train on, and the space with the data's number of classes."""
+    options: SearchOptions, space: SearchSpace, dataset: Dataset | None, targets: list[Target], folder: Path | None
+) -> tuple[Evaluator, Evaluator | None]:
+    """The evaluator, and that of finalists."""
     name, _, path = options.evaluator.partition(":")
     if name == "tabular":
         from mnas.train.tabular import TabularEvaluator
 
-        return TabularEvaluator(path), None, None, space
-    if options.data is None:
-        raise InputError("the proxy evaluator needs data")
-    from mnas.train.data import load_dataset
+        return TabularEvaluator(path), None
+    if dataset is None:
+        raise InputError(f"the evaluator {name} needs data")
     from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 
-    dataset = load_dataset(options.data, resolution=space.resolution, seed=options.seed, limit=options.limit)
     recipe = ProxyRecipe(steps=options.proxy_steps, batch_size=options.proxy_batch, seed=options.seed)
-    evaluator = ProxyEvaluator(dataset, recipe, max_validation=PROXY_VALIDATION)
-    described = {"name": dataset.name, "classes": len(dataset.class_names), "fingerprint": dataset.fingerprint}
-    finals = evaluator.with_steps(options.final_steps)
-    return evaluator, finals, described, space.with_data(num_classes=len(dataset.class_names))
+    proxy = ProxyEvaluator(dataset, recipe, max_validation=PROXY_VALIDATION)
+    evaluator = _supernet(options, space, dataset, targets, folder) if name == "supernet" else proxy
+    return evaluator, proxy.with_steps(options.final_steps)
+
+
+def _supernet(
+    options: SearchOptions, space: SearchSpace, dataset: Dataset, targets: list[Target], folder: Path | None
+) -> Evaluator:
+    from mnas.train.relaxation import ArchitectureLearner, RelaxationRecipe
+    from mnas.train.supernet import SupernetEvaluator
+    from mnas.train.weight_sharing import SupernetRecipe
+
+    recipe = SupernetRecipe(steps=options.supernet_steps, batch_size=options.supernet_batch, seed=options.seed)
+    learner = None
+    if options.strategy == "differentiable":
+        other_half = dataset.train.take(slice(len(dataset.train) // 2, None))
+        relaxation = RelaxationRecipe(steps=options.supernet_steps, seed=options.seed)
+        priced = [(target.costs, target.budget_ms) for target in targets if target.costs is not None]
+        learner = ArchitectureLearner(space, other_half, relaxation, priced)
+    return SupernetEvaluator(
+        space,
+        dataset,
+        recipe,
+        checkpoint=None if folder is None else folder / "supernet.npz",
+        max_validation=PROXY_VALIDATION,
+        learner=learner,
+    )
+
+
+def _strategy(options: SearchOptions, space: SearchSpace, accept: Accept | None, evaluator: Evaluator) -> Strategy:
+    knobs: dict[str, Any] = {}
+    if options.strategy == "differentiable":
+        from mnas.train.supernet import SupernetEvaluator
+
+        if isinstance(evaluator, SupernetEvaluator):
+            knobs["policy"] = evaluator.policy
+    return make_strategy(options.strategy, space, seed=options.seed, accept=accept, **knobs)

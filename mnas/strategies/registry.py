@@ -14,6 +14,7 @@ _WHERE = {
     "reinforce": ("mnas.strategies.reinforce", "Reinforce"),
     "ppo": ("mnas.strategies.ppo", "PPO"),
     "evolution": ("mnas.strategies.evolution", "Evolution"),
+    "differentiable": ("mnas.strategies.differentiable", "Differentiable"),
 }
 STRATEGIES = tuple(_WHERE)
 

@@ -182,3 +182,19 @@ def test_bad_arguments_get_one_message_and_exit_2(folder, arguments, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "study").exists()
+
+
+@pytest.mark.tensorflow
+def test_the_supernet_is_trained_once_and_kept_in_the_study(folder):
+    line = ["search", "--space", "tiny.toml", "--evaluator", "supernet", "--data", "digits", "--supernet-steps", "6"]
+    line += ["--supernet-batch", "16", "--strategy", "random", "--batch", "2", "--final-steps", "2", "--finalists", "1"]
+    line += ["--limit", "300", "--study", "study", "--json"]
+    done = _mnas(folder, *line, "--trials", "2")
+    assert done.returncode == 0, done.stderr
+    assert "step 6, loss" in done.stderr
+    kept = (folder / "study" / "supernet.npz").read_bytes()
+    more = _mnas(folder, *line, "--trials", "4", "--resume")
+    assert more.returncode == 0, more.stderr
+    assert json.loads(more.stdout)["num_trials"] == 4
+    assert "loss" not in more.stderr
+    assert (folder / "study" / "supernet.npz").read_bytes() == kept
