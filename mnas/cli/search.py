@@ -41,6 +41,7 @@ def search(
     proxy_batch: int = typer.Option(64, min=2, help="Images in a training step."),
     supernet_steps: int = typer.Option(2000, min=1, help="Training steps of the supernet."),
     supernet_batch: int = typer.Option(96, min=2, help="Images in a training step of the supernet."),
+    inherit: bool = typer.Option(False, "--inherit", help="Finalists start from their weights in the supernet."),
     final_steps: int = typer.Option(1000, min=1, help="Training steps of a finalist."),
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),
     baseline: bool = typer.Option(True, help="Also run random search at equal cost, and compare."),

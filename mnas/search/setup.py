@@ -19,6 +19,7 @@ from mnas.train.base import Evaluator
 
 if TYPE_CHECKING:
     from mnas.train.data import Dataset
+    from mnas.train.supernet import SupernetEvaluator
 
 TRAINING_EVALUATORS = ("proxy", "supernet")
 PROXY_VALIDATION = 2000  # images that score a candidate; finalists are scored on all that are set aside
@@ -44,6 +45,7 @@ class SearchOptions:
         proxy_batch: images in such a step.
         supernet_steps: training steps of the supernet.
         supernet_batch: images in such a step.
+        inherit: whether finalists start from their weights in the supernet.
         final_steps: training steps of a finalist.
         limit: use so many training images only; None for all.
         baseline: whether random search runs as well, at equal cost.
@@ -65,6 +67,7 @@ class SearchOptions:
     proxy_batch: int = 64
     supernet_steps: int = 2000
     supernet_batch: int = 96
+    inherit: bool = False
     final_steps: int = 1000
     limit: int | None = None
     baseline: bool = True
@@ -88,6 +91,10 @@ class SearchOptions:
         if self.evaluator in TRAINING_EVALUATORS and self.data is None:
             known = "digits, fashion_mnist, cifar10, cifar100, or a folder"
             raise InputError(f"--evaluator {self.evaluator} needs --data: {known}")
+        if self.inherit and self.evaluator != "supernet":
+            raise InputError(
+                f"--inherit takes weights from a supernet, the evaluator is {self.evaluator}: leave it out"
+            )
         if len(self.table) != len(self.budget_ms):
             raise InputError(
                 f"{len(self.table)} latency tables and {len(self.budget_ms)} budgets: "
@@ -205,13 +212,15 @@ def _evaluators(
 
     recipe = ProxyRecipe(steps=options.proxy_steps, batch_size=options.proxy_batch, seed=options.seed)
     proxy = ProxyEvaluator(dataset, recipe, max_validation=PROXY_VALIDATION)
-    evaluator = _supernet(options, space, dataset, targets, folder) if name == "supernet" else proxy
-    return evaluator, proxy.with_steps(options.final_steps)
+    if name == "proxy":
+        return proxy, proxy.with_steps(options.final_steps)
+    supernet = _supernet(options, space, dataset, targets, folder)
+    return supernet, proxy.with_steps(options.final_steps, initial=supernet.inherit if options.inherit else None)
 
 
 def _supernet(
     options: SearchOptions, space: SearchSpace, dataset: Dataset, targets: list[Target], folder: Path | None
-) -> Evaluator:
+) -> SupernetEvaluator:
     from mnas.train.relaxation import ArchitectureLearner, RelaxationRecipe
     from mnas.train.supernet import SupernetEvaluator
     from mnas.train.weight_sharing import SupernetRecipe

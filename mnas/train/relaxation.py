@@ -20,8 +20,9 @@ from mnas.errors import MnasError
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
 from mnas.train.batches import Batches
+from mnas.train.checkpoint import Arrays
 from mnas.train.data import Split
-from mnas.train.weight_sharing import Arrays, SupernetTrainer
+from mnas.train.weight_sharing import SupernetTrainer
 
 ADAM = (0.9, 0.999, 1e-8)
 

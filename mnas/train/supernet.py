@@ -161,6 +161,15 @@ class SupernetEvaluator(Evaluator):
         self.prepare()
         return self.learner.policy()
 
+    def inherit(self, architecture: Architecture) -> npt.NDArray[np.float32]:
+        """An architecture's weights out of the trained supernet, to start its own training from.
+
+        Raises:
+            InputError: if the architecture is not of the space.
+        """
+        self.prepare()
+        return self.trainer.supernet.shared.inherit(architecture, self.trainer.weights.numpy())
+
     def judge(self, architecture: Architecture) -> tuple[float, float]:
         """Accuracy and mean cross-entropy of a path on the validation split, with the weights as they are."""
         right, losses = [], []

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.spec import Architecture, check_integer, check_number
-from mnas.errors import InputError, MnasError
+from mnas.errors import MnasError
 from mnas.space.space import SearchSpace
 from mnas.train.batches import Batches
+from mnas.train.checkpoint import Arrays, read_checkpoint, write_checkpoint
 from mnas.train.data import Split
 from mnas.train.sampling import PathSampler
 
 MOMENTUM = 0.9
 WARM_UP_SHARE = 0.25  # of the steps, for the filters: TuNAS's
 FORMAT = "mnas.supernet 1"
-Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,9 @@ class SupernetRecipe:
         learning_rate: at its peak, for a batch of 96; scaled linearly with the batch size.
         weight_decay: on the kernels that a step uses.
         clip_norm: the gradient is scaled down to this norm.
+        operation_warm_up: whether a step trains all operations at once, averaged, with a chance that falls from 1 to 0
+            over the first quarter of the steps (TuNAS). Such a step costs several others; fair sampling gives every
+            operation its share as well.
         seed: of the weights, the paths and the order of images.
     """
 
@@ -48,6 +50,7 @@ class SupernetRecipe:
     learning_rate: float = 0.1
     weight_decay: float = 1e-4
     clip_norm: float = 5.0
+    operation_warm_up: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -117,7 +120,7 @@ class SupernetTrainer:
         if companion is not None:
             self._made_of["companion"] = companion.describe()
         self._num_classes = space.num_classes
-        warm_up = round(recipe.steps * WARM_UP_SHARE)
+        self._warm_up = warm_up = round(recipe.steps * WARM_UP_SHARE)
         self._sampler = PathSampler(
             space, recipe.sampling, num_paths=recipe.num_paths, seed=recipe.seed, warm_up_steps=warm_up
         )
@@ -125,6 +128,8 @@ class SupernetTrainer:
         self.weights = tf.Variable(self.supernet.shared.initial_weights(recipe.seed))
         self._velocity = tf.Variable(tf.zeros_like(self.weights))
         self._decay = tf.constant(self.supernet.shared.decay_mask() * np.float32(recipe.weight_decay))
+        self._mixture: Any = None
+        self._mixture_gradient: Any = None
         self._gradient = tf.function(self._gradient_graph, autograph=False)
         vector, scalar = tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.float32)
         self._apply = tf.function(
@@ -163,7 +168,10 @@ class SupernetTrainer:
 
         images, labels = self._batches(self.step)
         with light_graphs():
-            loss = self.learn(self._sampler(self.step), images, labels, self.recipe.rate(self.step))
+            chosen = self._sampler(self.step)
+            everything = self.recipe.operation_warm_up and self._warming(self.step)
+            learn = self.learn_all_operations if everything else self.learn
+            loss = learn(chosen, images, labels, self.recipe.rate(self.step))
             if self.companion is not None:
                 self.companion.after_step(self, self.step)
         self.step += 1
@@ -204,30 +212,76 @@ class SupernetTrainer:
                     targets = answers
                 gradients.append(gradient)
                 losses.append(float(loss))
-            if not all(map(math.isfinite, losses)):
-                raise MnasError(
-                    f"the supernet's training diverged at step {self.step}: take a lower learning rate than "
-                    f"{self.recipe.learning_rate:g}"
-                )
-            active = np.flatnonzero(used).astype(np.int32)
-            mean = tf.add_n(gradients) / len(gradients)
-            self._apply(mean, tf.constant(active), tf.constant(rate, tf.float32))
-        return float(np.mean(losses))
+            return self._update(tf.add_n(gradients) / len(gradients), used, rate, float(np.mean(losses)))
+
+    def _update(self, gradient: Any, used: npt.NDArray[np.bool_], rate: float, loss: float) -> float:
+        import tensorflow as tf
+
+        if not math.isfinite(loss):
+            raise MnasError(
+                f"the supernet's training diverged at step {self.step}: take a lower learning rate than "
+                f"{self.recipe.learning_rate:g}"
+            )
+        active = np.flatnonzero(used).astype(np.int32)
+        self._apply(gradient, tf.constant(active), tf.constant(rate, tf.float32))
+        return loss
+
+    def _warming(self, step: int) -> bool:
+        """Whether this step is one of the operations' warm-up."""
+        chance = 1 - step / self._warm_up if step < self._warm_up else 0.0
+        return bool(np.random.default_rng([self.recipe.seed, 8, step]).random() < chance)
+
+    def learn_all_operations(
+        self,
+        architectures: Sequence[Architecture],
+        images: npt.NDArray[np.float32],
+        labels: npt.NDArray[np.int64],
+        rate: float,
+    ) -> float:
+        """As `learn`, on the first architecture with every operation in the place of its own, averaged.
+
+        Raises:
+            InputError: if the space's stages are whole blocks.
+            MnasError: if the training diverges.
+        """
+        import tensorflow as tf
+
+        from mnas.nn.mixture import Mixture, every_operation
+        from mnas.nn.supernet import light_graphs
+
+        if self._mixture is None:
+            self._mixture = Mixture(self.supernet.shared)
+            self._mixture_gradient = tf.function(self._mixture_graph, autograph=False)
+        shared = self.supernet.shared
+        shares, variants = every_operation(shared.space, architectures[0])
+        used = np.zeros(shared.num_weights, bool)
+        for variant in variants:
+            used |= shared.active(shared.path(variant)) > 0
+        targets = tf.one_hot(labels, self._num_classes)
+        with light_graphs():
+            loss, gradient = self._mixture_gradient(tf.constant(shares), tf.constant(images), targets)
+            return self._update(gradient, used, rate, float(loss))
+
+    def _mixture_graph(self, shares: Any, images: Any, targets: Any) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        weights = self.weights.read_value()
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            logits = self._mixture.train(weights, shares, images)
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+        return loss, tape.gradient(loss, weights)
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint: numbers only, whole or not at all.
+        """Write a checkpoint.
 
         Raises:
             MnasError: if it cannot be written.
         """
-        from mnas.train.trained import write_arrays
-
-        made_of = np.frombuffer(json.dumps(self._made_of, sort_keys=True).encode(), np.uint8)
-        arrays: dict[str, npt.NDArray[Any]] = {"made_of": made_of, "step": np.array(self.step)}
-        arrays |= {"weights": self.weights.numpy(), "velocity": self._velocity.numpy()}
+        arrays = {"step": np.array(self.step), "weights": self.weights.numpy(), "velocity": self._velocity.numpy()}
         if self.companion is not None:
             arrays |= {f"companion_{name}": array for name, array in self.companion.state().items()}
-        write_arrays(path, arrays)
+        write_checkpoint(path, self._made_of, arrays)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.
@@ -236,32 +290,11 @@ class SupernetTrainer:
             MnasError: if it is damaged.
             InputError: if it is of another space, other data or another recipe; it says which.
         """
-        from mnas.train.trained import read_arrays
-
-        try:
-            arrays = read_arrays(path)
-        except MnasError as error:
-            raise MnasError(f"{path} is no supernet's checkpoint, or a damaged one: delete it ({error})") from None
-        self._check(path, arrays)
+        whole = (self.supernet.shared.num_weights,)
+        arrays = read_checkpoint(path, self._made_of, {"step": (), "weights": whole, "velocity": whole})
         self.weights.assign(arrays["weights"])
         self._velocity.assign(arrays["velocity"])
         self.step = int(arrays["step"])
         if self.companion is not None:
             names = [name for name in arrays if name.startswith("companion_")]
             self.companion.restore({name.removeprefix("companion_"): arrays[name] for name in names})
-
-    def _check(self, path: Path, arrays: Arrays) -> None:
-        try:
-            made_of = json.loads(arrays["made_of"].tobytes())
-            shapes = {arrays[name].shape for name in ("weights", "velocity")}
-            step = int(arrays["step"])
-        except (KeyError, ValueError, TypeError):
-            raise MnasError(f"{path} is no supernet's checkpoint: delete it, or name another file") from None
-        for name, value in self._made_of.items():
-            if not isinstance(made_of, dict) or made_of.get(name) != value:
-                raise InputError(
-                    f"the supernet in {path} was trained for another {name}: delete the file to train anew, or search "
-                    "with what it was trained for"
-                )
-        if shapes != {(self.supernet.shared.num_weights,)} or not 0 <= step <= self.recipe.steps:
-            raise MnasError(f"{path} is a damaged checkpoint of a supernet: delete it to train anew")

@@ -60,6 +60,19 @@ def test_a_step_leaves_the_weights_of_other_paths_alone(digits):
     assert moved[active].mean() > 0.5
 
 
+def test_all_operations_at_once_train_them_all_and_nothing_else(digits):
+    trainer = SupernetTrainer(tiny_space(), digits.train, SupernetRecipe(steps=4, batch_size=16))
+    space, shared = tiny_space(), trainer.supernet.shared
+    indices = [1] * len(space.decisions)
+    variants = [space.decode([operation, *indices[1:6], operation, *indices[7:]]) for operation in range(3)]
+    before = trainer.weights.numpy()
+    trainer.learn_all_operations(variants[:1], *Batches(digits.train, 16, 0)(0), 0.1)
+    moved = trainer.weights.numpy() != before
+    actives = [shared.active(shared.path(variant)) > 0 for variant in variants]
+    assert not moved[~np.any(actives, axis=0)].any()
+    assert all(moved[active].mean() > 0.5 for active in actives)
+
+
 def test_a_checkpoint_of_something_else_is_refused(digits, trained):
     _, folder = trained
     checkpoint = folder / "supernet.npz"
