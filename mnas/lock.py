@@ -52,6 +52,18 @@ def hold(path: Path, what: str, *, remove: bool = False) -> Iterator[None]:
                 path.unlink(missing_ok=True)
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock now."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no file: nobody ever held it
+        return False
+    return False
+
+
 def _is_still(path: Path, file: IO[str]) -> bool:
     with contextlib.suppress(OSError):
         return os.path.samestat(os.fstat(file.fileno()), path.stat())

@@ -37,10 +37,12 @@ def search(
     max_memory_mb: float = typer.Option(None, help="The most memory that it may take to run, in MB."),
     data: str = typer.Option(None, help="digits, fashion_mnist, cifar10, cifar100, or a folder of images by class."),
     strategy: str = typer.Option(
-        "reinforce", help="random, reinforce, ppo, evolution, nsga2, optuna:SAMPLER, or python:MODULE:CLASS."
+        "reinforce",
+        help="random, reinforce, ppo, evolution, nsga2, differentiable, optuna:SAMPLER, or python:MODULE:CLASS.",
     ),
     evaluator: str = typer.Option(
-        "proxy", help="proxy (short trainings), tabular:FILE.json, or python:MODULE:FUNCTION."
+        "proxy",
+        help="proxy (short trainings), supernet (shared weights), tabular:FILE.json, or python:MODULE:FUNCTION.",
     ),
     reward: str = typer.Option("absolute", help="absolute (TuNAS), soft or hard (MnasNet)."),
     beta: float = typer.Option(None, help="The reward's weight (absolute) or exponent; below 0."),
@@ -53,6 +55,9 @@ def search(
         1, min=1, help="Score a training so often, and stop hopeless candidates early; 1: never."
     ),
     evaluation_minutes: float = typer.Option(None, help="End an evaluation that takes longer; it counts as failed."),
+    supernet_steps: int = typer.Option(2000, min=1, help="Training steps of the supernet."),
+    supernet_batch: int = typer.Option(96, min=2, help="Images in a training step of the supernet."),
+    inherit: bool = typer.Option(False, "--inherit", help="Finalists start from their weights in the supernet."),
     final_steps: int = typer.Option(1000, min=1, help="Training steps of a finalist."),
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),
     baseline: bool = typer.Option(True, help="Also run random search at equal cost, and compare."),
@@ -79,7 +84,7 @@ def search(
     if not resume and not dry_run and (study / "study.json").exists():
         raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
     load_for(options)
-    prepared = prepare(options)
+    prepared = prepare(options, None if dry_run else study)
     if dry_run:
         _dry_run(prepared, json)
         return
@@ -98,7 +103,7 @@ def load_for(options: SearchOptions) -> None:
     from mnas.quiet import load_tensorflow
     from mnas.strategies.registry import needs_tensorflow
 
-    if options.evaluator == "proxy" or needs_tensorflow(options.strategy):
+    if options.trains or needs_tensorflow(options.strategy):
         load_tensorflow(threads=options.threads)
 
 
@@ -146,6 +151,8 @@ def run_study(
     if prepared.search.baseline:
         totals.update({"baseline": options.trials, **{f"baseline_{name}": count for name, count in finals.items()}})
     try:
+        with common.progress("Preparation") as report_progress:
+            prepared.search.objective.evaluator.prepare(report_progress)
         with ExitStack() as stack:
             progress = stack.enter_context(SearchProgress(totals))
             scalars = stack.enter_context(_scalars(tensorboard))
@@ -183,5 +190,6 @@ def _dry_run(prepared: Prepared, json: bool) -> None:
         f"About {duration(cost.seconds)} on this machine ({cost.cpu_hours:.2f} CPU hours): "
         f"{cost.num_trials} candidates at {cost.seconds_per_trial:.2g} s and "
         f"{cost.num_finalists} finalists at {cost.seconds_per_finalist:.2g} s, "
+        f"{duration(cost.preparation_seconds)} of preparation before, "
         f"out of {prepared.space.size:.3g} architectures of {prepared.space.name}. Nothing was written."
     )

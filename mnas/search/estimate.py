@@ -9,6 +9,7 @@ from statistics import mean
 from typing import Any
 
 from mnas.search.run import Search
+from mnas.strategies.random import RandomSearch
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class CostEstimate:
     """What a search will take.
 
     Attributes:
+        preparation_seconds: what the evaluator does once, before the first candidate.
         seconds_per_trial: judging one candidate.
         seconds_per_finalist: judging one finalist, 0 without a longer training.
         seconds_per_ask: the strategy's own time for one batch.
@@ -25,6 +27,7 @@ class CostEstimate:
         cpu_hours: the same on all of this machine's processors.
     """
 
+    preparation_seconds: float
     seconds_per_trial: float
     seconds_per_finalist: float
     seconds_per_ask: float
@@ -47,12 +50,16 @@ def estimate_cost(search: Search, *, num_samples: int = 2) -> CostEstimate:
         search: what would be run.
         num_samples: how many candidates are measured.
     """
-    search.strategy.ask(search.batch_size)  # the first one traces the controller's graph
+    strategy = search.strategy
+    if strategy.needs_preparation:
+        strategy = RandomSearch(strategy.space, accept=strategy.accept)
+    strategy.ask(search.batch_size)  # the first one traces the controller's graph
     start = time.perf_counter()
-    proposals = search.strategy.ask(search.batch_size)
+    proposals = strategy.ask(search.batch_size)
     per_ask = time.perf_counter() - start
     samples = proposals[:num_samples]
     evaluator = search.objective.evaluator
+    preparation = evaluator.estimate_preparation_seconds()
     per_trial = mean(evaluator.estimate_seconds(candidate) for candidate in samples)
     per_finalist = 0.0
     runs = 1 if search.baseline is None else 2
@@ -62,8 +69,9 @@ def estimate_cost(search: Search, *, num_samples: int = 2) -> CostEstimate:
     if search.finals is None:
         num_finalists = 0
     asks = -(-search.num_trials // search.batch_size)
-    seconds = num_trials * per_trial + num_finalists * per_finalist + asks * per_ask
+    seconds = preparation + num_trials * per_trial + num_finalists * per_finalist + asks * per_ask
     return CostEstimate(
+        preparation_seconds=preparation,
         seconds_per_trial=per_trial,
         seconds_per_finalist=per_finalist,
         seconds_per_ask=per_ask,

@@ -7,19 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mnas.errors import MnasError
-from mnas.lock import hold
+from mnas.lock import hold, is_held
 
 
 def is_locked(folder: Path) -> bool:
     """Whether a process works on this study now."""
-    try:
-        with open(folder / "lock", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no lock file: nobody ever worked on it
-        return False
-    return False
+    return is_held(folder / "lock")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from mnas.arch.spec import check_choice
+from mnas.errors import InputError
 from mnas.quiet import load_tensorflow
 from mnas.search.environment import num_cpus
 from mnas.search.executor import Executor, LocalExecutor
@@ -42,6 +43,10 @@ def open_executor(
         MnasError: if there is no such cluster, or Ray is not installed.
     """
     check_choice("--executor", kind, EXECUTORS)
+    if options.evaluator == "supernet" and (workers > 1 or kind != "local"):
+        raise InputError(
+            "a supernet is trained once and scores quickly, in this process: leave out --workers, --executor"
+        )
     job = Job(_MAKE, to_plain(options.to_dict()), to_plain(_made_from(prepared)))
     objectives = _objectives(prepared)
     if kind == "ray":
@@ -60,7 +65,7 @@ def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
     """What a worker judges with, and what that is made from; see `Job`."""
     # The strategy is the parent's business, and the cheapest one is made here.
     options = replace(SearchOptions(**arguments), strategy="random", baseline=False)
-    if not options.evaluator.startswith("tabular"):
+    if options.trains:
         load_tensorflow(threads=options.threads)
     prepared = prepare(options)
     return _objectives(prepared), _made_from(prepared)

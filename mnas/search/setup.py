@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnas.errors import InputError
-from mnas.plugins import is_own
-from mnas.quiet import load_tensorflow
 from mnas.reward import make_reward
+from mnas.search.evaluators import TRAINING_EVALUATORS, check_evaluator, load_data, make_evaluators
 from mnas.search.limits import Limit, memory_limit, size_limit
 from mnas.search.objective import Objective, Target
 from mnas.search.run import Search
@@ -18,17 +17,13 @@ from mnas.search.study import Study
 from mnas.search.typed import check_types
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
+from mnas.strategies.base import Accept, Strategy
 from mnas.strategies.registry import check_strategy, make_strategy
 from mnas.train.base import Evaluator
-from mnas.train.own import GROUP as OWN_EVALUATORS
-from mnas.train.own import own_evaluator
-from mnas.train.timed import TimedEvaluator
 
 if TYPE_CHECKING:
     from mnas.latency.estimator import LatencyCosts, LatencyEstimator
     from mnas.latency.table import LatencyTable
-
-PROXY_VALIDATION = 2000  # images that score a candidate; finalists are scored on all that are set aside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +38,7 @@ class SearchOptions:
         max_memory_mb: the most memory that it may take to run; None for no limit.
         data: what the proxy trains on: digits, fashion_mnist, cifar10, cifar100, or a folder.
         strategy: as `mnas.strategies.registry.make_strategy` takes it.
-        evaluator: `proxy`, `tabular:FILE`, or a user's own, as `mnas.train.own.own_evaluator` takes it.
+        evaluator: `proxy`, `supernet`, `tabular:FILE`, or a user's own, as `mnas.train.own.own_evaluator` takes it.
         reward: absolute, soft or hard.
         beta: the reward's weight or exponent; None for its own default.
         trials: how many candidates to judge.
@@ -53,6 +48,9 @@ class SearchOptions:
         proxy_batch: images in such a step.
         rungs: how often a candidate is scored in its training, so that a hopeless one is stopped early; 1 is never.
         evaluation_minutes: the most that judging one candidate may take; None for any time.
+        supernet_steps: training steps of the supernet.
+        supernet_batch: images in such a step.
+        inherit: whether finalists start from their weights in the supernet.
         final_steps: training steps of a finalist.
         limit: use so many training images only; None for all.
         baseline: whether random search runs as well, at equal cost.
@@ -78,6 +76,9 @@ class SearchOptions:
     proxy_batch: int = 64
     rungs: int = 1
     evaluation_minutes: float | None = None
+    supernet_steps: int = 2000
+    supernet_batch: int = 96
+    inherit: bool = False
     final_steps: int = 1000
     limit: int | None = None
     baseline: bool = True
@@ -88,22 +89,17 @@ class SearchOptions:
         """Refuse at once what can be seen to be wrong without loading anything."""
         check_types(self)
         check_strategy(self.strategy)
-        name, _, path = self.evaluator.partition(":")
-        if name == "tabular" and not path:
-            raise InputError("--evaluator tabular needs its file: tabular:FILE.json")
-        if name != "tabular" and self.evaluator != "proxy" and not is_own(self.evaluator, OWN_EVALUATORS):
-            raise InputError(
-                f"no evaluator is called {self.evaluator!r}: "
-                "expected proxy, tabular:FILE.json or python:MODULE:FUNCTION"
-            )
-        if self.evaluator == "proxy" and self.data is None:
-            known = "digits, fashion_mnist, cifar10, cifar100, or a folder"
-            raise InputError(f"--evaluator proxy needs --data: {known}")
+        check_evaluator(self)
         if len(self.table) != len(self.budget_ms):
             raise InputError(
                 f"{len(self.table)} latency tables and {len(self.budget_ms)} budgets: "
                 "expected one --budget-ms for each --table"
             )
+
+    @property
+    def trains(self) -> bool:
+        """Whether the evaluator trains networks here."""
+        return self.evaluator in TRAINING_EVALUATORS
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as a study keeps it."""
@@ -131,23 +127,29 @@ class Prepared:
     space: SearchSpace
 
 
-def prepare(options: SearchOptions) -> Prepared:
+def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
     """Load what the options name, and put a search together.
+
+    Args:
+        options: what a person decided.
+        folder: the study's, where an evaluator may keep what it trains; None keeps nothing.
 
     Raises:
         InputError: for anything that is wrong with them: before any work is done.
     """
     space = load_space(options.space)
-    evaluator, finals, data, space = _evaluators(options, space)
-    evaluator = _timed(options, evaluator)
+    dataset = load_data(options, space)
+    if dataset is not None:
+        space = space.with_data(num_classes=dataset.num_classes)
     targets, tables = _targets(options, space)
+    evaluator, finals = make_evaluators(options, space, dataset, targets, folder)
     reward = make_reward(options.reward, options.budget_ms, beta=options.beta)
     limits = _limits(options, tables)
     objective = Objective(evaluator, reward, targets, limits)
     accept = objective.fits if targets or limits else None
     with_baseline = options.baseline and options.strategy != "random"
     search = Search(
-        make_strategy(options.strategy, space, seed=options.seed, accept=accept),
+        _strategy(options, space, accept, evaluator),
         objective,
         options.trials,
         options.batch,
@@ -161,7 +163,7 @@ def prepare(options: SearchOptions) -> Prepared:
         "tables": tables,
         "limits_mb": {limit.name: limit.maximum for limit in limits},
         "reward": {"name": options.reward, "beta": options.beta},
-        "data": data,
+        "data": None if dataset is None else dataset.describe(),
         "evaluator": evaluator.describe(),
         "final_evaluator": finals.describe() if finals else None,
         "strategy": {"name": options.strategy},
@@ -220,41 +222,11 @@ def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Li
     return limits
 
 
-def _timed(options: SearchOptions, evaluator: Evaluator) -> Evaluator:
-    """The same evaluator with the time limit that was asked for."""
-    if options.evaluation_minutes is None:
-        return evaluator
-    return TimedEvaluator(evaluator, partial(make_evaluator, options), options.evaluation_minutes)
+def _strategy(options: SearchOptions, space: SearchSpace, accept: Accept | None, evaluator: Evaluator) -> Strategy:
+    knobs: dict[str, Any] = {}
+    if options.strategy == "differentiable":
+        from mnas.train.supernet import SupernetEvaluator
 
-
-def make_evaluator(options: SearchOptions) -> Evaluator:
-    """The evaluator that the options name, made anew: for another process."""
-    if options.evaluator == "proxy":
-        load_tensorflow()
-    return _evaluators(options, load_space(options.space))[0]
-
-
-def _evaluators(
-    options: SearchOptions, space: SearchSpace
-) -> tuple[Evaluator, Evaluator | None, dict[str, Any] | None, SearchSpace]:
-    """The evaluator, that of finalists, what they train on, and the space with the data's number of classes."""
-    name, _, path = options.evaluator.partition(":")
-    if name == "tabular":
-        from mnas.train.tabular import TabularEvaluator
-
-        return TabularEvaluator(path), None, None, space
-    if is_own(options.evaluator, OWN_EVALUATORS):
-        return own_evaluator(options.evaluator), None, None, space
-    if options.data is None:
-        raise InputError("the proxy evaluator needs data")
-    from mnas.train.data import load_dataset
-    from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
-
-    dataset = load_dataset(options.data, resolution=space.resolution, seed=options.seed, limit=options.limit)
-    recipe = ProxyRecipe(
-        steps=options.proxy_steps, batch_size=options.proxy_batch, seed=options.seed, rungs=options.rungs
-    )
-    evaluator = ProxyEvaluator(dataset, recipe, max_validation=PROXY_VALIDATION)
-    described = {"name": dataset.name, "classes": len(dataset.class_names), "fingerprint": dataset.fingerprint}
-    finals = evaluator.with_steps(options.final_steps)
-    return evaluator, finals, described, space.with_data(num_classes=len(dataset.class_names))
+        if isinstance(evaluator, SupernetEvaluator):
+            knobs["policy"] = evaluator.policy
+    return make_strategy(options.strategy, space, seed=options.seed, accept=accept, **knobs)

@@ -73,6 +73,17 @@ class SpaceCosts:
         result: Array = total + self._head[before]
         return result
 
+    def factors(self) -> tuple[float, list[Array], Array]:
+        """What a cost is made of, for expectations.
+
+        Returns:
+            The stem's cost with what is added once; of every stage an array (filters before, choices of its first
+            decision, of its second, ...); the head's, by the filters of the last stage.
+        """
+        shapes = [(len(table), *radices) for table, radices in zip(self._tables, self._radices, strict=True)]
+        stages = [table.reshape(shape) for table, shape in zip(self._tables, shapes, strict=True)]
+        return self._stem, stages, self._head
+
     def extreme(self, *, largest: bool = False) -> tuple[Architecture, float]:
         """The architecture of the lowest (or highest) cost and that cost, exactly: dynamic programming over filters."""
         sign = -1.0 if largest else 1.0

@@ -29,6 +29,8 @@ class Strategy(ABC):
             last one is proposed all the same, and its reward says what is wrong with it.
     """
 
+    needs_preparation = False  # whether `ask` must wait until the evaluator is prepared, since it learns there
+
     def __init__(self, space: SearchSpace, *, seed: int = 0, accept: Accept | None = None) -> None:
         self.space = space
         self.seed = seed

@@ -16,6 +16,7 @@ _WHERE = {
     "ppo": ("mnas.strategies.ppo", "PPO"),
     "evolution": ("mnas.strategies.evolution", "Evolution"),
     "nsga2": ("mnas.strategies.nsga2", "NSGA2"),
+    "differentiable": ("mnas.strategies.differentiable", "Differentiable"),
 }
 _WITH_TENSORFLOW = ("reinforce", "ppo")
 STRATEGIES = tuple(_WHERE)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from mnas.arch.spec import Architecture
+
+OnProgress = Callable[[float, str], None]
 
 
 class Evaluator(ABC):
@@ -40,6 +42,20 @@ class Evaluator(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """What it is and what it was made with, as plain data for the study file."""
+
+    def prepare(self, on_progress: OnProgress = lambda share, what: None) -> None:  # noqa: B027  most need nothing
+        """Do what is done once, before the first candidate is judged; nothing by default, and nothing the second time.
+
+        Args:
+            on_progress: called with the share done, 0 to 1, and what is being done.
+
+        Raises:
+            MnasError: if it fails: then no candidate can be judged.
+        """
+
+    def estimate_preparation_seconds(self) -> float:
+        """How long `prepare` will take, in seconds; measured on a few steps."""
+        return 0.0
 
     def estimate_seconds(self, architecture: Architecture) -> float:
         """How long `accuracy` will take, in seconds. An evaluator that trains measures a few steps.

@@ -66,3 +66,29 @@ def plain_batches(
 def some_images(split: Split, count: int) -> npt.NDArray[np.float32]:
     """At most `count` images as the network takes them, evenly spread over the split."""
     return np.concatenate([images for images, _ in plain_batches(split, 64, count=count)])
+
+
+class Batches:
+    """The batch of every step: epoch after epoch in a new order, a pure function of seed and step.
+
+    Args:
+        split: the images.
+        batch_size: images a step; all there are if these are fewer.
+        seed: of the order.
+    """
+
+    def __init__(self, split: Split, batch_size: int, seed: int) -> None:
+        self._split, self._size, self._seed = split, min(batch_size, len(split)), seed
+        self._epoch = -1
+        self._order = np.arange(0)
+
+    def __call__(self, step: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Float32 images in [-1, 1] and int64 labels."""
+        epoch, place = divmod(step, len(self._split) // self._size)
+        if epoch != self._epoch:
+            self._epoch, self._order = (
+                epoch,
+                np.random.default_rng([self._seed, 5, epoch]).permutation(len(self._split)),
+            )
+        chosen = self._order[place * self._size : (place + 1) * self._size]
+        return normalise(self._split.images[chosen]), self._split.labels[chosen]

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +69,10 @@ class Dataset:
             digest.update(np.ascontiguousarray(split.images).data)
             digest.update(np.ascontiguousarray(split.labels).data)
         return digest.hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, as plain data for a study."""
+        return {"name": self.name, "classes": self.num_classes, "fingerprint": self.fingerprint}
 
 
 def normalise(images: Bytes) -> npt.NDArray[np.float32]:

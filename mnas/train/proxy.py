@@ -75,27 +75,39 @@ class ProxyRecipe:
 class ProxyEvaluator(Evaluator):
     """Trains each candidate from scratch for a fixed number of steps."""
 
-    def __init__(self, dataset: Dataset, recipe: ProxyRecipe, *, max_validation: int | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        recipe: ProxyRecipe,
+        *,
+        max_validation: int | None = None,
+        initial: Callable[[Architecture], npt.NDArray[np.float32]] | None = None,
+    ) -> None:
         """Set it up; nothing is computed yet.
 
         Args:
             dataset: its train split is trained on, its validation split scored on, its test split left alone.
             recipe: the budget.
             max_validation: score on at most so many validation images.
+            initial: gives the weights that a candidate starts from, such as a supernet's; random ones by default.
         """
         self.dataset = dataset
+        self._initial = initial
         self.recipe = recipe
         self._validation = dataset.validation.take(slice(max_validation))
 
-    def with_steps(self, steps: int) -> ProxyEvaluator:
+    def with_steps(
+        self, steps: int, *, initial: Callable[[Architecture], npt.NDArray[np.float32]] | None = None
+    ) -> ProxyEvaluator:
         """The same evaluator with a longer or shorter training to its end, on the whole validation split."""
-        return ProxyEvaluator(self.dataset, replace(self.recipe, steps=steps, rungs=1))
+        return ProxyEvaluator(self.dataset, replace(self.recipe, steps=steps, rungs=1), initial=initial)
 
     def describe(self) -> dict[str, Any]:
         """The recipe and the data, for the study file."""
         recipe = {name: getattr(self.recipe, name) for name in ProxyRecipe.__slots__}
         data = {"name": self.dataset.name, "fingerprint": self.dataset.fingerprint}
-        return {"kind": "proxy", **recipe, "num_validation": len(self._validation), "data": data}
+        inherits = {"inherits": True} if self._initial else {}
+        return {"kind": "proxy", **recipe, **inherits, "num_validation": len(self._validation), "data": data}
 
     def accuracy(self, architecture: Architecture) -> float:
         """Train, recalibrate the batch norms' statistics, score.
@@ -147,7 +159,7 @@ class ProxyEvaluator(Evaluator):
     ) -> Iterator[TrainedNetwork]:
         """The network as it is after so many steps, for each of the stops; it is trained no further than is asked."""
         _check_fit(architecture, self.dataset)
-        trainer = _Trainer(architecture, self.recipe)
+        trainer = _Trainer(architecture, self.recipe, self._initial(architecture) if self._initial else None)
         batches = _batches(self.dataset.train, self.recipe)
         for step in range(stops[-1]):
             images, labels = next(batches)
@@ -192,13 +204,15 @@ class TrainedNetwork:
 class _Trainer:
     """One network in training: its weights, its momentum, its traced step."""
 
-    def __init__(self, architecture: Architecture, recipe: ProxyRecipe) -> None:
+    def __init__(
+        self, architecture: Architecture, recipe: ProxyRecipe, initial: npt.NDArray[np.float32] | None = None
+    ) -> None:
         import tensorflow as tf
 
         from mnas.nn.functional import Network
 
         self.network = Network(architecture)
-        self._weights = tf.Variable(self.network.initial_weights(recipe.seed))
+        self._weights = tf.Variable(self.network.initial_weights(recipe.seed) if initial is None else initial)
         self._velocity = tf.Variable(tf.zeros_like(self._weights))
         self._decay = tf.constant(self.network.decay_mask() * np.float32(recipe.weight_decay))
         self._smoothing = recipe.label_smoothing

@@ -171,6 +171,9 @@ def test_dry_run_writes_nothing(folder):
         (["--evaluator", "tabular"], "tabular:FILE.json"),
         (["--evaluator", "tabular:none.json"], "cannot read a table of accuracies from none.json"),
         (["--evaluator", "proxy"], "--evaluator proxy needs --data"),
+        (["--evaluator", "supernet"], "--evaluator supernet needs --data"),
+        (["--strategy", "differentiable"], "evaluator is tabular:acc.json: add --evaluator supernet"),
+        (["--inherit"], "--inherit takes weights from a supernet"),
         (["--budget-ms", "3"], "0 latency tables and 1 budgets"),
         (["--space", "moon"], "no space is called 'moon'"),
         (["--reward", "vast"], "no reward is called 'vast'"),
@@ -182,3 +185,19 @@ def test_bad_arguments_get_one_message_and_exit_2(folder, arguments, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "study").exists()
+
+
+@pytest.mark.tensorflow
+def test_the_supernet_is_trained_once_and_kept_in_the_study(folder):
+    line = ["search", "--space", "tiny.toml", "--evaluator", "supernet", "--data", "digits", "--supernet-steps", "6"]
+    line += ["--supernet-batch", "16", "--strategy", "random", "--batch", "2", "--final-steps", "2", "--finalists", "1"]
+    line += ["--limit", "300", "--study", "study", "--json"]
+    done = _mnas(folder, *line, "--trials", "2")
+    assert done.returncode == 0, done.stderr
+    assert "step 6, loss" in done.stderr
+    kept = (folder / "study" / "supernet.npz").read_bytes()
+    more = _mnas(folder, *line, "--trials", "4", "--resume")
+    assert more.returncode == 0, more.stderr
+    assert json.loads(more.stdout)["num_trials"] == 4
+    assert "loss" not in more.stderr
+    assert (folder / "study" / "supernet.npz").read_bytes() == kept

@@ -10,12 +10,14 @@ from mnas.arch.zoo import zoo
 from mnas.errors import InputError
 from mnas.reward import make_reward
 from mnas.space.files import load_space
-from mnas.strategies.registry import STRATEGIES, make_strategy
+from mnas.strategies import registry
+from mnas.strategies.registry import STRATEGIES
 from mnas.trial import Measurement, Trial
 from tests.spaces import separable, small_space
 
 _TENSORFLOW = ("reinforce", "ppo")
 _OPTUNA = tuple(f"optuna:{sampler}" for sampler in ("tpe", "nsgaii", "cmaes", "random"))
+_FIXED = ("random", "differentiable")  # these do not learn from trials
 
 
 def _marks(name):
@@ -28,8 +30,17 @@ def _marks(name):
 
 
 _ALL = [pytest.param(name, marks=_marks(name)) for name in (*STRATEGIES, *_OPTUNA)]
+_LEARNERS = [name for name in STRATEGIES if name not in _FIXED]
 every_strategy = pytest.mark.parametrize("name", _ALL)
-every_learner = pytest.mark.parametrize("name", [param for param in _ALL if param.values[0] in STRATEGIES[1:]])
+every_learner = pytest.mark.parametrize("name", [param for param in _ALL if param.values[0] in _LEARNERS])
+
+
+def make_strategy(name, space, **options):
+    """The differentiable strategy learns elsewhere: here it draws from a policy that has learnt nothing."""
+    if name == "differentiable":
+        counts = [len(decision.choices) for decision in space.decisions]
+        options = {"policy": lambda: [np.full(count, 1 / count) for count in counts], **options}
+    return registry.make_strategy(name, space, **options)
 
 
 def _trials(architectures, accuracy, start=0):

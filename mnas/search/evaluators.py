@@ -1,0 +1,151 @@
+"""Which evaluator a search's options name, and that of its finalists."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnas.errors import InputError
+from mnas.plugins import is_own
+from mnas.quiet import load_tensorflow
+from mnas.search.objective import Target
+from mnas.space.files import load_space
+from mnas.space.space import SearchSpace
+from mnas.train.base import Evaluator
+from mnas.train.own import GROUP as OWN_EVALUATORS
+from mnas.train.own import own_evaluator
+from mnas.train.timed import TimedEvaluator
+
+if TYPE_CHECKING:
+    from mnas.search.setup import SearchOptions
+    from mnas.train.data import Dataset
+    from mnas.train.supernet import SupernetEvaluator
+
+TRAINING_EVALUATORS = ("proxy", "supernet")
+PROXY_VALIDATION = 2000  # images that score a candidate; finalists are scored on all that are set aside
+
+
+def check_evaluator(options: SearchOptions) -> None:
+    """Refuse an evaluator that there is not, or that does not go with the other options, without making one.
+
+    Raises:
+        InputError: it says what is expected.
+    """
+    name, _, path = options.evaluator.partition(":")
+    if name == "tabular" and not path:
+        raise InputError("--evaluator tabular needs its file: tabular:FILE.json")
+    trains = options.evaluator in TRAINING_EVALUATORS
+    if name != "tabular" and not trains and not is_own(options.evaluator, OWN_EVALUATORS):
+        known = ", ".join(TRAINING_EVALUATORS)
+        raise InputError(
+            f"no evaluator is called {options.evaluator!r}: expected {known}, tabular:FILE.json or "
+            "python:MODULE:FUNCTION"
+        )
+    if trains and options.data is None:
+        known = "digits, fashion_mnist, cifar10, cifar100, or a folder"
+        raise InputError(f"--evaluator {options.evaluator} needs --data: {known}")
+    if options.evaluator == "supernet":
+        if options.evaluation_minutes is not None:
+            raise InputError("a supernet scores every candidate in the same short time: leave out --evaluation-minutes")
+        return
+    if options.strategy == "differentiable":
+        raise InputError(
+            "the strategy differentiable learns together with a supernet's weights and the evaluator is "
+            f"{options.evaluator}: add --evaluator supernet"
+        )
+    if options.inherit:
+        raise InputError(f"--inherit takes weights from a supernet, the evaluator is {options.evaluator}: leave it out")
+
+
+def load_data(options: SearchOptions, space: SearchSpace) -> Dataset | None:
+    """What the evaluator trains on; None if it does not train."""
+    if options.data is None or options.evaluator not in TRAINING_EVALUATORS:
+        return None
+    from mnas.train.data import load_dataset
+
+    return load_dataset(options.data, resolution=space.resolution, seed=options.seed, limit=options.limit)
+
+
+def make_evaluators(
+    options: SearchOptions,
+    space: SearchSpace,
+    dataset: Dataset | None,
+    targets: list[Target],
+    folder: Path | None = None,
+) -> tuple[Evaluator, Evaluator | None]:
+    """The evaluator, and that of finalists: None lets the search's own figures decide.
+
+    Args:
+        options: what a person decided.
+        space: with the data's number of classes.
+        dataset: as `load_data` gives it.
+        targets: what differentiable search weighs against accuracy.
+        folder: where a supernet is kept; None keeps it in memory.
+
+    Raises:
+        InputError: for whatever is wrong with the options.
+    """
+    evaluator, finals = _evaluators(options, space, dataset, targets, folder)
+    if options.evaluation_minutes is not None:
+        evaluator = TimedEvaluator(evaluator, partial(_another, options), options.evaluation_minutes)
+    return evaluator, finals
+
+
+def _another(options: SearchOptions) -> Evaluator:
+    """The evaluator made anew, in another process."""
+    if options.evaluator in TRAINING_EVALUATORS:
+        load_tensorflow(threads=options.threads)
+    space = load_space(options.space)
+    dataset = load_data(options, space)
+    if dataset is not None:
+        space = space.with_data(num_classes=dataset.num_classes)
+    return _evaluators(options, space, dataset, [], None)[0]
+
+
+def _evaluators(
+    options: SearchOptions, space: SearchSpace, dataset: Dataset | None, targets: list[Target], folder: Path | None
+) -> tuple[Evaluator, Evaluator | None]:
+    name, _, path = options.evaluator.partition(":")
+    if name == "tabular":
+        from mnas.train.tabular import TabularEvaluator
+
+        return TabularEvaluator(path), None
+    if is_own(options.evaluator, OWN_EVALUATORS):
+        return own_evaluator(options.evaluator), None
+    if dataset is None:
+        raise InputError(f"the evaluator {name} needs data")
+    from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
+
+    recipe = ProxyRecipe(
+        steps=options.proxy_steps, batch_size=options.proxy_batch, seed=options.seed, rungs=options.rungs
+    )
+    proxy = ProxyEvaluator(dataset, recipe, max_validation=PROXY_VALIDATION)
+    if name == "proxy":
+        return proxy, proxy.with_steps(options.final_steps)
+    supernet = _supernet(options, space, dataset, targets, folder)
+    return supernet, proxy.with_steps(options.final_steps, initial=supernet.inherit if options.inherit else None)
+
+
+def _supernet(
+    options: SearchOptions, space: SearchSpace, dataset: Dataset, targets: list[Target], folder: Path | None
+) -> SupernetEvaluator:
+    from mnas.train.relaxation import ArchitectureLearner, RelaxationRecipe
+    from mnas.train.supernet import SupernetEvaluator
+    from mnas.train.weight_sharing import SupernetRecipe
+
+    recipe = SupernetRecipe(steps=options.supernet_steps, batch_size=options.supernet_batch, seed=options.seed)
+    learner = None
+    if options.strategy == "differentiable":
+        other_half = dataset.train.take(slice(len(dataset.train) // 2, None))
+        relaxation = RelaxationRecipe(steps=options.supernet_steps, seed=options.seed)
+        priced = [(target.costs, target.budget_ms) for target in targets if target.costs is not None]
+        learner = ArchitectureLearner(space, other_half, relaxation, priced)
+    return SupernetEvaluator(
+        space,
+        dataset,
+        recipe,
+        checkpoint=None if folder is None else folder / "supernet.npz",
+        max_validation=PROXY_VALIDATION,
+        learner=learner,
+    )

@@ -1,0 +1,72 @@
+"""Gradient search: draws from a distribution that was learnt by gradient together with a supernet's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.spec import Architecture
+from mnas.errors import InputError
+from mnas.space.space import SearchSpace
+from mnas.strategies.base import Accept, Strategy, check_count, learnable
+from mnas.trial import Trial
+
+Policy = Callable[[], Sequence[npt.NDArray[np.float64]]]
+_FRESH = 20  # draws for one place in a batch that may be thrown away because they were proposed before
+
+
+class Differentiable(Strategy):
+    """Proposes the most probable architecture first, then draws from the policy, over and over.
+
+    All learning happens before the first proposal, while the supernet is trained (`mnas.train.relaxation`): what trials
+    say afterwards settles which of its proposals is the best, and changes nothing about them. So resume is replay here
+    too, as the policy is in the supernet's checkpoint.
+
+    Args:
+        space: what to search.
+        seed: of the draws.
+        accept: as in `Strategy`.
+        policy: gives the probabilities of every decision's choices, learnt; called at the first `ask`.
+    """
+
+    needs_preparation = True
+
+    def __init__(
+        self, space: SearchSpace, *, seed: int = 0, accept: Accept | None = None, policy: Policy | None = None
+    ) -> None:
+        super().__init__(space, seed=seed, accept=accept)
+        if policy is None:
+            raise InputError(
+                "the strategy differentiable learns together with a supernet's weights: use it with "
+                "mnas search --evaluator supernet"
+            )
+        self._policy = policy
+        self._rng = np.random.default_rng([seed, 7])
+        self._proposed: set[Architecture] = set()
+
+    def ask(self, count: int) -> list[Architecture]:
+        """The mode of the policy, once; then draws, new ones as far as there are any."""
+        check_count(count)
+        policy = list(self._policy())
+        found = []
+        if not self._proposed:
+            mode = self.space.decode([int(np.argmax(shares)) for shares in policy])
+            found = [mode] if self.accept is None or self.accept(mode) else []
+            self._proposed.update(found)
+        while len(found) < count:
+            found.append(self.first_accepted(lambda: self._fresh(policy)))
+            self._proposed.add(found[-1])
+        return found
+
+    def _fresh(self, policy: Sequence[npt.NDArray[np.float64]]) -> Architecture:
+        for _ in range(_FRESH):
+            drawn = self.space.decode([int(self._rng.choice(len(shares), p=shares)) for shares in policy])
+            if drawn not in self._proposed:
+                break
+        return drawn
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Nothing is learnt; trials of another space are refused as everywhere."""
+        learnable(self.space, trials)

@@ -1,0 +1,228 @@
+"""Learning an architecture by gradient, beside a supernet's weights: what the differentiable strategy draws from.
+
+Every decision has one logit a choice. An update draws Gumbel noise, runs the mixture of all choices on images that the
+weights are not trained on, and moves the logits along the gradient of its loss and of the expected latency by the table
+(Jang et al. 2017; FBNet, Wu et al. 2019). The two halves of the training split are DARTS's two levels, first order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.spec import check_integer, check_number
+from mnas.errors import MnasError
+from mnas.space.costs import SpaceCosts
+from mnas.space.space import SearchSpace
+from mnas.train.batches import Batches
+from mnas.train.checkpoint import Arrays
+from mnas.train.data import Split
+from mnas.train.weight_sharing import SupernetTrainer
+
+ADAM = (0.9, 0.999, 1e-8)
+
+
+@dataclass(frozen=True, slots=True)
+class RelaxationRecipe:
+    """How the logits learn.
+
+    Attributes:
+        steps: of the supernet's training.
+        begin: the share of them before the logits begin to learn, so that the weights mean something first.
+        every: steps of the weights between two updates of the logits; an update costs several steps.
+        batch_size: images an update.
+        learning_rate: Adam's.
+        hot, cold: the temperature of the Gumbel softmax at the first and the last update, falling exponentially.
+        latency_weight: of |expected latency / budget - 1| beside the cross-entropy.
+        seed: of noise and images.
+    """
+
+    steps: int
+    begin: float = 0.25
+    every: int = 5
+    batch_size: int = 48
+    learning_rate: float = 0.05
+    hot: float = 5.0
+    cold: float = 0.5
+    latency_weight: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_integer("steps", self.steps, 1, 100_000_000)
+        check_integer("every", self.every, 1, 1_000_000)
+        check_number("begin", self.begin, 0, 1)
+        check_number("latency_weight", self.latency_weight, 0, 1e6)
+
+    def due(self, step: int) -> bool:
+        """Whether the logits learn after this step of the weights."""
+        first = int(self.begin * self.steps)
+        return step >= first and (step - first) % self.every == 0
+
+    def temperature(self, step: int) -> float:
+        """The temperature after this step."""
+        share = min(1.0, max(0.0, step / self.steps - self.begin) / max(1e-9, 1 - self.begin))
+        return float(self.hot * (self.cold / self.hot) ** share)
+
+
+class ArchitectureLearner:
+    """The logits of a space's decisions, and how they learn. A `Companion` of a supernet's trainer.
+
+    Args:
+        space: what is searched.
+        split: the images; the weights must be trained on others.
+        recipe: how.
+        targets: pairs of a latency table's costs and its budget.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        split: Split,
+        recipe: RelaxationRecipe,
+        targets: Sequence[tuple[SpaceCosts, float]] = (),
+    ) -> None:
+        self.space, self.recipe = space, recipe
+        self._counts = [len(decision.choices) for decision in space.decisions]
+        self._batches = Batches(split, recipe.batch_size, recipe.seed)
+        self._targets = [(ExpectedCost(costs), budget) for costs, budget in targets]
+        self._logits, self._mean, self._square = (np.zeros(sum(self._counts), np.float32) for _ in range(3))
+        self._updates = 0
+        self._graph: Any = None
+        self._mixture: Any = None
+
+    def describe(self) -> dict[str, Any]:
+        """The recipe and the budgets."""
+        return {**asdict(self.recipe), "budgets": [budget for _, budget in self._targets]}
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Logits, Adam's moments, the number of updates."""
+        moments = {"logits": self._logits, "mean": self._mean, "square": self._square}
+        return {**moments, "updates": np.array(self._updates)}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Put back what `state` gave.
+
+        Raises:
+            MnasError: if it is something else.
+        """
+        try:
+            vectors = [arrays[name] for name in ("logits", "mean", "square")]
+            self._updates = int(arrays["updates"])
+        except (KeyError, ValueError, TypeError):
+            vectors = []
+        if [vector.shape for vector in vectors] != [self._logits.shape] * 3:
+            raise MnasError("the checkpoint's architecture logits are missing or damaged: delete it to train anew")
+        self._logits, self._mean, self._square = vectors
+
+    def policy(self) -> list[npt.NDArray[np.float64]]:
+        """The probabilities of every decision's choices."""
+        logits = np.split(self._logits.astype(np.float64), np.cumsum(self._counts)[:-1])
+        shares = [np.exp(own - own.max()) for own in logits]
+        return [own / own.sum() for own in shares]
+
+    def after_step(self, trainer: SupernetTrainer, step: int) -> None:
+        """One update of the logits, where one is due.
+
+        Raises:
+            MnasError: if it diverges.
+        """
+        if not self.recipe.due(step):
+            return
+        images, labels = self._batches(self._updates)
+        noise = np.random.default_rng([self.recipe.seed, 6, step]).gumbel(size=len(self._logits)).astype(np.float32)
+        self._update(self._gradient(trainer, step, noise, images, labels))
+
+    def estimate_seconds(self, trainer: SupernetTrainer) -> float:
+        """How long all updates will take: tracing and one more update are measured; nothing is learnt from them."""
+        from mnas.nn.supernet import light_graphs
+
+        stamps = [time.perf_counter()]
+        images, labels = self._batches(0)
+        for _ in range(2):
+            with light_graphs():
+                self._gradient(trainer, 0, np.zeros_like(self._logits), images, labels)
+            stamps.append(time.perf_counter())
+        updates = sum(map(self.recipe.due, range(self.recipe.steps)))
+        return stamps[1] - stamps[0] + updates * (stamps[2] - stamps[1])
+
+    def _gradient(
+        self,
+        trainer: SupernetTrainer,
+        step: int,
+        noise: npt.NDArray[np.float32],
+        images: npt.NDArray[np.float32],
+        labels: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.float32]:
+        import tensorflow as tf
+
+        if self._graph is None:
+            from mnas.nn.mixture import Mixture
+
+            self._mixture = Mixture(trainer.supernet.shared)
+            self._graph = tf.function(self._loss_and_gradient, autograph=False)
+        temperature = tf.constant(self.recipe.temperature(step), tf.float32)
+        arguments = map(tf.constant, (self._logits, noise, images, labels))
+        _, gradient = self._graph(trainer.weights.read_value(), temperature, *arguments)
+        found: npt.NDArray[np.float32] = gradient.numpy()
+        return found
+
+    def _loss_and_gradient(
+        self, weights: Any, temperature: Any, logits: Any, noise: Any, images: Any, labels: Any
+    ) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            noisy = tf.split((logits + noise) / temperature, self._counts)
+            drawn = tf.concat([tf.nn.softmax(own) for own in noisy], 0)
+            answers = self._mixture.train(weights, drawn, images)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, answers))
+            shares = [tf.nn.softmax(own) for own in tf.split(logits, self._counts)]
+            for expected, budget in self._targets:
+                loss += self.recipe.latency_weight * tf.abs(expected(shares) / budget - 1)
+        return loss, tape.gradient(loss, logits)
+
+    def _update(self, gradient: npt.NDArray[np.float32]) -> None:
+        """Adam (Kingma and Ba 2015, algorithm 1)."""
+        if not np.isfinite(gradient).all():
+            raise MnasError(f"the architecture's gradient is not finite at update {self._updates}")
+        first, second, epsilon = ADAM
+        self._updates += 1
+        self._mean = np.float32(first) * self._mean + np.float32(1 - first) * gradient
+        self._square = np.float32(second) * self._square + np.float32(1 - second) * gradient**2
+        mean = self._mean / np.float32(1 - first**self._updates)
+        square = self._square / np.float32(1 - second**self._updates)
+        self._logits = self._logits - np.float32(self.recipe.learning_rate) * mean / (np.sqrt(square) + epsilon)
+        self._logits = self._logits.astype(np.float32)
+
+
+class ExpectedCost:
+    """A cost's expectation over independent decisions, exactly: a stage depends on its own and the filters before."""
+
+    def __init__(self, costs: SpaceCosts) -> None:
+        self._costs = costs
+
+    def __call__(self, shares: Sequence[Any]) -> Any:
+        """A scalar tensor, differentiable in the decisions' probabilities.
+
+        Args:
+            shares: one vector of probabilities a decision.
+        """
+        import tensorflow as tf
+
+        remaining = list(shares)
+        stem, stages, head = self._costs.factors()
+        total, before = tf.constant(stem, tf.float32), tf.ones(1)
+        for stage in stages:
+            own = [remaining.pop(0) for _ in range(stage.ndim - 1)]
+            left = tf.constant(stage, tf.float32)
+            for probabilities in reversed(own):
+                left = tf.tensordot(left, probabilities, 1)
+            total += tf.tensordot(before, left, 1)
+            before = own[-2]  # of the six decisions the last but one is the filters
+        return total + tf.tensordot(before, tf.constant(head, tf.float32), 1)

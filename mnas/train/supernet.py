@@ -1,0 +1,205 @@
+"""The supernet evaluator: one weight-sharing network is trained once, every candidate is a path through it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.spec import Architecture
+from mnas.errors import InputError
+from mnas.space.space import SearchSpace
+from mnas.train.base import Evaluator, OnProgress
+from mnas.train.data import Dataset, normalise
+from mnas.train.relaxation import ArchitectureLearner
+from mnas.train.weight_sharing import SupernetRecipe, SupernetTrainer
+
+_LOGGER = logging.getLogger(__name__)
+NUM_CALIBRATION = 128  # training images that a path's batch statistics come from
+CHUNK = 384  # validation images beside them
+SAVE_SECONDS = 60.0
+MEASURED_STEPS = 5  # of the training, to estimate how long all will take
+SCORES = ("accuracy", "likelihood")
+
+
+class SupernetEvaluator(Evaluator):
+    """Trains a supernet once, when the first candidate comes, and scores candidates with its weights.
+
+    Args:
+        space: whose architectures share weights; it must fit the data.
+        dataset: trained on its train split, scored on its validation split; the test split is left alone.
+        recipe: of the supernet's training.
+        checkpoint: where the training is kept, so that it can go on; None keeps it in memory only.
+        max_validation: score on at most so many validation images.
+        score: accuracy, or likelihood: the geometric mean of the right classes' probabilities, exp(-loss).
+        learner: learns an architecture beside the weights, which are trained on the first half of the images only.
+
+    Raises:
+        InputError: if the space does not fit the data.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        dataset: Dataset,
+        recipe: SupernetRecipe,
+        *,
+        checkpoint: Path | None = None,
+        max_validation: int | None = None,
+        score: str = "accuracy",
+        learner: ArchitectureLearner | None = None,
+    ) -> None:
+        size = dataset.train.images.shape[1]
+        if (space.resolution, space.num_classes) != (size, dataset.num_classes):
+            raise InputError(
+                f"the space {space.name} takes {space.resolution} px and {space.num_classes} classes; "
+                f"{dataset.name} has {size} px and {dataset.num_classes} classes"
+            )
+        if score not in SCORES:
+            raise InputError(f"no score is called {score!r}: expected one of {', '.join(SCORES)}")
+        self.space, self.dataset, self.recipe, self.learner = space, dataset, recipe, learner
+        self._checkpoint, self._score = checkpoint, score
+        self._validation = dataset.validation.take(slice(max_validation))
+        self._trainer: SupernetTrainer | None = None
+        self._judge: Any = None
+
+    def describe(self) -> dict[str, Any]:
+        """The recipe and the data, for the study file."""
+        data = {"name": self.dataset.name, "fingerprint": self.dataset.fingerprint}
+        own = {"kind": "supernet", "score": self._score, "num_validation": len(self._validation)}
+        learner = {"learner": self.learner.describe()} if self.learner else {}
+        return {**own, **asdict(self.recipe), **learner, "data": data}
+
+    @property
+    def trainer(self) -> SupernetTrainer:
+        """The supernet as far as it is trained; made, or read from the checkpoint, at the first use.
+
+        Raises:
+            MnasError: if the checkpoint is damaged or of another space, data or recipe.
+        """
+        if self._trainer is None:
+            train = self.dataset.train
+            if self.learner is not None:
+                train = train.take(slice(len(train) // 2))
+            fingerprint = self.dataset.fingerprint
+            trainer = SupernetTrainer(self.space, train, self.recipe, data=fingerprint, companion=self.learner)
+            if self._checkpoint is not None and self._checkpoint.exists():
+                trainer.load(self._checkpoint)
+                _LOGGER.info("going on from step %d of the supernet in %s", trainer.step, self._checkpoint)
+            self._trainer = trainer
+        return self._trainer
+
+    def prepare(self, on_progress: OnProgress = lambda share, what: None) -> None:
+        """Train the supernet, or what is left of its training.
+
+        Raises:
+            MnasError: if it diverges, or the checkpoint cannot be read or written.
+        """
+        self.train_until(self.recipe.steps, on_progress)
+
+    def estimate_preparation_seconds(self) -> float:
+        """Tracing and a few steps are measured, the rest reckoned; what a checkpoint holds is not counted."""
+        start = time.perf_counter()
+        trial = SupernetEvaluator(self.space, self.dataset, self.recipe, max_validation=1)
+        trial.trainer.advance()
+        traced = time.perf_counter()
+        for _ in range(MEASURED_STEPS):
+            trial.trainer.advance()
+        each = (time.perf_counter() - traced) / MEASURED_STEPS
+        learning = 0.0 if self.learner is None else self.learner.estimate_seconds(trial.trainer)
+        return traced - start + (self.recipe.steps - 1) * each + learning
+
+    def estimate_seconds(self, architecture: Architecture) -> float:
+        """Scoring a candidate with weights as they are; the first one traces the graph and is not counted."""
+        self.judge(architecture)
+        start = time.perf_counter()
+        self.judge(architecture)
+        return time.perf_counter() - start
+
+    def train_until(self, step: int, on_progress: OnProgress = lambda share, what: None) -> None:
+        """Train until so many steps are done; nothing if they are."""
+        trainer, saved = self.trainer, time.monotonic()
+        if trainer.step >= step:
+            return
+        try:
+            while trainer.step < step:
+                loss = trainer.advance()
+                on_progress(trainer.step / self.recipe.steps, f"step {trainer.step}, loss {loss:.3f}")
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    self._save()
+                    saved = time.monotonic()
+        finally:  # an interrupted training is kept as far as it came: a step is done whole or not at all
+            self._save()
+
+    def _save(self) -> None:
+        if self._checkpoint is not None and self._trainer is not None:
+            self._trainer.save(self._checkpoint)
+
+    def accuracy(self, architecture: Architecture) -> float:
+        """Score a path of the trained supernet on the validation split, its batch statistics its own.
+
+        Raises:
+            InputError: if the architecture is not of the space.
+        """
+        self.prepare()
+        accuracy, loss = self.judge(architecture)
+        return accuracy if self._score == "accuracy" else float(np.exp(-loss))
+
+    def policy(self) -> list[npt.NDArray[np.float64]]:
+        """What the learner has learnt, once the training is done: the probabilities of every decision's choices.
+
+        Raises:
+            InputError: if there is no learner.
+        """
+        if self.learner is None:
+            raise InputError("this supernet is trained without a learner of architectures: there is no policy")
+        self.prepare()
+        return self.learner.policy()
+
+    def inherit(self, architecture: Architecture) -> npt.NDArray[np.float32]:
+        """An architecture's weights out of the trained supernet, to start its own training from.
+
+        Raises:
+            InputError: if the architecture is not of the space.
+        """
+        self.prepare()
+        return self.trainer.supernet.shared.inherit(architecture, self.trainer.weights.numpy())
+
+    def judge(self, architecture: Architecture) -> tuple[float, float]:
+        """Accuracy and mean cross-entropy of a path on the validation split, with the weights as they are."""
+        right, losses = [], []
+        for start in range(0, len(self._validation), CHUNK):
+            chunk = self._validation.take(slice(start, start + CHUNK))
+            logits = self.logits(architecture, chunk.images).astype(np.float64)
+            right.append(logits.argmax(1) == chunk.labels)
+            shifted = logits - logits.max(1, keepdims=True)
+            losses.append(np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(chunk)), chunk.labels])
+        return float(np.concatenate(right).mean()), float(np.concatenate(losses).mean())
+
+    def logits(self, architecture: Architecture, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Logits (count, classes) of uint8 images, which the path's batch statistics do not depend on."""
+        import tensorflow as tf
+
+        from mnas.nn.supernet import light_graphs
+
+        trainer = self.trainer
+        if self._judge is None:
+            self._judge = tf.function(trainer.supernet.score, autograph=False, reduce_retracing=True)
+        path = trainer.supernet.shared.path(architecture)
+        calibration = self.dataset.train.images[:NUM_CALIBRATION]
+        together = normalise(np.concatenate([calibration, images]))
+        with light_graphs():
+            logits = self._judge(
+                trainer.weights.read_value(),
+                tf.constant(path.corners),
+                tf.constant(path.flags),
+                tf.constant(together),
+                tf.constant(len(calibration)),
+            )
+        found: npt.NDArray[np.float32] = logits.numpy()[len(calibration) :]
+        return found

@@ -1,0 +1,41 @@
+"""Drawing from a policy that was learnt elsewhere."""
+
+import numpy as np
+import pytest
+
+from mnas.errors import InputError
+from mnas.search.setup import SearchOptions
+from mnas.strategies.registry import make_strategy
+from tests.spaces import small_space
+
+
+def _policy(space, sure=0.99):
+    """The last choice of every decision is nearly certain."""
+    shares = []
+    for decision in space.decisions:
+        rest = (1 - sure) / max(1, len(decision.choices) - 1)
+        shares.append(np.array([rest] * (len(decision.choices) - 1) + [1 - rest * (len(decision.choices) - 1)]))
+    return lambda: shares
+
+
+def test_the_mode_comes_first_and_nothing_twice():
+    space = small_space()
+    strategy = make_strategy("differentiable", space, policy=_policy(space, 0.7))
+    proposed = [architecture for _ in range(4) for architecture in strategy.ask(5)]
+    assert space.encode(proposed[0]) == tuple(len(decision.choices) - 1 for decision in space.decisions)
+    assert len(set(proposed)) == len(proposed)
+
+
+def test_a_mode_over_the_budget_is_not_proposed():
+    space = small_space()
+    strategy = make_strategy(
+        "differentiable", space, policy=_policy(space, 0.7), accept=lambda a: a.stages[0].block.filters == 8
+    )
+    assert {architecture.stages[0].block.filters for architecture in strategy.ask(6)} == {8}
+
+
+def test_it_is_refused_without_a_supernet():
+    with pytest.raises(InputError, match="use it with mnas search --evaluator supernet"):
+        make_strategy("differentiable", small_space())
+    with pytest.raises(InputError, match="evaluator is proxy: add --evaluator supernet"):
+        SearchOptions(strategy="differentiable", data="digits")

@@ -1,0 +1,81 @@
+"""Learning an architecture by gradient: exact expectations, the faster of equals, the same when resumed."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from mnas.arch.complexity import block_complexity
+from mnas.errors import MnasError
+from mnas.space import SpaceCosts
+from mnas.space.stages import StageChoices
+from mnas.train.data import load_dataset
+from mnas.train.relaxation import ArchitectureLearner, ExpectedCost, RelaxationRecipe
+from mnas.train.supernet import SupernetEvaluator
+from mnas.train.weight_sharing import SupernetRecipe
+from tests.nn.test_supernet import tiny_space
+from tests.spaces import small_space
+
+pytestmark = pytest.mark.tensorflow
+RECIPE = SupernetRecipe(steps=24, batch_size=16)
+
+
+def madds(space):
+    return SpaceCosts(space, lambda placed: block_complexity(placed).madds / 1e3)
+
+
+def two_paths():
+    """Nothing to choose but the kernel's size."""
+    stage = StageChoices(
+        stride=1, op=("sepconv",), kernel_size=(3, 5), se_ratio=(0,), skip=("none",), filters=(8,), repeats=(1,)
+    )
+    return dataclasses.replace(tiny_space(), stages=(stage,))
+
+
+def evaluator(checkpoint=None):
+    space, digits = two_paths(), load_dataset("digits", resolution=8, limit=400)
+    costs = madds(space)
+    recipe = RelaxationRecipe(steps=24, every=2, batch_size=16, learning_rate=0.2)
+    half = digits.train.take(slice(len(digits.train) // 2, None))
+    learner = ArchitectureLearner(space, half, recipe, [(costs, costs.extreme()[1])])
+    return SupernetEvaluator(space, digits, RECIPE, checkpoint=checkpoint, learner=learner)
+
+
+def test_an_expected_cost_is_the_mean_over_all_architectures():
+    import tensorflow as tf
+
+    space, rng = small_space(), np.random.default_rng(0)
+    costs = madds(space)
+    shares = [rng.dirichlet(np.ones(len(decision.choices))) for decision in space.decisions]
+    mean = 0.0
+    for indices in np.ndindex(*(len(own) for own in shares)):
+        probability = math.prod(own[i] for own, i in zip(shares, indices, strict=True))
+        mean += probability * float(costs(indices)[0])
+    found = ExpectedCost(costs)([tf.constant(own, tf.float32) for own in shares])
+    assert float(found) == pytest.approx(mean, rel=1e-4)
+
+
+def test_the_faster_of_two_paths_is_preferred_and_resuming_changes_nothing(tmp_path):
+    whole = evaluator()
+    policy = whole.policy()
+    assert policy[1][0] > 0.8  # kernel size 3
+    stopped = evaluator(tmp_path / "supernet.npz")
+    stopped.train_until(13)
+    resumed = evaluator(tmp_path / "supernet.npz")
+    for own, again in zip(policy, resumed.policy(), strict=True):
+        np.testing.assert_array_equal(own, again)
+
+
+def test_the_temperature_falls_and_updates_begin_late():
+    recipe = RelaxationRecipe(steps=100, begin=0.5, every=10)
+    assert [step for step in range(100) if recipe.due(step)] == [50, 60, 70, 80, 90]
+    assert recipe.temperature(0) == recipe.temperature(50) == pytest.approx(5)
+    assert recipe.temperature(100) == pytest.approx(0.5)
+
+
+def test_a_damaged_state_is_refused():
+    digits = load_dataset("digits", resolution=8, limit=100)
+    learner = ArchitectureLearner(two_paths(), digits.train, RelaxationRecipe(steps=4))
+    with pytest.raises(MnasError, match="logits are missing or damaged"):
+        learner.restore({"logits": np.zeros(3)})
