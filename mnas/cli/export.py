@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from mnas.arch.spec import Architecture
     from mnas.export.verify import Batch
+    from mnas.train.compress import Compressed, Compression
     from mnas.train.data import Dataset
+    from mnas.train.trained import Trained
 
 UNTRAINED_IMAGES = 32
 
@@ -30,8 +32,12 @@ def register(app: typer.Typer) -> None:
 def export(
     network: str = typer.Argument(..., metavar="DIR|ARCH", help="A folder from mnas train; ARCH with --untrained."),
     out: Path = typer.Option(..., "--out", help="The file to write, e.g. models/NAME.tflite."),
-    dtype: str = typer.Option("float32", help="float32, float16 or int8."),
+    dtype: str = typer.Option("float32", help="float32, float16, dynamic (int8 weights only) or int8."),
     io: str = typer.Option("float32", help="What an int8 file takes and gives: float32 or int8."),
+    qat: bool = typer.Option(False, "--qat", help="Quantisation-aware training first; the file is int8."),
+    prune: float = typer.Option(None, "--prune", help="Fine-tune until this share of the weights is 0, e.g. 0.5."),
+    cluster: int = typer.Option(None, "--cluster", help="Fine-tune until a layer has so many different weights."),
+    fine_tune_epochs: int = typer.Option(1, min=1, help="Epochs of --qat, --prune and --cluster."),
     untrained: bool = typer.Option(False, "--untrained", help="Random weights, for measuring only."),
     data: str = typer.Option(None, "--data", help="Calibrate and check on this data instead of the training's own."),
     seed: int = typer.Option(0, min=0, help="With --untrained: decides the weights."),
@@ -43,12 +49,14 @@ def export(
     from mnas.quiet import load_tensorflow
 
     check_target(out)
+    compression = _compression(qat, prune, cluster, fine_tune_epochs, untrained, seed)
+    dtype = "int8" if qat else dtype
     check_dtype(dtype, io)
     if not untrained:
         _refuse_without_weights(network)
     common.console(stderr=True).print("Loading TensorFlow and the data ...")
     load_tensorflow()
-    job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data)
+    job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data, compression)
     document = _run(job, out, dtype=dtype, io=io, trained=not untrained)
     _report(out, document, json)
 
@@ -71,6 +79,7 @@ def _run(job: _Job, out: Path, *, dtype: str, io: str, trained: bool) -> dict[st
         calibration=job.calibration,
         trained=trained,
         about=job.about,
+        learned=job.learned,
         progress=_Display(job.count).show,
     )
 
@@ -85,6 +94,28 @@ class _Job:
     count: int
     calibration: npt.NDArray[np.float32]
     about: dict[str, Any] = field(default_factory=dict)
+    learned: bool = False
+
+
+def _compression(
+    qat: bool, prune: float | None, cluster: int | None, epochs: int, untrained: bool, seed: int
+) -> Compression | None:
+    """What the options ask for; at most one."""
+    from mnas.train.compress import Compression
+
+    given = [name for name, used in (("--qat", qat), ("--prune", prune), ("--cluster", cluster)) if used]
+    if not given:
+        return None
+    if len(given) > 1 or untrained:
+        extra = [*given, "--untrained"] if untrained else given
+        raise InputError(
+            f"{' and '.join(extra)} do not go together: expected one of --qat, --prune, --cluster, trained"
+        )
+    if prune is not None:
+        return Compression("prune", sparsity=prune, epochs=epochs, seed=seed)
+    if cluster is not None:
+        return Compression("cluster", clusters=cluster, epochs=epochs, seed=seed)
+    return Compression("qat", epochs=epochs, seed=seed)
 
 
 def _refuse_without_weights(network: str) -> None:
@@ -97,7 +128,7 @@ def _refuse_without_weights(network: str) -> None:
     )
 
 
-def _trained_job(network: str, data: str | None) -> _Job:
+def _trained_job(network: str, data: str | None, compression: Compression | None = None) -> _Job:
     from mnas.arch.complexity import complexity
     from mnas.export.pipeline import images_to_check
     from mnas.export.quantize import CALIBRATION_IMAGES
@@ -107,8 +138,10 @@ def _trained_job(network: str, data: str | None) -> _Job:
     trained = open_trained(Path(network))
     dataset = trained.load_data() if data is None else _other_data(data, trained.architecture)
     count = images_to_check(complexity(trained.architecture).madds, len(dataset.test))
+    model = trained.build()
+    done = None if compression is None else _compress(trained, model, dataset, compression)
     return _Job(
-        trained.build(),
+        model if done is None else done.model,
         trained.architecture,
         plain_batches(dataset.test, 64, count=count),
         count,
@@ -118,8 +151,24 @@ def _trained_job(network: str, data: str | None) -> _Job:
             "training": trained.training["configuration"],
             "test_accuracy": trained.training["test_accuracy"],
             "check_data": dataset.name,
+            **({} if done is None else {"compression": done.about}),
         },
+        done is not None and done.learned_ranges,
     )
+
+
+def _compress(trained: Trained, model: Any, dataset: Dataset, compression: Compression) -> Compressed:
+    from mnas.train.compress import compress
+
+    with common.progress("Fine-tuning") as report:
+        return compress(
+            trained.architecture,
+            model,
+            dataset.train,
+            compression,
+            flip=bool(trained.training["configuration"]["recipe"]["flip"]),
+            progress=lambda done, total: report(done / total, compression.kind),
+        )
 
 
 def _other_data(data: str, architecture: Architecture) -> Dataset:
@@ -176,7 +225,10 @@ def _report(out: Path, document: dict[str, Any], json: bool) -> None:
         common.print_json({"file": str(out), **document})
         return
     check = document["check"]
-    print(f"Written to {out}: {document['dtype']}, {document['size_bytes'] / 1e6:.2f} MB.")
+    print(
+        f"Written to {out}: {document['dtype']}, {document['size_bytes'] / 1e6:.2f} MB; {out.with_suffix('.md').name} "
+        "is its model card."
+    )
     print(
         f"Checked on {check['images']} images: {check['agreement']:.2%} of the predictions agree with the Keras model, "
         f"probabilities differ by at most {check['max_difference']:.2g}."

@@ -18,6 +18,12 @@ _KINDS = {
     "multiply": "MUL",
     "add": "ADD",
 }
+_CONVERSIONS: dict[str, set[str]] = {
+    "float32": set(),
+    "float16": {"DEQUANTIZE"},
+    "dynamic": {"DEQUANTIZE"},
+    "int8": {"QUANTIZE", "DEQUANTIZE"},
+}
 # ReLU and ReLU6 are fused into the operator before them.
 _ACTIVATIONS = {"swish": ["LOGISTIC", "MUL"], "sigmoid": ["LOGISTIC"], "hswish": ["HARD_SWISH"]}
 
@@ -73,10 +79,36 @@ def check_operators(content: bytes, architecture: Architecture, dtype: str) -> C
         MnasError: for custom, Flex, transposing or other unexpected operators; the message names them.
     """
     found = read_operators(content)
-    conversions = {"float32": set(), "float16": {"DEQUANTIZE"}, "int8": {"QUANTIZE", "DEQUANTIZE"}}[dtype]
+    conversions = _CONVERSIONS[dtype]
     unexpected = sorted(set(found) - set(expected_operators(architecture)) - conversions)
     if unexpected:
         raise MnasError(
             f"the converted file holds operators that the network does not call for: {', '.join(unexpected)}"
         )
     return found
+
+
+def check_integers(content: bytes, io: str) -> None:
+    """Refuse an int8 file in which anything is computed in floating point.
+
+    Args:
+        content: the file.
+        io: `float32` if its input and output may be, `int8` if nothing may.
+
+    Raises:
+        MnasError: it names the tensors; a device without floating point would refuse them or fall back.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = schema.Model.GetRootAs(content, 0).Subgraphs(0)
+    ends = {int(index) for index in (*graph.InputsAsNumpy(), *graph.OutputsAsNumpy())} if io == "float32" else set()
+    integers = (schema.TensorType.INT8, schema.TensorType.INT32)
+    found = [
+        graph.Tensors(index).Name().decode()
+        for index in range(graph.TensorsLength())
+        if index not in ends and graph.Tensors(index).Type() not in integers
+    ]
+    if found:
+        raise MnasError(
+            f"the int8 file is not integer throughout: {len(found)} tensors are not, such as {', '.join(found[:3])}"
+        )

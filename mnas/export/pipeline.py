@@ -1,4 +1,4 @@
-"""From a Keras model to a checked `.tflite` file with a JSON file beside it that says what it is."""
+"""From a Keras model to a checked `.tflite` file, with a JSON file and a model card beside it that say what it is."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from mnas import __version__
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
+from mnas.export.card import model_card
 from mnas.export.convert import to_tflite
-from mnas.export.operators import check_operators
+from mnas.export.metadata import add_metadata
+from mnas.export.operators import check_integers, check_operators
 from mnas.export.quantize import quantizer
 from mnas.export.verify import TOLERANCES, Batch, Check, Floats, compare, judge
 from mnas.files import write_together
@@ -24,6 +26,7 @@ FORMAT = "mnas.tflite"
 VERSION = 1
 # Multiply-adds that a check may cost: about half a minute on a laptop's core or two.
 CHECK_MADDS = 3e11
+_HINTS = {"int8": ". Quantisation-aware training (--qat) often keeps more"}
 
 
 def export_network(
@@ -36,20 +39,22 @@ def export_network(
     batches: Iterable[Batch],
     calibration: Floats | None = None,
     trained: bool = True,
+    learned: bool = False,
     about: Mapping[str, Any] | None = None,
     progress: Callable[[str, int], None] = lambda phase, done: None,
 ) -> dict[str, Any]:
-    """Convert, check, and only then write `out` and its JSON file, both or neither.
+    """Convert, add metadata, check, and only then write `out`, its JSON file and its model card: all or none.
 
     Args:
         model: the Keras model, ending in probabilities.
         architecture: what it was built from.
-        out: a path that ends in .tflite; the JSON file has the same name with .json.
-        dtype: float32, float16 or int8.
+        out: a path that ends in .tflite; the JSON file has the same name with .json, the model card with .md.
+        dtype: float32, float16, dynamic or int8.
         io: what an int8 file takes and gives: float32 or int8.
         batches: images to check with, as the network takes them, and their labels (of the test split).
         calibration: training images for int8.
         trained: False for random weights: then differences are checked, and agreement is not.
+        learned: the model was trained quantisation-aware: an int8 file takes its ranges from it.
         about: more to say in the JSON file, such as class names, data and training.
         progress: is told the phase (convert, check) and how many images are done.
 
@@ -61,21 +66,40 @@ def export_network(
         MnasError: if conversion, check or writing fails; nothing is written then.
     """
     check_target(out)
-    configure = quantizer(dtype, calibration=calibration, io=io)
+    configure = quantizer(dtype, calibration=calibration, io=io, learned=learned)
     progress("convert", 0)
-    content = to_tflite(model, configure)
+    content = _with_metadata(to_tflite(model, configure), architecture, dtype, about or {})
     operators = check_operators(content, architecture, dtype)
+    if dtype == "int8":
+        check_integers(content, io)
     check = compare(content, model, batches, progress=lambda done: progress("check", done))
-    judge(check, TOLERANCES[dtype], trained=trained)
+    judge(check, TOLERANCES[dtype], trained=trained, hint=_HINTS.get(dtype, "") if not learned else "")
+    calibrated = calibration is not None and dtype == "int8" and not learned
     document = {
         **(about or {}),
         **_describe(architecture, content, dtype=dtype, io=io, trained=trained, check=check),
         "operators": dict(sorted(operators.items())),
-        "calibration_images": None if calibration is None or dtype != "int8" else len(calibration),
+        "calibration_images": len(calibration) if calibration is not None and calibrated else None,
     }
     text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    write_together({out: content, out.with_suffix(".json"): text})
+    card = model_card(out.stem, document)
+    write_together({out: content, out.with_suffix(".json"): text, out.with_suffix(".md"): card})
     return document
+
+
+def _with_metadata(content: bytes, architecture: Architecture, dtype: str, about: Mapping[str, Any]) -> bytes:
+    """Nothing of it depends on where or when the file is written."""
+    labels = [str(label) for label in about.get("class_names", [])]
+    size = architecture.resolution
+    provenance = {
+        **about,
+        "architecture": architecture_to_dict(architecture),
+        "dtype": dtype,
+        "normalisation": "byte / 127.5 - 1",
+        "made_with": versions(),
+    }
+    says = f"Image classifier, {size}x{size} RGB, {architecture.num_classes} classes, {dtype}"
+    return add_metadata(content, name="mnas image classifier", description=says, labels=labels, provenance=provenance)
 
 
 def check_target(out: Path) -> None:

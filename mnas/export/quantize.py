@@ -11,27 +11,31 @@ import numpy.typing as npt
 from mnas.arch.spec import check_choice
 from mnas.errors import InputError
 
-DTYPES = ("float32", "float16", "int8")
+DTYPES = ("float32", "float16", "dynamic", "int8")
 CALIBRATION_IMAGES = 256
 
 
 def quantizer(
-    dtype: str, *, calibration: npt.NDArray[np.float32] | None = None, io: str = "float32"
+    dtype: str, *, calibration: npt.NDArray[np.float32] | None = None, io: str = "float32", learned: bool = False
 ) -> Callable[[Any], None]:
     """What sets a `TFLiteConverter` up for one of the dtypes.
 
     Args:
-        dtype: `float32`; `float16` halves the file, the weights are widened when the file is loaded; `int8` is integer
-            inside throughout, weights per channel, ranges of activations from the calibration images.
+        dtype: `float32`; `float16` halves the file, the weights are widened when the file is loaded; `dynamic` has
+            int8 weights and float32 activations; `int8` is integer inside throughout, weights per channel, ranges of
+            activations from the calibration images.
         calibration: for int8: a few hundred training images as the network takes them, (count, size, size, 3).
         io: type of input and output of an int8 file: `float32` (scaled inside the file) or `int8`.
+        learned: the model was trained quantisation-aware and knows its own ranges: no calibration then.
 
     Raises:
         InputError: for an unknown dtype, missing calibration images, or images that are not in [-1, 1].
     """
     check_dtype(dtype, io)
     if dtype != "int8":
-        return _float16 if dtype == "float16" else _float32
+        return {"float32": _float32, "float16": _float16, "dynamic": _dynamic}[dtype]
+    if learned:
+        return lambda converter: _integers(converter, io)
     if calibration is None:
         raise InputError("int8 needs calibration images: a few hundred training images")
     check_calibration(calibration)
@@ -44,11 +48,9 @@ def quantizer(
             for image in images:
                 yield [image[None]]
 
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        _integers(converter, io)
         converter.representative_dataset = representative
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        if io == "int8":
-            converter.inference_input_type = converter.inference_output_type = tf.int8
 
     return configure
 
@@ -63,6 +65,20 @@ def check_dtype(dtype: str, io: str) -> None:
     check_choice("io", io, ("float32", "int8"))
     if dtype != "int8" and io != "float32":
         raise InputError(f"io is {io!r} for {dtype}: only an int8 file can take and give integers")
+
+
+def _integers(converter: Any, io: str) -> None:
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if io == "int8":
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+
+
+def _dynamic(converter: Any) -> None:
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
 
 
 def _float32(converter: Any) -> None:

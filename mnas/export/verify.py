@@ -35,7 +35,8 @@ class Tolerance:
 TOLERANCES = {
     "float32": Tolerance(1e-3, 0.999, 0.001),
     "float16": Tolerance(0.1, 0.99, 0.005),
-    "int8": Tolerance(1.0, 0.9, 0.03),
+    "dynamic": Tolerance(1.0, 0.9, 0.01),
+    "int8": Tolerance(1.0, 0.9, 0.01),
 }
 
 
@@ -140,13 +141,14 @@ def compare(
     return Check(count, same / count, largest, total / count, *accuracies)
 
 
-def judge(check: Check, tolerance: Tolerance, *, trained: bool = True) -> None:
+def judge(check: Check, tolerance: Tolerance, *, trained: bool = True, hint: str = "") -> None:
     """Refuse a file that strays too far.
 
     Args:
         check: what `compare` found.
         tolerance: the bounds.
         trained: classes of an untrained network are a lottery, so only differences count there.
+        hint: what to do about it, added to the message.
 
     Raises:
         MnasError: with the figure that is out of bounds.
@@ -164,4 +166,4 @@ def judge(check: Check, tolerance: Tolerance, *, trained: bool = True) -> None:
         if drop > tolerance.max_accuracy_drop + noise:
             problems.append(f"accuracy falls from {check.accuracy_keras:.1%} to {check.accuracy_tflite:.1%}")
     if problems:
-        raise MnasError(f"the converted file does not do what the Keras model does: {'; '.join(problems)}")
+        raise MnasError(f"the converted file does not do what the Keras model does: {'; '.join(problems)}{hint}")

@@ -78,7 +78,10 @@ def test_untrained_networks_need_to_be_asked_for(folder):
 
 @pytest.mark.parametrize(("arguments", "code", "message"), [
     (["export", "run", "--out", "model.onnx"], 2, "ends in .tflite"),
-    (["export", "run", "--dtype", "int4", "--out", "y.tflite"], 2, "expected one of float32, float16, int8"),
+    (["export", "run", "--dtype", "int4", "--out", "y.tflite"], 2, "expected one of float32, float16, dynamic, int8"),
+    (["export", "run", "--qat", "--prune", "0.5", "--out", "y.tflite"], 2, "--qat and --prune do not go together"),
+    (["export", "arch.json", "--untrained", "--qat", "--out", "y.tflite"], 2, "--untrained"),
+    (["export", "run", "--prune", "1.5", "--out", "y.tflite"], 2, "--prune is 1.5"),
     (["export", "nothing", "--out", "y.tflite"], 2, "is no architecture"),
     (["export", ".", "--out", "y.tflite"], 2, "holds no finished training"),
     (["export", "run", "--out", "/dev/full/y.tflite"], 1, "cannot write"),

@@ -9,6 +9,8 @@ import pytest
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.errors import InputError, MnasError
+from mnas.export.metadata import read_labels, read_metadata
+from mnas.export.operators import check_integers
 from mnas.export.pipeline import check_target, export_network, images_to_check
 from tests.export.conftest import TINY
 
@@ -20,7 +22,7 @@ def run(model, images, out, **knobs):
 
 
 @tensorflow
-@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "dynamic", "int8"])
 def test_every_dtype_is_written_with_a_file_that_says_what_it_is(dtype, tiny_model, tiny_images, tmp_path):
     out = tmp_path / "new" / "tiny.tflite"
     document = run(tiny_model, tiny_images, out, dtype=dtype, about={"class_names": ["r", "g", "b"]})
@@ -33,7 +35,21 @@ def test_every_dtype_is_written_with_a_file_that_says_what_it_is(dtype, tiny_mod
     assert document["check"]["images"] == 96
     assert document["check"]["accuracy_tflite"] > 0.9
     assert document["calibration_images"] == (32 if dtype == "int8" else None)
-    assert sorted(path.name for path in out.parent.iterdir()) == ["tiny.json", "tiny.tflite"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["tiny.json", "tiny.md", "tiny.tflite"]
+    assert read_labels(content) == ["r", "g", "b"]
+    assert json.loads(read_metadata(content)["mnas"])["architecture"] == document["architecture"]
+    card = out.with_suffix(".md").read_text()
+    assert document["sha256"] in card
+    assert "0 r, 1 g, 2 b" in card
+
+
+@tensorflow
+def test_an_integer_file_is_integer_to_its_ends(tiny_model, tiny_images, tmp_path):
+    document = run(tiny_model, tiny_images, tmp_path / "tiny.tflite", dtype="int8", io="int8")
+    assert "DEQUANTIZE" not in document["operators"]
+    assert document["input"]["dtype"] == "int8"
+    content = (tmp_path / "tiny.tflite").read_bytes()
+    check_integers(content, "int8")
 
 
 @tensorflow
@@ -60,7 +76,7 @@ def test_a_file_that_fails_the_check_is_not_written(tiny_model, tiny_images, tmp
 
 
 @tensorflow
-@pytest.mark.parametrize("failing", [1, 2])
+@pytest.mark.parametrize("failing", [1, 2, 3])
 def test_a_full_disk_leaves_what_was_there(failing, tiny_model, tiny_images, tmp_path, monkeypatch):
     (tmp_path / "tiny.tflite").write_bytes(b"old")
     (tmp_path / "tiny.json").write_text("old")

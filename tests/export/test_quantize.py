@@ -27,7 +27,7 @@ def test_images_that_would_ruin_the_ranges_are_refused(images, reason):
 
 
 def test_what_no_file_can_be_is_refused():
-    with pytest.raises(InputError, match="dtype is 'int4': expected one of float32, float16, int8"):
+    with pytest.raises(InputError, match="dtype is 'int4': expected one of float32, float16, dynamic, int8"):
         quantizer("int4")
     with pytest.raises(InputError, match="io is 'int8' for float16"):
         quantizer("float16", io="int8")

@@ -1,0 +1,195 @@
+"""What an app needs to know, inside the `.tflite` file: labels, normalisation, where the network comes from.
+
+Two entries of the file's own list of metadata, and a label file:
+
+- `TFLITE_METADATA`: TFLite's own model metadata (metadata_schema.fbs of tensorflow/tflite-support, identifier M001),
+  which Android Studio, ML Kit and MediaPipe read. The package that used to write it is no longer maintained, so its
+  few tables are written here.
+- `mnas`: the same and more as JSON text.
+- `labels.txt`, one class a line, appended as a ZIP archive, as TFLite's metadata wants it: `unzip model.tflite`.
+
+Runtimes read none of it, and the same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+
+from mnas.errors import MnasError
+
+STANDARD = "TFLITE_METADATA"
+OWN = "mnas"
+LABELS = "labels.txt"
+MEAN = STD = 127.5
+_ALIGNMENT = 16  # of buffers, as TFLite's schema asks
+_IMAGE_PROPERTIES, _FEATURE_PROPERTIES, _NORMALISATION = 2, 1, 1  # places in the schema's unions
+_RGB, _AXIS_LABELS = 1, 2
+
+
+def add_metadata(
+    content: bytes, *, name: str, description: str, labels: Sequence[str], provenance: Mapping[str, Any]
+) -> bytes:
+    """The same file with metadata.
+
+    Args:
+        content: a TFLite file from the converter.
+        name: of the model.
+        description: of the model, a sentence.
+        labels: of the classes in the order of the output; none adds no label file.
+        provenance: plain data for the entry `mnas`.
+
+    Raises:
+        MnasError: if the content is no TFLite file.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    if content[4:8] != b"TFL3":
+        raise MnasError("this is not a TFLite file: its identifier TFL3 is missing")
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    text = json.dumps(provenance, sort_keys=True, allow_nan=False).encode()
+    entries = {STANDARD: _standard(name, description, bool(labels)), OWN: text}
+    kept = [entry for entry in model.metadata or [] if entry.name not in _encoded(entries)]
+    for key, data in entries.items():
+        kept.append(schema.MetadataT(name=key, buffer=len(model.buffers)))
+        model.buffers.append(schema.BufferT(data=np.frombuffer(data, np.uint8)))
+    model.metadata = kept
+    packed = _pack(model)
+    return _with_labels(packed, labels) if labels else packed
+
+
+def read_metadata(content: bytes) -> dict[str, bytes]:
+    """Every entry of a file's metadata by its name.
+
+    Raises:
+        MnasError: if the content is no TFLite file.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    if content[4:8] != b"TFL3":
+        raise MnasError("this is not a TFLite file: its identifier TFL3 is missing")
+    model = schema.Model.GetRootAs(content, 0)
+    entries = [model.Metadata(index) for index in range(model.MetadataLength())]
+    return {entry.Name().decode(): _bytes(model.Buffers(entry.Buffer())) for entry in entries}
+
+
+def read_labels(content: bytes) -> list[str]:
+    """The labels in a file; an empty list if there are none."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return archive.read(LABELS).decode().splitlines()
+    except (zipfile.BadZipFile, KeyError):
+        return []
+
+
+def _encoded(names: Mapping[str, bytes]) -> set[object]:
+    return {*names, *(name.encode() for name in names)}
+
+
+def _bytes(buffer: Any) -> bytes:
+    return b"" if buffer.DataIsNone() else buffer.DataAsNumpy().tobytes()
+
+
+def _pack(model: Any) -> bytes:
+    """The generated code packs buffers without the alignment that the schema asks for; runtimes rely on it."""
+    sizes = [0 if buffer.data is None else len(buffer.data) for buffer in model.buffers]
+    for buffer in model.buffers:
+        buffer.Pack = _Aligned(buffer).pack
+    builder = flatbuffers.Builder(sum(sizes) + _ALIGNMENT * len(sizes) + (1 << 16))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+class _Aligned:
+    """Packs one buffer so that its data begin at a multiple of 16."""
+
+    def __init__(self, buffer: Any) -> None:
+        self.data = None if buffer.data is None else np.asarray(buffer.data, np.uint8).tobytes()
+
+    def pack(self, builder: Any) -> int:
+        place = 0
+        if self.data is not None:
+            place = _vector(builder, self.data, 1, len(self.data), _ALIGNMENT)
+        builder.StartObject(3)
+        if self.data is not None:
+            builder.PrependUOffsetTRelativeSlot(0, place, 0)
+        return int(builder.EndObject())
+
+
+def _vector(builder: Any, data: bytes, size: int, count: int, alignment: int) -> int:
+    builder.StartVector(size, count, alignment)
+    builder.head = builder.Head() - len(data)
+    builder.Bytes[builder.Head() : builder.Head() + len(data)] = data
+    return int(builder.EndVector())
+
+
+def _with_labels(content: bytes, labels: Sequence[str]) -> bytes:
+    file = io.BytesIO(content)
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
+        # A fixed time: the same labels, the same bytes.
+        archive.writestr(zipfile.ZipInfo(LABELS, (1980, 1, 1, 0, 0, 0)), "".join(f"{label}\n" for label in labels))
+    return file.getvalue()
+
+
+def _standard(name: str, description: str, labels: bool) -> bytes:
+    """ModelMetadata: one image in, one row of probabilities out."""
+    fb = _Tables(flatbuffers.Builder(1024))
+    options = fb.table({0: fb.floats([MEAN]), 1: fb.floats([STD])})
+    unit = fb.table({0: np.uint8(_NORMALISATION), 1: options})
+    image = fb.table({0: np.uint8(_IMAGE_PROPERTIES), 1: fb.table({0: np.int8(_RGB)})})
+    stats = fb.table({0: fb.floats([1.0]), 1: fb.floats([-1.0])})
+    taken = fb.table(
+        {0: fb.text("image"), 1: fb.text("RGB image"), 3: image, 4: fb.vector([unit]), 5: stats},
+    )
+    given = fb.table(
+        {
+            0: fb.text("probabilities"),
+            1: fb.text("one probability a class"),
+            3: fb.table({0: np.uint8(_FEATURE_PROPERTIES), 1: fb.table({})}),
+            5: fb.table({0: fb.floats([1.0]), 1: fb.floats([0.0])}),
+            6: fb.vector([fb.table({0: fb.text(LABELS), 2: np.int8(_AXIS_LABELS)})]) if labels else None,
+        }
+    )
+    graph = fb.table({2: fb.vector([taken]), 3: fb.vector([given])})
+    root = fb.table(
+        {0: fb.text(name), 1: fb.text(description), 2: fb.text("1"), 3: fb.vector([graph]), 7: fb.text("1.0.0")}
+    )
+    fb.builder.Finish(root, b"M001")
+    return bytes(fb.builder.Output())
+
+
+class _Tables:
+    """A flatbuffer's tables from fields by their number in the schema; what is inside is written first."""
+
+    def __init__(self, builder: Any) -> None:
+        self.builder = builder
+
+    def text(self, value: str) -> int:
+        return int(self.builder.CreateString(value))
+
+    def floats(self, values: Sequence[float]) -> int:
+        return int(self.builder.CreateNumpyVector(np.array(values, np.float32)))
+
+    def vector(self, tables: Sequence[int]) -> int:
+        self.builder.StartVector(4, len(tables), 4)
+        for table in reversed(tables):
+            self.builder.PrependUOffsetTRelative(table)
+        return int(self.builder.EndVector())
+
+    def table(self, fields: Mapping[int, Any]) -> int:
+        """Small integers (numpy's) are written in place, other numbers are offsets of what was written before."""
+        self.builder.StartObject(max(fields, default=-1) + 1)
+        for slot, value in fields.items():
+            if isinstance(value, np.int8):
+                self.builder.PrependInt8Slot(slot, int(value), 0)
+            elif isinstance(value, np.uint8):
+                self.builder.PrependUint8Slot(slot, int(value), 0)
+            elif value is not None:
+                self.builder.PrependUOffsetTRelativeSlot(slot, value, 0)
+        return int(self.builder.EndObject())

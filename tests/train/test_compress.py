@@ -1,0 +1,103 @@
+"""Fine-tuning for a file: integers that were trained for, zeros, few different weights."""
+
+import numpy as np
+import pytest
+
+from mnas.arch import Architecture, parse_stages
+from mnas.errors import InputError, MnasError
+from mnas.export.pipeline import export_network
+from mnas.nn.build import build_model, get_layer_weights
+from mnas.train.compress import Compression, compress
+from mnas.train.data import Split, normalise
+
+pytestmark = pytest.mark.tensorflow
+ARCHITECTURE = Architecture(
+    parse_stages("ir_r1_k3_s2_e2_c8_se0.5"),
+    stem_filters=8,
+    head_filters=64,
+    resolution=8,
+    num_classes=3,
+    activation="hswish",
+    stem_stride=1,
+    stochastic_depth=0.2,
+)
+
+
+@pytest.fixture(scope="module")
+def split():
+    rng = np.random.default_rng(0)
+    labels = np.arange(192) % 3
+    images = rng.integers(60, 120, (192, 8, 8, 3))
+    images[np.arange(192), :, :, labels] += 100
+    return Split(images.astype(np.uint8), labels.astype(np.int64))
+
+
+@pytest.fixture(scope="module")
+def model(split):
+    import keras
+
+    model = build_model(ARCHITECTURE, probabilities=True, batch_norm_momentum=0.8)
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy", jit_compile=False)
+    model.fit(normalise(split.images), split.labels, epochs=8, batch_size=32, verbose=0)
+    return model
+
+
+def run(model, split, kind, **knobs):
+    pytest.importorskip("tensorflow_model_optimization", reason="needs the extra mnas[compression]")
+    steps = []
+    compression = Compression(kind, batch_size=32, epochs=2, learning_rate=1e-3, **knobs)
+    done = compress(ARCHITECTURE, model, split, compression, progress=lambda *state: steps.append(state))
+    assert steps[-1] == (12, 12)
+    return done
+
+
+def test_quantisation_aware_training_gives_a_file_of_integers(model, split, tmp_path):
+    done = run(model, split, "qat")
+    assert done.learned_ranges
+    document = export_network(
+        done.model,
+        ARCHITECTURE,
+        tmp_path / "q.tflite",
+        dtype="int8",
+        io="int8",
+        learned=True,
+        batches=[(normalise(split.images), split.labels)],
+        about={"compression": done.about},
+    )
+    assert document["check"]["accuracy_tflite"] > 0.95
+    assert document["operators"]["HARD_SWISH"] == 5  # stem, expansion, depthwise, inside SE, head
+    assert document["calibration_images"] is None
+    assert document["compression"]["kind"] == "qat"
+
+
+def test_pruning_leaves_zeros_and_the_file_says_so(model, split):
+    done = run(model, split, "prune", sparsity=0.75)
+    assert not done.learned_ranges
+    assert 0.6 < done.about["zeros"] < 0.76  # depthwise kernels are left alone
+    head = max(get_layer_weights(done.model, ARCHITECTURE), key=lambda array: array.size)
+    assert np.mean(head == 0) == pytest.approx(0.75, abs=0.02)
+    guesses = done.model.predict(normalise(split.images), verbose=0).argmax(-1)
+    assert np.mean(guesses == split.labels) > 0.8  # of so small a network three quarters are gone
+
+
+def test_clustering_leaves_few_different_weights(model, split):
+    done = run(model, split, "cluster", clusters=8)
+    head = max(get_layer_weights(done.model, ARCHITECTURE), key=lambda array: array.size)
+    assert len(np.unique(head)) <= 8
+    assert done.about["clusters"] == 8
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kind": "zip"}, {"kind": "prune", "sparsity": 1.0}, {"kind": "cluster", "clusters": 1}]
+)
+def test_what_cannot_be_is_refused(wrong):
+    with pytest.raises(InputError):
+        Compression(**wrong)
+
+
+def test_without_the_packages_it_says_what_to_install(model, split, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "tensorflow_model_optimization", None)
+    with pytest.raises(MnasError, match=r"pip install 'mnas\[compression\]'"):
+        compress(ARCHITECTURE, model, split, Compression("qat"))
