@@ -248,6 +248,16 @@ def test_a_phone_that_is_too_warm(
     assert "1.40 times slower" in caplog.text
 
 
+def test_an_old_phone(phone: PhoneDouble, binary: Path) -> None:
+    phone.old = True
+    device = open_phone(phone, binary)
+    with device.measuring():
+        assert device.load(DATA).run_times_ms(4).shape == (4,)
+        with pytest.raises(MnasError, match="exit code 3"):
+            device.adb.shell("exit 3")
+    assert phone.files == []
+
+
 def test_commands_that_fail_or_never_end(phone: PhoneDouble, monkeypatch: pytest.MonkeyPatch) -> None:
     adb = Adb(phone.address)
     with pytest.raises(MnasError, match=r"exit code 3.*\n.*no such luck"):
