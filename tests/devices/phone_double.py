@@ -59,6 +59,7 @@ for argument in "$@"; do
     case $argument in --num_runs=*) runs=${argument#*=} ;; esac
 done
 {
+    echo "========== BENCHMARK RESULTS =========="
     echo "INFO: [benchmark_litert_model.h:62] Model initialization: 3.25 ms"
     echo "INFO: [benchmark_litert_model.h:65] Warmup (avg):         1.60 ms (3 runs)"
     echo "INFO: [benchmark_litert_model.h:67] Inference (avg):      1.50 ms ($runs runs)"

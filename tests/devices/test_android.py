@@ -213,6 +213,13 @@ def test_a_phone_that_vanishes(phone: PhoneDouble, binary: Path, caplog: pytest.
     assert phone.files == []
 
 
+def test_interrupted_nothing_stays_either(phone: PhoneDouble, binary: Path) -> None:
+    device = open_phone(phone, binary)
+    with pytest.raises(KeyboardInterrupt), device.measuring():
+        raise KeyboardInterrupt
+    assert phone.files == []
+
+
 def test_a_phone_without_space(phone: PhoneDouble, binary: Path) -> None:
     device = open_phone(phone, binary)
     with device.measuring():
