@@ -63,7 +63,7 @@ class BenchmarkBinary:
         abi = _abi(path, data)
         if b"num_runs" not in data or b"num_threads" not in data:
             raise InputError(f"--benchmark-binary {path} is no benchmark_model: {WHERE}")
-        compiled = b"use_profiler" in data and b"enable_op_profiling" not in data
+        compiled = b"BENCHMARK RESULTS" in data  # as only LiteRT's heads its results
         return BenchmarkBinary(path, "compiled" if compiled else "classic", abi, hashlib.sha256(data).hexdigest())
 
     @property

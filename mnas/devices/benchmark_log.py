@@ -98,6 +98,8 @@ def parse_benchmark_log(text: str) -> BenchmarkLog:
         rows = [row for row in (_compiled_stats(text, "Warmup"), _compiled_stats(text, "Inference")) if row]
     if not rows:
         raise MnasError(f"benchmark_model gave no statistics of its runs. It last said:\n  {last_lines(text)}")
+    if rows[-1].min_ms <= 0 or rows[-1].count < 1:
+        raise MnasError("this network is too quick for the clock of this benchmark_model: take the classic one")
     warm_up = rows[-2] if len(rows) > 1 else None
     return BenchmarkLog(
         inference=rows[-1],

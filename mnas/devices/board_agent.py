@@ -84,7 +84,7 @@ class Board:
             "model": _read("/proc/device-tree/model") or platform.node(),
             "runtime_version": found,
             "python": platform.python_version(),
-            "affinity": cpus,
+            "affinity": ",".join(map(str, cpus)),
             "governor": _read(_CPU.format(cpus[0] if cpus else 0, "scaling_governor")),
         }
 

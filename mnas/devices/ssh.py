@@ -55,7 +55,10 @@ class BoardDevice(Device):
         link = SshLink(self.host, self.python)
         request = {"do": "start", "runtime": self.runtime, "threads": self.threads, "delegate": self.delegate}
         try:
-            return link, link.ask(request, limit_s=_START_S)
+            facts = link.ask(request, limit_s=_START_S)
+            if not isinstance(facts, dict):
+                raise MnasError(f"{self.host} answered with what are no facts: {str(facts)[:_LONGEST]}")
+            return link, facts
         except MnasError as error:
             link.close()
             if "ImportError" in str(error) or "ModuleNotFoundError" in str(error):
@@ -99,7 +102,7 @@ class BoardDevice(Device):
             delegate=self.delegate,
             dtype=dtype,
             threads=self.threads,
-            affinity=",".join(str(int(cpu)) for cpu in self._facts.get("affinity", [])),
+            affinity=self._fact("affinity"),
             governor=self._fact("governor"),
         )
 
@@ -132,11 +135,18 @@ class _BoardModel(LoadedModel):
     def warm_run_times_ms(self, num_runs: int, *, warm_up: int) -> Array:
         """See `LoadedModel`."""
         request = {"do": "run", "id": self._number, "runs": num_runs, "warm_up": warm_up}
-        return np.array(self._device.ask(request, limit_s=_RUN_S), dtype=np.float64) / 1e6
+        answer = self._device.ask(request, limit_s=_RUN_S)
+        if not isinstance(answer, list) or len(answer) != num_runs or not all(_is_time(value) for value in answer):
+            raise MnasError(f"{self._device.host} answered with what are no times: {str(answer)[:_LONGEST]}")
+        return np.array(answer, dtype=np.float64) / 1e6
 
     def close(self) -> None:
         """See `LoadedModel`."""
         self._device.ask({"do": "close", "id": self._number}, limit_s=_LOAD_S)
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int) and value > 0
 
 
 def open_board(spec: str, *, runtime: str, threads: int, delegate: str) -> BoardDevice:

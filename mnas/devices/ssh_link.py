@@ -92,6 +92,8 @@ class SshLink:
             raise self._gone()
         try:
             answer = json.loads(line)
+            if not isinstance(answer, dict) or not answer.keys() & {"ok", "error"}:
+                raise ValueError
         except ValueError:
             raise MnasError(
                 f"{self.host} answered with what is no answer: {last_lines(line.decode('utf-8', 'replace'))}"

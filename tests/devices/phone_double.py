@@ -19,7 +19,8 @@ from typing import Any
 
 _MOVED = ("/data/local/tmp", "/sys/devices/system/cpu")
 _MAX_DATA = 4096
-_BANNER = b"device::ro.product.name=double;ro.product.model=Double;ro.product.device=double;features=shell_v2,cmd"
+_BANNER = b"device::ro.product.name=double;ro.product.model=Double;ro.product.device=double;"
+_NEW_SHELL = b"features=shell_v2,cmd"
 
 BENCHMARK_MODEL = """\
 #!/bin/sh
@@ -58,6 +59,7 @@ for argument in "$@"; do
     case $argument in --num_runs=*) runs=${argument#*=} ;; esac
 done
 {
+    echo "========== BENCHMARK RESULTS =========="
     echo "INFO: [benchmark_litert_model.h:62] Model initialization: 3.25 ms"
     echo "INFO: [benchmark_litert_model.h:65] Warmup (avg):         1.60 ms (3 runs)"
     echo "INFO: [benchmark_litert_model.h:67] Inference (avg):      1.50 ms ($runs runs)"
@@ -89,13 +91,14 @@ class PhoneDouble:
         address: for `adb connect`, which is its serial too.
         authorized: whether it has allowed this computer.
         full: whether it has no space left.
+        old: whether it speaks the shell protocol of before Android 7: no exit codes, one stream, other line ends.
         starts_left: of benchmark_model, before the connection drops.
         root: where its files are.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.authorized, self.full, self.starts_left = True, False, 10**9
+        self.authorized, self.full, self.old, self.starts_left = True, False, False, 10**9
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._connections: list[socket.socket] = []
@@ -193,7 +196,7 @@ class _Transport:
 
     def _handle(self, command: bytes, arg0: int, arg1: int, data: bytes) -> None:
         if command == b"CNXN" and self.phone.authorized:
-            self.send(b"CNXN", 0x01000000, _MAX_DATA, _BANNER)
+            self.send(b"CNXN", 0x01000000, _MAX_DATA, _BANNER + (b"" if self.phone.old else _NEW_SHELL))
         elif command == b"CNXN" or (command == b"AUTH" and arg0 == 2):
             self.send(b"AUTH", 1, 0, os.urandom(20))  # no signature is good enough: the owner has not accepted
         elif command == b"OPEN":
@@ -240,6 +243,10 @@ class _Stream:
             check=False,
         )
         with contextlib.suppress(OSError):
+            if self.phone.old:
+                self.write((done.stdout + done.stderr).replace(b"\n", b"\r\n"))
+                self.transport.send(b"CLSE", self.number, self.number)
+                return
             for kind, data in ((1, done.stdout), (2, done.stderr), (3, bytes([done.returncode & 255]))):
                 for start in range(0, len(data), _MAX_DATA - 5):
                     part = data[start : start + _MAX_DATA - 5]

@@ -213,6 +213,13 @@ def test_a_phone_that_vanishes(phone: PhoneDouble, binary: Path, caplog: pytest.
     assert phone.files == []
 
 
+def test_interrupted_nothing_stays_either(phone: PhoneDouble, binary: Path) -> None:
+    device = open_phone(phone, binary)
+    with pytest.raises(KeyboardInterrupt), device.measuring():
+        raise KeyboardInterrupt
+    assert phone.files == []
+
+
 def test_a_phone_without_space(phone: PhoneDouble, binary: Path) -> None:
     device = open_phone(phone, binary)
     with device.measuring():
@@ -246,6 +253,16 @@ def test_a_phone_that_is_too_warm(
     caplog.clear()
     device.settle(slowdown=1.4)
     assert "1.40 times slower" in caplog.text
+
+
+def test_an_old_phone(phone: PhoneDouble, binary: Path) -> None:
+    phone.old = True
+    device = open_phone(phone, binary)
+    with device.measuring():
+        assert device.load(DATA).run_times_ms(4).shape == (4,)
+        with pytest.raises(MnasError, match="exit code 3"):
+            device.adb.shell("exit 3")
+    assert phone.files == []
 
 
 def test_commands_that_fail_or_never_end(phone: PhoneDouble, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ def make(folder: Path, *strings: str, machine: int = 0xB7) -> BenchmarkBinary:
 def test_the_two_kinds(tmp_path: Path) -> None:
     classic = make(tmp_path, "num_runs", "num_threads", "enable_op_profiling", "use_xnnpack")
     assert (classic.kind, classic.abi, classic.runtime) == ("classic", "arm64-v8a", "benchmark_model")
-    compiled = make(tmp_path, "num_runs", "num_threads", "use_profiler", machine=0x28)
+    compiled = make(tmp_path, "num_runs", "num_threads", "use_profiler", "= BENCHMARK RESULTS =", machine=0x28)
     assert (compiled.kind, compiled.abi) == ("compiled", "armeabi-v7a")
     assert compiled.sha256 != classic.sha256
     options = {"runs": 5, "warm_up": 0, "threads": 2}
@@ -35,7 +35,7 @@ def test_the_two_kinds(tmp_path: Path) -> None:
 
 
 def test_delegates(tmp_path: Path) -> None:
-    compiled = make(tmp_path, "num_runs", "num_threads", "use_profiler")
+    compiled = make(tmp_path, "num_runs", "num_threads", "use_profiler", "= BENCHMARK RESULTS =")
     for delegate in ("none", "nnapi", "coreml"):
         with pytest.raises(InputError, match="has xnnpack, gpu; the classic one has xnnpack, none, gpu, nnapi"):
             compiled.check_delegate(delegate)

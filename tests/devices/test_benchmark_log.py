@@ -126,6 +126,11 @@ def test_a_log_that_was_cut_off_is_no_result() -> None:
         parse_benchmark_log("Inference timings in us: Init: 5\n")
 
 
+def test_a_network_that_takes_no_time_is_no_result() -> None:
+    with pytest.raises(MnasError, match="too quick"):
+        parse_benchmark_log(COMPILED.replace("1.10 ms", "0.00 ms"))
+
+
 def test_flags_that_a_build_does_not_know() -> None:
     log = parse_benchmark_log("Unconsumed cmdline flags: --use_gpu=true --warmup_min_secs=0\n" + CLASSIC)
     assert log.unknown_flags == ("--use_gpu=true", "--warmup_min_secs=0")

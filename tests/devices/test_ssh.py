@@ -18,9 +18,11 @@ import pytest
 from typer.testing import CliRunner
 
 from mnas.cli.main import app
+from mnas.devices.base import Pace
 from mnas.devices.registry import open_device
 from mnas.devices.ssh import BoardDevice, open_board
 from mnas.errors import InputError, MnasError
+from mnas.latency.table import LatencyTable
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
 
@@ -164,6 +166,20 @@ def test_bench_over_ssh(board: Board, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert 0 < report["min_ms"] <= report["median_ms"]
+    assert board.files == []
+
+
+def test_a_profile_over_ssh(board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnas.profiling.collect.LEAST", 8)
+    monkeypatch.setattr("mnas.profiling.collect.MOST", 8)
+    monkeypatch.setattr(BoardDevice, "pace", Pace(burst_ms=1, first_looks=3, wave_networks=4))
+    out = tmp_path / "board.json"
+    arguments = ["profile", "--space", "mnasnet-16", "--device", f"ssh:board:{board.folder}/bin/python3"]
+    result = CliRunner().invoke(app, [*arguments, "--out", str(out), "--minutes", "0.05"])
+    assert result.exit_code == 0, result.output
+    table = LatencyTable.load(out)
+    assert (table.configuration.device, table.configuration.runtime) == ("ssh", "litert")
+    assert table.reference_ms > 0
     assert board.files == []
 
 
