@@ -131,7 +131,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         if name == "jumping":
             clock = iter(range(10**9, 0, -(10**4)))
-            monkeypatch.setattr(time, "time", lambda: float(next(clock)))
+            monkeypatch.setattr(time, "time", lambda clock=clock: float(next(clock)))
         kind.work(tmp_path / name)
     assert kind.end(tmp_path / "steady") == kind.end(tmp_path / "jumping")
 
@@ -142,7 +142,7 @@ def test_two_studies_begun_at_one_moment_do_not_mix(tmp_path):
     (tmp_path / "study.json").unlink()
     (tmp_path / "lock").unlink(missing_ok=True)
     Study.create(tmp_path, {"seed": 2})
-    with pytest.raises(MnasError, match="begun another study in .* meanwhile: seed was 1 and is 2 now"):
+    with pytest.raises(MnasError, match=r"begun another study in .* meanwhile: seed was 1 and is 2 now"):
         run_search(
             first, Search(make_strategy("random", small_space()), Objective(None, make_reward("absolute", [])), 10)
         )

@@ -127,7 +127,7 @@ def test_the_winner_is_within_every_budget(folder):
 
 @pytest.mark.parametrize(
     ("budget", "message"),
-    [("1", "the fastest takes "), ("0", "target latency in ms is 0.0"), ("nan", "target latency in ms is nan")],
+    [("1", "the fastest takes "), ("0", "target latency in ms is 0.0"), ("nan", "budget_ms is nan")],
 )
 def test_an_impossible_budget_is_refused_before_any_work(folder, budget, message):
     done = _search(folder, "--table", "table.json", "--budget-ms", budget)
