@@ -83,6 +83,9 @@ class Study:
         if not is_document(document, FORMAT, VERSION):
             raise InputError(f"{folder}/study.json is not a study of this version of mnas")
         parts: dict[str, Any] = {name: document.get(name) for name in ("config", "arguments", "made_with")}
+        unknown = sorted(set(document) - {"format", "version", *parts})
+        if unknown:
+            raise InputError(f"{folder}/study.json has unknown fields {', '.join(unknown)[:200]}: was it edited?")
         for name, part in parts.items():
             if not isinstance(part, dict):
                 raise InputError(f"{folder}/study.json lacks its {name}: was it edited?")
