@@ -122,6 +122,12 @@ def test_what_a_killed_writer_left_behind_goes_away_and_a_living_ones_stays(tmp_
     assert names == [".other.json.dead.mnas-tmp", ".table.json.alive.mnas-tmp", "table.json"]
 
 
+def test_a_study_that_was_killed_before_it_began_can_begin(tmp_path):
+    (tmp_path / ".study.json.dead.mnas-tmp").write_text("half")
+    Study.create(tmp_path, {"seed": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
+
+
 def test_a_second_profile_of_the_same_table_is_told_who_makes_it(tmp_path):
     out = tmp_path / "table.json"
     with (
