@@ -58,6 +58,11 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
                     os.unlink(temporary)
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether this is what a writer that was killed has left behind."""
+    return path.name.endswith(_SUFFIX)
+
+
 def _prefix(path: Path) -> str:
     return f".{path.name[:100]}."
 

@@ -77,6 +77,15 @@ def test_a_full_disk_costs_nothing_that_was_finished(accuracies, tmp_path):
     assert found["compared"]["trials"] == 60
 
 
+def test_two_workers_find_what_one_finds(accuracies, tmp_path):
+    for workers in ("1", "2"):
+        done = _search(accuracies, tmp_path / workers, "--workers", workers, "--threads", "1")
+        assert done.returncode == 0, done.stderr
+    logs = [sorted(_log(tmp_path / workers), key=lambda plain: plain["number"]) for workers in ("1", "2")]
+    assert logs[0] == logs[1]
+    assert (tmp_path / "1" / "best.json").read_bytes() == (tmp_path / "2" / "best.json").read_bytes()
+
+
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(accuracies):
     done = _search(accuracies, "/proc/mnas-study")
     assert done.returncode == 1
@@ -111,6 +120,12 @@ def test_what_a_killed_writer_left_behind_goes_away_and_a_living_ones_stays(tmp_
         write_atomically(tmp_path / "table.json", "{}")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [".other.json.dead.mnas-tmp", ".table.json.alive.mnas-tmp", "table.json"]
+
+
+def test_a_study_that_was_killed_before_it_began_can_begin(tmp_path):
+    (tmp_path / ".study.json.dead.mnas-tmp").write_text("half")
+    Study.create(tmp_path, {"seed": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
 
 
 def test_a_second_profile_of_the_same_table_is_told_who_makes_it(tmp_path):

@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -75,12 +74,14 @@ def handing_over(num_trials: int, kinds: Sequence[tuple[str, int]]) -> None:
         table = {name: {"mean_acc": 80 + int(name, 3) / 1000} for name in names}
         path = Path(folder) / "accuracies.json"
         path.write_text(json.dumps(table), encoding="utf-8")
-        options = SearchOptions(space="nas-bench-macro", evaluator=f"tabular:{path}", strategy="random", baseline=False)
+        options = SearchOptions(
+            space="nas-bench-macro", evaluator=f"tabular:{path}", strategy="random", baseline=False, threads=1
+        )
         prepared = prepare(options)
         candidates = make_strategy("random", prepared.space, seed=0).ask(num_trials + 2)
         here = 0.0
         for kind, workers in kinds:
-            opened = open_executor(replace(options, threads=1), prepared, workers=workers, kind=kind)
+            opened = open_executor(options, prepared, workers=workers, kind=kind)
             _, seconds, _ = timed(opened, prepared, candidates, 2)
             each = 1e3 * seconds / num_trials
             here = here or each

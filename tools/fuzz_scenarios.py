@@ -84,7 +84,7 @@ def _same(said: Any, understood: Any) -> bool:
         return said is understood
     if isinstance(said, dict) and isinstance(understood, dict):
         return set(said) == set(understood) and all(_same(said[name], understood[name]) for name in said)
-    if isinstance(said, list) and isinstance(understood, list | tuple):
+    if isinstance(said, list | tuple) and isinstance(understood, list | tuple):
         return len(said) == len(understood) and all(map(_same, said, understood))
     return type(said) in (int, float) and type(understood) in (int, float) and said == understood
 

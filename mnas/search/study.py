@@ -16,7 +16,7 @@ from typing import Any
 
 from mnas.arch.spec import Architecture, check_number
 from mnas.errors import InputError
-from mnas.files import is_document, read_json, write_json
+from mnas.files import is_document, is_leftover, read_json, write_json
 from mnas.search.environment import differences, environment
 from mnas.search.log import TrialLog, to_plain
 from mnas.search.winner import check_winner
@@ -64,7 +64,7 @@ class Study:
             raise InputError(f"{folder} holds a study already: add --resume to go on with it, or name another folder")
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file: expected a folder for the study")
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and not all(map(is_leftover, folder.iterdir())):
             raise InputError(f"{folder} is not empty and holds no study: name a new folder")
         parts = {"config": to_plain(config), "arguments": to_plain(arguments or {}), "made_with": environment()}
         write_json(folder / "study.json", {"format": FORMAT, "version": VERSION, **parts})
@@ -84,6 +84,9 @@ class Study:
         if not is_document(document, FORMAT, VERSION):
             raise InputError(f"{folder}/study.json is not a study of this version of mnas")
         parts: dict[str, Any] = {name: document.get(name) for name in ("config", "arguments", "made_with")}
+        unknown = sorted(set(document) - {"format", "version", *parts})
+        if unknown:
+            raise InputError(f"{folder}/study.json has unknown fields {', '.join(unknown)[:200]}: was it edited?")
         for name, part in parts.items():
             if not isinstance(part, dict):
                 raise InputError(f"{folder}/study.json lacks its {name}: was it edited?")
