@@ -47,6 +47,7 @@ def search(
     evaluation_minutes: float = typer.Option(None, help="End an evaluation that takes longer; it counts as failed."),
     final_steps: int = typer.Option(1000, min=1, help="Training steps of a finalist."),
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),
+    verdict_seeds: int = typer.Option(3, min=0, help="Train both winners so often again, for the verdict on random."),
     baseline: bool = typer.Option(True, help="Also run random search at equal cost, and compare."),
     seed: int = typer.Option(0, min=0, help="The same seed gives the same search."),
     resume: bool = typer.Option(False, "--resume", help="Go on with a study; its own options hold unless given."),
@@ -111,6 +112,8 @@ def run_study(folder: Path, resume: bool, options: SearchOptions, prepared: Prep
     totals.update(finals)
     if prepared.search.baseline:
         totals.update({"baseline": options.trials, **{f"baseline_{name}": count for name, count in finals.items()}})
+        if prepared.search.repeats:
+            totals["repeats"] = 2 * len(prepared.search.repeats)
     try:
         with SearchProgress(totals) as progress:
             run_search(opened, prepared.search, on_trial=progress)

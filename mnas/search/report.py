@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.walk import unroll
 from mnas.search.study import Study
+from mnas.search.verdict import Verdict, judge
 from mnas.search.winner import ranked
 from mnas.trial import Trial
 
@@ -92,22 +94,22 @@ def _baseline(study: Study, trials: Sequence[Trial], best: dict[str, Any] | None
         return None
     found = study.best("baseline_best")
     name = study.config["strategy"]["name"]
-    beaten: bool | None = None
-    verdict = f"The random baseline has {len(drawn)} trials and no winner."
+    decided: Verdict | None = None
+    sentence = f"The random baseline has {len(drawn)} trials and no winner."
     if best is not None and found is not None:
-        beaten = best["reward"] > found["reward"]
-        how = "beat" if beaten else "did NOT beat"
-        verdict = (
-            f"{name} {how} random search at equal cost: reward {best['reward']:.4f} against {found['reward']:.4f}, "
-            f"accuracy {best['accuracy']:.4f} against {found['accuracy']:.4f}, {len(drawn)} random trials."
+        decided = judge(best, found, trials, drawn, study.log("repeats").read())
+        sentence = (
+            f"{decided.sentence(name)} One search each, {len(trials)} and {len(drawn)} trials; winners' accuracies "
+            f"{best['accuracy']:.4f} and {found['accuracy']:.4f}. mnas compare tells with several seeds."
         )
-        if not beaten:
-            verdict += f" The network that random search found is in {study.folder}/baseline_best.json."
+        if not decided.beaten:
+            sentence += f" The network that random search found is in {study.folder}/baseline_best.json."
     return {
         "num_trials": len(drawn),
         "best": found,
-        "beaten": beaten,
-        "verdict": verdict,
+        "beaten": decided and decided.beaten,
+        "verdict": sentence,
+        "difference": decided and asdict(decided),
         "mean_reward": _mean_reward(drawn),
         "search_mean_reward": _mean_reward(trials),
     }

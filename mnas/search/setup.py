@@ -49,6 +49,7 @@ class SearchOptions:
         evaluation_minutes: the most that judging one candidate may take; None for any time.
         final_steps: training steps of a finalist.
         limit: use so many training images only; None for all.
+        verdict_seeds: how often both winners are trained again, for the verdict on random search; below 2 is never.
         baseline: whether random search runs as well, at equal cost.
         seed: of everything that chance decides.
     """
@@ -70,6 +71,7 @@ class SearchOptions:
     evaluation_minutes: float | None = None
     final_steps: int = 1000
     limit: int | None = None
+    verdict_seeds: int = 3
     baseline: bool = True
     seed: int = 0
 
@@ -129,6 +131,7 @@ def prepare(options: SearchOptions) -> Prepared:
         make_strategy("random", space, seed=options.seed, accept=accept) if with_baseline else None,
         Objective(finals, reward, targets) if finals else None,
         options.finalists,
+        [Objective(again, reward, targets) for again in _repeats(options, finals)] if with_baseline else [],
     )
     config = {
         "space": space.to_dict(),
@@ -177,6 +180,15 @@ def table_costs(path: str, space: SearchSpace) -> tuple[LatencyCosts, LatencyEst
         )
     estimator = LatencyEstimator(table)
     return estimator.costs(space), estimator
+
+
+def _repeats(options: SearchOptions, finals: Evaluator | None) -> list[Evaluator]:
+    """The finalists' evaluator with fresh seeds; none where it has no seed."""
+    from mnas.train.proxy import ProxyEvaluator
+
+    if options.verdict_seeds < 2 or not isinstance(finals, ProxyEvaluator):
+        return []
+    return [finals.with_seed(options.seed + 1 + number) for number in range(options.verdict_seeds)]
 
 
 def _timed(options: SearchOptions, evaluator: Evaluator) -> Evaluator:
