@@ -9,6 +9,7 @@ from typing import Any
 
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.walk import unroll
+from mnas.search.halving import share_of_steps
 from mnas.search.study import Study
 from mnas.search.verdict import Verdict, judge
 from mnas.search.winner import ranked
@@ -24,7 +25,8 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
 
     Returns:
         `best` (None while unfinished), `baseline` with its verdict, `top` and `front` as lists of trials, counts,
-        seconds, and `next`, the commands to go on with.
+        seconds, `share_of_steps` that early stopping left to train (None without rungs), and `next`, the commands to go
+        on with.
     """
     trials = study.trials
     best = study.best()
@@ -37,12 +39,19 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
         "num_failed": sum(trial.failed for trial in trials),
         "num_networks": len({unroll(trial.architecture) for trial in trials}),
         "seconds": sum(trial.seconds for name in ("trials", "finalists") for trial in study.log(name).read()),
+        "share_of_steps": _share_of_steps(study, trials),
         "best": best,
         "baseline": _baseline(study, trials, best),
         "top": [_row(trial) for trial in ranked(_distinct(trials))[:num_top]],
         "front": [_row(trial) for trial in front(trials)],
         "next": next_commands(study, best),
     }
+
+
+def _share_of_steps(study: Study, trials: Sequence[Trial]) -> float | None:
+    """Training steps over those of as many full trainings; None where candidates are always trained to the end."""
+    num_rungs = study.config.get("evaluator", {}).get("rungs", 1)
+    return share_of_steps(_distinct(trials), num_rungs) if num_rungs > 1 else None
 
 
 def budgets_ms(study: Study) -> list[float]:
