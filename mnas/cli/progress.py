@@ -13,6 +13,7 @@ _NAMES = {
     "finalists": "finalists",
     "baseline": "random baseline",
     "baseline_finalists": "its finalists",
+    "repeats": "winners again",
 }
 _EVERY_SECONDS = 10.0
 

@@ -134,6 +134,7 @@ class _Quickstart:
             finalists=FINALISTS,
             proxy_steps=PROXY_STEPS,
             final_steps=FINAL_STEPS,
+            verdict_seeds=0,
             seed=self.seed,
         )
         return run_study(self.folder / "study", True, options, prepare(options))

@@ -88,6 +88,8 @@ def show_report(document: dict[str, Any]) -> None:
         f"{document['num_trials']} trials of {document['strategy']} on {document['space']}, "
         f"{document['num_networks']} different networks{failed}."
     )
+    if document["share_of_steps"] is not None:
+        print(f"Hopeless candidates were stopped early: {1 - document['share_of_steps']:.0%} of the steps were saved.")
     best = document["best"]
     if best is None:
         print("There is no winner yet.")

@@ -60,6 +60,7 @@ def search(
     inherit: bool = typer.Option(False, "--inherit", help="Finalists start from their weights in the supernet."),
     final_steps: int = typer.Option(1000, min=1, help="Training steps of a finalist."),
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),
+    verdict_seeds: int = typer.Option(3, min=0, help="Train both winners so often again, for the verdict on random."),
     baseline: bool = typer.Option(True, help="Also run random search at equal cost, and compare."),
     seed: int = typer.Option(0, min=0, help="The same seed gives the same search."),
     workers: int = typer.Option(1, min=1, max=1024, help="How many candidates are judged at a time."),
@@ -150,6 +151,8 @@ def run_study(
     totals.update(finals)
     if prepared.search.baseline:
         totals.update({"baseline": options.trials, **{f"baseline_{name}": count for name, count in finals.items()}})
+        if prepared.search.repeats:
+            totals["repeats"] = 2 * len(prepared.search.repeats)
     try:
         with common.progress("Preparation") as report_progress:
             prepared.search.objective.evaluator.prepare(report_progress)

@@ -17,6 +17,7 @@ from mnas.search.objective import Latency, Objective, Target
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
 from mnas.strategies.registry import check_strategy, make_strategy
+from mnas.trial import Trial
 
 OnRun = Callable[[float, str], None]
 _REMEMBERED = 100_000  # latencies that are kept: strategies refuse, and meet again, the same candidates
@@ -79,15 +80,14 @@ def run_contest(contest: Contest, *, on_run: OnRun = lambda share, what: None) -
     Raises:
         MnasError: if a run has not one success.
     """
-    targets = [replace(target, latency=_remembered(target, contest.space)) for target in contest.objective.targets]
-    objective = replace(contest.objective, targets=targets)
+    objective = quick_objective(contest)
     budgets = sorted(set(contest.num_trials))
     best: dict[int, dict[str, list[float]]] = {count: {name: [] for name in contest.strategies} for count in budgets}
     known: Known = {}
     done = 0
     for seed in range(contest.num_seeds):
         for name in contest.strategies:
-            curve = _run(contest, objective, name, seed, known)
+            curve = best_curve(contest, run_one(contest, objective, name, seed, known), f"{name}, seed {seed}")
             for count in budgets:
                 best[count][name].append(curve[count - 1])
             done += 1
@@ -95,22 +95,38 @@ def run_contest(contest: Contest, *, on_run: OnRun = lambda share, what: None) -
     return {count: compare(own) for count, own in best.items()}
 
 
-def _run(contest: Contest, objective: Objective, name: str, seed: int, known: Known) -> list[float]:
-    """The best reward after each trial."""
+def quick_objective(contest: Contest) -> Objective:
+    """The contest's objective with latencies that are looked up and kept."""
+    targets = [replace(target, latency=_remembered(target, contest.space)) for target in contest.objective.targets]
+    return replace(contest.objective, targets=targets)
+
+
+def run_one(contest: Contest, objective: Objective, name: str, seed: int, known: Known) -> list[Trial]:
+    """One strategy's run with one seed, as long as the longest that is compared.
+
+    Args:
+        contest: what to run.
+        objective: as `quick_objective` gives it.
+        name: the strategy.
+        seed: the strategy's.
+        known: measurements of networks that were judged before; new ones are added.
+    """
     accept = objective.fits if contest.refuse and objective.targets else None
     strategy = make_strategy(name, contest.space, seed=seed, accept=accept)
-    trials = run_trials(
-        strategy,
-        objective,
-        MemoryLog(),
-        num_trials=max(contest.num_trials),
-        batch_size=contest.batch_size,
-        known=known,
-    )
+    longest, batch_size = max(contest.num_trials), contest.batch_size
+    return run_trials(strategy, objective, MemoryLog(), num_trials=longest, batch_size=batch_size, known=known)
+
+
+def best_curve(contest: Contest, trials: Sequence[Trial], what: str) -> list[float]:
+    """The best reward after each trial.
+
+    Raises:
+        MnasError: if nothing had succeeded by the first number of trials that is compared.
+    """
     curve = [float(value) for value in best_so_far([trial.reward for trial in trials])]
     first = min(contest.num_trials)
     if not math.isfinite(curve[first - 1]):
-        raise MnasError(f"{name}, seed {seed}: none of the first {first} evaluations succeeded: {trials[0].error}")
+        raise MnasError(f"{what}: none of the first {first} evaluations succeeded: {trials[0].error}")
     return curve
 
 

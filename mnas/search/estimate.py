@@ -65,7 +65,7 @@ def estimate_cost(search: Search, *, num_samples: int = 2) -> CostEstimate:
     runs = 1 if search.baseline is None else 2
     if search.finals is not None:
         per_finalist = mean(search.finals.evaluator.estimate_seconds(candidate) for candidate in samples[:1])
-    num_trials, num_finalists = runs * search.num_trials, runs * search.num_finalists
+    num_trials, num_finalists = runs * search.num_trials, runs * (search.num_finalists + len(search.repeats))
     if search.finals is None:
         num_finalists = 0
     asks = -(-search.num_trials // search.batch_size)

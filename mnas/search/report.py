@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.walk import unroll
+from mnas.search.halving import share_of_steps
 from mnas.search.study import Study
+from mnas.search.verdict import Verdict, judge
 from mnas.search.winner import ranked
 from mnas.trial import Trial
 
@@ -22,7 +25,8 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
 
     Returns:
         `best` (None while unfinished), `baseline` with its verdict, `top` and `front` as lists of trials, counts,
-        seconds, and `next`, the commands to go on with.
+        seconds, `share_of_steps` that early stopping left to train (None without rungs), and `next`, the commands to go
+        on with.
     """
     trials = study.trials
     best = study.best()
@@ -35,12 +39,19 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
         "num_failed": sum(trial.failed for trial in trials),
         "num_networks": len({unroll(trial.architecture) for trial in trials}),
         "seconds": sum(trial.seconds for name in ("trials", "finalists") for trial in study.log(name).read()),
+        "share_of_steps": _share_of_steps(study, trials),
         "best": best,
         "baseline": _baseline(study, trials, best),
         "top": [_row(trial) for trial in ranked(_distinct(trials))[:num_top]],
         "front": [_row(trial) for trial in front(trials)],
         "next": next_commands(study, best),
     }
+
+
+def _share_of_steps(study: Study, trials: Sequence[Trial]) -> float | None:
+    """Training steps over those of as many full trainings; None where candidates are always trained to the end."""
+    num_rungs = (study.config.get("evaluator") or {}).get("rungs")
+    return share_of_steps(_distinct(trials), num_rungs) if isinstance(num_rungs, int) and num_rungs > 1 else None
 
 
 def front(trials: Sequence[Trial]) -> list[Trial]:
@@ -87,22 +98,22 @@ def _baseline(study: Study, trials: Sequence[Trial], best: dict[str, Any] | None
         return None
     found = study.best("baseline_best")
     name = study.said("strategy", "name")
-    beaten: bool | None = None
-    verdict = f"The random baseline has {len(drawn)} trials and no winner."
+    decided: Verdict | None = None
+    sentence = f"The random baseline has {len(drawn)} trials and no winner."
     if best is not None and found is not None:
-        beaten = best["reward"] > found["reward"]
-        how = "beat" if beaten else "did NOT beat"
-        verdict = (
-            f"{name} {how} random search at equal cost: reward {best['reward']:.4f} against {found['reward']:.4f}, "
-            f"accuracy {best['accuracy']:.4f} against {found['accuracy']:.4f}, {len(drawn)} random trials."
+        decided = judge(best, found, trials, drawn, study.log("repeats").read())
+        sentence = (
+            f"{decided.sentence(name)} One search each, {len(trials)} and {len(drawn)} trials; winners' accuracies "
+            f"{best['accuracy']:.4f} and {found['accuracy']:.4f}. mnas compare tells with several seeds."
         )
-        if not beaten:
-            verdict += f" The network that random search found is in {study.folder}/baseline_best.json."
+        if not decided.beaten:
+            sentence += f" The network that random search found is in {study.folder}/baseline_best.json."
     return {
         "num_trials": len(drawn),
         "best": found,
-        "beaten": beaten,
-        "verdict": verdict,
+        "beaten": decided and decided.beaten,
+        "verdict": sentence,
+        "difference": decided and asdict(decided),
         "mean_reward": _mean_reward(drawn),
         "search_mean_reward": _mean_reward(trials),
     }

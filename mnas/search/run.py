@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mnas.arch.codec import architecture_from_dict
+from mnas.arch.walk import unroll
 from mnas.errors import InputError, MnasError
 from mnas.files import write_json
 from mnas.search.executor import Executor, LocalExecutor
@@ -15,6 +17,7 @@ from mnas.search.loop import Known, run_trials
 from mnas.search.objective import Objective
 from mnas.search.study import Study, first_difference
 from mnas.search.updates import UpdateLog
+from mnas.search.verdict import run_repeats
 from mnas.search.winner import NothingFitsError, choose_finalists, run_finalists, winner, winner_to_dict
 from mnas.strategies.base import Strategy
 from mnas.trial import Trial
@@ -40,6 +43,7 @@ class Search:
         baseline: random search, freshly made, to run at equal cost; None leaves it out.
         finals: judges the finalists, after a longer training; None lets the search's own figures decide.
         num_finalists: how many candidates are judged again.
+        repeats: as `finals`, each with another seed: judge both winners again, for the verdict on random search.
     """
 
     strategy: Strategy
@@ -49,6 +53,7 @@ class Search:
     baseline: Strategy | None = None
     finals: Objective | None = None
     num_finalists: int = 3
+    repeats: Sequence[Objective] = ()
 
     def __post_init__(self) -> None:
         for name in ("num_trials", "batch_size", "num_finalists"):
@@ -92,7 +97,8 @@ def run_search(
         best = runner.run(search.strategy, "trials", "finalists", "best")
         if search.baseline is not None:
             try:
-                runner.run(search.baseline, "baseline", "baseline_finalists", "baseline_best")
+                found = runner.run(search.baseline, "baseline", "baseline_finalists", "baseline_best")
+                runner.repeat(best, found)
             except NothingFitsError as error:  # that is a result too, and the search's own winner stands
                 _LOGGER.warning("the random baseline has no winner: %s", error)
     return best
@@ -152,3 +158,10 @@ class _Runner:
         document = winner_to_dict(chosen, longer=longer)
         write_json(self._study.folder / f"{result}.json", document)
         return document
+
+    def repeat(self, *winners: dict[str, Any]) -> None:
+        """Judge both winners again, unless they are the same network."""
+        networks = [architecture_from_dict(winner["architecture"]) for winner in winners]
+        if len({unroll(network) for network in networks}) == len(networks):
+            log = self._study.log("repeats")
+            run_repeats(networks, self._search.repeats, log, on_trial=lambda trial: self._on_trial("repeats", trial))

@@ -53,6 +53,7 @@ class SearchOptions:
         inherit: whether finalists start from their weights in the supernet.
         final_steps: training steps of a finalist.
         limit: use so many training images only; None for all.
+        verdict_seeds: how often both winners are trained again, for the verdict on random search; below 2 is never.
         baseline: whether random search runs as well, at equal cost.
         seed: of everything that chance decides.
         threads: that evaluations and strategy compute with, each; 0 for all CPUs. Part of the search, because sums that
@@ -81,6 +82,7 @@ class SearchOptions:
     inherit: bool = False
     final_steps: int = 1000
     limit: int | None = None
+    verdict_seeds: int = 3
     baseline: bool = True
     seed: int = 0
     threads: int = 0
@@ -156,6 +158,7 @@ def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
         make_strategy("random", space, seed=options.seed, accept=accept) if with_baseline else None,
         Objective(finals, reward, targets, limits) if finals else None,
         options.finalists,
+        [Objective(again, reward, targets, limits) for again in _repeats(options, finals)] if with_baseline else [],
     )
     config = {
         "space": space.to_dict(),
@@ -220,6 +223,15 @@ def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Li
     if options.max_memory_mb is not None:
         limits += [memory_limit(options.max_memory_mb, dtype=dtype, delegate=delegate) for dtype, delegate in ways]
     return limits
+
+
+def _repeats(options: SearchOptions, finals: Evaluator | None) -> list[Evaluator]:
+    """The finalists' evaluator with fresh seeds; none where it has no seed."""
+    from mnas.train.proxy import ProxyEvaluator
+
+    if options.verdict_seeds < 2 or not isinstance(finals, ProxyEvaluator):
+        return []
+    return [finals.with_seed(options.seed + 1 + number) for number in range(options.verdict_seeds)]
 
 
 def _strategy(options: SearchOptions, space: SearchSpace, accept: Accept | None, evaluator: Evaluator) -> Strategy:

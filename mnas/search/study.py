@@ -5,6 +5,7 @@ trials.jsonl             the strategy's trials, one a line
 finalists.jsonl          the best of them, trained longer
 baseline.jsonl           random search at equal cost; baseline_finalists.jsonl likewise
 updates.jsonl            what the strategy said of itself, such as its entropy: for plots only
+repeats.jsonl            both winners, trained again with fresh seeds
 best.json                the winner, once the search is done; baseline_best.json is random search's
 """
 
@@ -26,7 +27,7 @@ from mnas.trial import Trial
 _LOGGER = logging.getLogger(__name__)
 FORMAT = "mnas.study"
 VERSION = 1
-LOGS = ("trials", "finalists", "baseline", "baseline_finalists")
+LOGS = ("trials", "finalists", "baseline", "baseline_finalists", "repeats")
 
 
 class Study:

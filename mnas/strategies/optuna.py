@@ -16,7 +16,7 @@ from mnas.strategies.base import Accept, Strategy, check_count, learnable
 from mnas.trial import Trial
 
 Indices = tuple[int, ...]
-_TRIES = 3  # draws from the sampler for one place; then its last one is changed, bit by bit (TPE tends to insist)
+_TRIES = 3  # draws from the sampler for one place while it proposes what is refused; then its last one is changed
 _CHANGES = 20
 _ORDERED_ONLY = ("cmaes",)  # these cannot choose among categories: they search the choices' indices as numbers
 
@@ -53,8 +53,8 @@ class OptunaStrategy(Strategy):
     """An Optuna sampler that maximises the reward.
 
     Candidates that are refused are told to Optuna as pruned, at no cost, and the next is drawn: TPE learns from that
-    what is over the budget. Candidates that were judged before are drawn again too, since evaluators are pure functions
-    and a second look would be a wasted trial. A sampler that insists has its last proposal mutated.
+    what is over the budget. A candidate that was judged before would be a wasted trial, since evaluators are pure
+    functions: the nearest new one is proposed, by mutations (TPE asked for a batch insists on its favourite).
 
     Args:
         space: what to search; every decision is one categorical parameter (an integer where a sampler needs order).
@@ -101,6 +101,8 @@ class OptunaStrategy(Strategy):
                 self._waiting[indices] = asked
                 return candidate
             self._tell(asked, refused=not accepted)
+            if accepted:
+                break
         return self._changed(candidate, batch)
 
     def _changed(self, candidate: Architecture, batch: Sequence[Architecture]) -> Architecture:

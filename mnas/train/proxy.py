@@ -102,6 +102,10 @@ class ProxyEvaluator(Evaluator):
         """The same evaluator with a longer or shorter training to its end, on the whole validation split."""
         return ProxyEvaluator(self.dataset, replace(self.recipe, steps=steps, rungs=1), initial=initial)
 
+    def with_seed(self, seed: int) -> ProxyEvaluator:
+        """The same evaluator with other initial weights and another order of images."""
+        return ProxyEvaluator(self.dataset, replace(self.recipe, seed=seed), max_validation=len(self._validation))
+
     def describe(self) -> dict[str, Any]:
         """The recipe and the data, for the study file."""
         recipe = {name: getattr(self.recipe, name) for name in ProxyRecipe.__slots__}

@@ -1,0 +1,85 @@
+"""What early stopping saves and costs: the same random search with and without rungs, on digits.
+
+    python tools/bench_rungs.py [--trials 40] [--steps 160] [--orders 50]
+
+Every candidate is trained to the end once; what a search with rungs would have seen is read off those trainings. So
+both searches judge the same candidates, and the winners can be compared by one figure: the fully trained accuracy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from statistics import fmean
+
+import numpy as np
+
+from mnas.quiet import load_tensorflow
+from mnas.reward import make_reward
+from mnas.search.halving import share_of_steps, thresholds
+from mnas.space.files import load_space
+from mnas.trial import Measurement, Trial
+
+
+def main() -> None:
+    """Train, replay, print one JSON document."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--space", default="mnasnet-16")
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=160)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rungs", type=int, default=4)
+    parser.add_argument("--limit", type=int, default=None)
+    parser.add_argument("--orders", type=int, default=50, help="random orders in which the candidates are met")
+    options = parser.parse_args()
+    load_tensorflow()
+    curves = _curves(options)
+    replays = [_replay(curves, np.random.default_rng(order)) for order in range(options.orders)]
+    final = curves[:, -1]
+    document = {
+        "options": vars(options),
+        "best_accuracy": float(final.max()),
+        "spread_of_accuracies": float(final.std()),
+        "mean_share_of_steps": fmean(share for share, _ in replays),
+        "winner_kept": fmean(float(lost == 0) for _, lost in replays),
+        "mean_accuracy_lost": fmean(lost for _, lost in replays),
+        "correlation_of_rungs_with_the_end": [float(np.corrcoef(column, final)[0, 1]) for column in curves.T],
+    }
+    print(json.dumps(document, indent=1))
+
+
+def _curves(options: argparse.Namespace) -> np.ndarray:
+    """Accuracies at every rung, shape (trials, rungs)."""
+    from mnas.train.data import load_dataset
+    from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
+
+    space = load_space(options.space)
+    dataset = load_dataset(options.data, resolution=space.resolution, seed=0, limit=options.limit)
+    recipe = ProxyRecipe(steps=options.steps, batch_size=options.batch, rungs=options.rungs)
+    evaluator = ProxyEvaluator(dataset, recipe, max_validation=2000)
+    rng = np.random.default_rng(0)
+    return np.array([list(evaluator.rungs(space.sample(rng))) for _ in range(options.trials)])
+
+
+def _replay(curves: np.ndarray, rng: np.random.Generator, batch: int = 10) -> tuple[float, float]:
+    """Share of the steps that is trained, and accuracy that the winner lost, with candidates in a random order."""
+    space = load_space("mnasnet-16")
+    anything = space.decode([0] * len(space.decisions))
+    reward = make_reward("absolute", [])
+    order = rng.permutation(len(curves))
+    trials: list[Trial] = []
+    for start in range(0, len(order), batch):
+        limits = thresholds(trials, reward)
+        for place in order[start : start + batch]:
+            curve = curves[place].tolist()
+            reached = next((i + 1 for i, limit in enumerate(limits) if curve[i] < limit), len(curve))
+            found = Measurement(curve[reached - 1], (), 1, 1, tuple(curve[:reached]))
+            trials.append(Trial(len(trials), anything, found, found.accuracy))
+    best = max(trials, key=lambda trial: trial.reward or 0.0)
+    winner = curves[order[best.number], -1]
+    return share_of_steps(trials, curves.shape[1]), float(curves[:, -1].max() - winner)
+
+
+if __name__ == "__main__":
+    main()
