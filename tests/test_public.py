@@ -13,7 +13,10 @@ import mnas
 
 
 def test_import_loads_nothing_but_itself():
-    code = "import sys, mnas; sys.exit(', '.join(m for m in sys.modules if m.startswith(('mnas.', 'numpy', 'keras'))) or 0)"
+    code = (
+        "import sys, mnas\n"
+        "sys.exit(', '.join(m for m in sys.modules if m.startswith(('mnas.', 'numpy', 'keras'))) or 0)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -6,6 +6,7 @@ import pytest
 
 from mnas.latency.table import LatencyTable
 from mnas.report.facts import gather
+from mnas.report.family import read_family
 from mnas.report.page import study_page, table_page
 from mnas.search.study import Study
 
@@ -98,6 +99,16 @@ def test_a_table_s_page(finished):
 @pytest.fixture
 def space_dict(finished):
     return Study.open(finished).config["space"]
+
+
+def test_a_family_s_figures_come_from_its_own_list(finished, tmp_path):
+    (tmp_path / "family").mkdir()
+    document = json.loads((finished / "family" / "phi0.json").read_text())["architecture"]
+    (tmp_path / "family" / "phi0.json").write_text(json.dumps(document))
+    rows = [{"name": "phi0", "accuracy": 0.7, "latency_ms phone.json": 12.5}]
+    (tmp_path / "family" / "family.json").write_text(json.dumps({"members": rows}))
+    (member,) = read_family(tmp_path, None)
+    assert (member.name, member.accuracy, member.latency_ms) == ("phi0", 0.7, 12.5)
 
 
 def test_study_and_table_show_themselves_in_a_notebook(finished):
