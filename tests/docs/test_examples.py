@@ -5,6 +5,7 @@ lines of a block behind `<!-- run -->` are run.
 """
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from mnas.cli.main import app
 from tests.commands import parse
 
 ROOT = Path(__file__).parents[2]
@@ -88,13 +91,10 @@ def test_python_runs(page, tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", _WITH_RUN, ids=_name)
 def test_cheap_lines_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(_folder(page, tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     for block in _blocks(page):
         for line in _lines(block) if block.run else []:
-            done = subprocess.run(
-                [sys.executable, "-m", "mnas", *line.split()[1:]], capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, f"{line}: {done.stderr}"
+            done = CliRunner().invoke(app, shlex.split(line)[1:])
+            assert done.exit_code == 0, f"{line}: {done.exception} {done.output}"
 
 
 def test_every_guide_is_in_the_contents():

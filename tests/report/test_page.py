@@ -58,6 +58,7 @@ def test_every_trial_is_in_the_front_with_its_architecture(page):
     assert len(front["evolution"]["x"]) == len(front["random search"]["x"]) == 40
     assert all("_k" in text for text in front["evolution"]["text"])
     assert len(front["winner"]["x"]) == 1
+    assert len(front["random's finalists"]["x"]) == 2, "both are shown after the longer training"
     assert plots[0]["layout"]["shapes"][0]["x0"] == 1000
     assert all(plot["alt"] for plot in plots)
     assert len(plots[-1]["data"][3]["x"]) == 3, "three lines for reference, then the held-out networks"
