@@ -182,3 +182,12 @@ def test_bad_arguments_get_one_message_and_exit_2(folder, arguments, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "study").exists()
+
+
+def test_scalars_for_tensorboard_and_plain_lines_of_progress(folder):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    done = _search(folder, "--trials", "20", "--tensorboard", "scalars", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {path.parent.name for path in (folder / "scalars").rglob("events*")} == {"trials", "baseline"}
+    assert "search: 20 of 20, best #" in done.stderr
+    assert "\x1b" not in done.stderr, "no bars where there is no terminal"
