@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mnas.search.tensorboard import ScalarLog
     from mnas.trial import Trial
 
+_LONG_SECONDS = 3600.0  # of a search: above it, a person is told how to shorten it
 _ONLY_HERE = ("study", "resume", "dry_run", "json", "tensorboard")  # options about this call, not about the search
 
 
@@ -75,6 +77,7 @@ def search(
         from mnas.cli.report import show_report
 
         show_report(document)
+        print(f"As a web page: {shlex.join(['mnas', 'report', str(study)])}")
 
 
 def _options(context: typer.Context, resumed: Path | None) -> SearchOptions:
@@ -151,3 +154,7 @@ def _dry_run(prepared: Prepared, json: bool) -> None:
         f"{cost.num_finalists} finalists at {cost.seconds_per_finalist:.2g} s, "
         f"out of {prepared.space.size:.3g} architectures of {prepared.space.name}. Nothing was written."
     )
+    if cost.seconds > _LONG_SECONDS:
+        print(
+            "For less: fewer --trials, fewer --proxy-steps, a smaller --proxy-batch; or --no-baseline for half of it."
+        )

@@ -22,7 +22,7 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
 
     Returns:
         `best` (None while unfinished), `baseline` with its verdict, `top` and `front` as lists of trials, counts,
-        seconds, and `next`, the commands to go on with.
+        seconds, `notes` for what could be overlooked, and `next`, the commands to go on with.
     """
     trials = study.trials
     best = study.best()
@@ -39,8 +39,23 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
         "baseline": _baseline(study, trials, best),
         "top": [_row(trial) for trial in ranked(_distinct(trials))[:num_top]],
         "front": [_row(trial) for trial in front(trials)],
+        "notes": notes(best),
         "next": next_commands(study, best),
     }
+
+
+def notes(best: dict[str, Any] | None) -> list[str]:
+    """What a reader could overlook: a winner that has learnt hardly more than to guess."""
+    if best is None:
+        return []
+    classes = best["architecture"]["num_classes"]
+    if best["accuracy"] >= 1.5 / classes:
+        return []
+    return [
+        f"An accuracy of {best['accuracy']:.1%} is hardly better than guessing, {1 / classes:.1%} for {classes} "
+        "classes: the networks were trained too shortly to be told apart. Search again with more --proxy-steps and "
+        "--final-steps."
+    ]
 
 
 def budgets_ms(study: Study) -> list[float]:
