@@ -1,5 +1,6 @@
 """The program's commands, and whether a line of shell is one that it would take."""
 
+import functools
 import shlex
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from mnas.cli.main import app
 
 
+@functools.cache
 def all_commands():
     """Every command as its words and click's object."""
     found = {}

@@ -99,6 +99,8 @@ def show_report(document: dict[str, Any]) -> None:
             print(f"  {stage}")
     if document["baseline"] is not None:
         print(document["baseline"]["verdict"])
+    for note in document["notes"]:
+        print(note)
     print("Next:")
     for command in document["next"]:
         print(f"  {command}")

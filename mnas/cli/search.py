@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mnas.search.tensorboard import ScalarLog
     from mnas.trial import Trial
 
+_LONG_SECONDS = 3600.0  # of a search: above it, a person is told how to shorten it
 # Options about this call, not about the search.
 _ONLY_HERE = ("study", "resume", "dry_run", "workers", "executor", "address", "tensorboard", "json")
 
@@ -97,6 +99,7 @@ def search(
         from mnas.cli.report import show_report
 
         show_report(document)
+        print(f"As a web page: {shlex.join(['mnas', 'report', str(study)])}")
 
 
 def load_for(options: SearchOptions) -> None:
@@ -196,3 +199,7 @@ def _dry_run(prepared: Prepared, json: bool) -> None:
         f"{duration(cost.preparation_seconds)} of preparation before, "
         f"out of {prepared.space.size:.3g} architectures of {prepared.space.name}. Nothing was written."
     )
+    if cost.seconds > _LONG_SECONDS:
+        print(
+            "For less: fewer --trials, fewer --proxy-steps, a smaller --proxy-batch; or --no-baseline for half of it."
+        )

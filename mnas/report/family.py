@@ -39,22 +39,34 @@ class Member:
 
 
 def read_family(folder: Path, table: LatencyTable | None) -> tuple[Member, ...]:
-    """The networks in `folder/family/*.json`, the smallest first; files that hold no network are left out."""
+    """The networks in `folder/family/*.json`, the smallest first; files that hold no network are left out.
+
+    A `family.json` with a list of `members`, by the names of the files, may say their accuracies and latencies.
+    """
     members = []
+    known = _known(folder / "family" / "family.json")
     for path in sorted((folder / "family").glob("*.json")):
         try:
             data = read_json(path, "an architecture")
-            members.append(_member(path.stem, data, table))
+            members.append(_member(path.stem, data, known.get(path.stem, {}), table))
         except MnasError as error:
             _LOGGER.info("%s is no network of the family: %s", path, error)
     return tuple(sorted(members, key=lambda member: member.madds))
 
 
-def _member(name: str, data: Any, table: LatencyTable | None) -> Member:
-    more = data if isinstance(data, dict) else {}
+def _known(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.is_file():
+        return {}
+    data = read_json(path, "a family")
+    rows = data.get("members") if isinstance(data, dict) else None
+    return {str(row.get("name")): row for row in rows or [] if isinstance(row, dict)}
+
+
+def _member(name: str, data: Any, known: dict[str, Any], table: LatencyTable | None) -> Member:
+    more = {**known, **(data if isinstance(data, dict) else {})}
     architecture = architecture_from_dict(more.get("architecture", data))
     cost = complexity(architecture)
-    latency_ms = _number(more.get("latency_ms"))
+    latency_ms = next((_number(more[key]) for key in more if key.startswith("latency_ms")), None)
     if latency_ms is None and table is not None:
         try:
             latency_ms = LatencyEstimator(table).predict(architecture).latency_ms

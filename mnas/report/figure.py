@@ -26,6 +26,7 @@ _INK = ("#1b1f24", "#f2f4f7")
 LOOKS = {
     "search": Look("#0072B2", "#56B4E9", "circle", "o"),
     "random": Look("#E69F00", "#E69F00", "triangle-up-open", "^"),
+    "random_finalist": Look("#E69F00", "#E69F00", "diamond-open", "d", 10),
     "finalist": Look("#009E73", "#009E73", "diamond", "D", 10),
     "winner": Look("#D55E00", "#D55E00", "star", "*", 17),
     "front": Look(*_INK, "line-ew", "_", 6),

@@ -22,7 +22,7 @@ def to_plotly(figure: Figure) -> dict[str, Any]:
             "xaxis": {"title": {"text": figure.x_label}, **_axis(figure, x)},
             "yaxis": {"title": {"text": figure.y_label}, **_axis(figure, y)},
             "shapes": [_shape(line) for line in figure.lines if line.kind != "ratio"],
-            "annotations": [_text(line) for line in figure.lines if line.kind != "ratio"],
+            "annotations": [_text(line, x) for line in figure.lines if line.kind != "ratio"],
             "showlegend": len(drawn) > 1,
         },
     }
@@ -73,8 +73,11 @@ def _shape(line: Line) -> dict[str, Any]:
     return {"type": "line", "line": {"width": 2, "dash": "dash"}, **along}
 
 
-def _text(line: Line) -> dict[str, Any]:
-    place = {"x": line.value, "y": 1, "yref": "paper", "xanchor": "center", "yanchor": "bottom"}
+def _text(line: Line, extent: tuple[float, float]) -> dict[str, Any]:
+    """The text of a reference line, on the side where there is room for it."""
+    share = (line.value - extent[0]) / (extent[1] - extent[0])
+    side = "left" if share < 0.25 else "right" if share > 0.75 else "center"
+    place = {"x": line.value, "y": 1, "yref": "paper", "xanchor": side, "yanchor": "bottom"}
     if line.kind == "horizontal":
         place = {"x": 1, "y": line.value, "xref": "paper", "xanchor": "right", "yanchor": "bottom"}
     return {"text": line.text, "showarrow": False, **place}

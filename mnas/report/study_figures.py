@@ -40,6 +40,7 @@ def front_figure(facts: Facts, index: int = 0) -> Figure:
     if index == 0:
         edge = [(price(t.measurement), t.measurement.accuracy) for t in front(facts.trials) if t.measurement]
         series.append(Series("front", "front", *_columns(edge), kind="steps"))
+    series.append(_points("random's finalists", "random_finalist", facts.baseline_finalists, price, unit))
     series.append(_points("finalists, trained longer", "finalist", facts.finalists, price, unit))
     series.append(_winner(facts, price, unit))
     lines = (Line("vertical", target.budget_ms, f"budget {target.budget_ms:g} ms"),) if target else ()

@@ -25,8 +25,8 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
 
     Returns:
         `best` (None while unfinished), `baseline` with its verdict, `top` and `front` as lists of trials, counts,
-        seconds, `share_of_steps` that early stopping left to train (None without rungs), and `next`, the commands to go
-        on with.
+        seconds, `share_of_steps` that early stopping left to train (None without rungs), `notes` for what could be
+        overlooked, and `next`, the commands to go on with.
     """
     trials = study.trials
     best = study.best()
@@ -44,6 +44,7 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
         "baseline": _baseline(study, trials, best),
         "top": [_row(trial) for trial in ranked(_distinct(trials))[:num_top]],
         "front": [_row(trial) for trial in front(trials)],
+        "notes": notes(best),
         "next": next_commands(study, best),
     }
 
@@ -52,6 +53,20 @@ def _share_of_steps(study: Study, trials: Sequence[Trial]) -> float | None:
     """Training steps over those of as many full trainings; None where candidates are always trained to the end."""
     num_rungs = (study.config.get("evaluator") or {}).get("rungs")
     return share_of_steps(_distinct(trials), num_rungs) if isinstance(num_rungs, int) and num_rungs > 1 else None
+
+
+def notes(best: dict[str, Any] | None) -> list[str]:
+    """What a reader could overlook: a winner that has learnt hardly more than to guess."""
+    if best is None:
+        return []
+    classes = best["architecture"]["num_classes"]
+    if best["accuracy"] >= 1.5 / classes:
+        return []
+    return [
+        f"An accuracy of {best['accuracy']:.1%} is hardly better than guessing, {1 / classes:.1%} for {classes} "
+        "classes: the networks were trained too shortly to be told apart. Search again with more --proxy-steps and "
+        "--final-steps."
+    ]
 
 
 def front(trials: Sequence[Trial]) -> list[Trial]:

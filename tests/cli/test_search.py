@@ -201,3 +201,12 @@ def test_the_supernet_is_trained_once_and_kept_in_the_study(folder):
     assert json.loads(more.stdout)["num_trials"] == 4
     assert "loss" not in more.stderr
     assert (folder / "study" / "supernet.npz").read_bytes() == kept
+
+
+def test_scalars_for_tensorboard_and_plain_lines_of_progress(folder):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    done = _search(folder, "--trials", "20", "--tensorboard", "scalars", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {path.parent.name for path in (folder / "scalars").rglob("events*")} == {"trials", "baseline"}
+    assert "search: 20 of 20, best #" in done.stderr
+    assert "\x1b" not in done.stderr, "no bars where there is no terminal"

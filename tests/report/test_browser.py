@@ -91,6 +91,10 @@ def test_paper_is_white_even_if_the_screen_is_dark(browser, page_file):
     page.wait_for_timeout(300)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert _contrast(page, "#plot-front .xtitle") >= 7
+    for figure in page.locator("figure").all():
+        drawn, caption = (figure.locator(what).first.bounding_box() for what in (".main-svg", "figcaption"))
+        assert drawn["width"] <= 700, "as wide as paper"
+        assert drawn["y"] + drawn["height"] <= caption["y"] + 1, "the caption is below the plot"
     assert page.pdf()[:4] == b"%PDF"
 
 

@@ -81,7 +81,7 @@ def _lightness(colour):
 
 def test_series_that_share_a_plot_differ_in_symbol_and_stand_out_from_the_ground():
     for group in (
-        ("search", "random", "finalist", "winner"),
+        ("search", "random", "random_finalist", "finalist", "winner"),
         ("conv", "sepconv", "kernel3", "kernel5", "kernel7", "classifier"),
     ):
         assert len({LOOKS[name].symbol for name in group}) == len(group)

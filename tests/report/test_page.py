@@ -6,6 +6,7 @@ import pytest
 
 from mnas.latency.table import LatencyTable
 from mnas.report.facts import gather
+from mnas.report.family import read_family
 from mnas.report.page import study_page, table_page
 from mnas.search.study import Study
 
@@ -57,6 +58,7 @@ def test_every_trial_is_in_the_front_with_its_architecture(page):
     assert len(front["evolution"]["x"]) == len(front["random search"]["x"]) == 40
     assert all("_k" in text for text in front["evolution"]["text"])
     assert len(front["winner"]["x"]) == 1
+    assert len(front["random's finalists"]["x"]) == 2, "both are shown after the longer training"
     assert plots[0]["layout"]["shapes"][0]["x0"] == 1000
     assert all(plot["alt"] for plot in plots)
     assert len(plots[-1]["data"][3]["x"]) == 3, "three lines for reference, then the held-out networks"
@@ -98,6 +100,16 @@ def test_a_table_s_page(finished):
 @pytest.fixture
 def space_dict(finished):
     return Study.open(finished).config["space"]
+
+
+def test_a_family_s_figures_come_from_its_own_list(finished, tmp_path):
+    (tmp_path / "family").mkdir()
+    document = json.loads((finished / "family" / "phi0.json").read_text())["architecture"]
+    (tmp_path / "family" / "phi0.json").write_text(json.dumps(document))
+    rows = [{"name": "phi0", "accuracy": 0.7, "latency_ms phone.json": 12.5}]
+    (tmp_path / "family" / "family.json").write_text(json.dumps({"members": rows}))
+    (member,) = read_family(tmp_path, None)
+    assert (member.name, member.accuracy, member.latency_ms) == ("phi0", 0.7, 12.5)
 
 
 def test_study_and_table_show_themselves_in_a_notebook(finished):

@@ -7,7 +7,7 @@ from mnas.errors import InputError, MnasError
 from mnas.reward import make_reward
 from mnas.search.estimate import estimate_cost
 from mnas.search.objective import Objective
-from mnas.search.report import front, report
+from mnas.search.report import front, notes, report
 from mnas.search.run import Search, run_search
 from mnas.search.study import Study
 from mnas.search.updates import UpdateLog
@@ -190,3 +190,11 @@ def test_what_the_strategy_says_of_itself_is_logged_once_a_batch_also_after_resu
     assert [update.num_trials for update in UpdateLog(study.folder / "updates.jsonl").read()] == [10, 20, 30, 40]
     assert heard[0] == ("trials", 10, {"told": 1.0})
     assert len(heard) == 6, "replayed updates are told as well"
+
+
+def test_a_winner_that_guesses_is_said_to_guess():
+    def best(accuracy, classes):
+        return {"accuracy": accuracy, "architecture": {"num_classes": classes}}
+
+    assert "hardly better than guessing, 25.0% for 4 classes" in notes(best(0.28, 4))[0]
+    assert notes(best(0.5, 4)) == notes(best(0.03, 100)) == notes(None) == []

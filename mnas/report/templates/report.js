@@ -6,6 +6,9 @@
   const style = () => getComputedStyle(document.documentElement);
   const colour = (name) => style().getPropertyValue(name).trim();
 
+  const PAPER = { width: 680, height: 360, autosize: false }; // px: fits A4 and US letter
+  let onPaper = false;
+
   const dressed = (plot, div) => {
     const ink = colour("--ink"), soft = colour("--soft"), rule = colour("--rule"), ground = colour("--ground");
     const narrow = div.clientWidth < 520;
@@ -35,6 +38,7 @@
       },
       hovermode: "closest", dragmode: narrow ? false : "zoom",
       margin: { l: 8, r: 12, t: 8, b: 8 },
+      ...(onPaper ? PAPER : { autosize: true }),
     };
     return [data, layout];
   };
@@ -42,7 +46,15 @@
     const div = document.getElementById("plot-" + plot.name);
     if (div) Plotly.react(div, ...dressed(plot, div), config);
   });
+  const turn = (paper) => {
+    if (paper === onPaper) return;
+    onPaper = paper;
+    document.documentElement.toggleAttribute("data-paper", paper);
+    draw();
+  };
   draw();
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  window.matchMedia("print").addEventListener("change", draw);
+  window.matchMedia("print").addEventListener("change", (change) => turn(change.matches));
+  window.addEventListener("beforeprint", () => turn(true));
+  window.addEventListener("afterprint", () => turn(false));
 })();
