@@ -14,7 +14,7 @@ from mnas.train.weight_sharing import SupernetRecipe, SupernetTrainer
 from tests.nn.test_supernet import tiny_space
 
 pytestmark = pytest.mark.tensorflow
-RECIPE = SupernetRecipe(steps=40, batch_size=32, num_paths=2, sampling="sandwich")
+RECIPE = SupernetRecipe(steps=60, batch_size=64, num_paths=2, sampling="sandwich", learning_rate=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def trained(digits, tmp_path_factory):
     """An evaluator that was stopped on the way, and its checkpoints from then and from the end."""
     folder = tmp_path_factory.mktemp("supernet")
     evaluator = SupernetEvaluator(tiny_space(), digits, RECIPE, checkpoint=folder / "supernet.npz")
-    evaluator.train_until(25)
+    evaluator.train_until(40)
     (folder / "early.npz").write_bytes((folder / "supernet.npz").read_bytes())
     evaluator.prepare()
     return evaluator, folder
@@ -36,15 +36,16 @@ def trained(digits, tmp_path_factory):
 
 def test_it_learns_and_goes_on_bit_for_bit(digits, trained):
     evaluator, folder = trained
-    candidate = evaluator.space.decode([0] * 12)
-    accuracy, loss = evaluator.judge(candidate)
-    assert accuracy > 0.3
+    rng = np.random.default_rng(0)
+    candidates = [evaluator.space.sample(rng) for _ in range(5)]
+    accuracies, losses = zip(*map(evaluator.judge, candidates), strict=True)
+    assert np.mean(accuracies) > 0.25
+    assert np.mean(losses) < 2.2
     resumed = SupernetEvaluator(tiny_space(), digits, RECIPE, checkpoint=folder / "early.npz")
-    assert resumed.trainer.step == 25
+    assert resumed.trainer.step == 40
     resumed.prepare()
     np.testing.assert_array_equal(resumed.trainer.weights.numpy(), evaluator.trainer.weights.numpy())
-    assert resumed.accuracy(candidate) == accuracy
-    assert 0 < loss < 2.3
+    assert resumed.accuracy(candidates[0]) == accuracies[0]
 
 
 def test_a_step_leaves_the_weights_of_other_paths_alone(digits):
@@ -79,7 +80,7 @@ def test_a_checkpoint_of_something_else_is_refused(digits, trained):
     other_space = dataclasses.replace(tiny_space(), head_filters=24)
     with pytest.raises(InputError, match="was trained for another space: delete the file"):
         _ = SupernetEvaluator(other_space, digits, RECIPE, checkpoint=checkpoint).trainer
-    other_recipe = dataclasses.replace(RECIPE, steps=41)
+    other_recipe = dataclasses.replace(RECIPE, steps=61)
     with pytest.raises(InputError, match="another recipe"):
         _ = SupernetEvaluator(tiny_space(), digits, other_recipe, checkpoint=checkpoint).trainer
     (folder / "half.npz").write_bytes(checkpoint.read_bytes()[:5000])
