@@ -28,7 +28,9 @@ def search(
     table: list[Path] = typer.Option([], help="A latency table; may be given several times."),
     budget_ms: list[float] = typer.Option([], help="The most a winner may take, one for each --table."),
     data: str = typer.Option(None, help="digits, fashion_mnist, cifar10, cifar100, or a folder of images by class."),
-    strategy: str = typer.Option("reinforce", help="random, reinforce, ppo, evolution or differentiable."),
+    strategy: str = typer.Option(
+        "reinforce", help="random, reinforce, ppo, evolution; with a supernet differentiable or tunas."
+    ),
     evaluator: str = typer.Option(
         "proxy", help="proxy (train each candidate), supernet (share weights), or tabular:FILE.json."
     ),

@@ -19,9 +19,10 @@ from mnas.train.base import Evaluator
 
 if TYPE_CHECKING:
     from mnas.train.data import Dataset
-    from mnas.train.supernet import SupernetEvaluator
+    from mnas.train.supernet import ArchitectureLearner, SupernetEvaluator
 
 TRAINING_EVALUATORS = ("proxy", "supernet")
+LEARNT_BEFOREHAND = ("differentiable", "tunas")  # strategies that learn while a supernet is trained
 PROXY_VALIDATION = 2000  # images that score a candidate; finalists are scored on all that are set aside
 
 
@@ -77,9 +78,9 @@ class SearchOptions:
         """Refuse at once what can be seen to be wrong without loading anything."""
         if self.strategy not in STRATEGIES:
             raise InputError(f"no strategy is called {self.strategy!r}: expected one of {', '.join(STRATEGIES)}")
-        if self.strategy == "differentiable" and self.evaluator != "supernet":
+        if self.strategy in LEARNT_BEFOREHAND and self.evaluator != "supernet":
             raise InputError(
-                f"the strategy differentiable learns together with a supernet's weights and the evaluator is "
+                f"the strategy {self.strategy} learns together with a supernet's weights and the evaluator is "
                 f"{self.evaluator}: add --evaluator supernet"
             )
         name, _, path = self.evaluator.partition(":")
@@ -221,30 +222,42 @@ def _evaluators(
 def _supernet(
     options: SearchOptions, space: SearchSpace, dataset: Dataset, targets: list[Target], folder: Path | None
 ) -> SupernetEvaluator:
-    from mnas.train.relaxation import ArchitectureLearner, RelaxationRecipe
     from mnas.train.supernet import SupernetEvaluator
     from mnas.train.weight_sharing import SupernetRecipe
 
     recipe = SupernetRecipe(steps=options.supernet_steps, batch_size=options.supernet_batch, seed=options.seed)
-    learner = None
-    if options.strategy == "differentiable":
-        other_half = dataset.train.take(slice(len(dataset.train) // 2, None))
-        relaxation = RelaxationRecipe(steps=options.supernet_steps, seed=options.seed)
-        priced = [(target.costs, target.budget_ms) for target in targets if target.costs is not None]
-        learner = ArchitectureLearner(space, other_half, relaxation, priced)
     return SupernetEvaluator(
         space,
         dataset,
         recipe,
         checkpoint=None if folder is None else folder / "supernet.npz",
         max_validation=PROXY_VALIDATION,
-        learner=learner,
+        learner=_learner(options, space, dataset, targets),
     )
+
+
+def _learner(
+    options: SearchOptions, space: SearchSpace, dataset: Dataset, targets: list[Target]
+) -> ArchitectureLearner | None:
+    """What learns an architecture while the supernet is trained, on the other half of the training images."""
+    other_half = dataset.train.take(slice(len(dataset.train) // 2, None))
+    priced = [(target.costs, target.budget_ms) for target in targets if target.costs is not None]
+    if options.strategy == "differentiable":
+        from mnas.train.relaxation import RelaxationLearner, RelaxationRecipe
+
+        relaxed = RelaxationRecipe(steps=options.supernet_steps, seed=options.seed)
+        return RelaxationLearner(space, other_half, relaxed, priced)
+    if options.strategy == "tunas":
+        from mnas.train.tunas import TunasLearner, TunasRecipe
+
+        recipe = TunasRecipe(steps=options.supernet_steps, seed=options.seed)
+        return TunasLearner(space, other_half, recipe, priced)
+    return None
 
 
 def _strategy(options: SearchOptions, space: SearchSpace, accept: Accept | None, evaluator: Evaluator) -> Strategy:
     knobs: dict[str, Any] = {}
-    if options.strategy == "differentiable":
+    if options.strategy in LEARNT_BEFOREHAND:
         from mnas.train.supernet import SupernetEvaluator
 
         if isinstance(evaluator, SupernetEvaluator):

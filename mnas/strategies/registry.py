@@ -14,7 +14,8 @@ _WHERE = {
     "reinforce": ("mnas.strategies.reinforce", "Reinforce"),
     "ppo": ("mnas.strategies.ppo", "PPO"),
     "evolution": ("mnas.strategies.evolution", "Evolution"),
-    "differentiable": ("mnas.strategies.differentiable", "Differentiable"),
+    "differentiable": ("mnas.strategies.beforehand", "Differentiable"),
+    "tunas": ("mnas.strategies.beforehand", "Tunas"),
 }
 STRATEGIES = tuple(_WHERE)
 

@@ -6,7 +6,7 @@ import logging
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,7 @@ from mnas.errors import InputError
 from mnas.space.space import SearchSpace
 from mnas.train.base import Evaluator, OnProgress
 from mnas.train.data import Dataset, normalise
-from mnas.train.relaxation import ArchitectureLearner
-from mnas.train.weight_sharing import SupernetRecipe, SupernetTrainer
+from mnas.train.weight_sharing import Companion, SupernetRecipe, SupernetTrainer
 
 _LOGGER = logging.getLogger(__name__)
 NUM_CALIBRATION = 128  # training images that a path's batch statistics come from
@@ -25,6 +24,16 @@ CHUNK = 384  # validation images beside them
 SAVE_SECONDS = 60.0
 MEASURED_STEPS = 5  # of the training, to estimate how long all will take
 SCORES = ("accuracy", "likelihood")
+
+
+class ArchitectureLearner(Companion, Protocol):
+    """A companion that learns an architecture."""
+
+    def policy(self) -> list[npt.NDArray[np.float64]]:
+        """The probabilities of every decision's choices."""
+
+    def estimate_seconds(self, trainer: SupernetTrainer) -> float:
+        """How long all of its learning will take, in seconds."""
 
 
 class SupernetEvaluator(Evaluator):

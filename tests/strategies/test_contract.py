@@ -15,15 +15,15 @@ from mnas.trial import Measurement, Trial
 from tests.spaces import separable, small_space
 
 _TENSORFLOW = ("reinforce", "ppo")
-_FIXED = ("random", "differentiable")  # these do not learn from trials
+_FIXED = ("random", "differentiable", "tunas")  # these do not learn from trials
 _ALL = [pytest.param(name, marks=[pytest.mark.tensorflow] if name in _TENSORFLOW else []) for name in STRATEGIES]
 every_strategy = pytest.mark.parametrize("name", _ALL)
 every_learner = pytest.mark.parametrize("name", [param for param in _ALL if param.values[0] not in _FIXED])
 
 
 def make_strategy(name, space, **options):
-    """The differentiable strategy learns elsewhere: here it draws from a policy that has learnt nothing."""
-    if name == "differentiable":
+    """Some strategies learn elsewhere: here they draw from a policy that has learnt nothing."""
+    if name in ("differentiable", "tunas"):
         counts = [len(decision.choices) for decision in space.decisions]
         options = {"policy": lambda: [np.full(count, 1 / count) for count in counts], **options}
     return registry.make_strategy(name, space, **options)
