@@ -43,6 +43,8 @@ def search(
     proxy_batch: int = typer.Option(64, min=2, help="Images in a training step."),
     supernet_steps: int = typer.Option(2000, min=1, help="Training steps of the supernet."),
     supernet_batch: int = typer.Option(96, min=2, help="Images in a training step of the supernet."),
+    supernet_sampling: str = typer.Option("fair", help="The paths that such a step trains: uniform, fair or sandwich."),
+    supernet_paths: int = typer.Option(1, min=1, help="Paths a step; 3 or more for the sandwich rule."),
     inherit: bool = typer.Option(False, "--inherit", help="Finalists start from their weights in the supernet."),
     final_steps: int = typer.Option(1000, min=1, help="Training steps of a finalist."),
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),

@@ -46,6 +46,8 @@ class SearchOptions:
         proxy_batch: images in such a step.
         supernet_steps: training steps of the supernet.
         supernet_batch: images in such a step.
+        supernet_sampling: which paths such a step trains: uniform, fair or sandwich.
+        supernet_paths: how many; 3 or more for the sandwich rule.
         inherit: whether finalists start from their weights in the supernet.
         final_steps: training steps of a finalist.
         limit: use so many training images only; None for all.
@@ -68,6 +70,8 @@ class SearchOptions:
     proxy_batch: int = 64
     supernet_steps: int = 2000
     supernet_batch: int = 96
+    supernet_sampling: str = "fair"
+    supernet_paths: int = 1
     inherit: bool = False
     final_steps: int = 1000
     limit: int | None = None
@@ -225,7 +229,13 @@ def _supernet(
     from mnas.train.supernet import SupernetEvaluator
     from mnas.train.weight_sharing import SupernetRecipe
 
-    recipe = SupernetRecipe(steps=options.supernet_steps, batch_size=options.supernet_batch, seed=options.seed)
+    recipe = SupernetRecipe(
+        steps=options.supernet_steps,
+        batch_size=options.supernet_batch,
+        num_paths=options.supernet_paths,
+        sampling=options.supernet_sampling,
+        seed=options.seed,
+    )
     return SupernetEvaluator(
         space,
         dataset,

@@ -91,6 +91,10 @@ class RelaxationLearner:
         self._graph: Any = None
         self._mixture: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is traced, for workers in other processes."""
+        return {**self.__dict__, "_graph": None, "_mixture": None}
+
     def describe(self) -> dict[str, Any]:
         """The recipe and the budgets."""
         return {"kind": "relaxation", **asdict(self.recipe), "budgets": [budget for _, budget in self._targets]}

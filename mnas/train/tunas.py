@@ -81,6 +81,10 @@ class TunasLearner:
         self._baseline = np.float64(np.nan)
         self._forward: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is traced, for workers in other processes."""
+        return {**self.__dict__, "_forward": None}
+
     def describe(self) -> dict[str, Any]:
         """The recipe and the budgets."""
         return {"kind": "tunas", **asdict(self.recipe), "budgets": [budget for _, budget in self._targets]}

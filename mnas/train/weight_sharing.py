@@ -17,7 +17,7 @@ from mnas.space.space import SearchSpace
 from mnas.train.batches import Batches
 from mnas.train.checkpoint import Arrays, read_checkpoint, write_checkpoint
 from mnas.train.data import Split
-from mnas.train.sampling import PathSampler
+from mnas.train.sampling import PathSampler, check_sampling
 
 MOMENTUM = 0.9
 WARM_UP_SHARE = 0.25  # of the steps, for the filters: TuNAS's
@@ -58,6 +58,7 @@ class SupernetRecipe:
         check_integer("batch_size", self.batch_size, 2, 65536)
         check_number("learning_rate", self.learning_rate, 1e-8, 100)
         check_number("clip_norm", self.clip_norm, 1e-6, 1e9)
+        check_sampling(self.sampling, self.num_paths)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -97,6 +98,7 @@ class SupernetTrainer:
     Attributes:
         supernet: the graph and the layout.
         step: how many steps are done.
+        in_step: whether a step was begun and not finished: what an interruption leaves then is not worth keeping.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class SupernetTrainer:
         self.supernet = Supernet(space)
         self.recipe = recipe
         self.step = 0
+        self.in_step = False
         self.companion = companion
         self._made_of = {"format": FORMAT, "space": space.fingerprint, "data": data, "recipe": asdict(recipe)}
         if companion is not None:
@@ -166,6 +169,7 @@ class SupernetTrainer:
         """
         from mnas.nn.supernet import light_graphs
 
+        self.in_step = True
         images, labels = self._batches(self.step)
         with light_graphs():
             chosen = self._sampler(self.step)
@@ -175,6 +179,7 @@ class SupernetTrainer:
             if self.companion is not None:
                 self.companion.after_step(self, self.step)
         self.step += 1
+        self.in_step = False
         return loss
 
     def learn(
