@@ -27,7 +27,8 @@ from mnas.space import load_space
 from mnas.train.data import load_dataset, normalise
 from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 from mnas.train.supernet import SupernetEvaluator
-from mnas.train.weight_sharing import SupernetRecipe, SupernetTrainer
+from mnas.train.supernet_recipe import SupernetRecipe
+from mnas.train.weight_sharing import SupernetTrainer
 
 SEEDS = (0, 1)
 

@@ -227,7 +227,7 @@ def _supernet(
     options: SearchOptions, space: SearchSpace, dataset: Dataset, targets: list[Target], folder: Path | None
 ) -> SupernetEvaluator:
     from mnas.train.supernet import SupernetEvaluator
-    from mnas.train.weight_sharing import SupernetRecipe
+    from mnas.train.supernet_recipe import SupernetRecipe
 
     recipe = SupernetRecipe(
         steps=options.supernet_steps,

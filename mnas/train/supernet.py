@@ -16,7 +16,8 @@ from mnas.errors import InputError
 from mnas.space.space import SearchSpace
 from mnas.train.base import Evaluator, OnProgress
 from mnas.train.data import Dataset, normalise
-from mnas.train.weight_sharing import Companion, SupernetRecipe, SupernetTrainer
+from mnas.train.supernet_recipe import SupernetRecipe
+from mnas.train.weight_sharing import Companion, SupernetTrainer
 
 _LOGGER = logging.getLogger(__name__)
 NUM_CALIBRATION = 128  # training images that a path's batch statistics come from

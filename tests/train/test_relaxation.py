@@ -13,7 +13,7 @@ from mnas.space.stages import StageChoices
 from mnas.train.data import load_dataset
 from mnas.train.relaxation import ExpectedCost, RelaxationLearner, RelaxationRecipe
 from mnas.train.supernet import SupernetEvaluator
-from mnas.train.weight_sharing import SupernetRecipe
+from mnas.train.supernet_recipe import SupernetRecipe
 from tests.nn.test_supernet import tiny_space
 from tests.spaces import small_space
 

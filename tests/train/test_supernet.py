@@ -12,7 +12,8 @@ from mnas.train.batches import Batches
 from mnas.train.data import Split, load_dataset
 from mnas.train.sampling import PathSampler
 from mnas.train.supernet import SupernetEvaluator
-from mnas.train.weight_sharing import SupernetRecipe, SupernetTrainer
+from mnas.train.supernet_recipe import SupernetRecipe
+from mnas.train.weight_sharing import SupernetTrainer
 from tests.nn.test_supernet import tiny_space
 
 pytestmark = pytest.mark.tensorflow

@@ -5,8 +5,8 @@ import pytest
 
 from mnas.train.data import load_dataset
 from mnas.train.supernet import SupernetEvaluator
+from mnas.train.supernet_recipe import SupernetRecipe
 from mnas.train.tunas import TunasLearner, TunasRecipe
-from mnas.train.weight_sharing import SupernetRecipe
 from tests.train.test_relaxation import madds, two_paths
 
 pytestmark = pytest.mark.tensorflow
