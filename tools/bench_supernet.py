@@ -20,13 +20,15 @@ import numpy as np
 
 from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture
+from mnas.errors import MnasError
 from mnas.latency.card import kendall_tau
 from mnas.quiet import load_tensorflow
 from mnas.space import load_space
 from mnas.train.data import load_dataset, normalise
 from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 from mnas.train.supernet import SupernetEvaluator
-from mnas.train.weight_sharing import SupernetRecipe, SupernetTrainer
+from mnas.train.supernet_recipe import SupernetRecipe
+from mnas.train.weight_sharing import SupernetTrainer
 
 SEEDS = (0, 1)
 
@@ -64,12 +66,16 @@ class Bench:
             for number, architecture in enumerate(self.architectures):
                 key = f"alone {recipe.steps}x{recipe.batch_size} seed {seed} #{number}"
                 if key not in self.results:
-                    start = time.perf_counter()
-                    trained = evaluator.fit(architecture)
-                    validation = self.dataset.validation.take(slice(self.arguments.images))
-                    logits = trained.logits(validation.images)
-                    found = {"accuracy": float(np.mean(logits.argmax(1) == validation.labels))}
-                    self.keep(key, {**found, "seconds": time.perf_counter() - start})
+                    self.keep(key, self.train_alone(evaluator, architecture))
+
+    def train_alone(self, evaluator: ProxyEvaluator, architecture: Architecture) -> dict[str, Any]:
+        """Accuracy and seconds; no accuracy where the training diverged."""
+        start, accuracy = time.perf_counter(), None
+        try:
+            accuracy = evaluator.fit(architecture).accuracy(self.dataset.validation.take(slice(self.arguments.images)))
+        except MnasError as error:
+            print(error, file=sys.stderr)
+        return {"accuracy": accuracy, "seconds": time.perf_counter() - start}
 
     def supernet(self) -> None:
         """Train a supernet, and score the architectures on the way."""
@@ -101,6 +107,7 @@ class Bench:
                 self.results[f"seconds of {name}"] = spent
                 self.file.parent.mkdir(parents=True, exist_ok=True)
                 self.file.write_text(json.dumps(self.results, indent=1))
+            evaluator.judge(self.architectures[0])  # traces, which is no cost of an architecture
             start = time.perf_counter()
             scores = [evaluator.judge(architecture) for architecture in self.architectures]
             each = (time.perf_counter() - start) / len(scores)
@@ -123,11 +130,14 @@ class Bench:
         """Print what was found."""
         given = self.arguments
         tag = f"alone {given.alone_steps}x{given.alone_batch}"
-        runs = [[self.results[f"{tag} seed {seed} #{number}"] for number in range(given.count)] for seed in SEEDS]
-        first, second = ([run["accuracy"] for run in own] for own in runs)
+        runs = [[self.results.get(f"{tag} seed {seed} #{number}") for number in range(given.count)] for seed in SEEDS]
+        done = [n for n in range(given.count) if all(own[n] and own[n]["accuracy"] is not None for own in runs)]
+        if len(done) < 3:
+            sys.exit(f"only {len(done)} architectures were trained alone with both seeds: nothing to rank")
+        first, second = ([own[number]["accuracy"] for number in done] for own in runs)
         mean = list(np.mean([first, second], axis=0))
-        seconds = float(np.mean([run["seconds"] for own in runs for run in own]))
-        print(f"{given.count} architectures of {given.space} on {given.data}, {given.images} validation images")
+        seconds = float(np.mean([own[number]["seconds"] for own in runs for number in done]))
+        print(f"{len(done)} architectures of {given.space} on {given.data}, {given.images} validation images")
         print(
             f"stand-alone: {given.alone_steps} steps of {given.alone_batch}, "
             f"accuracies {min(mean):.3f} to {max(mean):.3f}"
@@ -135,7 +145,7 @@ class Bench:
         print(f"ceiling, tau between its two seeds: {kendall_tau(first, second):.3f}; {seconds:.1f} s a training")
         for key, found in self.results.items():
             if key.startswith("supernet"):
-                accuracies, losses = zip(*found["scores"], strict=True)
+                accuracies, losses = zip(*(found["scores"][number] for number in done), strict=True)
                 by_loss = kendall_tau([-loss for loss in losses], mean)
                 print(
                     f"{key}: tau {kendall_tau(accuracies, mean):.3f} by accuracy, {by_loss:.3f} by loss; accuracies "
@@ -144,9 +154,11 @@ class Bench:
             if key.startswith("seconds of"):
                 each = (self.results[key] + 300 * found_each(self.results)) / 300
                 print(f"{key}: {self.results[key]:.0f}; with 300 architectures scored, {each:.2f} s each")
-        madds = [-complexity(architecture).madds for architecture in self.architectures]
-        print(f"for scale, tau of multiply-adds alone: {-kendall_tau(madds, mean):.3f}")
-        speed = self.results["speed"]
+        madds = [complexity(self.architectures[number]).madds for number in done]
+        print(f"for scale, tau of multiply-adds alone: {kendall_tau(madds, mean):.3f}")
+        speed = self.results.get("speed")
+        if speed is None:
+            return
         share = speed["supernet"] / speed["keras"]
         print(
             f"a step at {speed['madds'] / 1e6:.1f} M multiply-adds: {speed['supernet']:.0f} images/s in the supernet, ",

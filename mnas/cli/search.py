@@ -40,7 +40,8 @@ def search(
     data: str = typer.Option(None, help="digits, fashion_mnist, cifar10, cifar100, or a folder of images by class."),
     strategy: str = typer.Option(
         "reinforce",
-        help="random, reinforce, ppo, evolution, nsga2, differentiable, optuna:SAMPLER, or python:MODULE:CLASS.",
+        help="random, reinforce, ppo, evolution, nsga2, optuna:SAMPLER, python:MODULE:CLASS; with a supernet "
+        "differentiable or tunas.",
     ),
     evaluator: str = typer.Option(
         "proxy",
@@ -59,6 +60,8 @@ def search(
     evaluation_minutes: float = typer.Option(None, help="End an evaluation that takes longer; it counts as failed."),
     supernet_steps: int = typer.Option(2000, min=1, help="Training steps of the supernet."),
     supernet_batch: int = typer.Option(96, min=2, help="Images in a training step of the supernet."),
+    supernet_sampling: str = typer.Option("fair", help="The paths that such a step trains: uniform, fair or sandwich."),
+    supernet_paths: int = typer.Option(1, min=1, help="Paths a step; 3 or more for the sandwich rule."),
     inherit: bool = typer.Option(False, "--inherit", help="Finalists start from their weights in the supernet."),
     final_steps: int = typer.Option(1000, min=1, help="Training steps of a finalist."),
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),

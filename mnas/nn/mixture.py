@@ -18,7 +18,7 @@ from mnas.arch.walk import Layer
 from mnas.errors import InputError
 from mnas.nn.functional import ACTIVATIONS, Vector
 from mnas.nn.shared import Family, SharedWeights, Slot
-from mnas.nn.supernet import batch_norm, linear
+from mnas.nn.supernet import POOL_SIZE, batch_norm, linear
 from mnas.space.space import SearchSpace
 from mnas.space.stages import StageChoices, split_op
 
@@ -136,6 +136,9 @@ class _Block:
                 y = self._excited(family, y)
             elif layer.role in family.kernels and not layer.role.startswith("se_"):
                 kernel, *others = self._arrays[family.kernels[layer.role]]
+                if layer.role == "project":
+                    share = tf.reduce_sum(self._skips())
+                    others = [(1 - share) * a + share * b for a, b in zip(others[:2], others[2:], strict=True)]
                 y = _apply(layer, y, [self._ringed(layer, kernel), *others])
                 if family.op != "conv" and layer.role != "project":
                     y *= self._middle(shares, y.shape[-1])
@@ -171,19 +174,25 @@ class _Block:
         masks = [_mask(widths(filters), shares, width) for filters in self._before]
         return tf.tensordot(self._inputs, tf.stack(masks), 1)
 
-    def _with_skip(self, x: Any, y: Any) -> Any:
-        """Skips count as much as they are chosen and fit: where input and output have equally many filters."""
+    def _skips(self) -> Any:
+        """How much every kind of skip counts: as much as it is chosen and fits, with equally many filters each side."""
         first = self._slot.name.endswith("_block1")
         pairs = [(i, j) for i, b in enumerate(self._before) for j, f in enumerate(self._stage.filters) if b == f]
         fits = tf.add_n([self._inputs[i] * self._filters[j] for i, j in pairs]) if pairs else tf.constant(0.0)
-        fits = fits if first else tf.constant(1.0)
-        stride = self._stage.stride if first else 1
+        possible = [skip == "pool" or (skip == "identity" and self._stride == 1) for skip in self._stage.skip]
+        return self._skip * tf.constant(np.array(possible, np.float32)) * (fits if first else 1.0)
+
+    @property
+    def _stride(self) -> int:
+        return self._stage.stride if self._slot.name.endswith("_block1") else 1
+
+    def _with_skip(self, x: Any, y: Any) -> Any:
         x = _widened(x, max(self._stage.filters))
-        for skip, share in zip(self._stage.skip, tf.unstack(self._skip), strict=True):
-            if skip == "identity" and stride == 1:
-                y += share * fits * x
+        for skip, share in zip(self._stage.skip, tf.unstack(self._skips()), strict=True):
+            if skip == "identity" and self._stride == 1:
+                y += share * x
             elif skip == "pool":
-                y += share * fits * tf.nn.avg_pool2d(x, 3, stride, "SAME")
+                y += share * tf.nn.avg_pool2d(x, POOL_SIZE, self._stride, "SAME")
         return y
 
 

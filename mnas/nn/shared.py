@@ -8,7 +8,7 @@ channels are the first ones (Once-for-All, Single-Path NAS, BigNAS). Like everyt
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -30,7 +30,8 @@ class Kernel:
 
     Attributes:
         layer: the layer at its largest: kernel size, input filters, filters.
-        shapes: of its arrays: kernel, then gamma and beta, or the bias.
+        shapes: of its arrays: kernel, then gamma and beta, or the bias. A projection has a gamma and a beta for blocks
+            without a skip, and others for blocks with one.
         start: where they begin in the flat vector.
     """
 
@@ -43,8 +44,8 @@ class Kernel:
         """Lengths of its arrays in the flat vector."""
         return [math.prod(shape) for shape in self.shapes]
 
-    def slices(self, size: tuple[int, int, int]) -> list[tuple[slice, ...]]:
-        """What of each array belongs to a layer of this kernel size, these input filters and these filters."""
+    def slices(self, size: Sequence[int]) -> tuple[slice, ...]:
+        """What of the kernel belongs to a layer of this kernel size, these input filters and these filters."""
         kernel, inputs, outputs = size
         before = (self.layer.kernel_size - kernel) // 2
         centre = slice(before, before + kernel)
@@ -53,7 +54,15 @@ class Kernel:
             own = (centre, centre, slice(inputs), slice(1))
         elif self.layer.kind == "conv":
             own = (centre, centre, *own)
-        return [own] + [(slice(outputs),)] * (len(self.shapes) - 1)
+        return own
+
+    def cut(self, size: Sequence[int], vector: Vector, *, skip: bool) -> Iterator[Vector]:
+        """Views of what a layer of this size uses of the flat vector, kernel first."""
+        starts = self.start + np.cumsum([0, *self.sizes])
+        after = (3, 4) if skip and len(self.shapes) > 3 else range(1, min(3, len(self.shapes)))
+        for number in (0, *after):
+            array = vector[starts[number] : starts[number + 1]].reshape(self.shapes[number])
+            yield array[self.slices(size) if number == 0 else slice(size[2])]
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,7 @@ class SharedWeights:
         return Family(op, template, {one.role: self._kernel(one) for one in template if kernel_shape(one)})
 
     def _kernel(self, layer: Layer) -> int:
-        shapes = (kernel_shape(layer), *[(layer.filters,)] * (2 if layer.norm else 1))
+        shapes = (kernel_shape(layer), *[(layer.filters,)] * (num_arrays(layer) - 1))
         self.kernels.append(Kernel(layer, shapes, self.num_weights))
         self.num_weights += sum(self.kernels[-1].sizes)
         return len(self.kernels) - 1
@@ -155,7 +164,7 @@ class SharedWeights:
                 if kernel_shape(layer):
                     number = self.slots[slot].families[family].kernels[layer.role]
                     sizes[number] = size = (layer.kernel_size, layer.in_filters, layer.filters)
-                    for axis, part in enumerate(self.kernels[number].slices(size)[0]):
+                    for axis, part in enumerate(self.kernels[number].slices(size)):
                         corners[number, :, axis] = part.start or 0, part.stop
         return Path(sizes, corners, flags)
 
@@ -167,12 +176,12 @@ class SharedWeights:
 
     def _pieces(self, path: Path, vector: Vector) -> Iterator[Vector]:
         """Views of what a path uses of a vector, in the order of the walk."""
-        for slot, (number, _, _) in zip(self.slots, path.flags, strict=True):
+        for slot, (number, _, skip) in zip(self.slots, path.flags, strict=True):
             if number == len(slot.families):
                 continue
             for index in slot.families[number].kernels.values():
                 if path.sizes[index].any():
-                    yield from _cut(self.kernels[index], path.sizes[index], vector)
+                    yield from self.kernels[index].cut(path.sizes[index], vector, skip=bool(skip))
 
     def active(self, path: Path) -> Vector:
         """1 where the path uses the vector, else 0; shape (num_weights,)."""
@@ -195,7 +204,7 @@ class SharedWeights:
     def initial_weights(self, seed: int) -> Vector:
         """He-normal kernels over fan-out, a small dense layer, gamma 1, the rest 0; shape (num_weights,).
 
-        Gammas before a skip do not start at 0, as a single network's do: the same ones stand where there is no skip.
+        The gammas of projections onto a skip are 0, as in `mnas.nn.functional.Network`.
         """
         rng = np.random.default_rng(seed)
         vector = np.zeros(self.num_weights, np.float32)
@@ -211,16 +220,13 @@ class SharedWeights:
         return vector
 
 
+def num_arrays(layer: Layer) -> int:
+    """How many arrays a layer has: kernel and bias, or kernel, gamma and beta; these two twice for a projection."""
+    return 5 if layer.role == "project" else 3 if layer.norm else 2
+
+
 def _op(placed: PlacedBlock) -> str:
     return placed.block.op if isinstance(placed.block, BlockSpec) else "classifier"
-
-
-def _cut(kernel: Kernel, size: npt.NDArray[np.int32], vector: Vector) -> Iterator[Vector]:
-    start = kernel.start
-    for shape, own in zip(kernel.shapes, kernel.slices((int(size[0]), int(size[1]), int(size[2]))), strict=True):
-        end = start + math.prod(shape)
-        yield vector[start:end].reshape(shape)[own]
-        start = end
 
 
 def _placed(space: SearchSpace) -> dict[str, list[PlacedBlock]]:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from mnas.arch.walk import Layer
 from mnas.nn.functional import ACTIVATIONS, EPSILON
-from mnas.nn.shared import Family, SharedWeights, Slot
+from mnas.nn.shared import Family, SharedWeights, Slot, num_arrays
 from mnas.space.space import SearchSpace
 
 POOL_SIZE = 3  # of skips, as `mnas.arch.walk` has it
@@ -114,7 +114,7 @@ def _slot(slot: Slot, x: Any, pieces: list[Any], corners: Any, flags: Any, norm:
         weights = {}
         for layer in family.layers:
             if layer.role in family.kernels:
-                weights[layer.role] = (next(rows), [next(arrays) for _ in range(3 if layer.norm else 2)])
+                weights[layer.role] = (next(rows), [next(arrays) for _ in range(num_arrays(layer))])
         branches.append(_Block(family, weights, flags, norm))
     if slot.fixed:
         return branches[0](x)
@@ -149,6 +149,9 @@ class _Block:
         """A layer with weights: sliced to the path's sizes."""
         layer, (corner, (kernel, *others)) = self._layers[role], self._weights[role]
         rank, last = len(kernel.shape), {"depthwise": 2, "dense": 1}.get(layer.kind, 3)
+        if role == "project":  # batch norms of blocks without and with a skip
+            without, skipping = others[:2], others[2:]
+            others = [tf.where(self._flags[2] > 0, b, a) for a, b in zip(without, skipping, strict=True)]
         others = [tf.strided_slice(array, [0], corner[1, last : last + 1]) for array in others]
         y = linear(layer, x, tf.strided_slice(kernel, corner[0, :rank], corner[1, :rank]))
         y = self._norm(y, *others) if layer.norm else y + others[0]

@@ -20,9 +20,10 @@ from mnas.train.timed import TimedEvaluator
 if TYPE_CHECKING:
     from mnas.search.setup import SearchOptions
     from mnas.train.data import Dataset
-    from mnas.train.supernet import SupernetEvaluator
+    from mnas.train.supernet import ArchitectureLearner, SupernetEvaluator
 
 TRAINING_EVALUATORS = ("proxy", "supernet")
+LEARNT_BEFOREHAND = ("differentiable", "tunas")  # strategies that learn while a supernet is trained
 PROXY_VALIDATION = 2000  # images that score a candidate; finalists are scored on all that are set aside
 
 
@@ -49,9 +50,9 @@ def check_evaluator(options: SearchOptions) -> None:
         if options.evaluation_minutes is not None:
             raise InputError("a supernet scores every candidate in the same short time: leave out --evaluation-minutes")
         return
-    if options.strategy == "differentiable":
+    if options.strategy in LEARNT_BEFOREHAND:
         raise InputError(
-            "the strategy differentiable learns together with a supernet's weights and the evaluator is "
+            f"the strategy {options.strategy} learns together with a supernet's weights and the evaluator is "
             f"{options.evaluator}: add --evaluator supernet"
         )
     if options.inherit:
@@ -130,22 +131,40 @@ def _evaluators(
 def _supernet(
     options: SearchOptions, space: SearchSpace, dataset: Dataset, targets: list[Target], folder: Path | None
 ) -> SupernetEvaluator:
-    from mnas.train.relaxation import ArchitectureLearner, RelaxationRecipe
     from mnas.train.supernet import SupernetEvaluator
-    from mnas.train.weight_sharing import SupernetRecipe
+    from mnas.train.supernet_recipe import SupernetRecipe
 
-    recipe = SupernetRecipe(steps=options.supernet_steps, batch_size=options.supernet_batch, seed=options.seed)
-    learner = None
-    if options.strategy == "differentiable":
-        other_half = dataset.train.take(slice(len(dataset.train) // 2, None))
-        relaxation = RelaxationRecipe(steps=options.supernet_steps, seed=options.seed)
-        priced = [(target.costs, target.budget_ms) for target in targets if target.costs is not None]
-        learner = ArchitectureLearner(space, other_half, relaxation, priced)
+    recipe = SupernetRecipe(
+        steps=options.supernet_steps,
+        batch_size=options.supernet_batch,
+        num_paths=options.supernet_paths,
+        sampling=options.supernet_sampling,
+        seed=options.seed,
+    )
     return SupernetEvaluator(
         space,
         dataset,
         recipe,
         checkpoint=None if folder is None else folder / "supernet.npz",
         max_validation=PROXY_VALIDATION,
-        learner=learner,
+        learner=_learner(options, space, dataset, targets),
     )
+
+
+def _learner(
+    options: SearchOptions, space: SearchSpace, dataset: Dataset, targets: list[Target]
+) -> ArchitectureLearner | None:
+    """What learns an architecture while the supernet is trained, on the other half of the training images."""
+    other_half = dataset.train.take(slice(len(dataset.train) // 2, None))
+    priced = [(target.costs, target.budget_ms) for target in targets if target.costs is not None]
+    if options.strategy == "differentiable":
+        from mnas.train.relaxation import RelaxationLearner, RelaxationRecipe
+
+        relaxed = RelaxationRecipe(steps=options.supernet_steps, seed=options.seed)
+        return RelaxationLearner(space, other_half, relaxed, priced)
+    if options.strategy == "tunas":
+        from mnas.train.tunas import TunasLearner, TunasRecipe
+
+        recipe = TunasRecipe(steps=options.supernet_steps, seed=options.seed)
+        return TunasLearner(space, other_half, recipe, priced)
+    return None

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from mnas.errors import InputError
 from mnas.reward import make_reward
-from mnas.search.evaluators import TRAINING_EVALUATORS, check_evaluator, load_data, make_evaluators
+from mnas.search.evaluators import (
+    LEARNT_BEFOREHAND,
+    TRAINING_EVALUATORS,
+    check_evaluator,
+    load_data,
+    make_evaluators,
+)
 from mnas.search.limits import Limit, memory_limit, size_limit
 from mnas.search.objective import Objective, Target
 from mnas.search.run import Search
@@ -50,6 +56,8 @@ class SearchOptions:
         evaluation_minutes: the most that judging one candidate may take; None for any time.
         supernet_steps: training steps of the supernet.
         supernet_batch: images in such a step.
+        supernet_sampling: which paths such a step trains: uniform, fair or sandwich.
+        supernet_paths: how many; 3 or more for the sandwich rule.
         inherit: whether finalists start from their weights in the supernet.
         final_steps: training steps of a finalist.
         limit: use so many training images only; None for all.
@@ -79,6 +87,8 @@ class SearchOptions:
     evaluation_minutes: float | None = None
     supernet_steps: int = 2000
     supernet_batch: int = 96
+    supernet_sampling: str = "fair"
+    supernet_paths: int = 1
     inherit: bool = False
     final_steps: int = 1000
     limit: int | None = None
@@ -236,7 +246,7 @@ def _repeats(options: SearchOptions, finals: Evaluator | None) -> list[Evaluator
 
 def _strategy(options: SearchOptions, space: SearchSpace, accept: Accept | None, evaluator: Evaluator) -> Strategy:
     knobs: dict[str, Any] = {}
-    if options.strategy == "differentiable":
+    if options.strategy in LEARNT_BEFOREHAND:
         from mnas.train.supernet import SupernetEvaluator
 
         if isinstance(evaluator, SupernetEvaluator):

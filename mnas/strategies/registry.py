@@ -16,7 +16,8 @@ _WHERE = {
     "ppo": ("mnas.strategies.ppo", "PPO"),
     "evolution": ("mnas.strategies.evolution", "Evolution"),
     "nsga2": ("mnas.strategies.nsga2", "NSGA2"),
-    "differentiable": ("mnas.strategies.differentiable", "Differentiable"),
+    "differentiable": ("mnas.strategies.beforehand", "Differentiable"),
+    "tunas": ("mnas.strategies.beforehand", "Tunas"),
 }
 _WITH_TENSORFLOW = ("reinforce", "ppo")
 STRATEGIES = tuple(_WHERE)

@@ -16,15 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.spec import check_integer, check_number
-from mnas.errors import MnasError
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
 from mnas.train.batches import Batches
 from mnas.train.checkpoint import Arrays
 from mnas.train.data import Split
+from mnas.train.logits import Logits
 from mnas.train.weight_sharing import SupernetTrainer
-
-ADAM = (0.9, 0.999, 1e-8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class RelaxationRecipe:
         return float(self.hot * (self.cold / self.hot) ** share)
 
 
-class ArchitectureLearner:
+class RelaxationLearner:
     """The logits of a space's decisions, and how they learn. A `Companion` of a supernet's trainer.
 
     Args:
@@ -87,43 +85,31 @@ class ArchitectureLearner:
         targets: Sequence[tuple[SpaceCosts, float]] = (),
     ) -> None:
         self.space, self.recipe = space, recipe
-        self._counts = [len(decision.choices) for decision in space.decisions]
         self._batches = Batches(split, recipe.batch_size, recipe.seed)
         self._targets = [(ExpectedCost(costs), budget) for costs, budget in targets]
-        self._logits, self._mean, self._square = (np.zeros(sum(self._counts), np.float32) for _ in range(3))
-        self._updates = 0
+        self._logits = Logits(space, learning_rate=recipe.learning_rate)
         self._graph: Any = None
         self._mixture: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is traced, for workers in other processes."""
+        return {**self.__dict__, "_graph": None, "_mixture": None}
+
     def describe(self) -> dict[str, Any]:
         """The recipe and the budgets."""
-        return {**asdict(self.recipe), "budgets": [budget for _, budget in self._targets]}
+        return {"kind": "relaxation", **asdict(self.recipe), "budgets": [budget for _, budget in self._targets]}
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Logits, Adam's moments, the number of updates."""
-        moments = {"logits": self._logits, "mean": self._mean, "square": self._square}
-        return {**moments, "updates": np.array(self._updates)}
+        """As `Logits.state`."""
+        return self._logits.state()
 
     def restore(self, arrays: Arrays) -> None:
-        """Put back what `state` gave.
-
-        Raises:
-            MnasError: if it is something else.
-        """
-        try:
-            vectors = [arrays[name] for name in ("logits", "mean", "square")]
-            self._updates = int(arrays["updates"])
-        except (KeyError, ValueError, TypeError):
-            vectors = []
-        if [vector.shape for vector in vectors] != [self._logits.shape] * 3:
-            raise MnasError("the checkpoint's architecture logits are missing or damaged: delete it to train anew")
-        self._logits, self._mean, self._square = vectors
+        """As `Logits.restore`."""
+        self._logits.restore(arrays)
 
     def policy(self) -> list[npt.NDArray[np.float64]]:
         """The probabilities of every decision's choices."""
-        logits = np.split(self._logits.astype(np.float64), np.cumsum(self._counts)[:-1])
-        shares = [np.exp(own - own.max()) for own in logits]
-        return [own / own.sum() for own in shares]
+        return self._logits.probabilities()
 
     def after_step(self, trainer: SupernetTrainer, step: int) -> None:
         """One update of the logits, where one is due.
@@ -133,9 +119,10 @@ class ArchitectureLearner:
         """
         if not self.recipe.due(step):
             return
-        images, labels = self._batches(self._updates)
-        noise = np.random.default_rng([self.recipe.seed, 6, step]).gumbel(size=len(self._logits)).astype(np.float32)
-        self._update(self._gradient(trainer, step, noise, images, labels))
+        images, labels = self._batches(self._logits.updates)
+        rng = np.random.default_rng([self.recipe.seed, 6, step])
+        noise = rng.gumbel(size=len(self._logits.values)).astype(np.float32)
+        self._logits.descend(self._gradient(trainer, step, noise, images, labels))
 
     def estimate_seconds(self, trainer: SupernetTrainer) -> float:
         """How long all updates will take: tracing and one more update are measured; nothing is learnt from them."""
@@ -145,7 +132,7 @@ class ArchitectureLearner:
         images, labels = self._batches(0)
         for _ in range(2):
             with light_graphs():
-                self._gradient(trainer, 0, np.zeros_like(self._logits), images, labels)
+                self._gradient(trainer, 0, np.zeros_like(self._logits.values), images, labels)
             stamps.append(time.perf_counter())
         updates = sum(map(self.recipe.due, range(self.recipe.steps)))
         return stamps[1] - stamps[0] + updates * (stamps[2] - stamps[1])
@@ -166,7 +153,7 @@ class ArchitectureLearner:
             self._mixture = Mixture(trainer.supernet.shared)
             self._graph = tf.function(self._loss_and_gradient, autograph=False)
         temperature = tf.constant(self.recipe.temperature(step), tf.float32)
-        arguments = map(tf.constant, (self._logits, noise, images, labels))
+        arguments = map(tf.constant, (self._logits.values, noise, images, labels))
         _, gradient = self._graph(trainer.weights.read_value(), temperature, *arguments)
         found: npt.NDArray[np.float32] = gradient.numpy()
         return found
@@ -178,27 +165,14 @@ class ArchitectureLearner:
 
         with tf.GradientTape() as tape:
             tape.watch(logits)
-            noisy = tf.split((logits + noise) / temperature, self._counts)
+            noisy = tf.split((logits + noise) / temperature, self._logits.counts)
             drawn = tf.concat([tf.nn.softmax(own) for own in noisy], 0)
             answers = self._mixture.train(weights, drawn, images)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, answers))
-            shares = [tf.nn.softmax(own) for own in tf.split(logits, self._counts)]
+            shares = [tf.nn.softmax(own) for own in tf.split(logits, self._logits.counts)]
             for expected, budget in self._targets:
                 loss += self.recipe.latency_weight * tf.abs(expected(shares) / budget - 1)
         return loss, tape.gradient(loss, logits)
-
-    def _update(self, gradient: npt.NDArray[np.float32]) -> None:
-        """Adam (Kingma and Ba 2015, algorithm 1)."""
-        if not np.isfinite(gradient).all():
-            raise MnasError(f"the architecture's gradient is not finite at update {self._updates}")
-        first, second, epsilon = ADAM
-        self._updates += 1
-        self._mean = np.float32(first) * self._mean + np.float32(1 - first) * gradient
-        self._square = np.float32(second) * self._square + np.float32(1 - second) * gradient**2
-        mean = self._mean / np.float32(1 - first**self._updates)
-        square = self._square / np.float32(1 - second**self._updates)
-        self._logits = self._logits - np.float32(self.recipe.learning_rate) * mean / (np.sqrt(square) + epsilon)
-        self._logits = self._logits.astype(np.float32)
 
 
 class ExpectedCost:

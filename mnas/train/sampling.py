@@ -36,10 +36,7 @@ class PathSampler:
     """
 
     def __init__(self, space: SearchSpace, kind: str, *, num_paths: int, seed: int, warm_up_steps: int) -> None:
-        if kind not in SAMPLINGS:
-            raise InputError(f"no sampling is called {kind!r}: expected one of {', '.join(SAMPLINGS)}")
-        if num_paths < (2 if kind == "sandwich" else 1):
-            raise InputError(f"{num_paths} paths a step: expected 1 or more, 2 or more for the sandwich rule")
+        check_sampling(kind, num_paths)
         self.space = space
         self._kind, self._num_paths, self._seed, self._warm_up = kind, num_paths, seed, warm_up_steps
         self._names = [decision.name.partition(".")[2] for decision in space.decisions]
@@ -76,3 +73,15 @@ class PathSampler:
             if name in fields:
                 result[position] = decision.choices.index(extreme(decision.choices))
         return result
+
+
+def check_sampling(kind: str, num_paths: int) -> None:
+    """Refuse an unknown kind of sampling or too few paths a step.
+
+    Raises:
+        InputError: it says what is expected.
+    """
+    if kind not in SAMPLINGS:
+        raise InputError(f"no sampling is called {kind!r}: expected one of {', '.join(SAMPLINGS)}")
+    if num_paths < (2 if kind == "sandwich" else 1):
+        raise InputError(f"{num_paths} paths a step: expected 1 or more, 2 or more for the sandwich rule")

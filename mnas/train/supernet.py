@@ -6,7 +6,7 @@ import logging
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,25 @@ from mnas.errors import InputError
 from mnas.space.space import SearchSpace
 from mnas.train.base import Evaluator, OnProgress
 from mnas.train.data import Dataset, normalise
-from mnas.train.relaxation import ArchitectureLearner
-from mnas.train.weight_sharing import SupernetRecipe, SupernetTrainer
+from mnas.train.supernet_recipe import SupernetRecipe
+from mnas.train.weight_sharing import Companion, SupernetTrainer
 
 _LOGGER = logging.getLogger(__name__)
 NUM_CALIBRATION = 128  # training images that a path's batch statistics come from
 CHUNK = 384  # validation images beside them
-SAVE_SECONDS = 60.0
+SAVE_SECONDS = 30.0
 MEASURED_STEPS = 5  # of the training, to estimate how long all will take
 SCORES = ("accuracy", "likelihood")
+
+
+class ArchitectureLearner(Companion, Protocol):
+    """A companion that learns an architecture."""
+
+    def policy(self) -> list[npt.NDArray[np.float64]]:
+        """The probabilities of every decision's choices."""
+
+    def estimate_seconds(self, trainer: SupernetTrainer) -> float:
+        """How long all of its learning will take, in seconds."""
 
 
 class SupernetEvaluator(Evaluator):
@@ -67,6 +77,10 @@ class SupernetEvaluator(Evaluator):
         self._validation = dataset.validation.take(slice(max_validation))
         self._trainer: SupernetTrainer | None = None
         self._judge: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the network itself, for workers in other processes: these read it from the checkpoint."""
+        return {**self.__dict__, "_trainer": None, "_judge": None}
 
     def describe(self) -> dict[str, Any]:
         """The recipe and the data, for the study file."""
@@ -133,8 +147,9 @@ class SupernetEvaluator(Evaluator):
                 if time.monotonic() - saved > SAVE_SECONDS:
                     self._save()
                     saved = time.monotonic()
-        finally:  # an interrupted training is kept as far as it came: a step is done whole or not at all
-            self._save()
+        finally:
+            if not trainer.in_step:  # else the last checkpoint stands: half a step cannot be gone on with
+                self._save()
 
     def _save(self) -> None:
         if self._checkpoint is not None and self._trainer is not None:

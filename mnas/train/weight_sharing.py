@@ -4,68 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from mnas.arch.spec import Architecture, check_integer, check_number
+from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
 from mnas.space.space import SearchSpace
 from mnas.train.batches import Batches
 from mnas.train.checkpoint import Arrays, read_checkpoint, write_checkpoint
 from mnas.train.data import Split
 from mnas.train.sampling import PathSampler
+from mnas.train.supernet_recipe import SupernetRecipe
 
 MOMENTUM = 0.9
 WARM_UP_SHARE = 0.25  # of the steps, for the filters: TuNAS's
 FORMAT = "mnas.supernet 1"
-
-
-@dataclass(frozen=True, slots=True)
-class SupernetRecipe:
-    """How a supernet is trained: SGD with Nesterov momentum, warm-up over a tenth of the steps, cosine decay to zero.
-
-    Attributes:
-        steps: updates.
-        batch_size: images a step.
-        num_paths: architectures a step, all on the same images; their gradients are averaged.
-        sampling: uniform, fair or sandwich; see `PathSampler`. With the sandwich rule the smaller paths learn from the
-            largest one's answers instead of the labels (in-place distillation).
-        learning_rate: at its peak, for a batch of 96; scaled linearly with the batch size.
-        weight_decay: on the kernels that a step uses.
-        clip_norm: the gradient is scaled down to this norm.
-        operation_warm_up: whether a step trains all operations at once, averaged, with a chance that falls from 1 to 0
-            over the first quarter of the steps (TuNAS). Such a step costs several others; fair sampling gives every
-            operation its share as well.
-        seed: of the weights, the paths and the order of images.
-    """
-
-    steps: int = 1000
-    batch_size: int = 96
-    num_paths: int = 1
-    sampling: str = "fair"
-    learning_rate: float = 0.1
-    weight_decay: float = 1e-4
-    clip_norm: float = 5.0
-    operation_warm_up: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_integer("steps", self.steps, 1, 100_000_000)
-        check_integer("batch_size", self.batch_size, 2, 65536)
-        check_number("learning_rate", self.learning_rate, 1e-8, 100)
-        check_number("clip_norm", self.clip_norm, 1e-6, 1e9)
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        peak = self.learning_rate * self.batch_size / 96
-        warm_up = max(1, self.steps // 10)
-        if step < warm_up:
-            return peak * (step + 1) / warm_up
-        return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, self.steps - warm_up)))
 
 
 class Companion(Protocol):
@@ -97,6 +54,7 @@ class SupernetTrainer:
     Attributes:
         supernet: the graph and the layout.
         step: how many steps are done.
+        in_step: whether a step was begun and not finished: what an interruption leaves then is not worth keeping.
     """
 
     def __init__(
@@ -115,6 +73,7 @@ class SupernetTrainer:
         self.supernet = Supernet(space)
         self.recipe = recipe
         self.step = 0
+        self.in_step = False
         self.companion = companion
         self._made_of = {"format": FORMAT, "space": space.fingerprint, "data": data, "recipe": asdict(recipe)}
         if companion is not None:
@@ -166,6 +125,7 @@ class SupernetTrainer:
         """
         from mnas.nn.supernet import light_graphs
 
+        self.in_step = True
         images, labels = self._batches(self.step)
         with light_graphs():
             chosen = self._sampler(self.step)
@@ -175,6 +135,7 @@ class SupernetTrainer:
             if self.companion is not None:
                 self.companion.after_step(self, self.step)
         self.step += 1
+        self.in_step = False
         return loss
 
     def learn(

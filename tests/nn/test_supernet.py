@@ -112,6 +112,18 @@ def test_a_space_of_whole_blocks_shares_weights_too():
         np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
+def test_projections_onto_a_skip_start_silent_and_others_do_not(traced):
+    shared = traced[0].shared
+    weights = shared.initial_weights(0)
+    for skip, gamma in ((0, 1), (1, 0)):
+        # mbconv3 twice with k3, no SE, and the skip, on its 8 filters; the second block has its input's size
+        architecture = shared.space.decode([2, 0, 0, skip, 1, 1, 2, 0, 0, 0, 0, 0])
+        own = shared.inherit(architecture, weights)
+        stem, expand, depthwise = 27 * 8 + 16, 8 * 24 + 48, 9 * 24 + 48
+        second = stem + 2 * (expand + depthwise) + (24 * 8 + 16) + 24 * 8
+        assert set(own[second : second + 8]) == {gamma}
+
+
 def test_an_architecture_of_another_space_is_refused(traced):
     with pytest.raises(InputError, match="tiny has 2 stages; the architecture has 4"):
         traced[0].shared.path(load_space("mnasnet-16").decode([0] * 24))

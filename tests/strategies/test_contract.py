@@ -17,7 +17,7 @@ from tests.spaces import separable, small_space
 
 _TENSORFLOW = ("reinforce", "ppo")
 _OPTUNA = tuple(f"optuna:{sampler}" for sampler in ("tpe", "nsgaii", "cmaes", "random"))
-_FIXED = ("random", "differentiable")  # these do not learn from trials
+_FIXED = ("random", "differentiable", "tunas")  # these do not learn from trials
 
 
 def _marks(name):
@@ -36,8 +36,8 @@ every_learner = pytest.mark.parametrize("name", [param for param in _ALL if para
 
 
 def make_strategy(name, space, **options):
-    """The differentiable strategy learns elsewhere: here it draws from a policy that has learnt nothing."""
-    if name == "differentiable":
+    """Some strategies learn elsewhere: here they draw from a policy that has learnt nothing."""
+    if name in ("differentiable", "tunas"):
         counts = [len(decision.choices) for decision in space.decisions]
         options = {"policy": lambda: [np.full(count, 1 / count) for count in counts], **options}
     return registry.make_strategy(name, space, **options)

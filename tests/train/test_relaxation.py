@@ -11,9 +11,9 @@ from mnas.errors import MnasError
 from mnas.space import SpaceCosts
 from mnas.space.stages import StageChoices
 from mnas.train.data import load_dataset
-from mnas.train.relaxation import ArchitectureLearner, ExpectedCost, RelaxationRecipe
+from mnas.train.relaxation import ExpectedCost, RelaxationLearner, RelaxationRecipe
 from mnas.train.supernet import SupernetEvaluator
-from mnas.train.weight_sharing import SupernetRecipe
+from mnas.train.supernet_recipe import SupernetRecipe
 from tests.nn.test_supernet import tiny_space
 from tests.spaces import small_space
 
@@ -38,7 +38,7 @@ def evaluator(checkpoint=None):
     costs = madds(space)
     recipe = RelaxationRecipe(steps=24, every=2, batch_size=16, learning_rate=0.2)
     half = digits.train.take(slice(len(digits.train) // 2, None))
-    learner = ArchitectureLearner(space, half, recipe, [(costs, costs.extreme()[1])])
+    learner = RelaxationLearner(space, half, recipe, [(costs, costs.extreme()[1])])
     return SupernetEvaluator(space, digits, RECIPE, checkpoint=checkpoint, learner=learner)
 
 
@@ -76,6 +76,6 @@ def test_the_temperature_falls_and_updates_begin_late():
 
 def test_a_damaged_state_is_refused():
     digits = load_dataset("digits", resolution=8, limit=100)
-    learner = ArchitectureLearner(two_paths(), digits.train, RelaxationRecipe(steps=4))
+    learner = RelaxationLearner(two_paths(), digits.train, RelaxationRecipe(steps=4))
     with pytest.raises(MnasError, match="logits are missing or damaged"):
         learner.restore({"logits": np.zeros(3)})

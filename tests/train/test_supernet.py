@@ -1,20 +1,27 @@
 """The supernet evaluator: learns, goes on where it stopped, refuses what is not its own."""
 
+import copy
 import dataclasses
 
 import numpy as np
 import pytest
 
 from mnas.errors import InputError, MnasError
+from mnas.space.stages import StageChoices
 from mnas.train.batches import Batches
 from mnas.train.data import Split, load_dataset
 from mnas.train.sampling import PathSampler
 from mnas.train.supernet import SupernetEvaluator
-from mnas.train.weight_sharing import SupernetRecipe, SupernetTrainer
+from mnas.train.supernet_recipe import SupernetRecipe
+from mnas.train.weight_sharing import SupernetTrainer
 from tests.nn.test_supernet import tiny_space
 
 pytestmark = pytest.mark.tensorflow
-RECIPE = SupernetRecipe(steps=40, batch_size=32, num_paths=2, sampling="sandwich")
+STAGE = {"op": ("sepconv", "mbconv3"), "kernel_size": (3, 5), "se_ratio": (0,), "skip": ("none", "identity")}
+SPACE = dataclasses.replace(
+    tiny_space(), stages=(StageChoices(stride=1, filters=(8, 12), repeats=(1, 2), **STAGE),)
+)  # fewer kinds of blocks than the tiny space: the less there is to trace
+RECIPE = SupernetRecipe(steps=60, batch_size=64, num_paths=2, sampling="sandwich", learning_rate=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +34,8 @@ def digits():
 def trained(digits, tmp_path_factory):
     """An evaluator that was stopped on the way, and its checkpoints from then and from the end."""
     folder = tmp_path_factory.mktemp("supernet")
-    evaluator = SupernetEvaluator(tiny_space(), digits, RECIPE, checkpoint=folder / "supernet.npz")
-    evaluator.train_until(25)
+    evaluator = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=folder / "supernet.npz")
+    evaluator.train_until(40)
     (folder / "early.npz").write_bytes((folder / "supernet.npz").read_bytes())
     evaluator.prepare()
     return evaluator, folder
@@ -36,21 +43,23 @@ def trained(digits, tmp_path_factory):
 
 def test_it_learns_and_goes_on_bit_for_bit(digits, trained):
     evaluator, folder = trained
-    candidate = evaluator.space.decode([0] * 12)
-    accuracy, loss = evaluator.judge(candidate)
-    assert accuracy > 0.3
-    resumed = SupernetEvaluator(tiny_space(), digits, RECIPE, checkpoint=folder / "early.npz")
-    assert resumed.trainer.step == 25
+    rng = np.random.default_rng(0)
+    candidates = [evaluator.space.sample(rng) for _ in range(5)]
+    accuracies, losses = zip(*map(evaluator.judge, candidates), strict=True)
+    assert np.mean(accuracies) > 0.2
+    assert np.mean(losses) < 2.2
+    resumed = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=folder / "early.npz")
+    assert resumed.trainer.step == 40
     resumed.prepare()
     np.testing.assert_array_equal(resumed.trainer.weights.numpy(), evaluator.trainer.weights.numpy())
-    assert resumed.accuracy(candidate) == accuracy
-    assert 0 < loss < 2.3
+    worker = copy.copy(resumed)  # as another process gets it: without the network, which is read from the checkpoint
+    assert worker.accuracy(candidates[0]) == accuracies[0]
 
 
 def test_a_step_leaves_the_weights_of_other_paths_alone(digits):
     recipe = SupernetRecipe(steps=4, batch_size=16, sampling="uniform")
-    trainer = SupernetTrainer(tiny_space(), digits.train, recipe)
-    sampler = PathSampler(tiny_space(), "uniform", num_paths=1, seed=0, warm_up_steps=1)
+    trainer = SupernetTrainer(SPACE, digits.train, recipe)
+    sampler = PathSampler(SPACE, "uniform", num_paths=1, seed=0, warm_up_steps=1)
     before = trainer.weights.numpy()
     trainer.advance()
     (architecture,) = sampler(0)
@@ -61,10 +70,9 @@ def test_a_step_leaves_the_weights_of_other_paths_alone(digits):
 
 
 def test_all_operations_at_once_train_them_all_and_nothing_else(digits):
-    trainer = SupernetTrainer(tiny_space(), digits.train, SupernetRecipe(steps=4, batch_size=16))
-    space, shared = tiny_space(), trainer.supernet.shared
-    indices = [1] * len(space.decisions)
-    variants = [space.decode([operation, *indices[1:6], operation, *indices[7:]]) for operation in range(3)]
+    trainer = SupernetTrainer(SPACE, digits.train, SupernetRecipe(steps=4, batch_size=16))
+    space, shared = SPACE, trainer.supernet.shared
+    variants = [space.decode([operation, 1, 0, 1, 1, 1]) for operation in range(2)]
     before = trainer.weights.numpy()
     trainer.learn_all_operations(variants[:1], *Batches(digits.train, 16, 0)(0), 0.1)
     moved = trainer.weights.numpy() != before
@@ -76,23 +84,23 @@ def test_all_operations_at_once_train_them_all_and_nothing_else(digits):
 def test_a_checkpoint_of_something_else_is_refused(digits, trained):
     _, folder = trained
     checkpoint = folder / "supernet.npz"
-    other_space = dataclasses.replace(tiny_space(), head_filters=24)
+    other_space = dataclasses.replace(SPACE, head_filters=24)
     with pytest.raises(InputError, match="was trained for another space: delete the file"):
         _ = SupernetEvaluator(other_space, digits, RECIPE, checkpoint=checkpoint).trainer
-    other_recipe = dataclasses.replace(RECIPE, steps=41)
+    other_recipe = dataclasses.replace(RECIPE, steps=61)
     with pytest.raises(InputError, match="another recipe"):
-        _ = SupernetEvaluator(tiny_space(), digits, other_recipe, checkpoint=checkpoint).trainer
+        _ = SupernetEvaluator(SPACE, digits, other_recipe, checkpoint=checkpoint).trainer
     (folder / "half.npz").write_bytes(checkpoint.read_bytes()[:5000])
     with pytest.raises(MnasError, match="or a damaged one: delete it"):
-        _ = SupernetEvaluator(tiny_space(), digits, RECIPE, checkpoint=folder / "half.npz").trainer
+        _ = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=folder / "half.npz").trainer
     np.savez(folder / "else.npz", weights=np.zeros(3))
     with pytest.raises(MnasError, match="is no supernet's checkpoint"):
-        _ = SupernetEvaluator(tiny_space(), digits, RECIPE, checkpoint=folder / "else.npz").trainer
+        _ = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=folder / "else.npz").trainer
 
 
 def test_a_space_that_does_not_fit_the_data_is_refused(digits):
     with pytest.raises(InputError, match="takes 16 px and 10 classes; digits has 8 px"):
-        SupernetEvaluator(tiny_space().with_data(resolution=16), digits, RECIPE)
+        SupernetEvaluator(SPACE.with_data(resolution=16), digits, RECIPE)
 
 
 def test_batches_are_a_function_of_the_step(digits):

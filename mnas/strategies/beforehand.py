@@ -1,4 +1,4 @@
-"""Gradient search: draws from a distribution that was learnt by gradient together with a supernet's weights."""
+"""Strategies that learn together with a supernet's weights: by gradient, or by reinforcement (TuNAS)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Policy = Callable[[], Sequence[npt.NDArray[np.float64]]]
 _FRESH = 20  # draws for one place in a batch that may be thrown away because they were proposed before
 
 
-class Differentiable(Strategy):
+class LearntBeforehand(Strategy):
     """Proposes the most probable architecture first, then draws from the policy, over and over.
 
-    All learning happens before the first proposal, while the supernet is trained (`mnas.train.relaxation`): what trials
-    say afterwards settles which of its proposals is the best, and changes nothing about them. So resume is replay here
-    too, as the policy is in the supernet's checkpoint.
+    All learning happens before the first proposal, while the supernet is trained: what trials say afterwards settles
+    which of its proposals is the best, and changes nothing about them. So resume is replay here too, as the policy is
+    in the supernet's checkpoint.
 
     Args:
         space: what to search.
@@ -31,6 +31,7 @@ class Differentiable(Strategy):
         policy: gives the probabilities of every decision's choices, learnt; called at the first `ask`.
     """
 
+    name: str
     needs_preparation = True
 
     def __init__(
@@ -39,7 +40,7 @@ class Differentiable(Strategy):
         super().__init__(space, seed=seed, accept=accept)
         if policy is None:
             raise InputError(
-                "the strategy differentiable learns together with a supernet's weights: use it with "
+                f"the strategy {self.name} learns together with a supernet's weights: use it with "
                 "mnas search --evaluator supernet"
             )
         self._policy = policy
@@ -70,3 +71,15 @@ class Differentiable(Strategy):
     def tell(self, trials: Sequence[Trial]) -> None:
         """Nothing is learnt; trials of another space are refused as everywhere."""
         learnable(self.space, trials)
+
+
+class Differentiable(LearntBeforehand):
+    """Gumbel-softmax over the choices, with the expected latency in the loss: see `mnas.train.relaxation`."""
+
+    name = "differentiable"
+
+
+class Tunas(LearntBeforehand):
+    """REINFORCE on independent logits while the supernet is trained: see `mnas.train.tunas`."""
+
+    name = "tunas"

@@ -1,0 +1,148 @@
+"""Reinforcement learning while a supernet is trained: TuNAS (Bender et al. 2020).
+
+Every decision has independent logits. After a step of the weights one architecture is drawn from them, scored on images
+that the weights are not trained on, and rewarded for its accuracy and its latency by the table; REINFORCE with a moving
+average as the baseline moves the logits. An update costs one forward pass, however large the space.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.spec import check_integer, check_number
+from mnas.space.costs import SpaceCosts
+from mnas.space.space import SearchSpace
+from mnas.train.batches import Batches
+from mnas.train.checkpoint import Arrays
+from mnas.train.data import Split
+from mnas.train.logits import Logits
+from mnas.train.weight_sharing import SupernetTrainer
+
+
+@dataclass(frozen=True, slots=True)
+class TunasRecipe:
+    """How the logits learn.
+
+    Attributes:
+        steps: of the supernet's training.
+        begin: the share of them before the logits begin to learn: TuNAS's quarter.
+        batch_size: images an update.
+        learning_rate: Adam's. TuNAS's 3e-4 to 3e-3 belong to hundreds of thousands of updates.
+        baseline_decay: of the moving average of rewards.
+        beta: of the absolute reward, accuracy + beta * |latency / budget - 1|.
+        seed: of draws and images.
+    """
+
+    steps: int
+    begin: float = 0.25
+    batch_size: int = 96
+    learning_rate: float = 0.03
+    baseline_decay: float = 0.95
+    beta: float = -0.10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_integer("steps", self.steps, 1, 100_000_000)
+        check_number("begin", self.begin, 0, 1)
+        check_number("beta", self.beta, -100, -1e-9)
+
+    def due(self, step: int) -> bool:
+        """Whether the logits learn after this step of the weights."""
+        return step >= int(self.begin * self.steps)
+
+
+class TunasLearner:
+    """The logits of a space's decisions, and how REINFORCE moves them. A `Companion` of a supernet's trainer.
+
+    Args:
+        space: what is searched.
+        split: the images; the weights must be trained on others.
+        recipe: how.
+        targets: pairs of a latency table's costs and its budget.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        split: Split,
+        recipe: TunasRecipe,
+        targets: Sequence[tuple[SpaceCosts, float]] = (),
+    ) -> None:
+        self.space, self.recipe = space, recipe
+        self._batches = Batches(split, recipe.batch_size, recipe.seed)
+        self._targets = list(targets)
+        self._logits = Logits(space, learning_rate=recipe.learning_rate, first_decay=0.0)
+        self._baseline = np.float64(np.nan)
+        self._forward: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is traced, for workers in other processes."""
+        return {**self.__dict__, "_forward": None}
+
+    def describe(self) -> dict[str, Any]:
+        """The recipe and the budgets."""
+        return {"kind": "tunas", **asdict(self.recipe), "budgets": [budget for _, budget in self._targets]}
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """The logits' state and the baseline."""
+        return {**self._logits.state(), "baseline": np.array(self._baseline)}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Put back what `state` gave.
+
+        Raises:
+            MnasError: if it is something else.
+        """
+        self._logits.restore(arrays)
+        self._baseline = np.float64(arrays.get("baseline", np.nan))
+
+    def policy(self) -> list[npt.NDArray[np.float64]]:
+        """The probabilities of every decision's choices."""
+        return self._logits.probabilities()
+
+    def after_step(self, trainer: SupernetTrainer, step: int) -> None:
+        """One draw, one reward, one update of the logits, once they may learn."""
+        if not self.recipe.due(step):
+            return
+        rng = np.random.default_rng([self.recipe.seed, 9, step])
+        shares = self.policy()
+        indices = [int(rng.choice(len(own), p=own)) for own in shares]
+        reward = self._reward(trainer, indices, self._logits.updates)
+        advantage = 0.0 if np.isnan(self._baseline) else reward - self._baseline
+        decay = 0.0 if np.isnan(self._baseline) else self.recipe.baseline_decay
+        self._baseline = np.float64(reward if decay == 0 else decay * self._baseline + (1 - decay) * reward)
+        # the gradient of -advantage * log p(indices) with respect to independent logits
+        gradient = [own - np.eye(len(own))[index] for own, index in zip(shares, indices, strict=True)]
+        self._logits.descend(advantage * np.concatenate(gradient))
+
+    def _reward(self, trainer: SupernetTrainer, indices: list[int], update: int) -> float:
+        """TuNAS's absolute reward of one architecture on one batch."""
+        import tensorflow as tf
+
+        if self._forward is None:
+            self._forward = tf.function(trainer.supernet.train, autograph=False)
+        images, labels = self._batches(update)
+        path = trainer.supernet.shared.path(self.space.decode(indices))
+        constants = map(tf.constant, (path.corners, path.flags, images))
+        logits = self._forward(trainer.weights.read_value(), *constants).numpy()
+        accuracy = float(np.mean(logits.argmax(1) == labels))
+        misses = [abs(float(costs(indices)[0]) / budget - 1) for costs, budget in self._targets]
+        return accuracy + self.recipe.beta * sum(misses)
+
+    def estimate_seconds(self, trainer: SupernetTrainer) -> float:
+        """How long all updates will take: tracing and one more reward are measured; nothing is learnt from them."""
+        from mnas.nn.supernet import light_graphs
+
+        stamps = [time.perf_counter()]
+        for _ in range(2):
+            with light_graphs():
+                self._reward(trainer, [0] * len(self.space.decisions), 0)
+            stamps.append(time.perf_counter())
+        updates = sum(map(self.recipe.due, range(self.recipe.steps)))
+        return stamps[1] - stamps[0] + updates * (stamps[2] - stamps[1])
