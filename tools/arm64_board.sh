@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # A stand-in for an arm64 board: Debian's arm64 Python and an aarch64 runtime in FOLDER, run through qemu's user mode.
 # Usage: bash tools/arm64_board.sh FOLDER; then FOLDER/python3 is the board's Python (slow: some 300 times).
-# Needs apt (the machine's own package lists and installed packages stay as they are), qemu-user-static and pip.
+# Needs Debian bookworm's apt (the machine's own package lists and packages stay as they are), qemu-user-static, pip.
 set -euo pipefail
-folder=$(mkdir -p "$1" && cd "$1" && pwd)
+folder=$(mkdir -p "${1:?usage: bash tools/arm64_board.sh FOLDER}" && cd "$1" && pwd)
+check=(-c 'import platform, numpy, tflite_runtime; print(platform.machine(), numpy.__version__, tflite_runtime.__version__)')
+if [ -x "$folder/python3" ] && "$folder/python3" "${check[@]}" 2>/dev/null; then
+    exit # it is there
+fi
 qemu=$(command -v qemu-aarch64-static) || { echo "qemu-aarch64-static is not there: apt-get install qemu-user-static" >&2; exit 1; }
 python=${PYTHON:-python3}
 root=$folder/root
@@ -37,4 +41,4 @@ mkdir -p "$root/proc" # ai-edge-litert looks here for the CPU, and must not find
 printf 'processor\t: 0\nFeatures\t: fp asimd evtstrm aes pmull sha1 sha2 crc32\nCPU architecture: 8\nCPU part\t: 0xd08\n' >"$root/proc/cpuinfo"
 printf '#!/bin/sh\nPYTHONPATH=%s exec %s -L %s %s "$@"\n' "$root/site" "$qemu" "$root" "$root/usr/bin/python3.11" >"$folder/python3"
 chmod 755 "$folder/python3"
-"$folder/python3" -c 'import platform, numpy, tflite_runtime; print(platform.machine(), numpy.__version__, tflite_runtime.__version__)'
+"$folder/python3" "${check[@]}"

@@ -13,7 +13,7 @@ import pytest
 from tests.devices.phone_double import BENCHMARK_MODEL, PhoneDouble
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer, for it moves this user's home
 def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The real adb, with its keys in a temporary home and its server on a port of its own."""
     if shutil.which("adb") is None:

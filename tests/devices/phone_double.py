@@ -69,7 +69,6 @@ done
 """
 
 _PROGRAMS = {
-    "timeout": 'shift 2; shift; exec "$@"',  # the real one is coreutils'; this keeps process groups simple
     "taskset": 'echo "taskset $1" >>"$PHONE/calls"; shift; exec "$@"',
     "getprop": 'cat "$PHONE/props/$1" 2>/dev/null || echo',
     "dumpsys": 'cat "$PHONE/dumpsys/$1" 2>/dev/null',
