@@ -1,15 +1,17 @@
 """What early stopping saves and costs: the same random search with and without rungs, on digits.
 
-    python tools/bench_rungs.py [--trials 40] [--steps 160] [--orders 50]
+    python tools/bench_rungs.py --log curves.jsonl [--trials 30] [--steps 160] [--orders 50]
 
 Every candidate is trained to the end once; what a search with rungs would have seen is read off those trainings. So
 both searches judge the same candidates, and the winners can be compared by one figure: the fully trained accuracy.
+Every candidate's curve is one line of the log, and is not trained again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
@@ -24,9 +26,10 @@ from mnas.trial import Measurement, Trial
 def main() -> None:
     """Train, replay, print one JSON document."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--data", default="digits")
     parser.add_argument("--space", default="mnasnet-16")
-    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--steps", type=int, default=160)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rungs", type=int, default=4)
@@ -38,7 +41,7 @@ def main() -> None:
     replays = [_replay(curves, np.random.default_rng(order)) for order in range(options.orders)]
     final = curves[:, -1]
     document = {
-        "options": vars(options),
+        "options": {name: str(value) for name, value in vars(options).items()},
         "best_accuracy": float(final.max()),
         "spread_of_accuracies": float(final.std()),
         "mean_share_of_steps": fmean(share for share, _ in replays),
@@ -59,7 +62,12 @@ def _curves(options: argparse.Namespace) -> np.ndarray:
     recipe = ProxyRecipe(steps=options.steps, batch_size=options.batch, rungs=options.rungs)
     evaluator = ProxyEvaluator(dataset, recipe, max_validation=2000)
     rng = np.random.default_rng(0)
-    return np.array([list(evaluator.rungs(space.sample(rng))) for _ in range(options.trials)])
+    candidates = [space.sample(rng) for _ in range(options.trials)]
+    lines = options.log.read_text().splitlines() if options.log.exists() else []
+    for candidate in candidates[len(lines) :]:
+        with open(options.log, "a", encoding="utf-8") as file:
+            file.write(json.dumps(list(evaluator.rungs(candidate))) + "\n")
+    return np.array([json.loads(line) for line in options.log.read_text().splitlines()[: options.trials]])
 
 
 def _replay(curves: np.ndarray, rng: np.random.Generator, batch: int = 10) -> tuple[float, float]:

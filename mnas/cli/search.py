@@ -195,8 +195,9 @@ def _dry_run(prepared: Prepared, json: bool) -> None:
     if json:
         common.print_json({"dry_run": True, "space_size": prepared.space.size, **cost.to_dict()})
         return
+    most = "At most" if prepared.search.objective.evaluator.num_rungs > 1 else "About"
     print(
-        f"About {duration(cost.seconds)} on this machine ({cost.cpu_hours:.2f} CPU hours): "
+        f"{most} {duration(cost.seconds)} on this machine ({cost.cpu_hours:.2f} CPU hours): "
         f"{cost.num_trials} candidates at {cost.seconds_per_trial:.2g} s and "
         f"{cost.num_finalists} finalists at {cost.seconds_per_finalist:.2g} s, "
         f"{duration(cost.preparation_seconds)} of preparation before, "
