@@ -38,6 +38,7 @@ def search(
     proxy_steps: int = typer.Option(200, min=1, help="Training steps of a candidate."),
     proxy_batch: int = typer.Option(64, min=2, help="Images in a training step."),
     final_steps: int = typer.Option(1000, min=1, help="Training steps of a finalist."),
+    score_dtype: str = typer.Option("float32", help="int8: finalists are quantised, and scored as integer files."),
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),
     baseline: bool = typer.Option(True, help="Also run random search at equal cost, and compare."),
     seed: int = typer.Option(0, min=0, help="The same seed gives the same search."),

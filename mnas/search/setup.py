@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mnas.arch.spec import check_choice
 from mnas.errors import InputError
 from mnas.reward import make_reward
 from mnas.search.objective import Objective, Target
@@ -37,6 +38,7 @@ class SearchOptions:
         proxy_steps: training steps of one candidate.
         proxy_batch: images in such a step.
         final_steps: training steps of a finalist.
+        score_dtype: float32, or int8: finalists are quantised and scored as the integer files they would become.
         limit: use so many training images only; None for all.
         baseline: whether random search runs as well, at equal cost.
         seed: of everything that chance decides.
@@ -56,6 +58,7 @@ class SearchOptions:
     proxy_steps: int = 200
     proxy_batch: int = 64
     final_steps: int = 1000
+    score_dtype: str = "float32"
     limit: int | None = None
     baseline: bool = True
     seed: int = 0
@@ -72,6 +75,9 @@ class SearchOptions:
         if self.evaluator == "proxy" and self.data is None:
             known = "digits, fashion_mnist, cifar10, cifar100, or a folder"
             raise InputError(f"--evaluator proxy needs --data: {known}")
+        check_choice("--score-dtype", self.score_dtype, ("float32", "int8"))
+        if self.score_dtype == "int8" and name == "tabular":
+            raise InputError("--score-dtype int8 quantises trained finalists: a tabular evaluator has none")
         if len(self.table) != len(self.budget_ms):
             raise InputError(
                 f"{len(self.table)} latency tables and {len(self.budget_ms)} budgets: "
@@ -132,13 +138,13 @@ def prepare(options: SearchOptions) -> Prepared:
 def _targets(options: SearchOptions, space: SearchSpace) -> tuple[list[Target], list[dict[str, Any]]]:
     targets, described = [], []
     for path, budget_ms in zip(options.table, options.budget_ms, strict=True):
-        target, sha256 = _target(path, budget_ms, space)
+        target, sha256 = _target(path, budget_ms, space, options.score_dtype)
         targets.append(target)
         described.append({"sha256": sha256, "budget_ms": budget_ms})
     return targets, described
 
 
-def _target(path: str, budget_ms: float, space: SearchSpace) -> tuple[Target, str]:
+def _target(path: str, budget_ms: float, space: SearchSpace, dtype: str) -> tuple[Target, str]:
     from mnas.latency.estimator import LatencyEstimator
     from mnas.latency.table import LatencyTable
 
@@ -147,6 +153,11 @@ def _target(path: str, budget_ms: float, space: SearchSpace) -> tuple[Target, st
         raise InputError(
             f"{path} is for networks of {table.resolution} px ({table.space}) and {space.name} has "
             f"{space.resolution} px: make a table with mnas profile --space {space.name}"
+        )
+    if dtype == "int8" and table.configuration.dtype != "int8":
+        raise InputError(
+            f"{path} is for {table.configuration.dtype} and --score-dtype is int8: make a table for int8 with "
+            f"mnas profile --space {space.name} --dtype int8"
         )
     estimator = LatencyEstimator(table)
     # The costs of the whole space are worked out here, so a key that the table lacks is found before any work.
@@ -172,5 +183,9 @@ def _evaluators(
     recipe = ProxyRecipe(steps=options.proxy_steps, batch_size=options.proxy_batch, seed=options.seed)
     evaluator = ProxyEvaluator(dataset, recipe, max_validation=PROXY_VALIDATION)
     described = {"name": dataset.name, "classes": len(dataset.class_names), "fingerprint": dataset.fingerprint}
-    finals = evaluator.with_steps(options.final_steps)
+    finals: Evaluator = evaluator.with_steps(options.final_steps)
+    if options.score_dtype == "int8":
+        from mnas.train.int8 import Int8Evaluator
+
+        finals = Int8Evaluator(evaluator.with_steps(options.final_steps))
     return evaluator, finals, described, space.with_data(num_classes=len(dataset.class_names))
