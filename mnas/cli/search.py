@@ -64,6 +64,7 @@ def search(
     supernet_paths: int = typer.Option(1, min=1, help="Paths a step; 3 or more for the sandwich rule."),
     inherit: bool = typer.Option(False, "--inherit", help="Finalists start from their weights in the supernet."),
     final_steps: int = typer.Option(1000, min=1, help="Training steps of a finalist."),
+    score_dtype: str = typer.Option("float32", help="int8: finalists are quantised, and scored as integer files."),
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),
     verdict_seeds: int = typer.Option(3, min=0, help="Train both winners so often again, for the verdict on random."),
     baseline: bool = typer.Option(True, help="Also run random search at equal cost, and compare."),

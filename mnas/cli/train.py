@@ -29,6 +29,11 @@ def train(
     batch_size: int = typer.Option(None, min=2, help="Images a step."),
     learning_rate: float = typer.Option(None, help="At its peak."),
     optimizer: str = typer.Option(None, help="sgd, rmsprop or adam."),
+    recipe: str = typer.Option("short", "--recipe", help="short (small data), mnasnet or efficientnet (published)."),
+    weights: str = typer.Option(
+        None, "--weights", help="imagenet, or a weights file of keras.applications, for a network that it has."
+    ),
+    mixed_precision: bool = typer.Option(False, "--mixed-precision", help="float16 where there are GPUs."),
     resolution: int = typer.Option(None, help="Side of the images in pixels, if not the architecture's own."),
     seed: int = typer.Option(0, min=0, help="Decides weights, shuffling and which images validate."),
     resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted training."),
@@ -41,7 +46,19 @@ def train(
         architecture = replace(architecture, resolution=resolution)
     knobs = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
     given = {name: value for name, value in knobs.items() if value is not None}
-    _report(train_with_display(architecture, data, out, seed=seed, resume=resume, limit=limit, **given), json)
+    trained = train_with_display(
+        architecture,
+        data,
+        out,
+        seed=seed,
+        resume=resume,
+        limit=limit,
+        weights=weights,
+        name=recipe,
+        mixed_precision=mixed_precision,
+        **given,
+    )
+    _report(trained, json)
 
 
 def train_with_display(
@@ -52,19 +69,22 @@ def train_with_display(
     seed: int = 0,
     resume: bool = False,
     limit: int | None = None,
+    weights: str | None = None,
     **knobs: Any,
 ) -> Trained:
-    """Train with progress on stderr; `knobs` are fields of `mnas.train.recipe.Recipe`."""
+    """Train with progress on stderr; `knobs` are those of `mnas.train.recipe.recipe_for`."""
     from mnas.quiet import load_tensorflow
 
     out_console = common.console(stderr=True)
     with out_console.status("Loading TensorFlow and the data"):
         load_tensorflow()
         from mnas.train.fit import train_network
+        from mnas.train.pretrained import open_pretrained
         from mnas.train.recipe import recipe_for
         from mnas.train.trained import DataSource, is_trained
 
         recipe = recipe_for(data, **knobs)
+        start = None if weights is None else open_pretrained(weights, architecture)
         source = DataSource(data, seed=seed, limit=limit)
         dataset = source.load(architecture.resolution)
     if dataset.num_classes != architecture.num_classes:
@@ -73,7 +93,15 @@ def train_with_display(
         out_console.print(f"{out} is trained already; nothing is trained again if it is the same configuration.")
     with Display(recipe) as display:
         return train_network(
-            architecture, source, out, recipe=recipe, seed=seed, resume=resume, dataset=dataset, progress=display.show
+            architecture,
+            source,
+            out,
+            recipe=recipe,
+            seed=seed,
+            resume=resume,
+            dataset=dataset,
+            weights=start,
+            progress=display.show,
         )
 
 

@@ -8,11 +8,15 @@ the weights there in silence.)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from mnas.errors import MnasError
+from mnas.export.ranges import widen_dead_ranges
 from mnas.quiet import quiet
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def to_tflite(model: Any, configure: Callable[[Any], None] | None = None) -> bytes:
@@ -45,6 +49,9 @@ def to_tflite(model: Any, configure: Callable[[Any], None] | None = None) -> byt
             raise MnasError(
                 f"the TFLite converter failed: {_last_line(str(error)) or _last_line(printed())}"
             ) from error
+    content, num_dead = widen_dead_ranges(content)
+    if num_dead:
+        _LOGGER.info("%d tensors are always 0 on the calibration images: given a scale that can be computed", num_dead)
     return content
 
 

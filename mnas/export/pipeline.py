@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import logging
 import platform
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -20,11 +19,9 @@ from mnas.export.convert import to_tflite
 from mnas.export.metadata import add_metadata
 from mnas.export.operators import check_integers, check_operators
 from mnas.export.quantize import quantizer
-from mnas.export.ranges import widen_dead_ranges
 from mnas.export.verify import TOLERANCES, Batch, Check, Floats, compare, judge
 from mnas.files import write_together
 
-_LOGGER = logging.getLogger(__name__)
 FORMAT = "mnas.tflite"
 VERSION = 1
 # Multiply-adds that a check may cost: about half a minute on a laptop's core or two.
@@ -71,11 +68,7 @@ def export_network(
     check_target(out)
     configure = quantizer(dtype, calibration=calibration, io=io, learned=learned)
     progress("convert", 0)
-    content = to_tflite(model, configure)
-    if dtype == "int8":
-        content, num_dead = widen_dead_ranges(content)
-        _LOGGER.info("%d tensors are always 0 on the calibration images; given a scale that can be computed", num_dead)
-    content = _with_metadata(content, architecture, dtype, about or {})
+    content = _with_metadata(to_tflite(model, configure), architecture, dtype, about or {})
     operators = check_operators(content, architecture, dtype)
     if dtype == "int8":
         check_integers(content, io)

@@ -23,7 +23,7 @@ def widen_dead_ranges(content: bytes) -> tuple[bytes, int]:
     """Give every output that is too narrow to be computed a scale of its own operator's inputs.
 
     Args:
-        content: an int8 `.tflite` file.
+        content: a `.tflite` file; where it computes in floats, there is nothing to do.
 
     Returns:
         The file, of the same length, and how many tensors were changed.
@@ -44,9 +44,11 @@ def widen_dead_ranges(content: bytes) -> tuple[bytes, int]:
         if kind not in _WEIGHTED:
             continue
         output = operator.Outputs(0)
-        scale = _scales(graph, output)
-        computed = _scales(graph, operator.Inputs(0)) * _scales(graph, operator.Inputs(1))
-        if not len(scale) or not len(computed) or float(computed.max()) < _LIMIT * float(scale[0]):
+        scale, image, filters = (_scales(graph, at) for at in (output, operator.Inputs(0), operator.Inputs(1)))
+        if not (len(scale) and len(image) and len(filters)):
+            continue  # not computed in integers
+        computed = image * filters
+        if float(computed.max()) < _LIMIT * float(scale[0]):
             continue
         factor = float(computed.max()) / float(scale[0])
         scale[0] = np.float32(computed.max())

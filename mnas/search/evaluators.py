@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mnas.arch.spec import check_choice
 from mnas.errors import InputError
 from mnas.plugins import is_own
 from mnas.quiet import load_tensorflow
@@ -20,6 +21,7 @@ from mnas.train.timed import TimedEvaluator
 if TYPE_CHECKING:
     from mnas.search.setup import SearchOptions
     from mnas.train.data import Dataset
+    from mnas.train.proxy import ProxyEvaluator
     from mnas.train.supernet import ArchitectureLearner, SupernetEvaluator
 
 TRAINING_EVALUATORS = ("proxy", "supernet")
@@ -46,6 +48,9 @@ def check_evaluator(options: SearchOptions) -> None:
     if trains and options.data is None:
         known = "digits, fashion_mnist, cifar10, cifar100, or a folder"
         raise InputError(f"--evaluator {options.evaluator} needs --data: {known}")
+    check_choice("--score-dtype", options.score_dtype, ("float32", "int8"))
+    if options.score_dtype == "int8" and not trains:
+        raise InputError(f"--score-dtype int8 quantises trained finalists: the evaluator {name} has none")
     if options.evaluator == "supernet":
         if options.evaluation_minutes is not None:
             raise InputError("a supernet scores every candidate in the same short time: leave out --evaluation-minutes")
@@ -123,9 +128,19 @@ def _evaluators(
     )
     proxy = ProxyEvaluator(dataset, recipe, max_validation=PROXY_VALIDATION)
     if name == "proxy":
-        return proxy, proxy.with_steps(options.final_steps)
+        return proxy, _finals(options, proxy.with_steps(options.final_steps))
     supernet = _supernet(options, space, dataset, targets, folder)
-    return supernet, proxy.with_steps(options.final_steps, initial=supernet.inherit if options.inherit else None)
+    initial = supernet.inherit if options.inherit else None
+    return supernet, _finals(options, proxy.with_steps(options.final_steps, initial=initial))
+
+
+def _finals(options: SearchOptions, proxy: ProxyEvaluator) -> Evaluator:
+    """What finalists are scored as: the network in floats, or the integer file that it becomes."""
+    if options.score_dtype == "float32":
+        return proxy
+    from mnas.train.int8 import Int8Evaluator
+
+    return Int8Evaluator(proxy)
 
 
 def _supernet(

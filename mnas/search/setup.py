@@ -60,6 +60,7 @@ class SearchOptions:
         supernet_paths: how many; 3 or more for the sandwich rule.
         inherit: whether finalists start from their weights in the supernet.
         final_steps: training steps of a finalist.
+        score_dtype: float32, or int8: finalists are quantised and scored as the integer files they would become.
         limit: use so many training images only; None for all.
         verdict_seeds: how often both winners are trained again, for the verdict on random search; below 2 is never.
         baseline: whether random search runs as well, at equal cost.
@@ -91,6 +92,7 @@ class SearchOptions:
     supernet_paths: int = 1
     inherit: bool = False
     final_steps: int = 1000
+    score_dtype: str = "float32"
     limit: int | None = None
     verdict_seeds: int = 3
     baseline: bool = True
@@ -193,6 +195,11 @@ def _targets(options: SearchOptions, space: SearchSpace) -> tuple[list[Target], 
         target, table = _target(path, budget_ms, space)
         targets.append(target)
         where = table.configuration
+        if options.score_dtype == "int8" and where.dtype != "int8":
+            raise InputError(
+                f"{path} is for {where.dtype} and --score-dtype is int8: make a table for int8 with "
+                f"mnas profile --space {space.name} --dtype int8"
+            )
         described.append(
             {"sha256": table.sha256, "budget_ms": budget_ms, "dtype": where.dtype, "delegate": where.delegate}
         )
@@ -237,9 +244,10 @@ def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Li
 
 def _repeats(options: SearchOptions, finals: Evaluator | None) -> list[Evaluator]:
     """The finalists' evaluator with fresh seeds; none where it has no seed."""
+    from mnas.train.int8 import Int8Evaluator
     from mnas.train.proxy import ProxyEvaluator
 
-    if options.verdict_seeds < 2 or not isinstance(finals, ProxyEvaluator):
+    if options.verdict_seeds < 2 or not isinstance(finals, ProxyEvaluator | Int8Evaluator):
         return []
     return [finals.with_seed(options.seed + 1 + number) for number in range(options.verdict_seeds)]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mnas.arch.codec import architecture_to_dict
+from mnas.arch.limits import check_strides
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError, MnasError
 from mnas.export.pipeline import versions
@@ -20,7 +21,9 @@ from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train import trained as folder_of
 from mnas.train.batches import plain_batches, training_epoch
 from mnas.train.data import Dataset, Split
-from mnas.train.recipe import Recipe, batch_norm_momentum
+from mnas.train.optimizer import accelerated, hold_average, make_optimizer, smoothed_loss
+from mnas.train.pretrained import Pretrained
+from mnas.train.recipe import Recipe
 from mnas.train.trained import DataSource, Trained, load_state, open_trained, save_state, save_weights
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ def train_network(
     seed: int = 0,
     resume: bool = False,
     dataset: Dataset | None = None,
+    weights: Pretrained | None = None,
     progress: Callable[[Progress], None] = lambda state: None,
 ) -> Trained:
     """Train a network and write it to a folder; return at once what is there if this training is already finished.
@@ -67,6 +71,7 @@ def train_network(
         seed: decides weights, shuffling, augmentation.
         resume: go on with an interrupted training.
         dataset: the loaded data, if the caller has it already.
+        weights: where the weights start from, instead of at random.
         progress: is told about every step and every epoch.
 
     Raises:
@@ -74,21 +79,27 @@ def train_network(
             False.
         MnasError: if training diverges, or a file cannot be written.
     """
+    check_strides(architecture)
     dataset = dataset or source.load(architecture.resolution)
     architecture = replace(architecture, num_classes=dataset.num_classes)
-    configuration = _configuration(architecture, source, dataset, recipe, seed)
+    configuration = _configuration(architecture, source, dataset, recipe, seed, weights)
     if folder_of.is_trained(out):
         _refuse_another(out / folder_of.TRAINING, configuration)
         log.info("%s already holds this very training", out)
         return open_trained(out)
     with hold(out / LOCK, f"the training {out}"):
         before = _read_progress(out, configuration, resume=resume)
-        run = _Run(architecture, dataset, recipe, seed, out, configuration, progress)
+        run = _Run(architecture, dataset, recipe, seed, out, configuration, progress, weights)
         return run.finish(run.train(before))
 
 
 def _configuration(
-    architecture: Architecture, source: DataSource, dataset: Dataset, recipe: Recipe, seed: int
+    architecture: Architecture,
+    source: DataSource,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    weights: Pretrained | None,
 ) -> dict[str, Any]:
     """Everything that decides the outcome."""
     return {
@@ -102,6 +113,7 @@ def _configuration(
         },
         "recipe": recipe.to_dict(),
         "seed": seed,
+        "weights": None if weights is None else weights.sha256,
     }
 
 
@@ -145,6 +157,7 @@ class _Run:
     out: Path
     configuration: dict[str, Any]
     progress: Callable[[Progress], None]
+    weights: Pretrained | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -157,24 +170,28 @@ class _Run:
 
     def train(self, history: list[dict[str, float]]) -> tuple[Any, list[dict[str, float]]]:
         """Run the epochs that are still to do."""
-        model = self.compiled()
+        with accelerated(self.recipe):
+            model = self.compiled()
+        put_average = hold_average(model)
         if history:
             load_state(model, self.checkpoint(len(history)))
         for epoch in range(len(history), self.recipe.epochs):
             history = [*history, self.epoch(model, epoch)]
             self.keep(model, history)
             self.progress(Progress((epoch + 1) * self.steps_per_epoch, self.steps, epoch + 1, history[-1]))
+        put_average()
         return model, history
 
     def compiled(self) -> Any:
         """The model, ready for `fit`."""
         import keras
 
-        momentum = batch_norm_momentum(self.steps)
-        model = build_model(self.architecture, batch_norm_momentum=momentum, seed=self.seed)
+        model = build_model(self.architecture, batch_norm_momentum=self.recipe.momentum(self.steps), seed=self.seed)
+        if self.weights is not None:
+            set_layer_weights(model, self.architecture, self.weights(get_layer_weights(model, self.architecture)))
         model.compile(
             optimizer=make_optimizer(self.recipe, self.steps),
-            loss=_smoothed_loss(self.architecture.num_classes, self.recipe.label_smoothing),
+            loss=smoothed_loss(self.architecture.num_classes, self.recipe.label_smoothing),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
             jit_compile=False,  # XLA made the same step 7 times slower on a CPU
         )
@@ -241,51 +258,6 @@ class _Run:
         self.drop_checkpoints()
         (self.out / PROGRESS).unlink(missing_ok=True)
         return open_trained(self.out)
-
-
-def _smoothed_loss(num_classes: int, smoothing: float) -> Callable[[Any, Any], Any]:
-    """Cross-entropy of logits against integer labels, smoothed."""
-    import keras
-
-    def loss(labels: Any, logits: Any) -> Any:
-        target = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), num_classes)
-        target = target * (1.0 - smoothing) + smoothing / num_classes
-        return keras.losses.categorical_crossentropy(target, logits, from_logits=True)
-
-    return loss
-
-
-def make_optimizer(recipe: Recipe, steps: int) -> Any:
-    """The recipe's Keras optimizer with its learning rate schedule; biases and batch norms do not decay."""
-    import keras
-
-    values = [recipe.learning_rate_at(step, steps) for step in range(steps)]
-    common = {"weight_decay": recipe.weight_decay or None, "global_clipnorm": recipe.clip_norm}
-    rate = _schedule(values)
-    if recipe.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **common)
-    elif recipe.optimizer == "rmsprop":
-        optimizer = keras.optimizers.RMSprop(rate, rho=0.9, momentum=0.9, epsilon=1e-3, **common)
-    else:
-        optimizer = keras.optimizers.Adam(rate, **common)
-    if recipe.weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    return optimizer
-
-
-def _schedule(values: list[float]) -> Any:
-    """A learning rate that is read off a list, step by step."""
-    import keras
-
-    class Listed(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-        def __call__(self, step: Any) -> Any:
-            table = keras.ops.convert_to_tensor(values, "float32")
-            return keras.ops.take(table, keras.ops.minimum(keras.ops.cast(step, "int32"), len(values) - 1))
-
-        def get_config(self) -> dict[str, Any]:
-            return {"values": values}
-
-    return Listed()
 
 
 def evaluate(model: Any, split: Split, batch_size: int) -> float:

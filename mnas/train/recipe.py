@@ -11,13 +11,14 @@ from mnas.arch.spec import check_choice, check_integer, check_number
 from mnas.errors import InputError
 
 OPTIMIZERS = ("sgd", "rmsprop", "adam")
+SCHEDULES = ("cosine", "exponential")
 # What a mirror image turns into something else.
 NOT_MIRRORED = ("digits",)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A short recipe for small data. Warm-up, then cosine decay to nothing.
+    """How to train: by default a short recipe for small data, warm-up and then cosine decay to nothing.
 
     Attributes:
         epochs: passes over the training split.
@@ -30,6 +31,12 @@ class Recipe:
         clip_norm: gradients with a larger global norm are scaled down to it.
         flip: mirror half of the images.
         shift: move images by up to this share of their side.
+        schedule: cosine (to nothing) or exponential (times `decay_rate` every `decay_epochs` epochs, in stairs).
+        decay_rate, decay_epochs: of the exponential schedule.
+        ema: weights are averaged with this momentum, and the average is kept in the end; 0 for none.
+        rand_augment: operations of RandAugment (Cubuk et al. 2020) on every image, as Keras has it; 0 for none.
+        batch_norm: momentum of the batch norms; 0 lets the number of steps decide.
+        mixed_precision: float16 on GPUs.
     """
 
     epochs: int = 10
@@ -42,6 +49,13 @@ class Recipe:
     clip_norm: float = 5.0
     flip: bool = True
     shift: float = 0.08
+    schedule: str = "cosine"
+    decay_rate: float = 0.97
+    decay_epochs: float = 2.4
+    ema: float = 0.0
+    rand_augment: int = 0
+    batch_norm: float = 0.0
+    mixed_precision: bool = False
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.epochs, 1, 100_000)
@@ -53,19 +67,40 @@ class Recipe:
         check_number("label_smoothing", self.label_smoothing, 0, 0.9)
         check_number("clip_norm", self.clip_norm, 1e-6, 1e6)
         check_number("shift", self.shift, 0, 0.5)
-        if not isinstance(self.flip, bool):
-            raise InputError(f"flip is {self.flip!r}: expected true or false")
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_number("decay_rate", self.decay_rate, 0.01, 1)
+        check_number("decay_epochs", self.decay_epochs, 1e-3, 1e6)
+        check_number("ema", self.ema, 0, 0.999999)
+        check_integer("rand_augment", self.rand_augment, 0, 10)
+        check_number("batch_norm", self.batch_norm, 0, 0.9999)
+        for name in ("flip", "mixed_precision"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} is {getattr(self, name)!r}: expected true or false")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
         return dataclasses.asdict(self)
 
     def learning_rate_at(self, step: int, steps: int) -> float:
-        """The learning rate of one step of `steps`: linear warm-up, then half a cosine down to 0."""
+        """The learning rate of one step of `steps`: linear warm-up, then half a cosine down to 0, or stairs.
+
+        Stairs count epochs from the start, as the TensorFlow reference does.
+        """
         warmup = int(self.warmup_share * steps)
         if step < warmup:
             return self.learning_rate * (step + 1) / warmup
+        if self.schedule == "exponential":
+            stairs = int(step * self.epochs / steps / self.decay_epochs)
+            return float(self.learning_rate * self.decay_rate**stairs)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    def momentum(self, steps: int) -> float:
+        """Of the batch norms, for a training of so many steps."""
+        return self.batch_norm or batch_norm_momentum(steps)
+
+    def ema_momentum(self, steps: int) -> float:
+        """Of the average of weights: over no more than a tenth of the training, or a short one averages its start."""
+        return min(self.ema, max(0.0, 1 - 10 / steps))
 
 
 def batch_norm_momentum(steps: int) -> float:
@@ -73,10 +108,46 @@ def batch_norm_momentum(steps: int) -> float:
     return 0.9 if steps < 2000 else 0.97 if steps < 20000 else 0.99
 
 
-def recipe_for(data: str, **knobs: Any) -> Recipe:
-    """The default recipe for a data set, with some knobs set.
+# MnasNet: Tan et al. 2019, section 5, and tensorflow/tpu models/official/mnasnet; EfficientNet: Tan and Le 2019,
+# section 5.2, and models/official/efficientnet. Learning rate 0.256 for a batch of 4096, scaled with the batch.
+# EfficientNet's AutoAugment policies are replaced by RandAugment, as the reference itself did later. The reference's
+# weight decay is an L2 term in the loss; Keras decays apart from the gradient.
+_PUBLISHED: dict[str, Any] = {
+    "epochs": 350,
+    "batch_size": 256,
+    "optimizer": "rmsprop",
+    "learning_rate": 0.256 * 256 / 4096,
+    "warmup_share": 5 / 350,
+    "weight_decay": 1e-5,
+    "label_smoothing": 0.1,
+    "clip_norm": 1e6,  # none
+    "schedule": "exponential",
+    "ema": 0.9999,
+    "batch_norm": 0.99,
+    "shift": 0.1,
+}
+RECIPES: dict[str, dict[str, Any]] = {
+    "short": {},
+    "mnasnet": _PUBLISHED,
+    "efficientnet": {**_PUBLISHED, "rand_augment": 2},
+}
+WARMUP_EPOCHS = 5
+
+
+def recipe_for(data: str, *, name: str = "short", **knobs: Any) -> Recipe:
+    """A named recipe for a data set, with some knobs set.
+
+    The published recipes keep their five epochs of warm-up, and their learning rate per image, whatever the number of
+    epochs and the batch size.
 
     Raises:
-        InputError: for a value out of range.
+        InputError: for an unknown recipe, or a value out of range.
     """
-    return dataclasses.replace(Recipe(flip=data not in NOT_MIRRORED), **knobs)
+    check_choice("--recipe", name, tuple(RECIPES))
+    recipe = dataclasses.replace(Recipe(flip=data not in NOT_MIRRORED, **RECIPES[name]), **knobs)
+    if name == "short":
+        return recipe
+    derived: dict[str, Any] = {"warmup_share": min(0.5, WARMUP_EPOCHS / recipe.epochs)}
+    if "learning_rate" not in knobs:
+        derived["learning_rate"] = 0.256 * recipe.batch_size / 4096
+    return dataclasses.replace(recipe, **derived)

@@ -76,7 +76,24 @@ def test_untrained_networks_need_to_be_asked_for(folder):
     assert json.loads((folder / "x.json").read_text())["trained"] is False
 
 
+@pytest.fixture(scope="module")
+def two_classes(folder):
+    """Images by class, but not the ten classes that the network was trained for."""
+    from PIL import Image
+
+    for split, count in (("train", 12), ("test", 4)):
+        for number, name in enumerate(("cats", "dogs")):
+            (folder / "pets" / split / name).mkdir(parents=True)
+            for index in range(count):
+                image = Image.new("RGB", (8, 8), (20 * index, 100 * number, 50))
+                image.save(folder / "pets" / split / name / f"{index}.png")
+
+
+@pytest.mark.usefixtures("two_classes")
 @pytest.mark.parametrize(("arguments", "code", "message"), [
+    (["export", "run", "--data", "pets", "--out", "y.tflite"], 2, "has 2 classes and the network 10: they do not fit"),
+    (["train", "arch.json", "--data", "digits", "--out", "z", "--weights", "imagenet"], 2, "keras.applications has"),
+    (["train", "arch.json", "--data", "digits", "--out", "z", "--recipe", "long"], 2, "short, mnasnet, efficientnet"),
     (["export", "run", "--out", "model.onnx"], 2, "ends in .tflite"),
     (["export", "run", "--dtype", "int4", "--out", "y.tflite"], 2, "expected one of float32, float16, dynamic, int8"),
     (["export", "run", "--qat", "--prune", "0.5", "--out", "y.tflite"], 2, "--qat and --prune do not go together"),

@@ -1,5 +1,7 @@
 """Batches: the same ones from the same seed, changed only as the recipe says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,3 +63,17 @@ def test_plain_batches_keep_order_and_spread_evenly(split):
     some = np.concatenate([labels for _, labels in plain_batches(split, 16, count=5)])
     assert some.tolist() == [0, 12, 24, 36, 49]
     assert some_images(split, 1000).shape == (50, 8, 8, 3)
+
+
+@pytest.mark.tensorflow
+def test_rand_augment_changes_images_and_can_be_had_again():
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (16, 8, 8, 3)).astype(np.uint8), np.arange(16, dtype=np.int64) % 2)
+    recipe = Recipe(batch_size=16, flip=False, shift=0, rand_augment=2)
+    (first, labels), (again, _) = (next(iter(training_epoch(split, recipe, seed=3, epoch=1))) for _ in range(2))
+    plain, same = next(iter(training_epoch(split, replace(recipe, rand_augment=0), seed=3, epoch=1)))
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(labels, same)
+    assert first.shape == plain.shape
+    assert not np.allclose(first, plain)
+    assert np.abs(first).max() <= 1.0 + 1e-5

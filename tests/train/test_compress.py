@@ -71,13 +71,13 @@ def test_quantisation_aware_training_gives_a_file_of_integers(model, split, tmp_
 
 
 def test_pruning_leaves_zeros_and_the_file_says_so(model, split):
-    done = run(model, split, "prune", sparsity=0.75)
+    done = run(model, split, "prune", sparsity=0.5)
     assert not done.learned_ranges
-    assert 0.6 < done.about["zeros"] < 0.76  # depthwise kernels are left alone
+    assert 0.4 < done.about["zeros"] < 0.51  # depthwise kernels are left alone
     head = max(get_layer_weights(done.model, ARCHITECTURE), key=lambda array: array.size)
-    assert np.mean(head == 0) == pytest.approx(0.75, abs=0.02)
+    assert np.mean(head == 0) == pytest.approx(0.5, abs=0.02)
     guesses = done.model.predict(normalise(split.images), verbose=0).argmax(-1)
-    assert np.mean(guesses == split.labels) > 0.8  # of so small a network three quarters are gone
+    assert np.mean(guesses == split.labels) > 0.8
 
 
 def test_clustering_leaves_few_different_weights(model, split):

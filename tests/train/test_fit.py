@@ -12,6 +12,7 @@ from mnas.errors import InputError, MnasError
 from mnas.nn.build import build_model, get_layer_weights
 from mnas.train.batches import some_images
 from mnas.train.fit import recalibrated, train_network
+from mnas.train.optimizer import hold_average, make_optimizer
 from mnas.train.recipe import Recipe
 from mnas.train.trained import DataSource, open_trained
 
@@ -26,7 +27,7 @@ TINY = Architecture(
     stochastic_depth=0.2,
 )
 SOURCE = DataSource("digits", limit=800)
-RECIPE = Recipe(epochs=3, batch_size=16, flip=False)
+RECIPE = Recipe(epochs=3, batch_size=16, flip=False, ema=0.9)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,30 @@ def test_an_interrupted_training_goes_on_where_it_stopped(trained, dataset, tmp_
     weights = [get_layer_weights(run.build(), run.architecture) for run in (resumed, trained)]
     for one, other in zip(*weights, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_the_average_is_put_in_place_once_at_the_end():
+    model = build_model(TINY, seed=1)
+    recipe = Recipe(optimizer="sgd", learning_rate=0.1, warmup_share=0, weight_decay=0, ema=0.5)
+    model.compile(optimizer=make_optimizer(recipe, 100), loss="mse", jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    put = hold_average(model)
+    start = model.trainable_variables[0].numpy()
+    for _ in range(2):
+        model.optimizer.apply([np.ones(tuple(v.shape), np.float32) for v in model.trainable_variables])
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    moved = model.trainable_variables[0].numpy()
+    put()
+    average = model.trainable_variables[0].numpy()
+    assert np.all(moved < average)
+    assert np.all(average < start)
+
+
+def test_a_resolution_that_the_strides_reduce_to_nothing(tmp_path):
+    deep = dataclasses.replace(TINY, stages=parse_stages("ir_r1_k3_s2_e1_c8|ir_r1_k3_s2_e1_c8|ir_r1_k3_s2_e1_c8") * 2)
+    with pytest.raises(InputError, match=r"8 px.*strides where one pixel is left.*at least 33 px"):
+        train_network(deep, SOURCE, tmp_path, recipe=RECIPE)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_training_that_diverges_says_what_to_do(dataset, tmp_path):

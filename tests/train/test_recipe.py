@@ -37,3 +37,39 @@ def test_digits_are_not_mirrored():
 def test_impossible_recipes_are_refused(knobs, reason):
     with pytest.raises(InputError, match=reason):
         Recipe(**knobs)
+
+
+def test_the_published_recipes_are_the_published_numbers():
+    recipe = recipe_for("cifar10", name="efficientnet")
+    assert (recipe.optimizer, recipe.epochs, recipe.ema, recipe.batch_norm) == ("rmsprop", 350, 0.9999, 0.99)
+    assert (recipe.weight_decay, recipe.label_smoothing, recipe.rand_augment) == (1e-5, 0.1, 2)
+    assert recipe_for("cifar10", name="mnasnet").rand_augment == 0
+    large = recipe_for("cifar10", name="mnasnet", batch_size=4096)
+    assert large.learning_rate == 0.256
+    steps = 350 * 10
+    rates = [large.learning_rate_at(step, steps) for step in range(steps)]
+    assert rates[49] == pytest.approx(0.256)  # five epochs of warm-up
+    assert rates[10] == pytest.approx(0.256 * 11 / 50)
+    assert rates[50] == pytest.approx(0.256 * 0.97**2)
+    assert rates[24 * 10] == pytest.approx(0.256 * 0.97**10)
+    assert rates[24 * 10 - 1] == pytest.approx(0.256 * 0.97**9)
+
+
+def test_short_published_recipes_keep_five_epochs_of_warm_up_and_average_the_end_only():
+    recipe = recipe_for("cifar10", name="mnasnet", epochs=20, learning_rate=0.01)
+    assert (recipe.warmup_share, recipe.learning_rate) == (0.25, 0.01)
+    assert recipe.ema_momentum(1000) == pytest.approx(0.99)
+    assert recipe.ema_momentum(10**7) == 0.9999
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"schedule": "steps"}, {"ema": 1.0}, {"rand_augment": -1}, {"mixed_precision": 1}, {"batch_norm": 1.0}]
+)
+def test_new_fields_are_checked(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        Recipe(**wrong)
+
+
+def test_unknown_recipes_name_the_known_ones():
+    with pytest.raises(InputError, match="short, mnasnet, efficientnet"):
+        recipe_for("digits", name="long")

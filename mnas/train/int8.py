@@ -1,0 +1,71 @@
+"""Scoring with quantised accuracy: the float winner is not always the int8 winner.
+
+A candidate is trained as the proxy trains it, quantised after training as an export would be, and the integer file
+itself is scored on the validation images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mnas.arch.spec import Architecture
+from mnas.errors import MnasError
+from mnas.train.base import Evaluator
+from mnas.train.batches import some_images
+from mnas.train.data import normalise
+from mnas.train.proxy import ProxyEvaluator
+
+CALIBRATION_IMAGES = 128
+_CONVERSION_SECONDS = 4.0  # about what building, converting and scoring add
+
+
+@dataclass(frozen=True)
+class Int8Evaluator(Evaluator):
+    """The proxy's training, scored as int8.
+
+    Attributes:
+        proxy: trains, and says on what to score.
+        max_validation: score on at most so many validation images; the integer file runs them one at a time.
+    """
+
+    proxy: ProxyEvaluator
+    max_validation: int = 2000
+
+    def accuracy(self, architecture: Architecture) -> float:
+        """Accuracy of the int8 file on the validation images.
+
+        Raises:
+            InputError: if the architecture does not fit the data.
+            MnasError: if the training diverges, or the file does not agree with the network at all.
+        """
+        from mnas.export.convert import to_tflite
+        from mnas.export.quantize import quantizer
+        from mnas.export.verify import TFLiteRunner
+        from mnas.nn.build import build_model, set_layer_weights
+
+        trained = self.proxy.fit(architecture)
+        layers = trained.network.layer_weights(trained.weights, trained.statistics)
+        model = build_model(architecture, probabilities=True)
+        set_layer_weights(model, architecture, [array for layer in layers for array in layer])
+        calibration = some_images(self.proxy.dataset.train, CALIBRATION_IMAGES)
+        run = TFLiteRunner(to_tflite(model, quantizer("int8", calibration=calibration)))
+        split = self.proxy.dataset.validation.take(slice(self.max_validation))
+        if not len(split):
+            raise MnasError("there are no validation images to score on")
+        return float(np.mean(run(normalise(split.images)).argmax(axis=1) == split.labels))
+
+    def with_seed(self, seed: int) -> Int8Evaluator:
+        """The same evaluator with other initial weights and batches."""
+        return replace(self, proxy=self.proxy.with_seed(seed))
+
+    def describe(self) -> dict[str, Any]:
+        """The proxy's description, and that it is scored as int8."""
+        scored = min(len(self.proxy.dataset.validation), self.max_validation)
+        return {**self.proxy.describe(), "score_dtype": "int8", "num_validation": scored}
+
+    def estimate_seconds(self, architecture: Architecture) -> float:
+        """The proxy's estimate and the conversion's."""
+        return self.proxy.estimate_seconds(architecture) + _CONVERSION_SECONDS

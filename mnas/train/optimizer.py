@@ -1,0 +1,98 @@
+"""The optimizer, the loss and the precision that a recipe asks for, as Keras has them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mnas.train.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+
+def make_optimizer(recipe: Recipe, steps: int) -> Any:
+    """The recipe's Keras optimizer with its learning rate schedule; biases and batch norms do not decay.
+
+    With `ema` it keeps an average of the weights, which `finish_average` puts in their place.
+    """
+    import keras
+
+    values = [recipe.learning_rate_at(step, steps) for step in range(steps)]
+    average = {"use_ema": True, "ema_momentum": recipe.ema_momentum(steps)} if recipe.ema else {}
+    common = {"weight_decay": recipe.weight_decay or None, "global_clipnorm": recipe.clip_norm, **average}
+    rate = _schedule(values)
+    if recipe.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **common)
+    elif recipe.optimizer == "rmsprop":
+        optimizer = keras.optimizers.RMSprop(rate, rho=0.9, momentum=0.9, epsilon=1e-3, **common)
+    else:
+        optimizer = keras.optimizers.Adam(rate, **common)
+    if recipe.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer
+
+
+def hold_average(model: Any) -> Callable[[], None]:
+    """Keep Keras from replacing the weights by their average after every `fit`: an epoch is one `fit` here.
+
+    Returns:
+        What puts the average in place, once, at the end; it does nothing for an optimizer without one.
+    """
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    finalize = optimizer.finalize_variable_values
+    optimizer.finalize_variable_values = lambda variables: None
+    return lambda: finalize(model.trainable_variables)
+
+
+def smoothed_loss(num_classes: int, smoothing: float) -> Callable[[Any, Any], Any]:
+    """Cross-entropy of logits against integer labels, smoothed."""
+    import keras
+
+    def loss(labels: Any, logits: Any) -> Any:
+        target = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), num_classes)
+        target = target * (1.0 - smoothing) + smoothing / num_classes
+        logits = keras.ops.cast(logits, "float32")  # float16 logits overflow in the exponential
+        return keras.losses.categorical_crossentropy(target, logits, from_logits=True)
+
+    return loss
+
+
+def _schedule(values: list[float]) -> Any:
+    """A learning rate that is read off a list, step by step."""
+    import keras
+
+    class Listed(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+        def __call__(self, step: Any) -> Any:
+            table = keras.ops.convert_to_tensor(values, "float32")
+            return keras.ops.take(table, keras.ops.minimum(keras.ops.cast(step, "int32"), len(values) - 1))
+
+        def get_config(self) -> dict[str, Any]:
+            return {"values": values}
+
+    return Listed()
+
+
+@contextlib.contextmanager
+def accelerated(recipe: Recipe) -> Iterator[None]:
+    """Build and compile under this: on all accelerators of the machine, in mixed precision if the recipe wants it.
+
+    Several GPUs share every batch (`tf.distribute.MirroredStrategy`). Mixed precision is for GPUs: a CPU computes
+    float16 more slowly than float32, so there it is left alone, and said.
+    """
+    import keras
+    import tensorflow as tf
+
+    gpus = tf.config.list_logical_devices("GPU")
+    before = keras.config.dtype_policy()
+    if recipe.mixed_precision and not gpus:
+        log.warning("there is no GPU: mixed precision is left off")
+    scope = tf.distribute.MirroredStrategy().scope() if len(gpus) > 1 else contextlib.nullcontext()
+    try:
+        if recipe.mixed_precision and gpus:
+            keras.config.set_dtype_policy("mixed_float16")
+        with scope:
+            yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,29 @@
+"""--score-dtype: what fits together and what does not."""
+
+import pytest
+
+from mnas.errors import InputError
+from mnas.search.setup import SearchOptions, prepare
+from mnas.space.files import load_space
+from tests.latency.tables import make_table
+
+
+def test_wrong_dtypes_and_evaluators():
+    with pytest.raises(InputError, match="--score-dtype is 'int4'"):
+        SearchOptions(data="digits", score_dtype="int4")
+    with pytest.raises(InputError, match="a tabular evaluator has none"):
+        SearchOptions(evaluator="tabular:x.json", score_dtype="int8")
+
+
+def test_an_int8_score_needs_an_int8_table(tmp_path):
+    make_table(load_space("mnasnet-16")).save(tmp_path / "t.json")
+    options = SearchOptions(
+        space="mnasnet-16",
+        data="digits",
+        strategy="random",
+        table=[str(tmp_path / "t.json")],
+        budget_ms=[5.0],
+        score_dtype="int8",
+    )
+    with pytest.raises(InputError, match=r"is for float32 and --score-dtype is int8.*--dtype int8"):
+        prepare(options)

@@ -1,0 +1,60 @@
+"""Weights of keras.applications, from a file."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mnas.arch import zoo
+from mnas.errors import InputError
+from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
+from mnas.train.pretrained import Pretrained, application_of, open_pretrained
+
+pytestmark = pytest.mark.tensorflow
+SMALL_V2 = replace(zoo("mobilenet-v2"), resolution=32, num_classes=10)
+SMALL_B0 = replace(zoo("efficientnet-b0"), resolution=40, num_classes=10)
+
+
+def test_what_keras_has_and_what_it_has_not():
+    assert application_of(SMALL_V2) == "MobileNetV2"
+    assert application_of(replace(zoo("efficientnet-b3"), resolution=64, dropout=0)) == "EfficientNetB3"
+    for other in (zoo("mnasnet-a1"), replace(SMALL_V2, activation="relu"), replace(SMALL_V2, stem_filters=16)):
+        with pytest.raises(InputError, match=r"network that keras\.applications has"):
+            application_of(other)
+
+
+def test_a_file_without_top_gives_the_same_features(tmp_path):
+    """Its normalisation is folded into the first convolution; the middle of the image is exact."""
+    import keras
+
+    reference = keras.applications.EfficientNetB0(weights=None, include_top=False)
+    normalisation = next(layer for layer in reference.layers if type(layer).__name__ == "Normalization")
+    deviation = np.float32([0.229, 0.224, 0.225])
+    normalisation.set_weights([np.float32([0.485, 0.456, 0.406]), deviation**2, np.zeros((), "int32")])
+    normalisation.finalize_state()
+    rng = np.random.default_rng(0)
+    norm = reference.get_layer("stem_bn")
+    norm.set_weights([rng.uniform(0.5, 1.5, 32), *(rng.normal(0, 0.1, 32) for _ in range(2)), rng.uniform(0.5, 1, 32)])
+    reference.save_weights(tmp_path / "b0_notop.weights.h5")
+    # With weights="imagenet" Keras divides by the root of the deviation once more; an empty model has no such layer.
+    stem = reference.get_layer("stem_conv")
+    stem.set_weights([stem.get_weights()[0] / np.sqrt(deviation)[None, None, :, None]])
+    start = open_pretrained(str(tmp_path / "b0_notop.weights.h5"), SMALL_B0)
+    model = build_model(SMALL_B0)
+    fresh = get_layer_weights(model, SMALL_B0)
+    set_layer_weights(model, SMALL_B0, start(fresh))
+    assert np.array_equal(get_layer_weights(model, SMALL_B0)[-2], fresh[-2])
+    image = rng.integers(0, 256, (1, 40, 40, 3)).astype(np.float32)
+    expected = keras.Model(reference.input, reference.get_layer("stem_activation").output)(image)
+    found = keras.Model(model.input, model.get_layer("stem_swish").output)(image / 127.5 - 1)
+    np.testing.assert_allclose(found[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1], atol=1e-4)
+
+
+def test_files_that_do_not_fit(tmp_path):
+    (tmp_path / "broken.weights.h5").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="does not hold weights of MobileNetV2"):
+        open_pretrained(str(tmp_path / "broken.weights.h5"), SMALL_V2)
+    with pytest.raises(InputError, match="expected imagenet, or a file"):
+        open_pretrained(str(tmp_path / "missing.h5"), SMALL_V2)
+    with pytest.raises(InputError, match="another architecture"):
+        Pretrained([np.zeros((1, 2))], "")([np.zeros((3, 4)), np.zeros(4)])
