@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from mnas.cli import common
 
 if TYPE_CHECKING:
     from mnas.report.facts import Facts
+    from mnas.search.study import Study
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +42,7 @@ def report(
         from mnas.cli.watch import watch_study
 
         watch_study(opened, target, every, quiet=json)
-    document = write_report(opened, target, csv, png)
+    document = write_report(opened, target, csv, png, insist=html is not None)
     if json:
         common.print_json(document)
         return
@@ -49,12 +51,17 @@ def report(
         print(f"Written: {path}")
 
 
-def write_report(study: Any, page: Path | None, csv: Path | None = None, png: Path | None = None) -> dict[str, Any]:
-    """Write what is asked for; gives the report as plain data with the `files` that were written."""
+def write_report(
+    study: Study, page: Path | None, csv: Path | None = None, png: Path | None = None, *, insist: bool = True
+) -> dict[str, Any]:
+    """Write what is asked for; gives the report as plain data with the `files` that were written.
+
+    Without `insist`, a page that cannot be written is said not to be: somebody else's study can be read all the same.
+    """
     from mnas.report.facts import gather
 
     facts = gather(study)
-    written = [] if page is None else [_write_page(facts, page)]
+    written = [] if page is None else _write_page(facts, page, insist)
     if csv is not None or png is not None:
         from mnas.report.page import all_figures
 
@@ -70,12 +77,19 @@ def write_report(study: Any, page: Path | None, csv: Path | None = None, png: Pa
     return {**facts.summary, "files": [str(path) for path in written]}
 
 
-def _write_page(facts: Facts, path: Path) -> Path:
+def _write_page(facts: Facts, path: Path, insist: bool) -> list[Path]:
+    from mnas.errors import MnasError
     from mnas.files import write_atomically
     from mnas.report.page import study_page
 
-    write_atomically(path, study_page(facts))
-    return path
+    try:
+        write_atomically(path, study_page(facts))
+    except MnasError as error:
+        if insist:
+            raise
+        print(f"{error}: name another place for the page with --html FILE", file=sys.stderr)
+        return []
+    return [path]
 
 
 def show_report(document: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mnas.cli.main import app
+from mnas.errors import MnasError
 from mnas.search.lock import locked
 
 
@@ -36,6 +37,15 @@ def test_json_is_one_document_that_names_the_files(study, tmp_path):
     assert set(document["files"]) == {str(p) for p in [*(tmp_path / "csv").iterdir(), tmp_path / "page.html"]}
     assert not (study / "report.html").exists()
     assert json.loads(_mnas("report", study, "--no-page", "--json").stdout)["files"] == []
+
+
+def test_a_folder_that_cannot_be_written_is_reported_on_all_the_same(study):
+    (study / "report.html").mkdir()
+    done = _mnas("report", study)
+    assert done.exit_code == 0
+    assert "random search at equal cost" in done.stdout
+    assert "--html FILE" in done.stderr
+    assert isinstance(CliRunner().invoke(app, ["report", str(study), "--html", str(study)]).exception, MnasError)
 
 
 def test_watch_reloads_while_a_process_works_on_the_study_and_then_ends(study):
