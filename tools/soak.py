@@ -45,7 +45,8 @@ from mnas.strategies.registry import STRATEGIES, make_strategy
 from mnas.train.base import Evaluator
 from tests.spaces import separable, small_space
 
-ALL_KINDS = (*STRATEGIES, "workers", "profile", "train", "export")
+_NEEDS_A_SUPERNET = ("differentiable",)
+ALL_KINDS = (*(name for name in STRATEGIES if name not in _NEEDS_A_SUPERNET), "workers", "profile", "train", "export")
 LIGHT = ("random", "evolution", "workers", "profile")
 _MOST_KILLS = 6  # in one life: after so many the work is let be until its end
 
