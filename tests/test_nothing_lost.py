@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened():
-    command = [sys.executable, "tools/soak.py", "--kills", "6", "--kinds", "evolution,profile", "--seed", "5"]
+    command = [sys.executable, "tools/soak.py", "--kills", "5", "--kinds", "evolution,profile", "--seed", "5"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("lost   0") == 2
@@ -59,8 +59,16 @@ def _log(study):
     return [{**json.loads(line), "seconds": 0} for line in (study / "trials.jsonl").read_text().splitlines()]
 
 
-def test_a_full_disk_costs_nothing_that_was_finished(accuracies, tmp_path):
-    assert _search(accuracies, tmp_path / "whole").returncode == 0
+@pytest.fixture(scope="module")
+def whole(accuracies, tmp_path_factory):
+    """The same search, undisturbed."""
+    folder = tmp_path_factory.mktemp("studies") / "whole"
+    done = _search(accuracies, folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_full_disk_costs_nothing_that_was_finished(accuracies, whole, tmp_path):
     stopped = _search(accuracies, tmp_path / "full", most_bytes=15_000)
     assert stopped.returncode == 1
     assert "cannot write" in stopped.stderr
@@ -69,21 +77,19 @@ def test_a_full_disk_costs_nothing_that_was_finished(accuracies, tmp_path):
     assert 0 < len(TrialLog(tmp_path / "full" / "trials.jsonl").read()) < 60
     resumed = _search(accuracies, tmp_path / "full", "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert _log(tmp_path / "full") == _log(tmp_path / "whole")
-    assert (tmp_path / "full" / "best.json").read_bytes() == (tmp_path / "whole" / "best.json").read_bytes()
+    assert _log(tmp_path / "full") == _log(whole)
+    assert (tmp_path / "full" / "best.json").read_bytes() == (whole / "best.json").read_bytes()
     again = [sys.executable, "-m", "mnas", "reproduce", str(tmp_path / "full"), "--json"]
     found = json.loads(subprocess.run(again, cwd=ROOT, capture_output=True, text=True, timeout=120).stdout)
     assert found["same"]
     assert found["compared"]["trials"] == 60
 
 
-def test_two_workers_find_what_one_finds(accuracies, tmp_path):
-    for workers in ("1", "2"):
-        done = _search(accuracies, tmp_path / workers, "--workers", workers, "--threads", "1")
-        assert done.returncode == 0, done.stderr
-    logs = [sorted(_log(tmp_path / workers), key=lambda plain: plain["number"]) for workers in ("1", "2")]
-    assert logs[0] == logs[1]
-    assert (tmp_path / "1" / "best.json").read_bytes() == (tmp_path / "2" / "best.json").read_bytes()
+def test_two_workers_find_what_one_finds(accuracies, whole, tmp_path):
+    done = _search(accuracies, tmp_path / "two", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert sorted(_log(tmp_path / "two"), key=lambda plain: plain["number"]) == _log(whole)
+    assert (tmp_path / "two" / "best.json").read_bytes() == (whole / "best.json").read_bytes()
 
 
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(accuracies):

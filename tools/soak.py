@@ -36,15 +36,18 @@ from mnas.files import read_json
 from mnas.reward import make_reward
 from mnas.search.log import TrialLog
 from mnas.search.objective import Objective
+from mnas.search.processes import ProcessExecutor
 from mnas.search.run import Search, run_search
 from mnas.search.study import LOGS, Study
+from mnas.search.worker import Job
 from mnas.space.space import SearchSpace
 from mnas.strategies.registry import STRATEGIES, make_strategy
 from mnas.train.base import Evaluator
 from tests.spaces import separable, small_space
 
-ALL_KINDS = (*STRATEGIES, "profile", "train", "export")
-LIGHT = ("random", "evolution", "profile")
+_NEEDS_A_SUPERNET = ("differentiable",)
+ALL_KINDS = (*(name for name in STRATEGIES if name not in _NEEDS_A_SUPERNET), "workers", "profile", "train", "export")
+LIGHT = ("random", "evolution", "workers", "profile")
 _MOST_KILLS = 6  # in one life: after so many the work is let be until its end
 
 
@@ -86,28 +89,41 @@ def _note(folder: Path, what: str) -> None:
         file.write(what + "\n")
 
 
-def search_kind(strategy: str) -> Kind:
-    """A search with finalists and its random baseline."""
+def make_objectives(arguments: dict[str, Any]) -> tuple[dict[str, Objective], Any]:
+    """Those of the search and of its finalists; workers make them too."""
+    folder, space, reward = Path(arguments["folder"]), small_space(), make_reward("absolute", [])
+    slow = {"search": ("trials", 0.0), "finals": ("finalists", 0.05)}
+    return {name: Objective(_Slow(folder, space, *how), reward) for name, how in slow.items()}, "soak"
+
+
+def search_kind(strategy: str, *, workers: int = 0) -> Kind:
+    """A search with finalists and its random baseline, in this process or with workers."""
 
     def work(folder: Path) -> None:
         space = small_space()
         config = {"space": space.to_dict(), "strategy": {"name": strategy}, "seed": 0}
         study = Study.resume(folder / "study", config)
-        reward = make_reward("absolute", [])
+        objectives, made_from = make_objectives({"folder": str(folder)})
         search = Search(
             make_strategy(strategy, space, seed=1),
-            Objective(_Slow(folder, space, "trials", 0.0), reward),
+            objectives["search"],
             60,
             10,
             None if strategy == "random" else make_strategy("random", space, seed=1),
-            Objective(_Slow(folder, space, "finalists", 0.05), reward),
+            objectives["finals"],
             num_finalists=3,
         )
-        run_search(study, search)
+        if not workers:
+            run_search(study, search)
+            return
+        job = Job("tools.soak:make_objectives", {"folder": str(folder)}, made_from)
+        with ProcessExecutor(job, objectives, num_workers=workers) as executor:
+            run_search(study, search, executor=executor)
 
     def end(folder: Path) -> Any:
         study = Study.open(folder / "study")
-        return [[_timeless(t.to_dict()) for t in study.log(name).read()] for name in LOGS], study.best()
+        logs = [sorted(study.log(name).read(), key=lambda trial: trial.number) for name in LOGS]
+        return [[_timeless(trial.to_dict()) for trial in log] for log in logs], study.best()
 
     def finished(folder: Path) -> set[str]:
         found = set()
@@ -219,6 +235,8 @@ def export_kind() -> Kind:
 def make_kind(name: str) -> Kind:
     """The kind called `name`."""
     makers = {"profile": profile_kind, "train": train_kind, "export": export_kind}
+    if name == "workers":
+        return search_kind("evolution", workers=2)
     return makers[name]() if name in makers else search_kind(name)
 
 
