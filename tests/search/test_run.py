@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -169,3 +170,20 @@ def test_the_estimate_counts_the_baseline_and_the_finalists(space, objective):
     assert (cost.num_trials, cost.num_finalists) == (2 * NUM_TRIALS, 8)
     assert cost.seconds >= cost.num_trials * cost.seconds_per_trial
     assert estimate_cost(_search(space, objective)).num_finalists == 0
+
+
+def test_both_winners_are_judged_again_and_the_verdict_rests_on_that(study, space, objective):
+    fresh = [Objective(FakeEvaluator(space, bonus=0.002 * i), objective.reward, objective.targets) for i in range(3)]
+    search = dataclasses.replace(_search(space, objective), repeats=fresh)
+    seen = []
+    for _ in range(2):  # the second run finds everything done
+        run_search(study, search, on_trial=lambda phase, trial: seen.append(phase))
+        search = dataclasses.replace(_search(space, objective), repeats=fresh)
+    best, found = study.best(), study.best("baseline_best")
+    assert best["architecture"] != found["architecture"]
+    assert seen.count("repeats") == 6
+    assert [len(one.evaluator.calls) for one in fresh] == [2, 2, 2]
+    document = report(study)["baseline"]
+    assert "3 fresh trainings of each winner" in document["verdict"]
+    assert document["difference"]["difference"] == pytest.approx(best["reward"] - found["reward"])
+    assert len(document["difference"]["rewards"]) == 3
