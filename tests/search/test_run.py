@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -198,3 +199,20 @@ def test_a_winner_that_guesses_is_said_to_guess():
 
     assert "hardly better than guessing, 25.0% for 4 classes" in notes(best(0.28, 4))[0]
     assert notes(best(0.5, 4)) == notes(best(0.03, 100)) == notes(None) == []
+
+
+def test_both_winners_are_judged_again_and_the_verdict_rests_on_that(study, space, objective):
+    fresh = [Objective(FakeEvaluator(space, bonus=0.002 * i), objective.reward, objective.targets) for i in range(3)]
+    search = dataclasses.replace(_search(space, objective), repeats=fresh)
+    seen = []
+    for _ in range(2):  # the second run finds everything done
+        run_search(study, search, on_trial=lambda phase, trial: seen.append(phase))
+        search = dataclasses.replace(_search(space, objective), repeats=fresh)
+    best, found = study.best(), study.best("baseline_best")
+    assert best["architecture"] != found["architecture"]
+    assert seen.count("repeats") == 6
+    assert [len(one.evaluator.calls) for one in fresh] == [2, 2, 2]
+    document = report(study)["baseline"]
+    assert "3 fresh trainings of each winner" in document["verdict"]
+    assert document["difference"]["difference"] == pytest.approx(best["reward"] - found["reward"])
+    assert len(document["difference"]["rewards"]) == 3
