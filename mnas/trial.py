@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
 from mnas.arch.spec import Architecture, check_integer, check_number
 from mnas.errors import InputError
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers become Python's; anything else is left to be refused."""
+    return float(value) if isinstance(value, Real) and type(value) not in (int, float, bool) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +36,9 @@ class Measurement:
     rungs: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "latencies_ms", tuple(self.latencies_ms))
-        object.__setattr__(self, "rungs", tuple(self.rungs))
+        object.__setattr__(self, "accuracy", _plain(self.accuracy))
+        object.__setattr__(self, "latencies_ms", tuple(_plain(latency) for latency in self.latencies_ms))
+        object.__setattr__(self, "rungs", tuple(_plain(accuracy) for accuracy in self.rungs))
         check_number("accuracy", self.accuracy, 0, 1)
         for latency in self.latencies_ms:
             if type(latency) not in (int, float) or not 0 < latency <= 1e9:
@@ -50,7 +57,8 @@ class Trial:
     """One attempt of a search: a candidate and what became of it.
 
     A failed evaluation has an `error` and neither measurement nor reward: it is told to the strategy as failed, and
-    never counts as an accuracy of zero.
+    never counts as an accuracy of zero. A strategy learns from the reward alone, so a loop of one's own may leave the
+    measurement out; a study keeps both.
     """
 
     number: int
@@ -64,10 +72,11 @@ class Trial:
     def __post_init__(self) -> None:
         check_integer("number", self.number, 0, 10**9)
         check_number("seconds", self.seconds, 0, 1e9)
-        if (self.measurement is None) != (self.reward is None):
-            raise InputError(f"trial {self.number} has one of measurement and reward: expected both or neither")
-        if self.measurement is not None and self.error is not None:
-            raise InputError(f"trial {self.number} has a measurement and an error: expected one of them")
+        object.__setattr__(self, "reward", _plain(self.reward))
+        if self.measurement is not None and self.reward is None:
+            raise InputError(f"trial {self.number} has a measurement and no reward: expected both")
+        if self.reward is not None and self.error is not None:
+            raise InputError(f"trial {self.number} has a reward and an error: expected one of them")
         if not isinstance(self.error, str | None):
             raise InputError(f"the error of trial {self.number} is no text")
         for name, value in (("reward", self.reward), *self.terms):
@@ -76,7 +85,7 @@ class Trial:
     @property
     def failed(self) -> bool:
         """Whether there is nothing to learn from but the failure."""
-        return self.measurement is None
+        return self.reward is None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for one line of JSON."""
@@ -110,6 +119,8 @@ class Trial:
             if unknown:
                 raise InputError(f"not a trial: it has unknown fields {', '.join(unknown)[:200]}")
             found = data["measurement"]
+            if (found is None) != (data["reward"] is None):
+                raise InputError("not a trial: it has one of measurement and reward, expected both or neither")
             return Trial(
                 number=data["number"],
                 architecture=architecture_from_dict(data["architecture"]),

@@ -12,7 +12,7 @@ from mnas.search.lock import is_locked
 from mnas.search.study import LOGS, Study
 from mnas.search.winner import ranked
 
-_NAMES = dict(zip(LOGS, ("search", "finalists", "random baseline", "its finalists"), strict=True))
+_NAMES = dict(zip(LOGS, ("search", "finalists", "random baseline", "its finalists", "both winners again"), strict=True))
 
 
 def watch_study(study: Study, page: Path | None, every: float, *, quiet: bool = False) -> None:

@@ -61,10 +61,12 @@ class TrialLog:
 
     Args:
         path: the file; it need not exist.
+        repeated: whether several trials may have one number.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, repeated: bool = False) -> None:
         self.path = path
+        self._repeated = repeated
 
     def read(self) -> list[Trial]:
         """All whole trials.
@@ -89,7 +91,7 @@ class TrialLog:
 
     def _check_numbers(self, numbers: list[int]) -> None:
         """Every number once, and not many left out: a wrong digit must not become a search of a million trials."""
-        if len(set(numbers)) != len(numbers):
+        if len(set(numbers)) != len(numbers) and not self._repeated:
             twice = next(number for number in numbers if numbers.count(number) > 1)
             raise InputError(f"{self.path}: trial {twice} is there twice: was the file edited? Remove one of the lines")
         if numbers and max(numbers) > 2 * len(numbers) + _MOST_GAPS:

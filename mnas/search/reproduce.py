@@ -86,13 +86,14 @@ def _best(study: Study, search: Search, executor: Executor | None, comparison: _
         return None
 
 
-def _as_far(search: Search, logged: dict[str, dict[int, Trial]]) -> Search:
+def _as_far(search: Search, logged: dict[str, dict[Any, Trial]]) -> Search:
     """The same search, no longer than its log: what was not reached is left out."""
     return replace(
         search,
         num_trials=1 + max(logged["trials"]),
         baseline=search.baseline if logged["baseline"] else None,
         finals=search.finals if logged["finalists"] else None,
+        repeats=search.repeats if logged["repeats"] else (),
     )
 
 
@@ -102,29 +103,35 @@ class _Comparison:
 
     study: Study
     on_trial: OnTrial
-    logged: dict[str, dict[int, Trial]] = field(init=False)
+    logged: dict[str, dict[Any, Trial]] = field(init=False)
     compared: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.logged = {name: {trial.number: trial for trial in self.study.log(name).read()} for name in LOGS}
+        self.logged = {name: {_key(name, trial): trial for trial in self.study.log(name).read()} for name in LOGS}
         self.compared = dict.fromkeys(LOGS, 0)
-        self._waiting: dict[tuple[str, int], Trial] = {}
+        self._waiting: dict[tuple[str, Any], Trial] = {}
 
     def add(self, phase: str, trial: Trial) -> None:
-        """Take one trial; compare it once all before it have come. Finalists come in any order."""
-        self._waiting[phase, trial.number] = trial
-        if phase.endswith("finalists"):
-            self._compare(phase, trial.number)
-        while (phase, self.compared[phase]) in self._waiting and not phase.endswith("finalists"):
+        """Take one trial; compare it once all before it have come. Finalists and repeats come in any order."""
+        self._waiting[phase, _key(phase, trial)] = trial
+        if phase not in ("trials", "baseline"):
+            self._compare(phase, _key(phase, trial))
+            return
+        while (phase, self.compared[phase]) in self._waiting:
             self._compare(phase, self.compared[phase])
 
-    def _compare(self, phase: str, number: int) -> None:
-        trial, before = self._waiting.pop((phase, number)), self.logged[phase].get(number)
+    def _compare(self, phase: str, key: Any) -> None:
+        trial, before = self._waiting.pop((phase, key)), self.logged[phase].get(key)
         found = before and first_difference(_comparable(before), _comparable(trial))
         if found:
-            raise _DiffersError(f"{phase}, trial {number}: {found}")
+            raise _DiffersError(f"{phase}, trial {trial.number}: {found}")
         self.compared[phase] += 1
         self.on_trial(phase, trial)
+
+
+def _key(phase: str, trial: Trial) -> Any:
+    """What is one of a kind in a log: the number, or, where winners are judged again, number and network."""
+    return (trial.number, trial.architecture) if phase == "repeats" else trial.number
 
 
 def _comparable(trial: Trial) -> dict[str, Any]:

@@ -121,7 +121,7 @@ class Study:
 
     def log(self, name: str) -> TrialLog:
         """One of `LOGS`."""
-        return TrialLog(self.folder / f"{name}.jsonl")
+        return TrialLog(self.folder / f"{name}.jsonl", repeated=name == "repeats")
 
     @property
     def trials(self) -> list[Trial]:

@@ -87,7 +87,7 @@ def train_network(
         _refuse_another(out / folder_of.TRAINING, configuration)
         log.info("%s already holds this very training", out)
         return open_trained(out)
-    with hold(out / LOCK, f"the training {out}"):
+    with hold(out / LOCK, f"the training {out}", remove=True):
         before = _read_progress(out, configuration, resume=resume)
         run = _Run(architecture, dataset, recipe, seed, out, configuration, progress, weights)
         return run.finish(run.train(before))

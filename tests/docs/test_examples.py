@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from mnas.cli.main import app
@@ -49,11 +50,13 @@ def _lines(block):
 
 
 def _folder(page, tmp_path):
-    """Where a page's blocks run: the shipped tables, and the page's own files."""
+    """Where a page's blocks run: the shipped tables, a model, a photograph, and the page's own files."""
     shutil.copytree(ROOT / "latency_tables", tmp_path / "latency_tables")
     for block in _blocks(page):
         if block.title:
             (tmp_path / block.title).write_text(block.text)
+    shutil.copy(ROOT / "models" / "fashion_mnist_xeon.float32.tflite", tmp_path / "model.tflite")
+    Image.new("RGB", (40, 30), "teal").save(tmp_path / "photo.jpg")
     return tmp_path
 
 

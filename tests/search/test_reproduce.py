@@ -41,7 +41,7 @@ def test_a_study_is_reproduced_whole(study, space, objective):
     found = reproduce(study, _search(space, objective), CONFIG)
     assert found.difference is None
     assert found.environment == []
-    assert found.compared == {"trials": 40, "finalists": 3, "baseline": 40, "baseline_finalists": 3}
+    assert found.compared == {"trials": 40, "finalists": 3, "baseline": 40, "baseline_finalists": 3, "repeats": 0}
     assert {path.name: path.read_bytes() for path in study.folder.iterdir()} == before
 
 

@@ -82,7 +82,7 @@ def test_the_interval_of_two_maxima_against_plain_resampling():
 def test_repeats_are_logged_and_not_done_again(tmp_path):
     evaluators = [FakeEvaluator(SPACE, bonus=0.01 * i) for i in range(3)]
     objectives = [Objective(evaluator, make_reward("absolute", [])) for evaluator in evaluators]
-    log = TrialLog(tmp_path / "repeats.jsonl")
+    log = TrialLog(tmp_path / "repeats.jsonl", repeated=True)
     run_repeats([OWN, CHANCE], objectives[:2], log)
     run_repeats([OWN, CHANCE], objectives, log)
     assert [len(evaluator.calls) for evaluator in evaluators] == [2, 2, 2]
