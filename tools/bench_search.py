@@ -114,7 +114,8 @@ def _share(trials: Any, objective: Objective) -> float:
 def _document(contest: Contest, runs: dict[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
     (target,) = contest.objective.targets
     objective = quick_objective(contest)
-    optimum = max(objective.judge(0, SPACE.decode(row.tolist())).reward or 0.0 for row in EVERY)
+    within = [network for network in map(SPACE.decode, EVERY.tolist()) if objective.fits(network)]
+    optimum = max(objective.judge(0, network).reward or 0.0 for network in within)
     document: dict[str, Any] = {"budget": target.budget_ms, "unit": target.unit, "optimum": optimum, "results": []}
     for count in contest.num_trials:
         best: dict[str, list[float]] = {}
