@@ -40,7 +40,8 @@ def show(
     loaded = _load(table)
     written = _draw(loaded, table.name, html, png)
     if json:
-        common.print_json({**describe(loaded), "files": [str(path) for path in written]})
+        files = {"files": [str(path) for path in written]} if written else {}
+        common.print_json({**describe(loaded), **files})
         return
     where = loaded.configuration
     print(f"{table}: {loaded.space} at {loaded.resolution} px, {len(loaded.entries)} blocks, {loaded.date}.")
