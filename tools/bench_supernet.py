@@ -30,8 +30,6 @@ from mnas.train.supernet import SupernetEvaluator
 from mnas.train.supernet_recipe import SupernetRecipe
 from mnas.train.weight_sharing import SupernetTrainer
 
-SEEDS = (0, 1)
-
 
 class Bench:
     """The work that is left, piece by piece; what is done is in one file."""
@@ -60,7 +58,7 @@ class Bench:
 
     def alone(self) -> None:
         """Train every architecture by itself, with two seeds."""
-        for seed in SEEDS:
+        for seed in range(self.arguments.alone_seeds):
             recipe = ProxyRecipe(steps=self.arguments.alone_steps, batch_size=self.arguments.alone_batch, seed=seed)
             evaluator = ProxyEvaluator(self.dataset, recipe)
             for number, architecture in enumerate(self.architectures):
@@ -130,19 +128,24 @@ class Bench:
         """Print what was found."""
         given = self.arguments
         tag = f"alone {given.alone_steps}x{given.alone_batch}"
-        runs = [[self.results.get(f"{tag} seed {seed} #{number}") for number in range(given.count)] for seed in SEEDS]
-        done = [n for n in range(given.count) if all(own[n] and own[n]["accuracy"] is not None for own in runs)]
+        runs = []
+        for number in range(given.count):
+            found = [self.results.get(f"{tag} seed {seed} #{number}") for seed in (0, 1)]
+            runs.append([run for run in found if run is not None and run["accuracy"] is not None])
+        done = [number for number, own in enumerate(runs) if own]
+        twice = [[run["accuracy"] for run in own] for own in runs if len(own) == 2]
         if len(done) < 3:
-            sys.exit(f"only {len(done)} architectures were trained alone with both seeds: nothing to rank")
-        first, second = ([own[number]["accuracy"] for number in done] for own in runs)
-        mean = list(np.mean([first, second], axis=0))
-        seconds = float(np.mean([own[number]["seconds"] for own in runs for number in done]))
+            sys.exit(f"only {len(done)} architectures were trained alone: nothing to rank")
+        mean = [float(np.mean([run["accuracy"] for run in runs[number]])) for number in done]
+        seconds = float(np.mean([run["seconds"] for own in runs for run in own]))
         print(f"{len(done)} architectures of {given.space} on {given.data}, {given.images} validation images")
         print(
-            f"stand-alone: {given.alone_steps} steps of {given.alone_batch}, "
-            f"accuracies {min(mean):.3f} to {max(mean):.3f}"
+            f"stand-alone: {given.alone_steps} steps of {given.alone_batch}, accuracies {min(mean):.3f} to "
+            f"{max(mean):.3f}, {seconds:.1f} s a training"
         )
-        print(f"ceiling, tau between its two seeds: {kendall_tau(first, second):.3f}; {seconds:.1f} s a training")
+        if len(twice) > 2:
+            ceiling = kendall_tau(*zip(*twice, strict=True))
+            print(f"ceiling, tau between two seeds: {ceiling:.3f} over {len(twice)} architectures")
         for key, found in self.results.items():
             if key.startswith("supernet"):
                 accuracies, losses = zip(*(found["scores"][number] for number in done), strict=True)
@@ -205,6 +208,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000, help="validation images")
     parser.add_argument("--alone-steps", type=int, default=400)
     parser.add_argument("--alone-batch", type=int, default=64)
+    parser.add_argument("--alone-seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3000, help="of the supernet")
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--paths", type=int, default=1, help="architectures a step")
