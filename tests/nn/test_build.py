@@ -177,6 +177,8 @@ def test_activations_are_what_their_names_say(activation):
     ("mobilenet-v2", "MobileNetV2", 96),
     ("mobilenet-v2", "MobileNetV2", 97),
     ("efficientnet-b0", "EfficientNetB0", 97),
+    ("efficientnet-b1", "EfficientNetB1", 65),
+    ("efficientnet-b3", "EfficientNetB3", 65),
 ])  # fmt: skip
 def test_published_networks_agree_with_somebody_elses_code(name, application, size):
     import keras
@@ -193,6 +195,9 @@ def test_published_networks_agree_with_somebody_elses_code(name, application, si
         if type(layer).__name__ == "BatchNormalization":
             layer.momentum = 0.0
     reference(inputs, training=True)  # statistics to suit, or signals fade on the way
+    for layer in reference.layers:
+        if type(layer).__name__ == "BatchNormalization":  # a channel that hardly varies would magnify rounding
+            layer.moving_variance.assign(np.maximum(layer.moving_variance, 0.03))
     kinds = ("Conv2D", "DepthwiseConv2D", "BatchNormalization", "Dense")
     weights = [array for layer in reference.layers if type(layer).__name__ in kinds for array in layer.get_weights()]
     architecture = replace(ZOO[name], resolution=size)
