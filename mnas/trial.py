@@ -13,7 +13,7 @@ from mnas.errors import InputError
 
 def _plain(value: Any) -> Any:
     """NumPy's numbers become Python's; anything else is left to be refused."""
-    return float(value) if isinstance(value, Real) and type(value) not in (int, float, bool) else value
+    return value if type(value) in (int, float, bool) or not isinstance(value, Real) else float(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ import numpy as np
 
 from mnas.arch.codec import architecture_from_json, architecture_to_dict, format_stage, parse_stages
 from mnas.arch.zoo import ZOO
+from mnas.devices.benchmark_log import parse_benchmark_log
 from mnas.latency.calibration import read_measurements
 from mnas.latency.importers import single_path
 from mnas.latency.importers.importer import import_table
@@ -384,6 +385,16 @@ def _toml(name: str) -> bytes:
 _SINGLE_PATH = {str(n): {str(c): 0.5 + n / 10 + c for c in range(4)} for n in range(22)}
 _BLOCKS = ("ir_r3_k5_s2_e3_c40_se0.25", "ds_r1_k3_s1_c16_noskip|ir_r2_k3_s2_e6_c24_pool", "r3_k5_s22_e3_i24_o40_se0.25")
 
+_BENCHMARK_LOG = b"""STARTING!
+Num threads: [1]
+Initialized session in 47.967ms
+count=10 first=101052 curr=81956 min=79700 max=101052 avg=83496.6 std=5957
+
+count=100 first=80068 curr=81025 min=79589 max=83607 avg=80670.2 std=871
+
+Peak memory footprint (MB): init=12.5 overall=18.25
+"""
+
 SCENARIOS: dict[str, Scenario] = {
     "block strings": Scenario(lambda folder: [text.encode() for text in _BLOCKS], _block_strings, _same_blocks),
     "architecture JSON": Scenario(
@@ -424,5 +435,8 @@ SCENARIOS: dict[str, Scenario] = {
     "trained folder's record": Scenario(lambda folder: _json(_training()), _read_training, same_json, "training.json"),
     "trained folder's weights": Scenario(lambda folder: _arrays(), _read_weights, _finite_sums),
     "image folder": Scenario(_image_folder, _read_folder, lambda data, fine: fine, name="images/cat/0.png"),
+    "benchmark_model's log": Scenario(
+        lambda folder: [_BENCHMARK_LOG], lambda path: asdict(parse_benchmark_log(path.read_text(errors="replace")))
+    ),
     "image file (IDX)": Scenario(lambda folder: _idx(), _read_idx_file),
 }

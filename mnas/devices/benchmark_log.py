@@ -6,6 +6,7 @@ Both come of one code base and print `count=... avg=...` lines in microseconds; 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -93,11 +94,16 @@ def parse_benchmark_log(text: str) -> BenchmarkLog:
     compiled = _number(text, r"Inference \(avg\):\s*{} ms \(") is not None
     if not compiled and not _TIMINGS.search(text):
         raise MnasError(f"benchmark_model gave no result. It last said:\n  {last_lines(text)}")
-    rows = [_stats(match) for match in _COUNT.finditer(text)]
+    try:
+        rows = [_stats(match) for match in _COUNT.finditer(text)]
+    except (OverflowError, ValueError) as error:
+        raise MnasError(f"benchmark_model's statistics hold a number that is none: {error}") from None
     if compiled and len(rows) < 2:
         rows = [row for row in (_compiled_stats(text, "Warmup"), _compiled_stats(text, "Inference")) if row]
     if not rows:
         raise MnasError(f"benchmark_model gave no statistics of its runs. It last said:\n  {last_lines(text)}")
+    if not all(map(math.isfinite, (rows[-1].mean_ms, rows[-1].min_ms, rows[-1].max_ms))):
+        raise MnasError("benchmark_model's statistics are no finite numbers")
     if rows[-1].min_ms <= 0 or rows[-1].count < 1:
         raise MnasError("this network is too quick for the clock of this benchmark_model: take the classic one")
     warm_up = rows[-2] if len(rows) > 1 else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnas.errors import InputError
-from mnas.files import read_json
+from mnas.files import read_bytes, read_json
 from mnas.search.contest import Contest, check_strategies, with_madds_budget
 from mnas.search.setup import SearchOptions, prepare
 
@@ -138,10 +138,9 @@ def _read(path: Path) -> dict[str, Any]:
     if path.suffix == ".json":
         document = read_json(path, "a comparison")
     else:
+        data = read_bytes(path, "a comparison")
         try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"cannot read a comparison from {path}: {error.strerror}") from None
+            document = tomllib.loads(data.decode("utf-8"))
         except ValueError as error:  # TOML and UTF-8 errors both
             raise InputError(f"{path} is not a TOML file: {error}") from None
     if not isinstance(document, dict):

@@ -82,5 +82,5 @@ def _parse(line: bytes) -> Update | None:
         data: Any = json.loads(line)
         diagnostics = {str(name): float(value) for name, value in data["diagnostics"].items()}
         return Update(str(data["phase"]), int(data["num_trials"]), diagnostics)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.errors import InputError, MnasError
+from mnas.files import parse_json
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _DESCRIPTION = "made_of"
@@ -47,8 +48,8 @@ def read_checkpoint(path: Path, made_of: Mapping[str, Any], shapes: Mapping[str,
     except MnasError as error:
         raise MnasError(f"{path} is no supernet's checkpoint, or a damaged one: delete it ({error})") from None
     try:
-        found = dict(json.loads(arrays[_DESCRIPTION].tobytes()))
-    except (KeyError, ValueError, TypeError):
+        found = dict(parse_json(arrays[_DESCRIPTION].tobytes()))
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise MnasError(f"{path} is no supernet's checkpoint: delete it, or name another file") from None
     for name, value in made_of.items():
         if found.get(name) != value:
