@@ -392,7 +392,8 @@ count=10 first=101052 curr=81956 min=79700 max=101052 avg=83496.6 std=5957
 
 count=100 first=80068 curr=81025 min=79589 max=83607 avg=80670.2 std=871
 
-Peak memory footprint (MB): init=12.5 overall=18.25
+Inference timings in us: Init: 47967, First inference: 101052, Warmup (avg): 83496.6, Inference (avg): 80670.2
+Memory footprint delta from the start of the tool (MB): init=12.5 overall=18.25
 """
 
 SCENARIOS: dict[str, Scenario] = {

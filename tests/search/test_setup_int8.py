@@ -11,7 +11,7 @@ from tests.latency.tables import make_table
 def test_wrong_dtypes_and_evaluators():
     with pytest.raises(InputError, match="--score-dtype is 'int4'"):
         SearchOptions(data="digits", score_dtype="int4")
-    with pytest.raises(InputError, match="a tabular evaluator has none"):
+    with pytest.raises(InputError, match="the evaluator tabular has none"):
         SearchOptions(evaluator="tabular:x.json", score_dtype="int8")
 
 
