@@ -71,7 +71,7 @@ class PolicyGradient(Strategy):
                     refused.append(candidate)
                 else:
                     found.append(candidate)
-            if len(found) >= count or len(refused) > max(MAX_REFUSALS, 2 * _FRESH_ROUNDS * count):
+            if len(found) >= count or len(refused) > MAX_REFUSALS * count:
                 break
         return [*found, *reversed(refused)][:count]
 
