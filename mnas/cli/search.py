@@ -45,7 +45,8 @@ def search(
     ),
     evaluator: str = typer.Option(
         "proxy",
-        help="proxy (short trainings), supernet (shared weights), tabular:FILE.json, or python:MODULE:FUNCTION.",
+        help="proxy (short trainings), supernet (shared weights), predictor (some trainings, the rest predicted), "
+        "tabular:FILE.json, or python:MODULE:FUNCTION.",
     ),
     reward: str = typer.Option("absolute", help="absolute (TuNAS), soft or hard (MnasNet)."),
     beta: float = typer.Option(None, help="The reward's weight (absolute) or exponent; below 0."),
@@ -62,6 +63,7 @@ def search(
     supernet_batch: int = typer.Option(96, min=2, help="Images in a training step of the supernet."),
     supernet_sampling: str = typer.Option("fair", help="The paths that such a step trains: uniform, fair or sandwich."),
     supernet_paths: int = typer.Option(1, min=1, help="Paths a step; 3 or more for the sandwich rule."),
+    predictor_samples: int = typer.Option(32, min=5, help="Candidates that teach the predictor by short trainings."),
     inherit: bool = typer.Option(False, "--inherit", help="Finalists start from their weights in the supernet."),
     final_steps: int = typer.Option(1000, min=1, help="Training steps of a finalist."),
     score_dtype: str = typer.Option("float32", help="int8: finalists are quantised, and scored as integer files."),

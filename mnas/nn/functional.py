@@ -115,7 +115,7 @@ class Network:
         known = iter(tf.split(statistics, self._stat_sizes))
 
         def norm(y: Any, gamma: Any, beta: Any) -> Any:
-            return tf.nn.batch_normalization(y, next(known), next(known), beta, gamma, EPSILON)
+            return known_norm(y, gamma, beta, next(known), next(known))
 
         return self._run(weights, images, norm)
 
@@ -142,6 +142,13 @@ class Network:
             own = [next(pieces) for _ in range(3 if layer.norm else 2)]
             result.append(own + [next(known) for _ in range(2 if layer.norm else 0)])
         return result
+
+
+def known_norm(y: Any, gamma: Any, beta: Any, mean: Any, variance: Any) -> Any:
+    """Batch normalisation on given statistics, as one operator: as several it took twice as long as training's."""
+    return tf.compat.v1.nn.fused_batch_norm(
+        y, gamma, beta, mean=mean, variance=variance, epsilon=EPSILON, is_training=False
+    )[0]
 
 
 def mean_statistics(batches: Sequence[Any]) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnas.arch.spec import check_choice
+from mnas.arch.spec import Architecture, check_choice
 from mnas.errors import InputError
 from mnas.plugins import is_own
 from mnas.quiet import load_tensorflow
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     from mnas.train.proxy import ProxyEvaluator
     from mnas.train.supernet import ArchitectureLearner, SupernetEvaluator
 
-TRAINING_EVALUATORS = ("proxy", "supernet")
+TRAINING_EVALUATORS = ("proxy", "supernet", "predictor")
+PREPARED = {  # what is trained once, and then scores every candidate in the same short time
+    "supernet": "a supernet is trained",
+    "predictor": "a predictor is taught",
+}
 LEARNT_BEFOREHAND = ("differentiable", "tunas")  # strategies that learn while a supernet is trained
 PROXY_VALIDATION = 2000  # images that score a candidate; finalists are scored on all that are set aside
 
@@ -51,9 +56,11 @@ def check_evaluator(options: SearchOptions) -> None:
     check_choice("--score-dtype", options.score_dtype, ("float32", "int8"))
     if options.score_dtype == "int8" and not trains:
         raise InputError(f"--score-dtype int8 quantises trained finalists: the evaluator {name} has none")
+    if options.evaluator in PREPARED and options.evaluation_minutes is not None:
+        raise InputError(
+            f"a {options.evaluator} scores every candidate in the same short time: leave out --evaluation-minutes"
+        )
     if options.evaluator == "supernet":
-        if options.evaluation_minutes is not None:
-            raise InputError("a supernet scores every candidate in the same short time: leave out --evaluation-minutes")
         return
     if options.strategy in LEARNT_BEFOREHAND:
         raise InputError(
@@ -79,6 +86,8 @@ def make_evaluators(
     dataset: Dataset | None,
     targets: list[Target],
     folder: Path | None = None,
+    *,
+    accept: Callable[[Architecture], bool] | None = None,
 ) -> tuple[Evaluator, Evaluator | None]:
     """The evaluator, and that of finalists: None lets the search's own figures decide.
 
@@ -87,12 +96,13 @@ def make_evaluators(
         space: with the data's number of classes.
         dataset: as `load_data` gives it.
         targets: what differentiable search weighs against accuracy.
-        folder: where a supernet is kept; None keeps it in memory.
+        folder: where a supernet or a predictor's samples are kept; None keeps them in memory.
+        accept: whether a candidate is within the budgets: a predictor learns from those that are.
 
     Raises:
         InputError: for whatever is wrong with the options.
     """
-    evaluator, finals = _evaluators(options, space, dataset, targets, folder)
+    evaluator, finals = _evaluators(options, space, dataset, targets, folder, accept)
     if options.evaluation_minutes is not None:
         evaluator = TimedEvaluator(evaluator, partial(_another, options), options.evaluation_minutes)
     return evaluator, finals
@@ -106,11 +116,16 @@ def _another(options: SearchOptions) -> Evaluator:
     dataset = load_data(options, space)
     if dataset is not None:
         space = space.with_data(num_classes=dataset.num_classes)
-    return _evaluators(options, space, dataset, [], None)[0]
+    return _evaluators(options, space, dataset, [], None, None)[0]
 
 
 def _evaluators(
-    options: SearchOptions, space: SearchSpace, dataset: Dataset | None, targets: list[Target], folder: Path | None
+    options: SearchOptions,
+    space: SearchSpace,
+    dataset: Dataset | None,
+    targets: list[Target],
+    folder: Path | None,
+    accept: Callable[[Architecture], bool] | None,
 ) -> tuple[Evaluator, Evaluator | None]:
     name, _, path = options.evaluator.partition(":")
     if name == "tabular":
@@ -129,6 +144,13 @@ def _evaluators(
     proxy = ProxyEvaluator(dataset, recipe, max_validation=PROXY_VALIDATION)
     if name == "proxy":
         return proxy, _finals(options, proxy.with_steps(options.final_steps))
+    if name == "predictor":
+        from mnas.train.predictor import PredictorEvaluator, PredictorRecipe
+
+        samples = PredictorRecipe(samples=options.predictor_samples, seed=options.seed)
+        file = None if folder is None else folder / "predictor.json"
+        predictor = PredictorEvaluator(space, proxy, samples, accept=accept, file=file)
+        return predictor, _finals(options, proxy.with_steps(options.final_steps))
     supernet = _supernet(options, space, dataset, targets, folder)
     initial = supernet.inherit if options.inherit else None
     return supernet, _finals(options, proxy.with_steps(options.final_steps, initial=initial))

@@ -57,6 +57,13 @@ class Target:
             )
 
 
+def fits(targets: Sequence[Target], limits: Sequence[Limit], architecture: Architecture) -> bool:
+    """Whether every predicted latency is within its budget, and every limit is kept."""
+    return all(target.latency(architecture) <= target.budget_ms for target in targets) and all(
+        limit.fits(architecture) for limit in limits
+    )
+
+
 @dataclass(frozen=True)
 class Objective:
     """Judges candidates.
@@ -77,9 +84,7 @@ class Objective:
 
     def fits(self, architecture: Architecture) -> bool:
         """Whether every predicted latency is within its budget, and every limit is kept."""
-        return all(target.latency(architecture) <= target.budget_ms for target in self.targets) and all(
-            limit.fits(architecture) for limit in self.limits
-        )
+        return fits(self.targets, self.limits, architecture)
 
     def judge(self, number: int, architecture: Architecture) -> Trial:
         """Evaluate one candidate. Whatever goes wrong there becomes a failed trial, and the search goes on."""

@@ -11,6 +11,7 @@ from mnas.arch.spec import check_choice
 from mnas.errors import InputError
 from mnas.quiet import load_tensorflow
 from mnas.search.environment import num_cpus
+from mnas.search.evaluators import PREPARED
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.log import to_plain
 from mnas.search.processes import ProcessExecutor
@@ -43,9 +44,9 @@ def open_executor(
         MnasError: if there is no such cluster, or Ray is not installed.
     """
     check_choice("--executor", kind, EXECUTORS)
-    if options.evaluator == "supernet" and (workers > 1 or kind != "local"):
+    if options.evaluator in PREPARED and (workers > 1 or kind != "local"):
         raise InputError(
-            "a supernet is trained once and scores quickly, in this process: leave out --workers, --executor"
+            f"{PREPARED[options.evaluator]} once and scores quickly, in this process: leave out --workers, --executor"
         )
     job = Job(_MAKE, to_plain(options.to_dict()), to_plain(_made_from(prepared)))
     objectives = _objectives(prepared)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from mnas.search.evaluators import (
     make_evaluators,
 )
 from mnas.search.limits import Limit, memory_limit, size_limit
-from mnas.search.objective import Objective, Target
+from mnas.search.objective import Objective, Target, fits
 from mnas.search.run import Search
 from mnas.search.study import Study
 from mnas.search.typed import check_types
@@ -44,7 +45,8 @@ class SearchOptions:
         max_memory_mb: the most memory that it may take to run; None for no limit.
         data: what the proxy trains on: digits, fashion_mnist, cifar10, cifar100, or a folder.
         strategy: as `mnas.strategies.registry.make_strategy` takes it.
-        evaluator: `proxy`, `supernet`, `tabular:FILE`, or a user's own, as `mnas.train.own.own_evaluator` takes it.
+        evaluator: `proxy`, `supernet`, `predictor`, `tabular:FILE`, or a user's own, as
+            `mnas.train.own.own_evaluator` takes it.
         reward: absolute, soft or hard.
         beta: the reward's weight or exponent; None for its own default.
         trials: how many candidates to judge.
@@ -58,6 +60,7 @@ class SearchOptions:
         supernet_batch: images in such a step.
         supernet_sampling: which paths such a step trains: uniform, fair or sandwich.
         supernet_paths: how many; 3 or more for the sandwich rule.
+        predictor_samples: architectures trained as the proxy would, from which all others are predicted.
         inherit: whether finalists start from their weights in the supernet.
         final_steps: training steps of a finalist.
         score_dtype: float32, or int8: finalists are quantised and scored as the integer files they would become.
@@ -90,6 +93,7 @@ class SearchOptions:
     supernet_batch: int = 96
     supernet_sampling: str = "fair"
     supernet_paths: int = 1
+    predictor_samples: int = 32
     inherit: bool = False
     final_steps: int = 1000
     score_dtype: str = "float32"
@@ -156,11 +160,11 @@ def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
     if dataset is not None:
         space = space.with_data(num_classes=dataset.num_classes)
     targets, tables = _targets(options, space)
-    evaluator, finals = make_evaluators(options, space, dataset, targets, folder)
-    reward = make_reward(options.reward, options.budget_ms, beta=options.beta)
     limits = _limits(options, tables)
+    accept = partial(fits, targets, limits) if targets or limits else None
+    evaluator, finals = make_evaluators(options, space, dataset, targets, folder, accept=accept)
+    reward = make_reward(options.reward, options.budget_ms, beta=options.beta)
     objective = Objective(evaluator, reward, targets, limits)
-    accept = objective.fits if targets or limits else None
     with_baseline = options.baseline and options.strategy != "random"
     search = Search(
         _strategy(options, space, accept, evaluator),

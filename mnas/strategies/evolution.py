@@ -28,6 +28,8 @@ class Evolution(Strategy):
 
     The paper has a population of 100 and tournaments of 25 for 20,000 trials; the defaults here are for hundreds:
     by the measure in `mnas.strategies.reinforce.Reinforce`, 0.9188 with candidates over the budget refused (20 seeds).
+    Twelve pairs from 10 and 3 to 40 and 10 were compared on two other budgets with 23 other seeds: none was better at
+    300 trials; at 50 trials, where a population of 25 is still half random, 15 and 5 gain 0.0002 to 0.0005.
     """
 
     def __init__(

@@ -7,9 +7,8 @@ weights are not trained on, and moves the logits along the gradient of its loss 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,8 @@ import numpy.typing as npt
 from mnas.arch.spec import check_integer, check_number
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
-from mnas.train.batches import Batches
-from mnas.train.checkpoint import Arrays
 from mnas.train.data import Split
+from mnas.train.learner import LogitsLearner, Target
 from mnas.train.logits import Logits
 from mnas.train.weight_sharing import SupernetTrainer
 
@@ -67,49 +65,19 @@ class RelaxationRecipe:
         return float(self.hot * (self.cold / self.hot) ** share)
 
 
-class RelaxationLearner:
-    """The logits of a space's decisions, and how they learn. A `Companion` of a supernet's trainer.
+class RelaxationLearner(LogitsLearner[RelaxationRecipe]):
+    """Moves the logits along the gradient of a mixture of all choices; the arguments are `LogitsLearner`'s."""
 
-    Args:
-        space: what is searched.
-        split: the images; the weights must be trained on others.
-        recipe: how.
-        targets: pairs of a latency table's costs and its budget.
-    """
+    kind = "relaxation"
+    traced = ("_graph", "_mixture")
 
     def __init__(
-        self,
-        space: SearchSpace,
-        split: Split,
-        recipe: RelaxationRecipe,
-        targets: Sequence[tuple[SpaceCosts, float]] = (),
+        self, space: SearchSpace, split: Split, recipe: RelaxationRecipe, targets: Sequence[Target] = ()
     ) -> None:
-        self.space, self.recipe = space, recipe
-        self._batches = Batches(split, recipe.batch_size, recipe.seed)
+        super().__init__(space, split, recipe, targets, Logits(space, learning_rate=recipe.learning_rate))
         self._targets = [(ExpectedCost(costs), budget) for costs, budget in targets]
-        self._logits = Logits(space, learning_rate=recipe.learning_rate)
         self._graph: Any = None
         self._mixture: Any = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what is traced, for workers in other processes."""
-        return {**self.__dict__, "_graph": None, "_mixture": None}
-
-    def describe(self) -> dict[str, Any]:
-        """The recipe and the budgets."""
-        return {"kind": "relaxation", **asdict(self.recipe), "budgets": [budget for _, budget in self._targets]}
-
-    def state(self) -> dict[str, npt.NDArray[Any]]:
-        """As `Logits.state`."""
-        return self._logits.state()
-
-    def restore(self, arrays: Arrays) -> None:
-        """As `Logits.restore`."""
-        self._logits.restore(arrays)
-
-    def policy(self) -> list[npt.NDArray[np.float64]]:
-        """The probabilities of every decision's choices."""
-        return self._logits.probabilities()
 
     def after_step(self, trainer: SupernetTrainer, step: int) -> None:
         """One update of the logits, where one is due.
@@ -124,18 +92,9 @@ class RelaxationLearner:
         noise = rng.gumbel(size=len(self._logits.values)).astype(np.float32)
         self._logits.descend(self._gradient(trainer, step, noise, images, labels))
 
-    def estimate_seconds(self, trainer: SupernetTrainer) -> float:
-        """How long all updates will take: tracing and one more update are measured; nothing is learnt from them."""
-        from mnas.nn.supernet import light_graphs
-
-        stamps = [time.perf_counter()]
+    def _rehearse(self, trainer: SupernetTrainer) -> None:
         images, labels = self._batches(0)
-        for _ in range(2):
-            with light_graphs():
-                self._gradient(trainer, 0, np.zeros_like(self._logits.values), images, labels)
-            stamps.append(time.perf_counter())
-        updates = sum(map(self.recipe.due, range(self.recipe.steps)))
-        return stamps[1] - stamps[0] + updates * (stamps[2] - stamps[1])
+        self._gradient(trainer, 0, np.zeros_like(self._logits.values), images, labels)
 
     def _gradient(
         self,

@@ -7,20 +7,18 @@ average as the baseline moves the logits. An update costs one forward pass, howe
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.spec import check_integer, check_number
-from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
-from mnas.train.batches import Batches
 from mnas.train.checkpoint import Arrays
 from mnas.train.data import Split
+from mnas.train.learner import LogitsLearner, Target
 from mnas.train.logits import Logits
 from mnas.train.weight_sharing import SupernetTrainer
 
@@ -57,41 +55,22 @@ class TunasRecipe:
         return step >= int(self.begin * self.steps)
 
 
-class TunasLearner:
-    """The logits of a space's decisions, and how REINFORCE moves them. A `Companion` of a supernet's trainer.
+class TunasLearner(LogitsLearner[TunasRecipe]):
+    """Moves the logits by REINFORCE; the arguments are `LogitsLearner`'s."""
 
-    Args:
-        space: what is searched.
-        split: the images; the weights must be trained on others.
-        recipe: how.
-        targets: pairs of a latency table's costs and its budget.
-    """
+    kind = "tunas"
+    traced = ("_forward",)
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        split: Split,
-        recipe: TunasRecipe,
-        targets: Sequence[tuple[SpaceCosts, float]] = (),
-    ) -> None:
-        self.space, self.recipe = space, recipe
-        self._batches = Batches(split, recipe.batch_size, recipe.seed)
+    def __init__(self, space: SearchSpace, split: Split, recipe: TunasRecipe, targets: Sequence[Target] = ()) -> None:
+        logits = Logits(space, learning_rate=recipe.learning_rate, first_decay=0.0)
+        super().__init__(space, split, recipe, targets, logits)
         self._targets = list(targets)
-        self._logits = Logits(space, learning_rate=recipe.learning_rate, first_decay=0.0)
         self._baseline = np.float64(np.nan)
         self._forward: Any = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what is traced, for workers in other processes."""
-        return {**self.__dict__, "_forward": None}
-
-    def describe(self) -> dict[str, Any]:
-        """The recipe and the budgets."""
-        return {"kind": "tunas", **asdict(self.recipe), "budgets": [budget for _, budget in self._targets]}
-
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """The logits' state and the baseline."""
-        return {**self._logits.state(), "baseline": np.array(self._baseline)}
+        return {**super().state(), "baseline": np.array(self._baseline)}
 
     def restore(self, arrays: Arrays) -> None:
         """Put back what `state` gave.
@@ -99,12 +78,8 @@ class TunasLearner:
         Raises:
             MnasError: if it is something else.
         """
-        self._logits.restore(arrays)
+        super().restore(arrays)
         self._baseline = np.float64(arrays.get("baseline", np.nan))
-
-    def policy(self) -> list[npt.NDArray[np.float64]]:
-        """The probabilities of every decision's choices."""
-        return self._logits.probabilities()
 
     def after_step(self, trainer: SupernetTrainer, step: int) -> None:
         """One draw, one reward, one update of the logits, once they may learn."""
@@ -135,14 +110,5 @@ class TunasLearner:
         misses = [abs(float(costs(indices)[0]) / budget - 1) for costs, budget in self._targets]
         return accuracy + self.recipe.beta * sum(misses)
 
-    def estimate_seconds(self, trainer: SupernetTrainer) -> float:
-        """How long all updates will take: tracing and one more reward are measured; nothing is learnt from them."""
-        from mnas.nn.supernet import light_graphs
-
-        stamps = [time.perf_counter()]
-        for _ in range(2):
-            with light_graphs():
-                self._reward(trainer, [0] * len(self.space.decisions), 0)
-            stamps.append(time.perf_counter())
-        updates = sum(map(self.recipe.due, range(self.recipe.steps)))
-        return stamps[1] - stamps[0] + updates * (stamps[2] - stamps[1])
+    def _rehearse(self, trainer: SupernetTrainer) -> None:
+        self._reward(trainer, [0] * len(self.space.decisions), 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -97,12 +97,16 @@ class SupernetTrainer:
 
     def _gradient_graph(self, corners: Any, flags: Any, images: Any, targets: Any) -> tuple[Any, Any, Any]:
         """Loss, probabilities of the classes, and the gradient with respect to the whole vector."""
+        return self._differentiate(lambda weights: self.supernet.train(weights, corners, flags, images), targets)
+
+    def _differentiate(self, network: Callable[[Any], Any], targets: Any) -> tuple[Any, Any, Any]:
+        """The same three of any network that is a function of the weights."""
         import tensorflow as tf
 
         weights = self.weights.read_value()
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            logits = self.supernet.train(weights, corners, flags, images)
+            logits = network(weights)
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
         return loss, tf.nn.softmax(logits), tape.gradient(loss, weights)
 
@@ -224,14 +228,8 @@ class SupernetTrainer:
             return self._update(gradient, used, rate, float(loss))
 
     def _mixture_graph(self, shares: Any, images: Any, targets: Any) -> tuple[Any, Any]:
-        import tensorflow as tf
-
-        weights = self.weights.read_value()
-        with tf.GradientTape() as tape:
-            tape.watch(weights)
-            logits = self._mixture.train(weights, shares, images)
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
-        return loss, tape.gradient(loss, weights)
+        loss, _, gradient = self._differentiate(lambda weights: self._mixture.train(weights, shares, images), targets)
+        return loss, gradient
 
     def save(self, path: Path) -> None:
         """Write a checkpoint.

@@ -172,6 +172,7 @@ def test_dry_run_writes_nothing(folder):
         (["--evaluator", "tabular:none.json"], "cannot read a table of accuracies from none.json"),
         (["--evaluator", "proxy"], "--evaluator proxy needs --data"),
         (["--evaluator", "supernet"], "--evaluator supernet needs --data"),
+        (["--evaluator", "predictor"], "--evaluator predictor needs --data"),
         (["--strategy", "differentiable"], "evaluator is tabular:acc.json: add --evaluator supernet"),
         (["--inherit"], "--inherit takes weights from a supernet"),
         (["--budget-ms", "3"], "0 latency tables and 1 budgets"),
@@ -201,6 +202,21 @@ def test_the_supernet_is_trained_once_and_kept_in_the_study(folder):
     assert json.loads(more.stdout)["num_trials"] == 4
     assert "loss" not in more.stderr
     assert (folder / "study" / "supernet.npz").read_bytes() == kept
+
+
+@pytest.mark.tensorflow
+def test_a_predictor_is_taught_once_and_trains_no_candidate(folder):
+    line = ["search", "--space", "tiny.toml", "--evaluator", "predictor", "--data", "digits", "--limit", "300"]
+    line += ["--predictor-samples", "5", "--proxy-steps", "2", "--proxy-batch", "16", "--final-steps", "2"]
+    line += ["--strategy", "evolution", "--finalists", "1", "--no-baseline", "--study", "study", "--json"]
+    done = _mnas(folder, *line, "--trials", "100")
+    assert done.returncode == 0, done.stderr
+    assert "sample 5 of 5" in done.stderr
+    assert len(json.loads((folder / "study" / "predictor.json").read_text())["samples"]) == 5
+    more = _mnas(folder, *line, "--trials", "200", "--resume")
+    assert more.returncode == 0, more.stderr
+    assert json.loads(more.stdout)["num_trials"] == 200
+    assert "sample" not in more.stderr
 
 
 def test_scalars_for_tensorboard_and_plain_lines_of_progress(folder):

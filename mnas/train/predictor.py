@@ -1,0 +1,251 @@
+"""The predictor evaluator: a few architectures are judged by another evaluator, all candidates by what these taught.
+
+Once, before the first candidate: a first round of random architectures, then rounds of those that the prediction so far
+holds for good or for unknown (mean plus one standard deviation, as in Bayesian optimisation; White et al. 2021,
+"BANANAS", found rounds to be worth more than as many random samples). After that a candidate costs a millisecond.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnas.arch.spec import Architecture, check_integer, check_number
+from mnas.errors import InputError, MnasError
+from mnas.files import is_document, read_json, write_json
+from mnas.latency.card import kendall_tau
+from mnas.space.space import SearchSpace
+from mnas.train.base import Evaluator, OnProgress
+from mnas.train.regression import LEAST, Regression, features, held_out
+
+_LOGGER = logging.getLogger(__name__)
+FORMAT, VERSION = "mnas.predictor", 1
+_REFUSALS = 1000
+_PARENTS = 5  # of the best so far, whose mutations stand for choice in later rounds
+_MUTATIONS = 4  # at most
+_WEAK = 0.2  # rank correlation on held-out samples below which a person should know
+
+Sample = tuple[tuple[int, ...], float | None]  # indices and accuracy; None where the training failed
+
+
+@dataclass(frozen=True, slots=True)
+class PredictorRecipe:
+    """How the predictor gets to know a space.
+
+    Attributes:
+        samples: architectures that are judged, failed ones among them.
+        rounds: in how many rounds; in one they are all random.
+        pool: among how many candidates a later round chooses.
+        seed: of the samples.
+    """
+
+    samples: int = 32
+    rounds: int = 3
+    pool: int = 400
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_integer("samples of the predictor", self.samples, LEAST, 100_000)
+        check_integer("rounds of the predictor", self.rounds, 1, self.samples)
+        check_integer("pool of the predictor", self.pool, 1, 1_000_000)
+
+    @property
+    def first(self) -> int:
+        """How many samples the first round has: half of them, or all."""
+        return self.samples if self.rounds == 1 else max(LEAST, (self.samples + 1) // 2)
+
+    def starts(self) -> list[int]:
+        """The number of the first sample of every round but the first."""
+        left = self.samples - self.first
+        return [self.first + left * number // (self.rounds - 1) for number in range(self.rounds - 1)] if left else []
+
+
+class PredictorEvaluator(Evaluator):
+    """Judges samples of a space by another evaluator, and predicts the accuracy of everything else.
+
+    Args:
+        space: what the candidates are from.
+        inner: judges the samples.
+        recipe: how many there are, and which.
+        accept: refuses samples at no cost, such as those over the latency budget; None takes all.
+        file: where the samples are kept as they are judged, so that the work can go on; None keeps them in memory.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        inner: Evaluator,
+        recipe: PredictorRecipe,
+        *,
+        accept: Callable[[Architecture], bool] | None = None,
+        file: Path | None = None,
+    ) -> None:
+        self.space, self.inner, self.recipe = space, inner, recipe
+        self._accept, self._file = accept, file
+        self._samples: list[Sample] | None = None
+        self._regression: Regression | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """The recipe, and what judges the samples."""
+        return {"kind": "predictor", **asdict(self.recipe), "inner": self.inner.describe()}
+
+    def accuracy(self, architecture: Architecture) -> float:
+        """The predicted accuracy, no lower than 0 and no higher than 1.
+
+        Raises:
+            InputError: if the architecture is not of the space.
+            MnasError: if too few samples could be judged.
+        """
+        return float(np.clip(self.predict(architecture)[0], 0, 1))
+
+    def predict(self, architecture: Architecture) -> tuple[float, float]:
+        """Mean and standard deviation of the accuracy.
+
+        Raises:
+            InputError: if the architecture is not of the space.
+            MnasError: if too few samples could be judged.
+        """
+        self.prepare()
+        if self._regression is None:
+            raise MnasError("the predictor has learnt nothing")
+        mean, deviation = self._regression(features(self.space, architecture)[None])
+        return float(mean[0]), float(deviation[0])
+
+    def prepare(self, on_progress: OnProgress = lambda share, what: None) -> None:
+        """Judge the samples that are not judged yet, and learn from all.
+
+        Raises:
+            InputError: if the file's samples are of another space, evaluator or recipe.
+            MnasError: if too few samples could be judged, or they cannot be read or written.
+        """
+        if self._regression is not None:
+            return
+        samples = self._read()
+        starts = self.recipe.starts()
+        while len(samples) < self.recipe.samples:
+            begun = max((start for start in [0, *starts] if start <= len(samples)), default=0)
+            end = min((start for start in starts if start > len(samples)), default=self.recipe.samples)
+            chosen = self._random(end) if begun == 0 else self._promising(samples[:begun], end - begun)
+            for indices in chosen[len(samples) - begun :]:
+                samples.append((indices, self._judge(indices)))
+                self._write(samples)
+                on_progress(len(samples) / self.recipe.samples, f"sample {len(samples)} of {self.recipe.samples}")
+        self._regression = self._learn(samples)
+        self._say_how_good(samples)
+
+    def estimate_preparation_seconds(self) -> float:
+        """One sample is measured as the inner evaluator measures itself; those in the file are not counted."""
+        left = self.recipe.samples - len(self._read())
+        return left * self.inner.estimate_seconds(self.space.decode(self._random(1)[0])) if left else 0.0
+
+    def estimate_seconds(self, architecture: Architecture) -> float:
+        """A candidate's features, which are what a prediction takes time for."""
+        start = time.perf_counter()
+        features(self.space, architecture)
+        return time.perf_counter() - start
+
+    def _judge(self, indices: tuple[int, ...]) -> float | None:
+        try:
+            return float(self.inner.accuracy(self.space.decode(indices)))
+        except Exception as error:  # a user's evaluator may raise anything
+            _LOGGER.warning("a sample of the predictor failed, and is left out: %s", error)
+            return None
+
+    def _learn(self, samples: list[Sample]) -> Regression:
+        known = [(indices, accuracy) for indices, accuracy in samples if accuracy is not None]
+        if len(known) < LEAST:
+            raise MnasError(
+                f"only {len(known)} of {len(samples)} samples could be judged, and a prediction needs {LEAST}: "
+                "see the warnings above for why"
+            )
+        return Regression(self._rows([indices for indices, _ in known]), [accuracy for _, accuracy in known])
+
+    def _rows(self, chosen: list[tuple[int, ...]]) -> Any:
+        return np.stack([features(self.space, self.space.decode(indices)) for indices in chosen])
+
+    def _random(self, count: int) -> list[tuple[int, ...]]:
+        rng = np.random.default_rng([self.recipe.seed, 11])
+        return [self._accepted(lambda: self.space.sample(rng)) for _ in range(count)]
+
+    def _promising(self, before: list[Sample], count: int) -> list[tuple[int, ...]]:
+        """The most promising mutations of the best so far, by mean plus one standard deviation."""
+        regression = self._learn(before)
+        rng = np.random.default_rng([self.recipe.seed, 12, len(before)])
+        known = [(accuracy, indices) for indices, accuracy in before if accuracy is not None]
+        parents = [self.space.decode(indices) for _, indices in sorted(known, reverse=True)[:_PARENTS]]
+        taken = {indices for indices, _ in before}
+        pool: dict[tuple[int, ...], None] = {}
+        for _ in range(self.recipe.pool):
+            indices = self._accepted(lambda: self._mutated(parents[int(rng.integers(len(parents)))], rng))
+            if indices not in taken:
+                pool[indices] = None
+        mean, deviation = regression(self._rows(list(pool))) if pool else (np.zeros(0), np.zeros(0))
+        best = [list(pool)[place] for place in np.argsort(-(mean + deviation), kind="stable")[:count]]
+        return best + [self._accepted(lambda: self.space.sample(rng)) for _ in range(count - len(best))]
+
+    def _mutated(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
+        if self.space.size > 1:
+            for _ in range(int(rng.integers(1, _MUTATIONS + 1))):
+                architecture = self.space.mutate(architecture, rng)
+        return architecture
+
+    def _accepted(self, draw: Callable[[], Architecture]) -> tuple[int, ...]:
+        candidate = draw()
+        for _ in range(_REFUSALS):
+            if self._accept is None or self._accept(candidate):
+                break
+            candidate = draw()
+        return self.space.encode(candidate)
+
+    def _say_how_good(self, samples: list[Sample]) -> None:
+        known = [(indices, accuracy) for indices, accuracy in samples if accuracy is not None]
+        if len(known) < 2 * LEAST:
+            return
+        accuracies = [accuracy for _, accuracy in known]
+        tau = kendall_tau(held_out(self._rows([indices for indices, _ in known]), accuracies), accuracies)
+        _LOGGER.info("the predictor ranks samples that it did not see with Kendall tau %.2f", tau)
+        if tau < _WEAK:
+            _LOGGER.warning(
+                "the predictor ranks samples that it did not see with Kendall tau %.2f only: give it more "
+                "(--predictor-samples) or longer trainings (--proxy-steps)",
+                tau,
+            )
+
+    def _read(self) -> list[Sample]:
+        if self._samples is None:
+            there = self._file is not None and self._file.exists()
+            self._samples = self._read_file(self._file) if there and self._file is not None else []
+        return self._samples
+
+    def _read_file(self, file: Path) -> list[Sample]:
+        document = read_json(file, "the samples of a predictor")
+        if not is_document(document, FORMAT, VERSION):
+            raise MnasError(f"{file} holds no samples of a predictor, or damaged ones: delete it")
+        if document.get("made_of") != self._made_of():
+            raise InputError(
+                f"the samples in {file} are of another space, evaluator or recipe: delete the file to judge them anew"
+            )
+        try:
+            samples = [(tuple(map(int, entry["indices"])), entry["accuracy"]) for entry in document["samples"]]
+            for indices, accuracy in samples:
+                self.space.decode(indices)
+                check_number("accuracy", 0 if accuracy is None else accuracy, 0, 1)
+        except (KeyError, TypeError, ValueError) as error:  # InputError is a ValueError
+            raise MnasError(f"{file} holds damaged samples of a predictor ({error}): delete it") from None
+        return samples
+
+    def _write(self, samples: list[Sample]) -> None:
+        if self._file is not None:
+            entries = [{"indices": list(indices), "accuracy": accuracy} for indices, accuracy in samples]
+            document = {"format": FORMAT, "version": VERSION, "made_of": self._made_of(), "samples": entries}
+            write_json(self._file, document)
+
+    def _made_of(self) -> dict[str, Any]:
+        return json.loads(json.dumps({"space": self.space.fingerprint, **self.describe()}))  # type: ignore[no-any-return]

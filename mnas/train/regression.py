@@ -1,0 +1,87 @@
+"""From a few judged architectures to the accuracy of all others: Bayesian ridge regression on what they are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.complexity import complexity
+from mnas.arch.spec import Architecture, BlockSpec
+from mnas.arch.walk import unroll
+from mnas.space.space import SearchSpace
+
+Array = npt.NDArray[np.float64]
+LEAST = 5  # architectures to learn from
+_OUTLIER = 2.5  # spreads below the median at which an accuracy is cut off: a failed training says bad, not how bad
+_OPS, _SKIPS = ("conv", "sepconv", "mbconv"), ("none", "identity", "pool")
+
+
+def features(space: SearchSpace, architecture: Architecture) -> Array:
+    """What an architecture is made of, as numbers.
+
+    Totals first: logarithms of parameters and multiply-adds, blocks in all, by operation, by skip, with
+    squeeze-and-excitation, and the mean kernel size. They carry most of what a few dozen trainings can tell. Then every
+    decision's choice as 0 and 1.
+    """
+    cost = complexity(architecture)
+    blocks = [placed.block for placed in unroll(architecture) if isinstance(placed.block, BlockSpec)][1:]
+    totals = [
+        math.log(cost.params),
+        math.log(cost.madds),
+        len(blocks),
+        *(sum(block.op == op for block in blocks) for op in _OPS),
+        *(sum(block.skip == skip for block in blocks) for skip in _SKIPS),
+        sum(block.se_ratio > 0 for block in blocks),
+        float(np.mean([block.kernel_size for block in blocks])),
+    ]
+    pairs = zip(space.decisions, space.encode(architecture), strict=True)
+    chosen = [np.eye(len(decision.choices))[index] for decision, index in pairs]
+    return np.concatenate([np.array(totals), *chosen])
+
+
+class Regression:
+    """Predicts accuracies.
+
+    Args:
+        rows: features of the architectures that were judged, shape (count, features).
+        accuracies: theirs.
+    """
+
+    def __init__(self, rows: Array, accuracies: Sequence[float]) -> None:
+        from sklearn.linear_model import BayesianRidge
+
+        self._mean, spread = rows.mean(0), rows.std(0)
+        self._spread = np.where(spread > 0, spread, np.inf)  # what never varied says nothing
+        self._model: Any = BayesianRidge().fit(self._scaled(rows), cut_off(accuracies))
+
+    def _scaled(self, rows: Array) -> Array:
+        scaled: Array = (rows - self._mean) / self._spread
+        return scaled
+
+    def __call__(self, rows: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the accuracy, shape (count,) each."""
+        found: tuple[Array, Array] = self._model.predict(self._scaled(rows), return_std=True)
+        return found
+
+
+def cut_off(accuracies: Sequence[float]) -> Array:
+    """Accuracies with those far below the rest moved nearer; the spread is the median distance from the median."""
+    found = np.asarray(accuracies, dtype=np.float64)
+    middle = np.median(found)
+    spread = 1.4826 * np.median(np.abs(found - middle))  # of a normal variable, its standard deviation
+    cut: Array = np.maximum(found, middle - _OUTLIER * spread)
+    return cut
+
+
+def held_out(rows: Array, accuracies: Sequence[float], *, folds: int = 5) -> Array:
+    """A prediction for every architecture from the others: what predictions are worth can be seen from these."""
+    found = np.zeros(len(rows))
+    for fold in range(min(folds, len(rows))):
+        out = np.arange(len(rows)) % folds == fold
+        known = [accuracy for accuracy, left in zip(accuracies, out, strict=True) if not left]
+        found[out] = Regression(rows[~out], known)(rows[out])[0]
+    return found

@@ -1,0 +1,234 @@
+"""Which evaluator ranks architectures best for a minute of this machine? Asserts nothing.
+
+The truth is stand-alone training, long enough to mean something, with two seeds; tau between these is the ceiling.
+Against it, each with what judging 300 architectures would cost, training included:
+- totals: parameters or multiply-adds alone, which cost nothing;
+- proxy: short trainings, at several lengths, with a seed of their own;
+- rungs: the long training as it stood on the way, and stopped early as a search does, against the other seed;
+- predictor: what other architectures' short trainings teach, alone and together with a supernet's scores or with a
+  short training of the architecture itself;
+- supernet: by accuracy and by likelihood, as it is trained longer and longer.
+And images a second of a supernet's step beside plain Keras models of sampled architectures.
+
+Every piece is kept in --out: stop it whenever you like (--seconds ends a call in time), the same command goes on.
+Another recipe of a supernet (--paths 4, say) is added to what is there. The last part writes ranking.csv and .html.
+
+Run: PYTHONPATH=. python tools/bench_ranking.py --out /somewhere/ranking [--seconds 1700] [--parts ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import numpy as np
+
+from mnas.arch.complexity import complexity
+from mnas.arch.spec import Architecture
+from mnas.errors import MnasError
+from mnas.quiet import load_tensorflow
+from mnas.search.setup import table_costs
+from mnas.space.files import load_space
+from mnas.train.data import load_dataset, normalise
+from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
+from mnas.train.supernet import SupernetEvaluator
+from mnas.train.supernet_recipe import SupernetRecipe
+from mnas.train.weight_sharing import SupernetTrainer
+from tools.pieces import Pieces
+from tools.ranking_report import Found, report
+
+TABLE = "latency_tables/xeon-2.5ghz_litert_float32_mnasnet-32.json"
+PARTS = ("speed", "truth", "proxies", "taught", "supernet", "report")
+PROXY_SEED = 7  # not one of the truth's: two trainings with equal weights and images agree too well
+
+
+class Bench:
+    """The work that is left, piece by piece."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.given = arguments
+        self.pieces = Pieces(arguments.out, arguments.seconds)
+        self.space = load_space(arguments.space)
+        rng = np.random.default_rng(arguments.seed)
+        self.judged = self._sampled(rng, arguments.count)
+        self.taught_with = self._sampled(rng, arguments.taught)
+
+    def _sampled(self, rng: np.random.Generator, count: int) -> list[Architecture]:
+        """Random architectures within the budget."""
+        costs = table_costs(self.given.table, self.space)[0] if self.given.budget_ms else None
+        found: list[Architecture] = []
+        while len(found) < count:
+            rows = np.stack([rng.integers(len(one.choices), size=1000) for one in self.space.decisions], axis=1)
+            fitting = rows if costs is None else rows[costs(rows) <= self.given.budget_ms]
+            found += [self.space.decode(row.tolist()) for row in fitting]
+        return found[:count]
+
+    @cached_property
+    def dataset(self) -> Any:
+        """The images."""
+        return load_dataset(self.given.data, resolution=self.space.resolution)
+
+    def _curve(self, architecture: Architecture, steps: int, seed: int, rungs: int) -> list[float] | None:
+        """Accuracies of one training on its way, or None where it diverged."""
+        recipe = ProxyRecipe(steps=steps, batch_size=self.given.batch, seed=seed, rungs=rungs)
+        try:
+            return list(ProxyEvaluator(self.dataset, recipe, max_validation=self.given.images).rungs(architecture))
+        except MnasError as error:
+            print(error, file=sys.stderr)
+            return None
+
+    def _train_all(self, kind: str, chosen: list[Architecture], steps: int, seed: int, rungs: int = 1) -> None:
+        for number, architecture in enumerate(chosen):
+            key = f"{kind} {steps}x{self.given.batch} seed {seed} number {number}"
+            self.pieces.do(key, lambda: {"curve": self._curve(architecture, steps, seed, rungs)})  # noqa: B023
+
+    def truth(self) -> None:
+        """Train every architecture by itself, with two seeds."""
+        for seed in range(2):
+            self._train_all("truth", self.judged, self.given.truth_steps, seed, self.given.rungs)
+
+    def proxies(self) -> None:
+        """Train every architecture shortly, at several lengths."""
+        for steps in self.given.proxy_steps:
+            self._train_all("proxy", self.judged, steps, PROXY_SEED)
+
+    def taught(self) -> None:
+        """Train other architectures shortly: they teach the predictor."""
+        self._train_all("taught", self.taught_with, self.given.taught_steps, PROXY_SEED)
+
+    @property
+    def _recipe(self) -> SupernetRecipe:
+        given = self.given
+        return SupernetRecipe(
+            steps=given.steps,
+            batch_size=given.batch,
+            num_paths=given.paths,
+            sampling=given.sampling,
+            learning_rate=given.learning_rate,
+        )
+
+    def supernet(self) -> None:
+        """Train a supernet, and score the architectures on the way."""
+        recipe = self._recipe
+        name = f"supernet {recipe.sampling} {recipe.num_paths}x{recipe.batch_size} rate {recipe.learning_rate:g}"
+        name += f" of {recipe.steps}"
+        checkpoint = self.pieces.folder / f"{name.replace(' ', '_')}.npz"
+        evaluator = SupernetEvaluator(
+            self.space, self.dataset, recipe, checkpoint=checkpoint, max_validation=self.given.images
+        )
+        for share in self.given.milestones:
+            until = round(recipe.steps * share)
+            self.pieces.do(f"{name} at {until}", lambda: self._scored(evaluator, until))  # noqa: B023
+
+    def _scored(self, evaluator: SupernetEvaluator, until: int) -> dict[str, Any]:
+        evaluator.train_until(until, lambda share, what: self.pieces.stop_in_time())
+        start = time.perf_counter()
+        evaluator.judge(self.judged[0])  # traces, which is no cost of an architecture
+        traced = time.perf_counter()
+        scores = [evaluator.judge(architecture) for architecture in self.judged]
+        each = (time.perf_counter() - traced) / len(scores)
+        others = [evaluator.judge(architecture) for architecture in self.taught_with]
+        spent = time.perf_counter() - start
+        return {"scores": scores, "others": others, "seconds_each": each, "scoring_seconds": spent}
+
+    def speed(self) -> None:
+        """Images a second of a training step: the supernet's on a sampled architecture, and Keras's on it alone."""
+        self.pieces.do(f"speed {self.given.batch}", self._speed)
+
+    def _speed(self) -> list[dict[str, float]]:
+        madds = np.array([complexity(architecture).madds for architecture in self.judged])
+        chosen = [
+            self.judged[place] for place in np.argsort(madds)[[len(madds) // 6, len(madds) // 2, -len(madds) // 6]]
+        ]
+        count = self.given.batch
+        images, labels = normalise(self.dataset.train.images[:count]), self.dataset.train.labels[:count]
+        trainer = SupernetTrainer(self.space, self.dataset.train, self._recipe)
+        found = []
+        for architecture in chosen:
+            shared = per_second(lambda: trainer.learn([architecture], images, labels, 0.01), count)  # noqa: B023
+            alone = per_second(keras_step(architecture, images, labels), count)
+            cost = float(complexity(architecture).madds)
+            found.append({"supernet": shared, "keras": alone, "madds": cost})
+        return found
+
+    def report(self) -> None:
+        """Print what was found, and draw it."""
+        report(
+            Found(
+                pieces=self.pieces,
+                space=self.space,
+                judged=self.judged,
+                taught_with=self.taught_with,
+                batch=self.given.batch,
+                truth_steps=self.given.truth_steps,
+                proxy_steps=self.given.proxy_steps,
+                taught_steps=self.given.taught_steps,
+                seed=PROXY_SEED,
+            )
+        )
+
+
+def keras_step(architecture: Architecture, images: Any, labels: Any) -> Any:
+    """A training step of a plain Keras model."""
+    import keras
+
+    from mnas.nn.build import build_model
+
+    model = build_model(architecture, probabilities=False)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), loss)
+    return lambda: model.train_on_batch(images, labels)
+
+
+def per_second(step: Any, images: int) -> float:
+    """Images a second, by the median of some steps after the first, which trace."""
+    times = []
+    for _ in range(12):
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return float(images / np.median(times[4:]))
+
+
+def main() -> None:
+    """Do what is left, then report."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="where all is kept: not in the repository")
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin nothing more in this call after so long")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--space", default="mnasnet-32")
+    parser.add_argument("--table", default=TABLE)
+    parser.add_argument("--budget-ms", type=float, default=0.6, help="of the architectures, by the table; 0 for any")
+    parser.add_argument("--data", default="fashion_mnist")
+    parser.add_argument("--count", type=int, default=30, help="architectures that are ranked")
+    parser.add_argument("--taught", type=int, default=40, help="other architectures, which teach the predictor")
+    parser.add_argument("--seed", type=int, default=11, help="of the architectures")
+    parser.add_argument("--images", type=int, default=2000, help="validation images")
+    parser.add_argument("--batch", type=int, default=32, help="images a step, of everything")
+    parser.add_argument("--truth-steps", type=int, default=480)
+    parser.add_argument("--rungs", type=int, default=5, help="scores on the way of the truth's trainings")
+    parser.add_argument("--proxy-steps", type=int, nargs="+", default=[15, 30, 60, 120])
+    parser.add_argument("--taught-steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=3000, help="of the supernet")
+    parser.add_argument("--paths", type=int, default=1, help="architectures a step of the supernet")
+    parser.add_argument("--sampling", default="fair")
+    parser.add_argument("--learning-rate", type=float, default=0.1, help="of the supernet")
+    parser.add_argument(
+        "--milestones", type=float, nargs="+", default=[0.1, 0.25, 0.5, 1.0], help="shares of the steps"
+    )
+    arguments = parser.parse_args()
+    if set(arguments.parts) != {"report"}:
+        load_tensorflow()
+    bench = Bench(arguments)
+    for part in [part for part in PARTS if part in arguments.parts]:
+        getattr(bench, part)()
+
+
+if __name__ == "__main__":
+    main()
