@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from mnas.devices.base import Device, LoadedModel
+from mnas.devices.local import LocalDevice
 from mnas.errors import MnasError
 from mnas.export.verify import Floats, TFLiteRunner, Tolerance, compare_outputs, judge
+from mnas.profiling.apart import Apart, bench_apart
 from mnas.profiling.bench import bench
+from mnas.profiling.measure import NetworkTime
 
 IMAGES = 16  # a phone starts its program anew for each
 _SECONDS = 5.0  # of measuring
@@ -75,7 +78,7 @@ def check_on_device(
     judge(
         found, _EXACT if exact else _ROUNDED, trained=trained, what=f"on {name} the file gives other outputs than here"
     )
-    time = bench(content, device, seconds=_SECONDS)
+    time = _measure(content, device)
     return DeviceCheck(
         name,
         configuration.model or configuration.cpu,
@@ -89,6 +92,12 @@ def check_on_device(
         time.quiet_ms,
         time.median_ms,
     )
+
+
+def _measure(content: bytes, device: Device) -> Apart | NetworkTime:
+    if isinstance(device, LocalDevice):  # this process has TensorFlow in it, whose threads would be measured too
+        return bench_apart(content, device.runtime, seconds=_SECONDS)
+    return bench(content, device, seconds=_SECONDS)
 
 
 def _infer(model: LoadedModel, here: TFLiteRunner, image: Any, name: str) -> Floats:

@@ -23,6 +23,7 @@ from mnas.devices.registry import open_device
 from mnas.devices.ssh import BoardDevice, open_board
 from mnas.errors import InputError, MnasError
 from mnas.export.on_device import check_on_device
+from mnas.export.verify import TFLiteRunner
 from mnas.latency.table import LatencyTable
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
@@ -211,7 +212,11 @@ def test_an_arm64_board(board: Board) -> None:
         pytest.skip("no arm64 Python under qemu: bash tools/arm64_board.sh .arm64-board makes one")
     device = open_device(f"ssh:board:{folder / 'python3'}", runtime="tflite-runtime")
     with device.measuring():
-        times = device.load(write_skeleton(SMALL)).warm_run_times_ms(2, warm_up=1)
+        model = device.load(write_skeleton(SMALL))
+        times = model.warm_run_times_ms(2, warm_up=1)
+        here = TFLiteRunner(write_skeleton(SMALL))
+        image = np.random.default_rng(0).uniform(-1, 1, (16, 16, 3)).astype(np.float32)
+        np.testing.assert_allclose(here.read(model.infer(here.taken(image))), here(image[None])[0], atol=1e-5)
     assert (times > 0).all()
     found = device.configuration("float32")
     assert (found.soc, found.runtime, found.runtime_version) == ("aarch64", "tflite-runtime", "2.14.0")
