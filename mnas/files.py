@@ -58,6 +58,21 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
                     os.unlink(temporary)
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a file that could not be written in the end, before hours of work; what cannot be seen here shows then.
+
+    Raises:
+        MnasError: if its folder is none, cannot be made, or cannot be written to.
+    """
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise MnasError(f"cannot write {path}: {folder} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise MnasError(f"cannot write {path}: no permission for {folder}")
+
+
 def is_leftover(path: Path) -> bool:
     """Whether this is what a writer that was killed has left behind."""
     return path.name.endswith(_SUFFIX)

@@ -4,6 +4,7 @@ import functools
 import shlex
 
 import typer
+from typer.testing import CliRunner
 
 from mnas.cli.main import app
 
@@ -22,6 +23,19 @@ def all_commands():
 
     walk((), typer.main.get_command(app))
     return found
+
+
+def run(*arguments: object) -> str:
+    """Run a command in this process; gives what it prints on stdout.
+
+    Raises:
+        Exception: what the command raises, such as MnasError, before it becomes a message.
+    """
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def parse(line):

@@ -10,7 +10,7 @@ import typer
 from mnas.cli import common
 
 if TYPE_CHECKING:
-    from mnas.latency.table import Configuration
+    from mnas.cli.prediction import Prediction
 
 _SLOWEST = 5
 
@@ -37,6 +37,7 @@ def bench(
     """Measure a .tflite file. Example: mnas bench models/net.tflite --table latency_tables/laptop.json."""
     from dataclasses import asdict
 
+    from mnas.cli.prediction import check_same
     from mnas.devices.registry import open_device
     from mnas.errors import InputError
     from mnas.profiling.bench import bench_with_details as run
@@ -47,11 +48,11 @@ def bench(
         raise InputError(f"cannot read {file}: {error.strerror}") from None
     if data[4:8] != b"TFL3":
         raise InputError(f"{file} is no .tflite file: make one with mnas export")
-    predicted = _prediction(file, table, arch)  # before measuring: what is wrong with the arguments shows at once
+    predicted = _prediction(file, data, table, arch)  # before measuring: what is wrong with the arguments shows at once
     opened = open_device(device, runtime=runtime, threads=threads, delegate=delegate, benchmark_binary=benchmark_binary)
     if predicted:
-        _check_same(predicted.pop("configuration"), opened.configuration("float32"))
-    measured, details = run(data, opened, seconds=seconds, reference_ms=predicted.pop("reference_ms", 0.0))
+        check_same(predicted.configuration, opened.configuration("float32"))
+    measured, details = run(data, opened, seconds=seconds, reference_ms=predicted.reference_ms if predicted else 0.0)
     report: dict[str, Any] = {
         "file": str(file),
         "median_ms": measured.median_ms,
@@ -67,61 +68,41 @@ def bench(
     if details.init_ms is not None:
         report["details"] = asdict(details)
     if predicted:
-        report |= predicted | {"ratio": measured.quiet_ms / predicted["predicted_ms"]}
+        estimate = predicted.estimate
+        report["predicted_ms"] = estimate.latency_ms
+        report["predicted_interval_ms"] = [estimate.low_ms, estimate.high_ms]
+        report["ratio"] = measured.quiet_ms / estimate.latency_ms
     if json:
         common.print_json(report)
         return
     _print(report)
 
 
-def _prediction(file: Path, table: Path | None, arch: str | None) -> dict[str, Any]:
+def _prediction(file: Path, data: bytes, table: Path | None, arch: str | None) -> Prediction | None:
+    from mnas.cli.prediction import predict
     from mnas.errors import InputError
-    from mnas.files import read_json
-    from mnas.latency.estimator import LatencyEstimator
-    from mnas.latency.table import LatencyTable
 
     if table is None:
         if arch is not None:
             raise InputError("--arch is for the prediction: add --table TABLE.json")
-        return {}
+        return None
     beside = file.with_suffix(".json")
     if arch is None and not beside.is_file():
         raise InputError(f"to predict it, say which network {file} is: --arch ARCH, or {beside} beside it")
-    loaded = LatencyTable.load(table)
-    if beside.is_file():
-        _check_dtype(read_json(beside, "the description of a network"), loaded.configuration.dtype, file)
-    estimate = LatencyEstimator(loaded).predict(common.resolve_architecture(arch or str(beside)))
-    return {
-        "predicted_ms": estimate.latency_ms,
-        "predicted_interval_ms": [estimate.low_ms, estimate.high_ms],
-        "reference_ms": loaded.reference_ms,
-        "configuration": loaded.configuration,
-    }
+    dtype = _described_dtype(beside, file, data) if beside.is_file() else ""
+    return predict(common.resolve_architecture(arch or str(beside)), table, dtype=dtype, file=file)
 
 
-def _check_dtype(description: Any, dtype: str, file: Path) -> None:
-    from mnas.errors import InputError
+def _described_dtype(beside: Path, file: Path, data: bytes) -> str:
+    """What the description beside a file says of its numbers; empty if it says nothing."""
+    from mnas.export.description import check_description
+    from mnas.files import read_json
 
-    found = description.get("dtype", dtype) if isinstance(description, dict) else dtype
-    found = "float32" if found == "float16" else found  # whose weights are widened when it is loaded
-    if found != dtype:
-        raise InputError(f"{file} is {found}; the table is for {dtype}: profile with --dtype {found}")
-
-
-def _check_same(table: Configuration, now: Configuration) -> None:
-    """Refuse to set a measurement beside a prediction for something else."""
-    from mnas.errors import InputError
-
-    for name in ("device", "runtime", "delegate", "threads"):
-        before, here = getattr(table, name), getattr(now, name)
-        if before != here:
-            raise InputError(f"the table is for --{name} {before}; this is --{name} {here}")
-    if table.model != now.model:
-        raise InputError(f"the table is for {table.model or 'an unnamed device'}; this is {now.model}")
-    if table.binary_sha256 != now.binary_sha256:
-        raise InputError(
-            "the table was measured with another benchmark_model, and builds differ: profile with this one"
-        )
+    description = read_json(beside, "the description of a network")
+    if not isinstance(description, dict):
+        return ""
+    check_description(description, file, data)
+    return str(description.get("dtype", ""))
 
 
 def _print(report: dict[str, Any]) -> None:

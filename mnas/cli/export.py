@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common
+from mnas.cli import common, verify_on
 from mnas.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mnas.arch.spec import Architecture
+    from mnas.cli.verify_on import Verifier
     from mnas.export.verify import Batch
     from mnas.train.compress import Compressed, Compression
     from mnas.train.data import Dataset
@@ -41,6 +43,9 @@ def export(
     untrained: bool = typer.Option(False, "--untrained", help="Random weights, for measuring only."),
     data: str = typer.Option(None, "--data", help="Calibrate and check on this data instead of the training's own."),
     seed: int = typer.Option(0, min=0, help="With --untrained: decides the weights."),
+    on: str = verify_on.VERIFY_ON,
+    benchmark_binary: Path = common.BENCHMARK_BINARY,
+    table: Path = verify_on.TABLE,
     json: bool = common.JSON,
 ) -> None:
     """Export to TFLite, checked. Example: mnas export runs/best --dtype int8 --out models/best_int8.tflite."""
@@ -54,11 +59,12 @@ def export(
     check_dtype(dtype, io)
     if not untrained:
         _refuse_without_weights(network)
+    verifier = verify_on.open_verifier(on, benchmark_binary, table, network, dtype=dtype, out=out)
     common.console(stderr=True).print("Loading TensorFlow and the data ...")
     load_tensorflow()
     job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data, compression)
-    document = _run(job, out, dtype=dtype, io=io, trained=not untrained)
-    _report(out, document, json)
+    document = _run(job, out, dtype=dtype, io=io, trained=not untrained, verifier=verifier)
+    _report(out, document, verifier, json)
 
 
 def export_trained(folder: Path, out: Path, *, dtype: str = "float32") -> dict[str, Any]:
@@ -66,7 +72,9 @@ def export_trained(folder: Path, out: Path, *, dtype: str = "float32") -> dict[s
     return _run(_trained_job(str(folder), None), out, dtype=dtype, io="float32", trained=True)
 
 
-def _run(job: _Job, out: Path, *, dtype: str, io: str, trained: bool) -> dict[str, Any]:
+def _run(
+    job: _Job, out: Path, *, dtype: str, io: str, trained: bool, verifier: Verifier | None = None
+) -> dict[str, Any]:
     from mnas.export.pipeline import export_network
 
     return export_network(
@@ -80,19 +88,21 @@ def _run(job: _Job, out: Path, *, dtype: str, io: str, trained: bool) -> dict[st
         trained=trained,
         about=job.about,
         learned=job.learned,
-        progress=_Display(job.count).show,
+        on_device=None if verifier is None else partial(verifier.check, images=job.shown, dtype=dtype, trained=trained),
+        progress=_Display(job.count, verifier.name if verifier else "").show,
     )
 
 
 @dataclass
 class _Job:
-    """What is exported, and the images for it."""
+    """What is exported, and the images for it: to check with, to calibrate with, and to show to a device."""
 
     model: Any
     architecture: Architecture
     batches: list[Batch] | Any
     count: int
     calibration: npt.NDArray[np.float32]
+    shown: npt.NDArray[np.float32]
     about: dict[str, Any] = field(default_factory=dict)
     learned: bool = False
 
@@ -130,6 +140,7 @@ def _refuse_without_weights(network: str) -> None:
 
 def _trained_job(network: str, data: str | None, compression: Compression | None = None) -> _Job:
     from mnas.arch.complexity import complexity
+    from mnas.export.on_device import IMAGES
     from mnas.export.pipeline import images_to_check
     from mnas.export.quantize import CALIBRATION_IMAGES
     from mnas.train.batches import plain_batches, some_images
@@ -146,6 +157,7 @@ def _trained_job(network: str, data: str | None, compression: Compression | None
         plain_batches(dataset.test, 64, count=count),
         count,
         some_images(dataset.train, CALIBRATION_IMAGES),
+        some_images(dataset.test, IMAGES),
         {
             "class_names": trained.training["class_names"],
             "training": trained.training["configuration"],
@@ -185,10 +197,12 @@ def _other_data(data: str, architecture: Architecture) -> Dataset:
 def _untrained_job(network: str, data: str | None, seed: int) -> _Job:
     import numpy as np
 
+    from mnas.arch.limits import check_fits
     from mnas.nn.build import build_model
     from mnas.train.batches import some_images
 
     architecture = common.resolve_architecture(network)
+    check_fits(architecture)
     if data is None:
         shape = (UNTRAINED_IMAGES, architecture.resolution, architecture.resolution, 3)
         images = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
@@ -197,15 +211,15 @@ def _untrained_job(network: str, data: str | None, seed: int) -> _Job:
 
         images = some_images(DataSource(data).load(architecture.resolution).train, UNTRAINED_IMAGES)
     model = build_model(architecture, probabilities=True, seed=seed)
-    return _Job(model, architecture, [(images, None)], len(images), images, {"weights_seed": seed})
+    return _Job(model, architecture, [(images, None)], len(images), images, images, {"weights_seed": seed})
 
 
 class _Display:
     """Says on stderr what is going on. Plain lines: while the converter runs, stderr is redirected."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, device: str) -> None:
         self.console = common.console(stderr=True)
-        self.total = total
+        self.total, self.device = total, device
         self.shown = ""
 
     def show(self, phase: str, done: int) -> None:
@@ -216,11 +230,12 @@ class _Display:
                 "load": "Loading TensorFlow",
                 "convert": "Converting",
                 "check": f"Checking against the Keras model on {self.total} images",
+                "device": f"Running it on {self.device}, beside this machine",
             }
             self.console.print(f"{says[phase]} ...")
 
 
-def _report(out: Path, document: dict[str, Any], json: bool) -> None:
+def _report(out: Path, document: dict[str, Any], verifier: Verifier | None, json: bool) -> None:
     if json:
         common.print_json({"file": str(out), **document})
         return
@@ -235,5 +250,7 @@ def _report(out: Path, document: dict[str, Any], json: bool) -> None:
     )
     if check["accuracy_tflite"] is not None:
         print(f"Accuracy: {check['accuracy_tflite']:.2%} here, {check['accuracy_keras']:.2%} in Keras.")
+    if verifier is not None:
+        print(verify_on.describe(document["device_check"], verifier.prediction))
     if not document["trained"]:
         print("The weights are random: measure it, do not ship it.")

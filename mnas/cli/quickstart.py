@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import common
-from mnas.errors import MnasError
 
 if TYPE_CHECKING:
     from mnas.latency.table import LatencyTable
@@ -234,27 +230,13 @@ def _rows(summary: dict[str, Any], random: dict[str, Any] | None) -> list[list[s
 
 
 def _measure(file: Path, table: Path) -> dict[str, Any]:
-    """`mnas bench` in a process of its own: TensorFlow's threads in this one made a small network half as slow again.
+    """Quiet and median latency on this machine, in ms, whatever TensorFlow does in this process.
 
     The table's reference says how quiet the machine is; a scaled network has no prediction, and needs none here.
     """
-    program = (
-        "import sys, json; from mnas.cli.quickstart import measure_here; print(json.dumps(measure_here(*sys.argv[1:])))"
-    )
-    line = [sys.executable, "-c", program, str(file), str(table)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MnasError(f"{file} could not be measured: {done.stderr.strip()[-500:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def measure_here(file: str, table: str) -> dict[str, float]:
-    """Quiet and median latency of a file on this machine, in ms; for a fresh process."""
-    from mnas.devices.registry import open_device
+    from mnas.devices.local import Runtime
     from mnas.latency.table import LatencyTable
-    from mnas.profiling.bench import bench
+    from mnas.profiling.apart import bench_apart
 
-    device = open_device("local", runtime="litert", threads=1, delegate="xnnpack")
-    measured = bench(Path(file).read_bytes(), device, reference_ms=LatencyTable.load(table).reference_ms)
+    measured = bench_apart(file.read_bytes(), Runtime(), reference_ms=LatencyTable.load(table).reference_ms)
     return {"quiet_ms": measured.quiet_ms, "median_ms": measured.median_ms}

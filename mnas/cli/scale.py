@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mnas.scaling.compound import Coefficients
     from mnas.scaling.family import Member
     from mnas.search.scale import Devices
-    from mnas.train.scaled import ScaledProxy
+    from mnas.train.scaled import Scorer
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +38,9 @@ def scale(
     ),
     table: list[Path] = typer.Option([], "--table", help="Latency tables: each member's latency is predicted."),
     data: str = typer.Option(None, "--data", help="Score on this data (--grid needs it; others take it)."),
+    evaluator: str = typer.Option(
+        "proxy", "--evaluator", help="proxy (short trainings on --data), or your own: python:MODULE:FUNCTION."
+    ),
     coefficients: str = typer.Option("1.2,1.1,1.15", help="alpha,beta,gamma, or a file that --grid wrote."),
     lite: bool = typer.Option(False, "--lite", help="EfficientNet-Lite's rules: stem, head and outer repeats stay."),
     steps: int = typer.Option(200, min=1, help="Training steps of one network that is scored."),
@@ -63,7 +66,7 @@ def scale(
         given = ", ".join(name for name, used in modes.items() if used) or "none"
         raise InputError(f"expected one of {', '.join(modes)}; got {given}. For example: --phi 1 or --published b1")
     job = _Job(common.resolve_architecture(arch), read_coefficients(coefficients), lite, arch)
-    job.proxy = _proxy(data, steps, batch, limit, seed)
+    job.scorer = _scorer(evaluator, data, steps, batch, limit, seed)
     if grid:
         _grid(job, grid_step, out, json)
         return
@@ -79,13 +82,26 @@ class _Job:
     coefficients: Coefficients
     lite: bool
     name: str
-    proxy: ScaledProxy | None = None
+    scorer: Scorer | None = None
 
     def plain(self) -> list[float]:
         return [self.coefficients.alpha, self.coefficients.beta, self.coefficients.gamma]
 
 
-def _proxy(data: str | None, steps: int, batch: int, limit: int | None, seed: int) -> ScaledProxy | None:
+def _scorer(evaluator: str, data: str | None, steps: int, batch: int, limit: int | None, seed: int) -> Scorer | None:
+    from mnas.errors import InputError
+    from mnas.plugins import is_own
+    from mnas.train.own import GROUP, own_evaluator
+
+    if is_own(evaluator, GROUP):
+        from mnas.train.scaled import OwnScorer
+
+        return OwnScorer(own_evaluator(evaluator))
+    if evaluator != "proxy":
+        raise InputError(
+            f"--evaluator is {evaluator!r}: expected proxy or python:MODULE:FUNCTION; scaled networks are in no table "
+            "of accuracies and in no supernet"
+        )
     if data is None:
         return None
     from mnas.train.proxy import ProxyRecipe
@@ -123,12 +139,14 @@ def _members(
 ) -> None:
     """Price and score the networks, write them, show them."""
     from mnas.errors import InputError
-    from mnas.files import write_json
+    from mnas.files import check_writable, write_json
     from mnas.search.scale import Devices
 
     many = len(networks) > 1 or "--family" in made["options"]
     if many and out is not None and out.suffix == ".json":
         raise InputError(f"--out is {out}: a family needs a folder, such as {out.with_suffix('')}")
+    if out is not None:
+        check_writable(out / "family.json" if many else out)
     devices = Devices(table)
     members = _scored(job, networks, devices)
     if out is not None and many:
@@ -146,20 +164,23 @@ def _members(
 
 def _scored(job: _Job, networks: list[tuple[str, Architecture]], devices: Devices) -> list[Member]:
     members = []
-    if job.proxy is None:
+    if job.scorer is None:
         return [devices.member(name, network) for name, network in networks]
-    _load(job.proxy)
+    _load(job.scorer)
     with common.progress("Scoring") as report:
         for number, (name, network) in enumerate(networks):
             report(number / len(networks), name)
-            members.append(devices.member(name, network, job.proxy(network)))
+            members.append(devices.member(name, network, job.scorer(network)))
     return members
 
 
-def _load(proxy: ScaledProxy) -> None:
+def _load(scorer: Scorer) -> None:
     from mnas.quiet import load_tensorflow
+    from mnas.train.scaled import ScaledProxy
 
-    with common.console(stderr=True).status(f"Loading TensorFlow and {proxy.data}"):
+    if not isinstance(scorer, ScaledProxy):
+        return
+    with common.console(stderr=True).status("Loading TensorFlow"):
         load_tensorflow()
 
 
@@ -170,7 +191,7 @@ def _write_family(job: _Job, members: list[Member], out: Path, made: dict[str, A
     page = family_page(members, title=f"Family of {job.name}")
     if page is None:
         common.console(stderr=True).print("No curve is drawn: pip install 'mnas\\[report]' adds plotly.")
-    evaluated = job.proxy.describe() if job.proxy else None
+    evaluated = job.scorer.describe() if job.scorer else None
     write_family(out, members, {**made, "lite": job.lite, "evaluator": evaluated}, page)
 
 
@@ -195,7 +216,7 @@ def _show(job: _Job, members: list[Member], devices: Devices) -> None:
     """The base and its members; columns that say nothing are left out."""
     from mnas.arch.complexity import complexity
 
-    scored = job.proxy is not None
+    scored = job.scorer is not None
     names = list(devices.estimators)
     heads = ["ms (90 %)"] if len(names) == 1 else [f"ms on {number}" for number in range(1, len(names) + 1)]
     columns = ["network", "px", "blocks", "parameters", "MAdds (M)", *(["accuracy"] if scored else []), *heads]
@@ -227,20 +248,26 @@ def _row(member: Member, scored: bool) -> list[str]:
 def _grid(job: _Job, step: float, out: Path | None, json: bool) -> None:
     """Find the coefficients."""
     from mnas.errors import InputError
-    from mnas.scaling.coefficients import best_of, different, grid, save_coefficients, search_grid
+    from mnas.files import check_writable
+    from mnas.scaling.coefficients import best_of, different, grid
+    from mnas.search.grid import run_grid
 
-    if job.proxy is None:
+    if job.scorer is None:
         raise InputError("--grid trains and scores every candidate: say on what with --data, e.g. --data fashion_mnist")
     if out is None:
         raise InputError("--grid needs --out FILE.json for the coefficients; use them with --coefficients FILE.json")
+    check_writable(out)
     networks = different(job.base, grid(step=step), lite=job.lite)
-    _load(job.proxy)
-    found = []
+    _load(job.scorer)
     with common.progress("Grid") as report:
-        for candidate in search_grid(networks, job.proxy):
-            found.append(candidate)
-            report(len(found) / len(networks), f"{len(found)} of {len(networks)} networks")
-    document = save_coefficients(out, job.base, found, job.proxy.describe())
+        found, document = run_grid(
+            job.base,
+            networks,
+            job.scorer,
+            job.scorer.describe(),
+            out,
+            progress=lambda done: report(done / len(networks), f"{done} of {len(networks)} networks"),
+        )
     if json:
         common.print_json({"file": str(out), **document})
         return

@@ -73,8 +73,10 @@ def train_with_display(
     **knobs: Any,
 ) -> Trained:
     """Train with progress on stderr; `knobs` are those of `mnas.train.recipe.recipe_for`."""
+    from mnas.files import check_writable
     from mnas.quiet import load_tensorflow
 
+    check_writable(out / "training.json")
     out_console = common.console(stderr=True)
     with out_console.status("Loading TensorFlow and the data"):
         load_tensorflow()

@@ -146,6 +146,29 @@ class Adb:
             raise MnasError(f"the phone {self._name} does not take files in {folder}:\n  {last_lines(said)}")
         raise self._gone(done)
 
+    def pull(self, file: str, folder: Path) -> bytes:
+        """What a file of the phone holds.
+
+        Args:
+            file: on the phone.
+            folder: of this machine, where its copy may lie.
+
+        Raises:
+            MnasError: if there is no such file, or the phone goes away.
+        """
+        target = folder / "pulled"
+        target.unlink(missing_ok=True)
+        try:
+            done = _run(["-s", self.serial, "pull", file, str(target)], _TRANSFER_S)
+        except TimeoutError:
+            raise MnasError(f"copying from the phone {self._name} took longer than {_TRANSFER_S:g} s") from None
+        if done.returncode == 0 and target.is_file():
+            return target.read_bytes()
+        if self._states().get(self.serial) == "device":
+            said = last_lines(done.stdout + done.stderr)
+            raise MnasError(f"the phone {self._name} does not give the file {file}:\n  {said}")
+        raise self._gone(done)
+
     def _gone(self, done: subprocess.CompletedProcess[str]) -> MnasError:
         state = self._states().get(self.serial, "")
         if state == "device":

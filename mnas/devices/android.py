@@ -13,6 +13,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
 
 from mnas.arch.spec import check_integer
 from mnas.devices.adb import Adb
@@ -156,8 +159,10 @@ class AndroidDevice(Device):
             self._sleep(_COOLING_S)
             heat = read_heat(self.adb)
 
-    def run(self, name: str, *, runs: int, warm_up: int, profiling: bool = False) -> BenchmarkLog:
-        """Start the program once.
+    def run(
+        self, name: str, *, runs: int, warm_up: int, profiling: bool = False, more: Sequence[str] = ()
+    ) -> BenchmarkLog:
+        """Start the program once, with some flags more.
 
         Raises:
             MnasError: if it fails, or did not use the delegate.
@@ -172,9 +177,24 @@ class AndroidDevice(Device):
             profiling=profiling,
         )
         pinned = ["taskset", _mask(self._cpus)] if self._cpus else []
-        log = parse_benchmark_log(self.adb.shell(shlex.join([*pinned, _PROGRAM, *arguments]), limit_s=_LIMIT_S))
+        log = parse_benchmark_log(self.adb.shell(shlex.join([*pinned, _PROGRAM, *arguments, *more]), limit_s=_LIMIT_S))
         self.binary.check_log(log, self.delegate)
         return log
+
+    def infer(self, name: str, image: npt.NDArray[Any]) -> bytes:
+        """Start the program once, with an image of its own, and fetch what it gave.
+
+        Raises:
+            MnasError: as `run`, or if this program cannot give outputs back.
+        """
+        if self._folder is None:
+            raise MnasError("a network runs on a phone only while it is being measured")
+        flags = self.binary.exchange(image.shape, f"{FOLDER}/image", f"{FOLDER}/output")
+        (self._folder / "image").write_bytes(image.tobytes())
+        self.adb.shell(f"rm -f {FOLDER}/output")
+        self.adb.push([self._folder / "image"], f"{FOLDER}/")
+        self.run(name, runs=1, warm_up=1, more=flags)
+        return self.adb.pull(f"{FOLDER}/output", self._folder)
 
     def _transfer(self) -> None:
         if not self._waiting:
@@ -205,6 +225,10 @@ class _PhoneModel(LoadedModel):
     def warm_run_times_ms(self, num_runs: int, *, warm_up: int) -> Array:
         """See `LoadedModel`."""
         return self._device.run(self._name, runs=num_runs, warm_up=warm_up).inference.times_ms(num_runs)
+
+    def infer(self, image: npt.NDArray[Any]) -> bytes:
+        """See `LoadedModel`."""
+        return self._device.infer(self._name, image)
 
     def details(self) -> Details:
         """See `LoadedModel`."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mnas.devices.operator_table import OperatorRow
+from mnas.errors import MnasError
 from mnas.latency.table import Configuration
 
 Array = npt.NDArray[np.float64]
@@ -68,6 +70,20 @@ class LoadedModel(ABC):
     def warm_run_times_ms(self, num_runs: int, *, warm_up: int) -> Array:
         """The same after `warm_up` runs that do not count."""
         return self.run_times_ms(warm_up + num_runs)[warm_up:]
+
+    def infer(self, image: npt.NDArray[Any]) -> bytes:
+        """What the network makes of one image.
+
+        Args:
+            image: of the shape and type that the file takes, batch of 1 included.
+
+        Returns:
+            The bytes of its first output, in the file's own type.
+
+        Raises:
+            MnasError: if the device fails or goes away, or cannot give outputs back.
+        """
+        raise MnasError("this device measures networks and cannot give back what they compute")
 
     def details(self) -> Details:
         """What else the device can tell; costs some runs of their own.

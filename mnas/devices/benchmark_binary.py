@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,8 @@ _FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 _PROFILING = {"classic": "--enable_op_profiling=true", "compiled": "--use_profiler=true"}
 _ABIS = {0xB7: "arm64-v8a", 0x28: "armeabi-v7a", 0x3E: "x86_64", 0x03: "x86"}  # by e_machine of the ELF header
+_INPUT = "image"  # any name will do where there is one input
+_EXCHANGE = {"--input_layer", "--input_layer_shape", "--input_layer_value_files", "--output_filepath"}
 _MUST_APPLY = {"gpu": "GPU", "nnapi": "NNAPI"}
 
 
@@ -103,9 +106,28 @@ class BenchmarkBinary:
             *extra,
         ]
 
+    def exchange(self, shape: Sequence[int], image: str, output: str) -> list[str]:
+        """Flags that let it compute with an image from one file, and leave the first output in another, both raw.
+
+        Raises:
+            InputError: if this program has no such flags.
+        """
+        if self.kind != "classic":
+            raise InputError(
+                f"--benchmark-binary {self.path} is LiteRT's, which gives no outputs back: compare them with the "
+                f"classic one; {WHERE}"
+            )
+        sides = ",".join(map(str, shape))
+        return [
+            f"--input_layer={_INPUT}",
+            f"--input_layer_shape={sides}",
+            f"--input_layer_value_files={_INPUT}:{image}",
+            f"--output_filepath={output}",
+        ]
+
     def check_log(self, log: BenchmarkLog, delegate: str) -> None:
         """Raise MnasError if the program did not do what was asked: then its times are of something else."""
-        names = {flag.partition("=")[0] for flag in _FLAGS[self.kind][delegate]}
+        names = {flag.partition("=")[0] for flag in _FLAGS[self.kind][delegate]} | _EXCHANGE
         unknown = [flag for flag in log.unknown_flags if flag.partition("=")[0] in names]
         if unknown:
             raise MnasError(f"this benchmark_model does not know {', '.join(unknown)}: take a newer one; {WHERE}")

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mnas.arch.spec import check_choice, check_integer
 from mnas.devices.base import Array, Device, LoadedModel
@@ -151,6 +152,16 @@ class _InterpreterModel(LoadedModel):
             else:
                 value = rng.integers(0, 127, detail["shape"]).astype(detail["dtype"])
             interpreter.set_tensor(detail["index"], value)
+
+    def infer(self, image: npt.NDArray[Any]) -> bytes:
+        """See `LoadedModel`."""
+        try:
+            self._interpreter.set_tensor(self._interpreter.get_input_details()[0]["index"], image)
+            self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise MnasError(f"the network does not run: {error}") from None
+        output: npt.NDArray[Any] = self._interpreter.get_tensor(self._interpreter.get_output_details()[0]["index"])
+        return output.tobytes()
 
     def run_times_ms(self, num_runs: int) -> Array:
         """See `LoadedModel`."""

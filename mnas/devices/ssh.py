@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mnas.arch.spec import check_choice, check_integer
 from mnas.devices.base import SLOWER, Array, Device, LoadedModel
@@ -139,6 +141,15 @@ class _BoardModel(LoadedModel):
         if not isinstance(answer, list) or len(answer) != num_runs or not all(_is_time(value) for value in answer):
             raise MnasError(f"{self._device.host} answered with what are no times: {str(answer)[:_LONGEST]}")
         return np.array(answer, dtype=np.float64) / 1e6
+
+    def infer(self, image: npt.NDArray[Any]) -> bytes:
+        """See `LoadedModel`."""
+        data = image.tobytes()
+        answer = self._device.ask({"do": "infer", "id": self._number, "size": len(data)}, data, limit_s=_RUN_S)
+        try:
+            return base64.b64decode(answer, validate=True)
+        except (TypeError, ValueError):
+            raise MnasError(f"{self._device.host} answered with what is no output: {str(answer)[:_LONGEST]}") from None
 
     def close(self) -> None:
         """See `LoadedModel`."""

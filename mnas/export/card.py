@@ -39,6 +39,7 @@ def model_card(name: str, document: Mapping[str, Any]) -> str:
         *_accuracy(document),
         f"| agrees with the Keras model | {check['agreement']:.2%} of {check['images']} images; probabilities differ "
         f"by at most {check['max_difference']:.3g} |",
+        *_device(document),
         "",
         *_training(document),
         "## Architecture",
@@ -65,6 +66,17 @@ def _accuracy(document: Mapping[str, Any]) -> list[str]:
     return [
         f"| accuracy{where} | {check['accuracy_tflite']:.2%} in this file, {check['accuracy_keras']:.2%} in Keras "
         f"({check['images']} test images) |"
+    ]
+
+
+def _device(document: Mapping[str, Any]) -> list[str]:
+    check = document.get("device_check")
+    if check is None:
+        return []
+    where = f"{check['model']}, {check['runtime']}, {check['delegate']}, {check['threads']} thread(s)"
+    return [
+        f"| on a device ({where}) | {check['latency_ms']:.3f} ms when quiet; {check['agreement']:.2%} of "
+        f"{check['images']} predictions as here, probabilities differ by at most {check['max_difference']:.3g} |"
     ]
 
 

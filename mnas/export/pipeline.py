@@ -16,14 +16,14 @@ from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.export.card import model_card
 from mnas.export.convert import to_tflite
+from mnas.export.description import FORMAT, VERSION
 from mnas.export.metadata import add_metadata
+from mnas.export.on_device import DeviceCheck
 from mnas.export.operators import check_integers, check_operators
 from mnas.export.quantize import quantizer
 from mnas.export.verify import TOLERANCES, Batch, Check, Floats, compare, judge
-from mnas.files import write_together
+from mnas.files import check_writable, write_together
 
-FORMAT = "mnas.tflite"
-VERSION = 1
 # Multiply-adds that a check may cost: about half a minute on a laptop's core or two.
 CHECK_MADDS = 3e11
 _HINTS = {"int8": ". Quantisation-aware training (--qat) often keeps more"}
@@ -41,6 +41,7 @@ def export_network(
     trained: bool = True,
     learned: bool = False,
     about: Mapping[str, Any] | None = None,
+    on_device: Callable[[bytes], DeviceCheck] | None = None,
     progress: Callable[[str, int], None] = lambda phase, done: None,
 ) -> dict[str, Any]:
     """Convert, add metadata, check, and only then write `out`, its JSON file and its model card: all or none.
@@ -56,7 +57,8 @@ def export_network(
         trained: False for random weights: then differences are checked, and agreement is not.
         learned: the model was trained quantisation-aware: an int8 file takes its ranges from it.
         about: more to say in the JSON file, such as class names, data and training.
-        progress: is told the phase (convert, check) and how many images are done.
+        on_device: runs the file on a device and compares, e.g. by `mnas.export.on_device.check_on_device`.
+        progress: is told the phase (convert, check, device) and how many images are done.
 
     Returns:
         What stands in the JSON file.
@@ -74,11 +76,16 @@ def export_network(
         check_integers(content, io)
     check = compare(content, model, batches, progress=lambda done: progress("check", done))
     judge(check, TOLERANCES[dtype], trained=trained, hint=_HINTS.get(dtype, "") if not learned else "")
+    devices = {}
+    if on_device is not None:
+        progress("device", 0)
+        devices = {"device_check": dataclasses.asdict(on_device(content))}
     calibrated = calibration is not None and dtype == "int8" and not learned
     document = {
         **(about or {}),
         **_describe(architecture, content, dtype=dtype, io=io, trained=trained, check=check),
         "operators": dict(sorted(operators.items())),
+        **devices,
         "calibration_images": len(calibration) if calibration is not None and calibrated else None,
     }
     text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
@@ -107,6 +114,7 @@ def check_target(out: Path) -> None:
 
     Raises:
         InputError: if it does not end in .tflite or is a folder.
+        MnasError: if it cannot be written.
     """
     if out.suffix != ".tflite":
         raise InputError(f"--out is {out}: expected a file name that ends in .tflite")
@@ -114,6 +122,7 @@ def check_target(out: Path) -> None:
         raise InputError(
             f"--out is {out}, which is a folder: expected a file name in it, such as {out / 'name.tflite'}"
         )
+    check_writable(out)
 
 
 def images_to_check(madds: int, available: int) -> int:

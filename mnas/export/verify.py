@@ -82,8 +82,22 @@ class TFLiteRunner:
             raise MnasError(f"the file takes images of shape {expected}, these are {images.shape[1:]}")
         return np.stack([self._one(image) for image in images])
 
+    def taken(self, image: Floats) -> npt.NDArray[Any]:
+        """One image (size, size, 3) in [-1, 1] as the file takes it, batch of 1 included."""
+        quantized: npt.NDArray[Any] = _quantize(image[None], self.input)
+        return quantized
+
+    def read(self, output: bytes) -> Floats:
+        """Probabilities (classes,) from an output's bytes.
+
+        Raises:
+            ValueError: if they are of another size.
+        """
+        values = np.frombuffer(output, self.output["dtype"]).reshape(self.output["shape"])
+        return _dequantize(values[0], self.output)
+
     def _one(self, image: Floats) -> Floats:
-        self.interpreter.set_tensor(self.input["index"], _quantize(image[None], self.input))
+        self.interpreter.set_tensor(self.input["index"], self.taken(image))
         self.interpreter.invoke()
         return _dequantize(self.interpreter.get_tensor(self.output["index"])[0], self.output)
 
@@ -141,7 +155,21 @@ def compare(
     return Check(count, same / count, largest, total / count, *accuracies)
 
 
-def judge(check: Check, tolerance: Tolerance, *, trained: bool = True, hint: str = "") -> None:
+def compare_outputs(expected: Floats, found: Floats) -> Check:
+    """How far two sets of probabilities (count, classes) for the same images are apart."""
+    apart = np.nan_to_num(np.abs(expected - found), nan=np.inf)
+    same = expected.argmax(-1) == found.argmax(-1)
+    return Check(len(found), float(same.mean()), float(apart.max()), float(apart.mean()))
+
+
+def judge(
+    check: Check,
+    tolerance: Tolerance,
+    *,
+    trained: bool = True,
+    hint: str = "",
+    what: str = "the converted file does not do what the Keras model does",
+) -> None:
     """Refuse a file that strays too far.
 
     Args:
@@ -149,6 +177,7 @@ def judge(check: Check, tolerance: Tolerance, *, trained: bool = True, hint: str
         tolerance: the bounds.
         trained: classes of an untrained network are a lottery, so only differences count there.
         hint: what to do about it, added to the message.
+        what: what is wrong then, for the message.
 
     Raises:
         MnasError: with the figure that is out of bounds.
@@ -166,4 +195,4 @@ def judge(check: Check, tolerance: Tolerance, *, trained: bool = True, hint: str
         if drop > tolerance.max_accuracy_drop + noise:
             problems.append(f"accuracy falls from {check.accuracy_keras:.1%} to {check.accuracy_tflite:.1%}")
     if problems:
-        raise MnasError(f"the converted file does not do what the Keras model does: {'; '.join(problems)}{hint}")
+        raise MnasError(f"{what}: {'; '.join(problems)}{hint}")

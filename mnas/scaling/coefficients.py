@@ -5,14 +5,13 @@ Tan and Le 2019, section 3.3: phi is 1, alpha * beta^2 * gamma^2 is about 2, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mnas import __version__
 from mnas.arch.codec import architecture_to_dict
-from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture, check_number
 from mnas.errors import InputError
 from mnas.files import read_json, write_json
@@ -72,19 +71,6 @@ def different(
     return found
 
 
-def search_grid(
-    networks: Mapping[Architecture, Coefficients], evaluate: Callable[[Architecture], float]
-) -> Iterator[Candidate]:
-    """Evaluate the networks of a grid, one after the other.
-
-    Args:
-        networks: as `different` gives them.
-        evaluate: from a network to its accuracy; it must give every network the same budget.
-    """
-    for network, point in networks.items():
-        yield Candidate(point, network, float(evaluate(network)), complexity(network).madds)
-
-
 def best_of(candidates: list[Candidate]) -> Candidate:
     """The most accurate; among equals the one with fewer multiply-adds.
 
@@ -97,11 +83,24 @@ def best_of(candidates: list[Candidate]) -> Candidate:
 
 
 def save_coefficients(
-    path: Path, base: Architecture, candidates: list[Candidate], evaluated: Mapping[str, Any]
+    path: Path,
+    base: Architecture,
+    candidates: list[Candidate],
+    evaluated: Mapping[str, Any],
+    *,
+    failed: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Write the best coefficients with how they were found; gives what stands in the file.
+    """Write the best coefficients, their network and how they were found; gives what stands in the file.
+
+    Args:
+        path: the file; it is an architecture too, that of the best candidate.
+        base: what was scaled.
+        candidates: what was evaluated.
+        evaluated: how, as plain data.
+        failed: what could not be evaluated, by its coefficients, with the reason.
 
     Raises:
+        InputError: without candidates.
         MnasError: if it cannot be written.
     """
     best = best_of(candidates)
@@ -109,11 +108,13 @@ def save_coefficients(
         "format": FORMAT,
         "version": VERSION,
         **asdict(best.coefficients),
+        "architecture": architecture_to_dict(best.architecture),
         "found": {
             "how": f"grid over alpha * beta^2 * gamma^2 near {GROWTH:g}, each candidate trained and scored",
             "base": architecture_to_dict(base),
             "evaluator": dict(evaluated),
             "candidates": [one.to_dict() for one in candidates],
+            "failed": dict(failed or {}),
             "mnas_version": __version__,
         },
     }

@@ -20,7 +20,7 @@ from mnas.scaling.compound import Coefficients, grow
 Latency = Callable[[Architecture], float]
 TOLERANCE = 0.03
 _LOWEST_PHI, _HIGHEST_PHI = -8.0, 20.0
-_BANDS = (0.3, 0.6, 1.2)  # how far each dimension's own phi may be from the common one, tried in turn
+_BANDS = (0.3, 0.6, 1.2, 2.4)  # how far each dimension's own phi may be from the common one, tried in turn
 _SAMPLES = 12  # of each dimension within its band
 
 

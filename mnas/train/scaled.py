@@ -1,13 +1,56 @@
-"""Proxy accuracies of networks of different resolutions: the data is loaded anew for each of them."""
+"""Accuracies of networks of different sizes and resolutions: short trainings, or a user's own evaluator."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from mnas.arch.spec import Architecture
+from mnas.errors import MnasError
+from mnas.train.base import Evaluator
 from mnas.train.data import Dataset, load_dataset
 from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
+
+
+class Scorer(Protocol):
+    """From a network to its accuracy."""
+
+    def __call__(self, architecture: Architecture) -> float:
+        """Accuracy, 0 to 1.
+
+        Raises:
+            MnasError: if this network cannot be evaluated.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """What it evaluates how, as plain data."""
+
+
+@dataclass(frozen=True)
+class OwnScorer:
+    """A user's own evaluator, as `mnas search --evaluator` takes it.
+
+    Attributes:
+        evaluator: as `mnas.train.own.own_evaluator` gives it.
+    """
+
+    evaluator: Evaluator
+
+    def __call__(self, architecture: Architecture) -> float:
+        """See `Scorer`."""
+        try:
+            accuracy = float(self.evaluator.accuracy(architecture))
+        except MnasError:
+            raise
+        except Exception as error:  # a user's function may raise anything
+            raise MnasError(f"the evaluator failed: {type(error).__name__}: {error}") from error
+        if not 0 <= accuracy <= 1:
+            raise MnasError(f"the evaluator gave {accuracy:g}: expected an accuracy between 0 and 1")
+        return accuracy
+
+    def describe(self) -> dict[str, Any]:
+        """See `Scorer`."""
+        return {"kind": "own", **self.evaluator.describe()}
 
 
 @dataclass

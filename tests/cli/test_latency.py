@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from mnas.arch.codec import architecture_to_json
-from mnas.cli.main import app
 from mnas.errors import InputError, MnasError
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
+from tests.commands import run
 from tests.latency.tables import make_table
 
 SPACE = load_space("mnasnet-16")
@@ -26,14 +25,6 @@ def files(tmp_path: Path) -> Path:
     (tmp_path / "net.tflite").write_bytes(write_skeleton(NETWORK))
     (tmp_path / "net.json").write_text(json.dumps({"architecture": json.loads(architecture_to_json(NETWORK))}))
     return tmp_path
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def test_bench_prints_measured_beside_predicted(files: Path) -> None:
@@ -57,6 +48,10 @@ def test_bench_refuses_what_it_cannot_use(files: Path) -> None:
     said = {"architecture": json.loads(architecture_to_json(NETWORK)), "dtype": "int8"}
     (files / "net.json").write_text(json.dumps(said))
     with pytest.raises(InputError, match="is int8; the table is for float32"):
+        run("bench", files / "net.tflite", "--table", files / "table.json")
+    written = {**said, "dtype": "float32", "format": "mnas.tflite", "sha256": "0" * 64}  # as another export's
+    (files / "net.json").write_text(json.dumps(written))
+    with pytest.raises(InputError, match=r"net\.json describes another file than .*net\.tflite"):
         run("bench", files / "net.tflite", "--table", files / "table.json")
     (files / "net.json").unlink()
     with pytest.raises(InputError, match="--arch"):

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from mnas.arch.codec import architecture_to_json
-from mnas.cli.main import app
 from mnas.errors import InputError
+from tests.commands import run
 from tests.latency.importers.published import once_for_all_times, proxylessnas_times, rows, single_path_json
 from tests.latency.importers.test_importer import every_block
 
@@ -19,14 +18,6 @@ FILES = {
     "once-for-all": rows(once_for_all_times(), "std"),
     "single-path": single_path_json(),
 }
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -13,6 +13,7 @@ import socket
 import stat
 import struct
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ for argument in "$@"; do
         --num_runs=*) runs=${argument#*=} ;;
         --warmup_runs=*) warm=${argument#*=} ;;
         --enable_op_profiling=true) profiling=yes ;;
+        --input_layer_value_files=*) image=${argument#*:} ;;
+        --output_filepath=*) output=${argument#*=} ;;
         --use_gpu=true) [ ! -e "$PHONE/no_gpu" ] && echo 'INFO: Explicitly applied GPU delegate, and so on.' ;;
     esac
 done
@@ -39,6 +42,8 @@ size=$(wc -c <"$graph") || exit 1
 us=$((50 + size / 64))
 echo "INFO: Loaded model $graph"
 echo "INFO: Initialized session in 12.5ms."
+[ -n "$output" ] && [ -e "$PHONE/no_output" ] && echo "Unconsumed cmdline flags: --output_filepath=$output"
+[ -n "$output" ] && [ ! -e "$PHONE/no_output" ] && infer "$graph" "$image" "$output"
 echo "INFO: count=$warm first=$((us * 2)) curr=$us min=$us max=$((us * 2)) avg=$((us + 9)) std=7"
 echo
 echo "INFO: count=$runs first=$us curr=$us min=$us max=$((us + 4)) avg=$((us + 1)).5 std=1"
@@ -68,6 +73,18 @@ done
 } >&2
 """
 
+_INFER = f"""\
+#!{sys.executable}
+import sys, numpy as np
+from ai_edge_litert.interpreter import Interpreter
+graph, image, output = sys.argv[1:]
+network = Interpreter(graph)
+network.allocate_tensors()
+taken, given = network.get_input_details()[0], network.get_output_details()[0]
+network.set_tensor(taken["index"], np.fromfile(image, taken["dtype"]).reshape(taken["shape"]))
+network.invoke()
+network.get_tensor(given["index"]).tofile(output)
+"""
 _PROGRAMS = {
     "taskset": 'echo "taskset $1" >>"$PHONE/calls"; shift; exec "$@"',
     "getprop": 'cat "$PHONE/props/$1" 2>/dev/null || echo',
@@ -109,6 +126,7 @@ class PhoneDouble:
             (self.root / folder).mkdir(parents=True)
         for name, text in _PROGRAMS.items():
             self.install(self.root / "bin" / name, f"#!/bin/sh\n{text}\n")
+        self.install(self.root / "bin" / "infer", _INFER)
         for name, value in _PROPS.items():
             self.set_prop(name, value)
         self.set_temperature(25.0)
@@ -271,6 +289,9 @@ class _Stream:
             found = path.stat() if path.exists() else None
             numbers = (found.st_mode, found.st_size, int(found.st_mtime)) if found else (0, 0, 0)
             self._later(b"STAT" + struct.pack("<3I", *numbers))
+        elif request == b"RECV" and not path.is_file():
+            reason = b"No such file or directory"
+            self._later(b"FAIL" + struct.pack("<I", len(reason)) + reason)
         elif request == b"RECV":
             data = path.read_bytes()
             self._later(b"DATA" + struct.pack("<I", len(data)) + data + b"DONE" + struct.pack("<I", 0))

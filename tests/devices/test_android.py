@@ -11,19 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from mnas.arch.codec import architecture_to_json
-from mnas.cli.main import app
 from mnas.devices.adb import Adb
 from mnas.devices.android import AndroidDevice
 from mnas.devices.base import Pace
 from mnas.devices.phone import read_heat, read_phone
 from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
+from mnas.export.verify import TFLiteRunner
 from mnas.latency.table import LatencyTable
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
+from tests.commands import run
 from tests.devices.phone_double import COMPILED_MODEL, PhoneDouble
 from tests.latency.tables import make_table
 
@@ -41,14 +41,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few and short bursts: the double is always quiet."""
     pace = Pace(burst_ms=1, reference_runs=5, first_looks=2, wave_networks=2)
     monkeypatch.setattr(AndroidDevice, "pace", pace)
-
-
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def test_a_network_is_measured_and_nothing_stays_on_the_phone(phone: PhoneDouble, binary: Path) -> None:
@@ -90,10 +82,51 @@ def test_the_compiled_models_program(phone: PhoneDouble, tmp_path: Path) -> None
     assert (times.min(), times.max()) == (1.4, 1.7)
     assert times.mean() == pytest.approx(1.5, abs=0.01)
     assert device.configuration("float32").runtime == "litert_benchmark_model"
+    with device.measuring(), pytest.raises(InputError, match="gives no outputs back: compare them with the classic"):
+        device.load(DATA).infer(np.zeros((1, 16, 16, 3), np.float32))
     with pytest.raises(InputError, match="has xnnpack, gpu"):
         open_phone(phone, tmp_path / "benchmark_model", delegate="nnapi")
     with pytest.raises(InputError, match="is litert_benchmark_model, not benchmark_model"):
         open_phone(phone, tmp_path / "benchmark_model", runtime="benchmark_model")
+
+
+def test_outputs_are_those_of_the_file(phone: PhoneDouble, binary: Path) -> None:
+    device, here = open_phone(phone, binary), TFLiteRunner(DATA)
+    image = np.random.default_rng(0).uniform(-1, 1, here.input["shape"][1:]).astype(np.float32)
+    with device.measuring():
+        model = device.load(DATA)
+        np.testing.assert_allclose(here.read(model.infer(here.taken(image))), here(image[None])[0], atol=1e-6)
+        (phone.root / "no_output").touch()  # an old program: it says that it does not know the flag, and goes on
+        with pytest.raises(MnasError, match=r"does not know --output_filepath=.*: take a newer one"):
+            model.infer(here.taken(image))
+        with pytest.raises(MnasError, match=r"does not give the file .*nothing"):
+            device.adb.pull("/data/local/tmp/mnas/nothing", phone.root)
+    assert phone.files == []
+    with pytest.raises(MnasError, match="only while it is being measured"):
+        model.infer(here.taken(image))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.usefixtures("quick")
+def test_an_export_is_verified_on_the_phone(
+    phone: PhoneDouble, binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnas.export.on_device.IMAGES", 3)
+    monkeypatch.setattr("mnas.export.on_device._SECONDS", 0.1)
+    space = load_space("mnasnet-16")
+    (tmp_path / "net.json").write_text(architecture_to_json(space.sample(np.random.default_rng(0))))
+    out = tmp_path / "out" / "net.tflite"
+    arguments = ["export", tmp_path / "net.json", "--untrained", "--out", out, "--verify-on", f"adb:{phone.address}"]
+    assert "On adb:127.0.0.1" in run(*arguments, "--benchmark-binary", binary)
+    check = json.loads(out.with_suffix(".json").read_text())["device_check"]
+    assert (check["images"], check["agreement"], check["model"]) == (3, 1.0, "Google Pixel 4")
+    assert check["latency_ms"] == pytest.approx((50 + out.stat().st_size // 64) / 1e3, rel=0.05)
+    assert "Google Pixel 4, benchmark_model, xnnpack" in out.with_suffix(".md").read_text()
+    phone.install(phone.root / "bin/infer", "#!/bin/sh\nhead -c 40 /dev/zero >$3\n")  # ten classes, all 0
+    with pytest.raises(MnasError, match="the file gives other outputs than here"):
+        run(*arguments[:4], tmp_path / "other" / "net.tflite", *arguments[5:], "--benchmark-binary", binary)
+    assert not (tmp_path / "other").exists()
+    assert phone.files == []
 
 
 @pytest.mark.usefixtures("quick")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -30,9 +31,16 @@ def talk(*requests: tuple[dict[str, Any], bytes]) -> list[dict[str, Any]]:
 def test_a_conversation() -> None:
     load = ({"do": "load", "id": 7, "size": len(DATA)}, DATA)
     run = ({"do": "run", "id": 7, "runs": 4, "warm_up": 1}, b"")
-    started, loaded, times, closed, again, unknown = talk(
-        (START, b""), load, run, ({"do": "close", "id": 7}, b""), run, ({"do": "dance"}, b"")
+    image = np.linspace(-1, 1, 16 * 16 * 3, dtype=np.float32).tobytes()
+    infer = ({"do": "infer", "id": 7, "size": len(image)}, image)
+    short = ({"do": "infer", "id": 7, "size": 8}, image[:8])
+    started, loaded, times, output, refused, closed, again, unknown = talk(
+        (START, b""), load, run, infer, short, ({"do": "close", "id": 7}, b""), run, ({"do": "dance"}, b"")
     )
+    probabilities = np.frombuffer(base64.b64decode(output["ok"]), np.float32)
+    assert probabilities.shape == (10,)
+    assert probabilities.sum() == pytest.approx(1, abs=0.05)
+    assert refused["error"].startswith("ValueError")
     assert len(started["ok"]["affinity"].split(",")) == 1
     assert started["ok"]["runtime_version"]
     assert loaded == closed == {"ok": None}

@@ -22,6 +22,8 @@ from mnas.devices.base import Pace
 from mnas.devices.registry import open_device
 from mnas.devices.ssh import BoardDevice, open_board
 from mnas.errors import InputError, MnasError
+from mnas.export.on_device import check_on_device
+from mnas.export.verify import TFLiteRunner
 from mnas.latency.table import LatencyTable
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
@@ -151,6 +153,27 @@ def test_the_board_says_what_it_is(board: Board, caplog: pytest.LogCaptureFixtur
     assert len(found.affinity.split(",")) == 1
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_a_file_is_verified_on_the_board(board: Board, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnas.export.on_device._SECONDS", 0.05)
+    monkeypatch.setattr(BoardDevice, "pace", Pace(burst_ms=1, first_looks=3))
+    content = write_skeleton(SMALL, dtype=dtype)
+    images = np.random.default_rng(0).uniform(-1, 1, (3, 16, 16, 3)).astype(np.float32)
+    found = check_on_device(content, open_it(board), images, name="ssh:board", dtype=dtype)
+    assert (found.images, found.agreement) == (3, 1.0)
+    assert found.max_difference < 1e-6
+    assert board.files == []
+
+
+def test_a_board_that_answers_nonsense(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = open_it(board)
+    with device.measuring():
+        model = device.load(DATA)
+        monkeypatch.setattr(device, "ask", lambda *request, limit_s: ["no", "bytes"])
+        with pytest.raises(MnasError, match="board answered with what is no output"):
+            model.infer(np.zeros((1, 16, 16, 3), np.float32))
+
+
 def test_bench_over_ssh(board: Board, tmp_path: Path) -> None:
     (tmp_path / "net.tflite").write_bytes(DATA)
     arguments = [
@@ -189,7 +212,11 @@ def test_an_arm64_board(board: Board) -> None:
         pytest.skip("no arm64 Python under qemu: bash tools/arm64_board.sh .arm64-board makes one")
     device = open_device(f"ssh:board:{folder / 'python3'}", runtime="tflite-runtime")
     with device.measuring():
-        times = device.load(write_skeleton(SMALL)).warm_run_times_ms(2, warm_up=1)
+        model = device.load(write_skeleton(SMALL))
+        times = model.warm_run_times_ms(2, warm_up=1)
+        here = TFLiteRunner(write_skeleton(SMALL))
+        image = np.random.default_rng(0).uniform(-1, 1, (16, 16, 3)).astype(np.float32)
+        np.testing.assert_allclose(here.read(model.infer(here.taken(image))), here(image[None])[0], atol=1e-5)
     assert (times > 0).all()
     found = device.configuration("float32")
     assert (found.soc, found.runtime, found.runtime_version) == ("aarch64", "tflite-runtime", "2.14.0")

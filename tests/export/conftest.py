@@ -1,9 +1,10 @@
 """One tiny network, trained just enough to have an opinion, shared by all tests of the export."""
 
-import numpy as np
 import pytest
 
 from mnas.arch import Architecture, parse_stages
+from mnas.train.data import normalise
+from tests.images import coloured
 
 TINY = Architecture(
     parse_stages("ds_r1_k3_s1_c8|ir_r2_k3_s2_e2_c8_se0.5_pool|cn_r1_k3_s1_c8_skip"),
@@ -20,11 +21,8 @@ TINY = Architecture(
 @pytest.fixture(scope="session")
 def tiny_images():
     """Three classes that differ in their mean colour, (96, 12, 12, 3) in [-1, 1], and labels."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(96) % 3
-    images = rng.uniform(-0.5, 0.5, (96, 12, 12, 3))
-    images[np.arange(96), :, :, labels] += 0.5
-    return images.astype(np.float32), labels.astype(np.int64)
+    split = coloured(96, 12)
+    return normalise(split.images), split.labels
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from mnas.arch import ZOO
+from mnas.arch import ZOO, parse_stages
 from mnas.errors import MnasError
 from mnas.export.convert import to_tflite
-from mnas.export.operators import check_operators, expected_operators, read_operators
+from mnas.export.operators import check_integers, check_operators, expected_operators, read_operators
+from mnas.export.quantize import quantizer
+from mnas.profiling.skeleton import write_skeleton
 from tests.export.conftest import TINY
 
 
@@ -28,6 +30,35 @@ def test_operators_that_the_network_does_not_call_for_are_refused(tiny_model):
     content = to_tflite(tiny_model)
     with pytest.raises(MnasError, match="does not call for: HARD_SWISH"):
         check_operators(content, replace(TINY, activation="relu"), "float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_one_operator_too_many_is_refused(dtype):
+    """As a batch norm would leave that was not folded into its convolution."""
+    assert check_operators(write_skeleton(TINY, dtype=dtype), TINY, dtype)["ADD"] == 4
+    fewer = replace(TINY, stages=parse_stages("ds_r1_k3_s1_c8|ir_r2_k3_s2_e2_c8_se0.5_pool|cn_r1_k3_s1_c8_noskip"))
+    with pytest.raises(MnasError, match=r"does not call for: ADD \(1\)$"):
+        check_operators(write_skeleton(TINY, dtype=dtype), fewer, dtype)
+
+
+@pytest.mark.tensorflow
+def test_transposes_are_refused():
+    import tensorflow as tf
+
+    traced = tf.function(lambda x: tf.transpose(x, (0, 3, 1, 2))).get_concrete_function(tf.TensorSpec((1, 4, 4, 3)))
+    content = tf.lite.TFLiteConverter.from_concrete_functions([traced]).convert()
+    with pytest.raises(MnasError, match="does not call for: TRANSPOSE"):
+        check_operators(content, TINY, "float32")
+
+
+@pytest.mark.tensorflow
+def test_an_int8_file_that_computes_in_floats_is_refused(tiny_model, tiny_images):
+    configure = quantizer("int8", calibration=tiny_images[0][:16])
+    check_integers(to_tflite(tiny_model, configure), "float32")
+    with pytest.raises(MnasError, match="not integer throughout: 2 tensors are not"):
+        check_integers(to_tflite(tiny_model, configure), "int8")  # whose ends are floats
+    with pytest.raises(MnasError, match="not integer throughout"):
+        check_integers(to_tflite(tiny_model, quantizer("dynamic")), "float32")
 
 
 @pytest.mark.tensorflow

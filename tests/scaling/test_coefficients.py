@@ -8,7 +8,7 @@ from mnas.arch import zoo
 from mnas.arch.codec import architecture_from_dict
 from mnas.errors import InputError
 from mnas.scaling import Coefficients, scale_by_formula
-from mnas.scaling.coefficients import best_of, different, grid, read_coefficients, save_coefficients, search_grid
+from mnas.scaling.coefficients import Candidate, best_of, different, grid, read_coefficients, save_coefficients
 
 B0 = zoo("efficientnet-b0")
 
@@ -36,14 +36,14 @@ def test_networks_that_rounding_makes_equal_are_evaluated_once(tmp_path):
     points = [Coefficients(1.2, 1.1, 1.15), Coefficients(1.2, 1.1, 1.151), Coefficients(1.0, 1.0, 1.4)]
     networks = different(B0, points)
     assert list(networks.values()) == [points[0], points[2]]
-    asked = []
-    found = list(search_grid(networks, lambda network: asked.append(network) or network.resolution / 1000))
-    assert asked == [scale_by_formula(B0, 1, point) for point in (points[0], points[2])]
+    assert list(networks) == [scale_by_formula(B0, 1, point) for point in (points[0], points[2])]
+    found = [Candidate(point, network, network.resolution / 1000, 1) for network, point in networks.items()]
     assert best_of(found).coefficients == points[2]
     document = save_coefficients(tmp_path / "c.json", B0, found, {"kind": "by hand"})
     assert json.loads((tmp_path / "c.json").read_text()) == document
     assert [one["accuracy"] for one in document["found"]["candidates"]] == [0.256, 0.312]
     assert architecture_from_dict(document["found"]["base"]) == B0
+    assert architecture_from_dict(document["architecture"]) == scale_by_formula(B0, 1, points[2])
     assert read_coefficients(str(tmp_path / "c.json")) == points[2]
 
 

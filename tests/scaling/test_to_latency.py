@@ -2,15 +2,20 @@
 
 from functools import lru_cache
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mnas.arch import unroll, zoo
 from mnas.arch.complexity import block_complexity
 from mnas.errors import InputError, MnasError
 from mnas.scaling import Coefficients
 from mnas.scaling.to_latency import LatencyGoal, scale_to_latency
+from mnas.space.files import load_space
 
 A1 = zoo("mnasnet-a1")
+SMALL = load_space("mnasnet-16").sample(np.random.default_rng(0))
 madds_of = lru_cache(100_000)(lambda placed: block_complexity(placed).madds)
 
 
@@ -33,6 +38,14 @@ def test_it_lands_within_three_percent(wanted):
     assert quick(scaled.architecture) == pytest.approx(wanted, rel=0.03)
     assert scaled.latencies_ms == (quick(scaled.architecture),)
     assert (scaled.phi > 0) == (wanted > quick(A1))
+
+
+@settings(max_examples=6, deadline=None, derandomize=True)
+@given(share=st.floats(0.8, 6), device=st.sampled_from([quick, slow]))
+def test_any_latency_in_reach_is_met_within_three_percent(share, device):
+    wanted = share * device(SMALL)
+    scaled = scale_to_latency(SMALL, [LatencyGoal(device, wanted)])
+    assert device(scaled.architecture) == pytest.approx(wanted, rel=0.03)
 
 
 def test_all_three_dimensions_grow():

@@ -1,6 +1,8 @@
 """Families to latencies, from table files."""
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mnas.errors import InputError
 from mnas.scaling import Coefficients
@@ -38,6 +40,17 @@ def test_as_many_tables_as_latencies_give_one_network(tables):
     assert name == "1ms_2ms"
     assert scaled.latencies_ms[0] == pytest.approx(1.0, rel=0.03)
     assert scaled.latencies_ms[1] <= 2.0
+
+
+@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=st.floats(0.4, 6), second=st.floats(0.4, 6))
+def test_any_two_latencies_the_tighter_is_met_and_the_other_kept(first, second, tables):
+    devices = Devices(tables)
+    takes = devices.member("base", BASE).latencies_ms["one"]
+    wanted = (first * takes, second * takes)
+    ((_, scaled),) = scale_to_latencies(BASE, devices, list(wanted), Coefficients())
+    loads = [found / asked for found, asked in zip(scaled.latencies_ms, wanted, strict=True)]
+    assert max(loads) == pytest.approx(1, abs=0.03)
 
 
 def test_numbers_that_do_not_fit(tables):

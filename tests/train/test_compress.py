@@ -8,7 +8,8 @@ from mnas.errors import InputError, MnasError
 from mnas.export.pipeline import export_network
 from mnas.nn.build import build_model, get_layer_weights
 from mnas.train.compress import Compression, compress
-from mnas.train.data import Split, normalise
+from mnas.train.data import normalise
+from tests.images import coloured
 
 pytestmark = pytest.mark.tensorflow
 ARCHITECTURE = Architecture(
@@ -25,11 +26,7 @@ ARCHITECTURE = Architecture(
 
 @pytest.fixture(scope="module")
 def split():
-    rng = np.random.default_rng(0)
-    labels = np.arange(192) % 3
-    images = rng.integers(60, 120, (192, 8, 8, 3))
-    images[np.arange(192), :, :, labels] += 100
-    return Split(images.astype(np.uint8), labels.astype(np.int64))
+    return coloured(192, 8)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 """Candidates scored as the integer files that they would become."""
 
-import numpy as np
 import pytest
 
 from mnas.arch import Architecture, parse_stages
-from mnas.train.data import Dataset, Split
+from mnas.train.data import Dataset
 from mnas.train.int8 import Int8Evaluator
 from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
+from tests.images import coloured
 
 pytestmark = pytest.mark.tensorflow
 TINY = Architecture(
@@ -14,16 +14,8 @@ TINY = Architecture(
 )
 
 
-def split(count, seed):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % 3
-    images = rng.integers(60, 120, (count, 8, 8, 3))
-    images[np.arange(count), :, :, labels] += 100
-    return Split(images.astype(np.uint8), labels.astype(np.int64))
-
-
 def test_the_file_is_scored_and_the_study_is_told():
-    dataset = Dataset("colours", ("r", "g", "b"), split(192, 0), split(60, 1), split(30, 2))
+    dataset = Dataset("colours", ("r", "g", "b"), coloured(192, 8, 0), coloured(60, 8, 1), coloured(30, 8, 2))
     evaluator = Int8Evaluator(ProxyEvaluator(dataset, ProxyRecipe(steps=40, batch_size=32)), max_validation=45)
     accuracy = evaluator.accuracy(TINY)
     assert accuracy > 0.9

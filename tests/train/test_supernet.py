@@ -9,11 +9,12 @@ import pytest
 from mnas.errors import InputError, MnasError
 from mnas.space.stages import StageChoices
 from mnas.train.batches import Batches
-from mnas.train.data import Split, load_dataset
+from mnas.train.data import load_dataset
 from mnas.train.sampling import PathSampler
 from mnas.train.supernet import SupernetEvaluator
 from mnas.train.supernet_recipe import SupernetRecipe
 from mnas.train.weight_sharing import SupernetTrainer
+from tests.images import without_test
 from tests.nn.test_supernet import tiny_space
 
 pytestmark = pytest.mark.tensorflow
@@ -26,8 +27,7 @@ RECIPE = SupernetRecipe(steps=60, batch_size=64, num_paths=2, sampling="sandwich
 
 @pytest.fixture(scope="module")
 def digits():
-    dataset = load_dataset("digits", resolution=8)
-    return dataclasses.replace(dataset, test=Split(dataset.test.images[:0], dataset.test.labels[:0]))
+    return without_test(load_dataset("digits", resolution=8))
 
 
 @pytest.fixture(scope="module")

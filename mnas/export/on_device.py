@@ -1,0 +1,108 @@
+"""Running the finished file on a device, beside this machine's interpreter: the same outputs, and how long it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mnas.devices.base import Device, LoadedModel
+from mnas.devices.local import LocalDevice
+from mnas.errors import MnasError
+from mnas.export.verify import Floats, TFLiteRunner, Tolerance, compare_outputs, judge
+from mnas.profiling.apart import Apart, bench_apart
+from mnas.profiling.bench import bench
+from mnas.profiling.measure import NetworkTime
+
+IMAGES = 16  # a phone starts its program anew for each
+_SECONDS = 5.0  # of measuring
+_EXACT = Tolerance(1e-3, 0.999, 0.001)  # float32 as XNNPACK and TFLite's own kernels compute it, on any CPU
+_ROUNDED = Tolerance(0.1, 0.9, 0.01)  # integers, whose last bit is the kernel's own business, and GPUs' half precision
+_IN_FLOATS = ("xnnpack", "none")  # delegates that compute float32 in float32
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCheck:
+    """What a device made of the file.
+
+    Attributes:
+        device: as it was asked for, e.g. `adb:SERIAL`.
+        model: what it says it is; the CPU where it says nothing else.
+        runtime, delegate, threads: what ran the file there.
+        images: how many images the device and this machine were both shown.
+        agreement: share of images on which both give the same class.
+        max_difference, mean_difference: between two probabilities.
+        latency_ms: on the quiet device; `median_ms` as it was while measuring.
+    """
+
+    device: str
+    model: str
+    runtime: str
+    delegate: str
+    threads: int
+    images: int
+    agreement: float
+    max_difference: float
+    mean_difference: float
+    latency_ms: float
+    median_ms: float
+
+
+def check_on_device(
+    content: bytes, device: Device, images: Floats, *, name: str, dtype: str, trained: bool = True
+) -> DeviceCheck:
+    """Show the same images to the file here and on a device, and measure it there.
+
+    Args:
+        content: the TFLite file.
+        device: where else it runs.
+        images: (count, size, size, 3) in [-1, 1].
+        name: of the device, for messages.
+        dtype: of the file; decides how much may differ.
+        trained: False for random weights: then agreement is not judged.
+
+    Raises:
+        MnasError: if the outputs differ by more than they may, or the device cannot run the file, or goes away.
+    """
+    here = TFLiteRunner(content)
+    with device.measuring():
+        model = device.load(content)
+        try:
+            there = np.stack([_infer(model, here, image, name) for image in images])
+        finally:
+            model.close()
+    found = compare_outputs(here(images), there)
+    configuration = device.configuration(dtype)
+    exact = dtype == "float32" and configuration.delegate in _IN_FLOATS
+    judge(
+        found, _EXACT if exact else _ROUNDED, trained=trained, what=f"on {name} the file gives other outputs than here"
+    )
+    time = _measure(content, device)
+    return DeviceCheck(
+        name,
+        configuration.model or configuration.cpu,
+        configuration.runtime,
+        configuration.delegate,
+        configuration.threads,
+        found.images,
+        found.agreement,
+        found.max_difference,
+        found.mean_difference,
+        time.quiet_ms,
+        time.median_ms,
+    )
+
+
+def _measure(content: bytes, device: Device) -> Apart | NetworkTime:
+    if isinstance(device, LocalDevice):  # this process has TensorFlow in it, whose threads would be measured too
+        return bench_apart(content, device.runtime, seconds=_SECONDS)
+    return bench(content, device, seconds=_SECONDS)
+
+
+def _infer(model: LoadedModel, here: TFLiteRunner, image: Any, name: str) -> Floats:
+    """One image's probabilities from the device."""
+    try:
+        return here.read(model.infer(here.taken(image)))
+    except ValueError:
+        raise MnasError(f"{name} gives an output of another size than this file's: is it another file's?") from None

@@ -1,0 +1,24 @@
+"""Measuring in a process of its own."""
+
+import numpy as np
+import pytest
+
+from mnas.devices.local import Runtime
+from mnas.errors import MnasError
+from mnas.profiling.apart import bench_apart
+from mnas.profiling.skeleton import write_skeleton
+from mnas.space import load_space
+
+DATA = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(0)))
+
+
+def test_a_file_is_measured_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = bench_apart(DATA, Runtime(), seconds=0.05)
+    assert 0 < found.quiet_ms < 1000
+    assert 0 < found.median_ms < 1000
+
+
+def test_a_broken_file_is_said():
+    with pytest.raises(MnasError, match=r"the file could not be measured: .*(\n.*)*litert cannot load this file"):
+        bench_apart(DATA[:200], Runtime(), seconds=0.05)
