@@ -13,7 +13,7 @@ from typing import Any
 import mnas
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
-from mnas.search.environment import num_cpus
+from mnas.machine import num_cpus
 from mnas.search.objective import Objective
 from mnas.search.processes import MOST_TRIES
 from mnas.search.worker import Job, Objectives, Worker, make_request
