@@ -71,7 +71,7 @@ def _states(path: Path) -> dict[str, str]:
         return Adb._states()
 
 
-class _Line(SshLink):
+class Line(SshLink):
     """The other end is a file."""
 
     def __init__(self, data: bytes) -> None:
@@ -84,7 +84,7 @@ class _Line(SshLink):
         pass
 
     def close(self) -> None:
-        pass
+        """Nothing is open."""
 
     def _gone(self) -> MnasError:
         return MnasError("the connection broke")
@@ -92,7 +92,7 @@ class _Line(SshLink):
 
 def _board(path: Path) -> dict[str, Any]:
     """A whole conversation: what the board is, a network loaded, its times."""
-    with mock.patch("mnas.devices.ssh.SshLink", return_value=_Line(path.read_bytes())):
+    with mock.patch("mnas.devices.ssh.SshLink", return_value=Line(path.read_bytes())):
         device = BoardDevice("board", "python3", runtime="litert", threads=1, delegate="xnnpack")
         times = device.load(b"").run_times_ms(_NUM_RUNS)
         return {"facts": asdict(device.configuration("float32")), "times_ms": times.tolist()}
@@ -100,16 +100,16 @@ def _board(path: Path) -> dict[str, Any]:
 
 def _same_board(data: bytes, understood: dict[str, Any]) -> bool:
     """The times are those of the third answer, and all facts are text that can be printed."""
-    said = [json.loads(line[5:]) for line in data.split(b"\n")[:-1] if line.startswith(b"mnas ")]
+    said = [line[5:] for line in data.split(b"\n")[:-1] if line.startswith(b"mnas ")]
     texts = [value for value in understood["facts"].values() if isinstance(value, str)]
-    times = [nanoseconds / 1e6 for nanoseconds in said[2]["ok"]]
+    times = [nanoseconds / 1e6 for nanoseconds in json.loads(said[2])["ok"]]
     return times == understood["times_ms"] and all(text.isprintable() for text in texts)
 
 
 def _same_phone(data: bytes, understood: dict[str, Any]) -> bool:
     """No core that the phone has not told of, and text that can be printed."""
     text = data.decode("utf-8", "replace")
-    told = {(int(number), int(khz)) for number, khz in re.findall(r"(?:^|\W)cpu (\d+) (\d+)", text)}
+    told = {(int(number), int(khz)) for number, khz in re.findall(r"(?:^|\W)cpu (\d{1,4}) (\d{1,9})\b", text)}
     words = [understood[name] for name in ("model", "soc", "fingerprint", "abis")]
     return {(cpu["number"], cpu["max_khz"]) for cpu in understood["cpus"]} <= told and all(
         word.isprintable() for word in words
@@ -117,7 +117,7 @@ def _same_phone(data: bytes, understood: dict[str, Any]) -> bool:
 
 
 def _same_heat(data: bytes, understood: dict[str, Any]) -> bool:
-    numbers = {int(number) for number in re.findall(r"-?\d+", data.decode("utf-8", "replace"))}
+    numbers = {int(number) for number in re.findall(r"-?\d{1,4}", data.decode("utf-8", "replace"))}
     celsius = understood["celsius"]
     return (celsius is None or round(celsius * 10) in numbers) and understood["status"] in {0, *numbers}
 

@@ -128,7 +128,8 @@ class SshLink:
     def _read(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as stream:
-            while line := stream.readline(_LONGEST_LINE):  # a board that never ends its line must not fill the memory
+            # A line that never ends must not fill the memory, and half a line is no answer.
+            while (line := stream.readline(_LONGEST_LINE)).endswith(b"\n"):
                 if line.startswith(b"mnas "):  # the rest is what login scripts print
                     self._lines.put(line[5:])
         self._lines.put(b"")
