@@ -46,7 +46,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def _cluster(tmp_path_factory):
+def cluster(tmp_path_factory):
     """One Ray runtime for all tests: it takes ten seconds to start. Gives a device that ends its worker, once."""
     import ray
 
@@ -69,7 +69,7 @@ def _cluster(tmp_path_factory):
 @pytest.fixture
 def kind(request):
     if request.param is _ray:
-        request.getfixturevalue("_cluster")
+        request.getfixturevalue("cluster")
     return request.param
 
 
@@ -160,16 +160,16 @@ def _samples(space):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=MISSING)
-def test_devices_are_profiled_by_the_nodes_that_have_them(_cluster, tmp_path):
+def test_devices_are_profiled_by_the_nodes_that_have_them(cluster, tmp_path):
     (alone,) = run_profiles(jobs(tmp_path / "alone", "fake:a"))
-    wanted = jobs(tmp_path / "all", "fake:a", "fake:bad", _cluster)
+    wanted = jobs(tmp_path / "all", "fake:a", "fake:bad", cluster)
     heard = []
     found = {
         outcome.job.device: outcome
         for outcome in run_profiles(wanted, kind="ray", progress=lambda share, what: heard.append(what))
     }
-    assert Path(_cluster.removeprefix("fake:")).exists(), "its worker ended itself"
-    assert found["fake:a"].table == found[_cluster].table == alone.table
+    assert Path(cluster.removeprefix("fake:")).exists(), "its worker ended itself"
+    assert found["fake:a"].table == found[cluster].table == alone.table
     assert found["fake:bad"].error == "it is unplugged"
     assert heard
     with pytest.raises(InputError, match="no node of the cluster says that it has fake:z"):
