@@ -78,6 +78,18 @@ def is_leftover(path: Path) -> bool:
     return path.name.endswith(_SUFFIX)
 
 
+def set_aside(path: Path) -> None:
+    """Put a damaged file out of the way, as `NAME.damaged`.
+
+    Raises:
+        MnasError: if that cannot be done.
+    """
+    try:
+        os.replace(path, path.with_name(f"{path.name}.damaged"))
+    except OSError as error:
+        raise MnasError(f"cannot set {path} aside: {error.strerror or error}") from None
+
+
 def _prefix(path: Path) -> str:
     return f".{path.name[:100]}."
 

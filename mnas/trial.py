@@ -39,7 +39,8 @@ class Measurement:
         object.__setattr__(self, "accuracy", _plain(self.accuracy))
         object.__setattr__(self, "latencies_ms", tuple(_plain(latency) for latency in self.latencies_ms))
         object.__setattr__(self, "rungs", tuple(_plain(accuracy) for accuracy in self.rungs))
-        check_number("accuracy", self.accuracy, 0, 1)
+        for accuracy in (self.accuracy, *self.rungs):
+            check_number("accuracy", accuracy, 0, 1)
         for latency in self.latencies_ms:
             if type(latency) not in (int, float) or not 0 < latency <= 1e9:
                 raise InputError(f"latency is {str(latency)[:40]} ms: expected a positive number")
@@ -121,6 +122,9 @@ class Trial:
             found = data["measurement"]
             if (found is None) != (data["reward"] is None):
                 raise InputError("not a trial: it has one of measurement and reward, expected both or neither")
+            for name in ("latencies_ms", "rungs"):
+                if found is not None and not isinstance(found.get(name, []), list):
+                    raise InputError(f"not a trial: its {name} are no list")
             return Trial(
                 number=data["number"],
                 architecture=architecture_from_dict(data["architecture"]),

@@ -11,7 +11,8 @@ from mnas.arch.codec import format_stage, parse_stage
 from mnas.errors import InputError
 from mnas.files import parse_json, read_bytes
 from tools.fuzz import Scenario, Tally, run_scenario, try_input
-from tools.fuzz_scenarios import SCENARIOS, tokens
+from tools.fuzz_readings import tokens
+from tools.fuzz_scenarios import SCENARIOS
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -145,9 +145,9 @@ def test_a_second_profile_of_the_same_table_is_told_who_makes_it(tmp_path):
 
 
 def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
-    from tools.soak import _Slow, make_kind
+    from tools.soak_kinds import _Slow, search_kind
 
-    kind = make_kind("evolution")
+    kind = search_kind("evolution")
     monkeypatch.setattr(_Slow, "accuracy", lambda self, architecture: 0.9 * self.function(architecture) + self.bonus)
     for name in ("steady", "jumping"):
         (tmp_path / name).mkdir()

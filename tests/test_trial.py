@@ -53,3 +53,13 @@ def test_a_missing_field_is_an_error(field):
 def test_what_is_no_trial_is_an_error(data):
     with pytest.raises(InputError):
         Trial.from_dict(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("rungs", "xx"), ("rungs", ""), ("rungs", [2.0]), ("rungs", ["x"]), ("latencies_ms", {})]
+)
+def test_rungs_and_latencies_are_lists_of_numbers(name, value):
+    data = TRIALS[0].to_dict()
+    data["measurement"][name] = value
+    with pytest.raises(InputError):
+        Trial.from_dict(data)

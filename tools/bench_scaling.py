@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from mnas.arch.spec import Architecture
-from mnas.search.environment import num_cpus
+from mnas.machine import num_cpus
 from mnas.search.executor import Executor
 from mnas.search.parallel import open_executor
 from mnas.search.setup import Prepared, SearchOptions, prepare

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import common
+from mnas.errors import InputError, MnasError
 
 if TYPE_CHECKING:
     from mnas.latency.table import LatencyTable
+    from mnas.profiling.profile import ProfileOptions
+    from mnas.search.profiles import Outcome
+    from mnas.space.space import SearchSpace
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +25,9 @@ def register(app: typer.Typer) -> None:
 def profile(
     space: str = typer.Option(..., help="A shipped space or a TOML file: the table will price all of its networks."),
     out: Path = typer.Option(..., help="The table to write, e.g. latency_tables/laptop.json."),
-    device: str = common.DEVICE,
+    device: list[str] = typer.Option(
+        ["local"], help="As for mnas bench. Given several times, --out is a folder and all are measured at a time."
+    ),
     runtime: str = common.RUNTIME,
     threads: int = common.THREADS,
     delegate: str = common.DELEGATE,
@@ -31,28 +37,94 @@ def profile(
     classes: int = typer.Option(None, min=2, help="Number of classes, if not the space's."),
     resolution: int = typer.Option(None, min=1, help="Input size in pixels, if not the space's."),
     seed: int = typer.Option(0, min=0, help="Chooses the networks that are measured."),
+    executor: str = typer.Option("local", help="local, or ray: on the nodes that the devices are attached to."),
+    address: str = typer.Option(None, help="Of a running Ray cluster; without it ray starts one here."),
     json: bool = common.JSON,
 ) -> None:
     """Measure a device and write its latency table. Interrupted, the same command goes on where it stopped.
 
     Example: mnas profile --space mnasnet-32 --out latency_tables/laptop.json
     """
-    from mnas.devices.registry import open_device
     from mnas.profiling.profile import ProfileOptions
-    from mnas.profiling.profile import profile as run
     from mnas.space.files import load_space
 
     chosen = load_space(space).with_data(num_classes=classes, resolution=resolution)
     options = ProfileOptions(minutes=minutes, dtype=dtype, seed=seed)
-    opened = open_device(device, runtime=runtime, threads=threads, delegate=delegate, benchmark_binary=benchmark_binary)
-    with common.progress(f"Profiling {chosen.name}") as report:
-        table = run(chosen, opened, out, options, progress=report)
+    opening = {"runtime": runtime, "threads": threads, "delegate": delegate, "benchmark_binary": benchmark_binary}
+    if len(device) > 1 or executor != "local":
+        _profile_several(chosen, device, out, options, opening, {"kind": executor, "address": address}, json)
+        return
+    table = _profile_one(chosen, device[0], out, options, opening)
     if json:
         common.print_json(describe(table))
         return
     print(f"Written to {out}: {len(table.entries)} blocks.")
     print_report_card(table)
     print(f"Use it: mnas cost ARCH --table {out}, or mnas search --table {out}.")
+
+
+def _profile_one(
+    space: SearchSpace, device: str, out: Path, options: ProfileOptions, opening: dict[str, Any]
+) -> LatencyTable:
+    """In this process."""
+    from mnas.devices.registry import open_device
+    from mnas.profiling.profile import profile as run
+
+    with common.progress(f"Profiling {space.name}") as report:
+        return run(space, open_device(device, **opening), out, options, progress=report)
+
+
+def _profile_several(
+    space: SearchSpace,
+    devices: list[str],
+    out: Path,
+    options: ProfileOptions,
+    opening: dict[str, Any],
+    where: dict[str, Any],
+    json: bool,
+) -> None:
+    """A worker a device. What is finished stays, whatever becomes of the others."""
+    from dataclasses import asdict
+
+    from mnas.profiling.job import ProfileJob
+    from mnas.search.profiles import run_profiles, table_names
+
+    if out.suffix == ".json" and len(devices) > 1:
+        raise InputError(f"--out is {out}: several devices need a folder, such as {out.with_suffix('')}")
+    files = [out / name for name in table_names(devices)] if len(devices) > 1 else [out]
+    binary = opening["benchmark_binary"]
+    opening = {**opening, "benchmark_binary": None if binary is None else str(Path(binary).absolute())}
+    jobs = [
+        ProfileJob(device, str(file.absolute()), space.to_dict(), asdict(options), opening)
+        for device, file in zip(devices, files, strict=True)
+    ]
+    finished = []
+    with common.progress(f"Profiling {space.name}") as report:
+        for outcome in run_profiles(jobs, progress=report, **where):
+            finished.append(outcome)
+    _show_several(finished, json)
+    failed = [f"  {outcome.job.device}: {outcome.error}" for outcome in finished if outcome.table is None]
+    if failed:
+        raise MnasError(
+            f"{len(failed)} of {len(jobs)} devices failed; the same command goes on with them:\n" + "\n".join(failed)
+        )
+
+
+def _show_several(finished: list[Outcome], json: bool) -> None:
+    if json:
+        tables = {
+            outcome.job.device: {"file": outcome.job.out, "kept": outcome.kept, **describe(outcome.table)}
+            for outcome in finished
+            if outcome.table is not None
+        }
+        failed = {outcome.job.device: outcome.error for outcome in finished if outcome.table is None}
+        common.print_json({"tables": tables, "failed": failed})
+        return
+    for outcome in finished:
+        if outcome.table is not None:
+            was = "was there already" if outcome.kept else "written"
+            print(f"\n{outcome.job.device}: {outcome.job.out} {was}, {len(outcome.table.entries)} blocks.")
+            print_report_card(outcome.table)
 
 
 def describe(table: LatencyTable) -> dict[str, Any]:

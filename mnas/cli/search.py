@@ -23,6 +23,17 @@ _LONG_SECONDS = 3600.0  # of a search: above it, a person is told how to shorten
 # Options about this call, not about the search.
 _ONLY_HERE = ("study", "resume", "dry_run", "workers", "executor", "address", "tensorboard", "json")
 
+_STRATEGY = typer.Option(
+    "reinforce",
+    help="random, reinforce, ppo, evolution, nsga2, optuna:SAMPLER, python:MODULE:CLASS; with a supernet "
+    "differentiable or tunas.",
+)
+_EVALUATOR = typer.Option(
+    "proxy",
+    help="proxy (short trainings), supernet (shared weights), predictor (some trainings, the rest predicted), "
+    "tabular:FILE.json, or python:MODULE:FUNCTION.",
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -38,16 +49,8 @@ def search(
     max_size_mb: float = typer.Option(None, help="The most that the .tflite file may take, in MB."),
     max_memory_mb: float = typer.Option(None, help="The most memory that it may take to run, in MB."),
     data: str = typer.Option(None, help="digits, fashion_mnist, cifar10, cifar100, or a folder of images by class."),
-    strategy: str = typer.Option(
-        "reinforce",
-        help="random, reinforce, ppo, evolution, nsga2, optuna:SAMPLER, python:MODULE:CLASS; with a supernet "
-        "differentiable or tunas.",
-    ),
-    evaluator: str = typer.Option(
-        "proxy",
-        help="proxy (short trainings), supernet (shared weights), predictor (some trainings, the rest predicted), "
-        "tabular:FILE.json, or python:MODULE:FUNCTION.",
-    ),
+    strategy: str = _STRATEGY,
+    evaluator: str = _EVALUATOR,
     reward: str = typer.Option("absolute", help="absolute (TuNAS), soft or hard (MnasNet)."),
     beta: float = typer.Option(None, help="The reward's weight (absolute) or exponent; below 0."),
     trials: int = typer.Option(100, min=1, help="How many candidates to judge."),
@@ -55,9 +58,7 @@ def search(
     finalists: int = typer.Option(3, min=1, help="How many of the best are trained longer."),
     proxy_steps: int = typer.Option(200, min=1, help="Training steps of a candidate."),
     proxy_batch: int = typer.Option(64, min=2, help="Images in a training step."),
-    rungs: int = typer.Option(
-        1, min=1, help="Score a training so often, and stop hopeless candidates early; 1: never."
-    ),
+    rungs: int = typer.Option(1, min=1, help="Score a training so often, stop hopeless candidates early; 1: never."),
     evaluation_minutes: float = typer.Option(None, help="End an evaluation that takes longer; it counts as failed."),
     supernet_steps: int = typer.Option(2000, min=1, help="Training steps of the supernet."),
     supernet_batch: int = typer.Option(96, min=2, help="Images in a training step of the supernet."),
@@ -84,28 +85,40 @@ def search(
 
     Example: mnas search --data fashion_mnist --table latency_tables/here.json --budget-ms 2 --study runs/first.
     """
-    from mnas.search.parallel import open_executor
-    from mnas.search.setup import prepare
-
     if study is None and not dry_run:
         raise InputError("--study is missing: name a folder for the search's log, such as --study runs/first")
     options = _options(context, study if resume else None)
-    if not resume and not dry_run and (study / "study.json").exists():
-        raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
-    load_for(options)
-    prepared = prepare(options, None if dry_run else study)
     if dry_run:
-        _dry_run(prepared, json)
+        _dry_run(options, json)
         return
-    with open_executor(options, prepared, workers=workers, kind=executor, address=address) as opened:
-        document = run_study(study, resume, options, prepared, executor=opened, tensorboard=tensorboard)
+    if not resume and (study / "study.json").exists():
+        raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
+    where = {"workers": workers, "kind": executor, "address": address}
+    _show(study, _search(study, resume, options, where, tensorboard), json)
+
+
+def _search(
+    study: Path, resume: bool, options: SearchOptions, where: dict[str, Any], tensorboard: Path | None
+) -> dict[str, Any]:
+    """Search with candidates judged as `where` says; gives the report."""
+    from mnas.search.parallel import open_executor
+    from mnas.search.setup import prepare
+
+    load_for(options)
+    prepared = prepare(options, study)
+    with open_executor(options, prepared, **where) as opened:
+        return run_study(study, resume, options, prepared, executor=opened, tensorboard=tensorboard)
+
+
+def _show(study: Path, document: dict[str, Any], json: bool) -> None:
+    """The finished search's report."""
     if json:
         common.print_json(document)
-    else:
-        from mnas.cli.report import show_report
+        return
+    from mnas.cli.report import show_report
 
-        show_report(document)
-        print(f"As a web page: {shlex.join(['mnas', 'report', str(study)])}")
+    show_report(document)
+    print(f"As a web page: {shlex.join(['mnas', 'report', str(study)])}")
 
 
 def load_for(options: SearchOptions) -> None:
@@ -190,10 +203,14 @@ def _scalars(folder: Path | None) -> AbstractContextManager[ScalarLog | None]:
     return nullcontext() if folder is None else ScalarLog(folder)
 
 
-def _dry_run(prepared: Prepared, json: bool) -> None:
+def _dry_run(options: SearchOptions, json: bool) -> None:
+    """Say how long it would take, and write nothing."""
     from mnas.cli.progress import duration
     from mnas.search.estimate import estimate_cost
+    from mnas.search.setup import prepare
 
+    load_for(options)
+    prepared = prepare(options)
     cost = estimate_cost(prepared.search)
     if json:
         common.print_json({"dry_run": True, "space_size": prepared.space.size, **cost.to_dict()})

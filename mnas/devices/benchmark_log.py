@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,6 +22,8 @@ _COUNT = re.compile(rf"^(?:\w+: )?count={_NUMBER}((?: \w+={_NUMBER}(?:\(all same
 _FIELD = re.compile(rf"(\w+)={_NUMBER}")
 _TIMINGS = re.compile(r"^(?:\w+: )?(?:Average inference|Inference) timings in us:", re.MULTILINE)
 _LAST_LINES = 4
+_ROUNDING = 1.001
+_MOST_MS = 1e7  # hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +105,7 @@ def parse_benchmark_log(text: str) -> BenchmarkLog:
         rows = [row for row in (_compiled_stats(text, "Warmup"), _compiled_stats(text, "Inference")) if row]
     if not rows:
         raise MnasError(f"benchmark_model gave no statistics of its runs. It last said:\n  {last_lines(text)}")
-    if not all(map(math.isfinite, (rows[-1].mean_ms, rows[-1].min_ms, rows[-1].max_ms))):
-        raise MnasError("benchmark_model's statistics are no finite numbers")
-    if rows[-1].min_ms <= 0 or rows[-1].count < 1:
-        raise MnasError("this network is too quick for the clock of this benchmark_model: take the classic one")
+    _check(rows[-1])
     warm_up = rows[-2] if len(rows) > 1 else None
     return BenchmarkLog(
         inference=rows[-1],
@@ -124,6 +124,17 @@ def parse_benchmark_log(text: str) -> BenchmarkLog:
         partly=tuple(re.findall(r"Explicitly applied (\w+) delegate[^\n]*partially", text)),
         unknown_flags=_unknown_flags(text),
     )
+
+
+def _check(stats: RunStats) -> None:
+    """Refuse what cannot be: nothing measured, or times out of order. Printed numbers are rounded to 6 digits."""
+    if stats.min_ms <= 0 or stats.count < 1:
+        raise MnasError("this network is too quick for the clock of this benchmark_model: take the classic one")
+    inner = [time for time in (stats.p5_ms, stats.median_ms, stats.p95_ms) if time is not None]
+    rows = ([stats.min_ms, *inner, stats.max_ms], [stats.min_ms, stats.mean_ms, stats.max_ms])
+    ordered = all(before <= after * _ROUNDING for row in rows for before, after in pairwise(row))
+    if not ordered or stats.max_ms > _MOST_MS:
+        raise MnasError(f"benchmark_model's statistics cannot be: {stats}")
 
 
 def last_lines(text: str) -> str:
@@ -190,4 +201,5 @@ def _first_of(text: str, *patterns: str) -> float | None:
 
 def _number(text: str, pattern: str) -> float | None:
     match = re.search(pattern.replace("{}", _NUMBER), text)
-    return None if match is None else float(match[1])
+    value = None if match is None else float(match[1])
+    return value if value is not None and math.isfinite(value) else None

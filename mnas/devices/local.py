@@ -20,6 +20,7 @@ from mnas.arch.spec import check_choice, check_integer
 from mnas.devices.base import Array, Device, LoadedModel
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
+from mnas.machine import cpu_model
 from mnas.quiet import quiet
 
 RUNTIMES = {
@@ -124,7 +125,7 @@ class LocalDevice(Device):
         return Configuration(
             device="local",
             soc=platform.machine(),
-            cpu=_cpu_model(),
+            cpu=cpu_model(),
             os=f"{platform.system()} {platform.release()}",
             runtime=self.runtime.name,
             runtime_version=self.runtime.version,
@@ -193,15 +194,6 @@ def last_cpus(count: int) -> tuple[int, ...]:
     if count > len(allowed):
         raise InputError(f"--threads is {count}: this process may use {len(allowed)} CPUs")
     return tuple(allowed[-count:])
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.lower().startswith(("model name", "hardware"))]
-    return names[0] if names else platform.processor()
 
 
 def _governor(cpus: tuple[int, ...]) -> str:

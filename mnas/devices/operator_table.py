@@ -10,6 +10,7 @@ from itertools import takewhile
 
 _HEADER = re.compile(r"\[([^\]]+)\]")
 _VALUE = r"\s+(-?[\d.]+(?:e[-+]?\d+)?)%?"
+_MOST_MS, _MOST_CALLS = 1e7, 10**9  # an operator that takes hours, or runs so often, is a mistaken number
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,14 @@ def _row(columns: list[str], line: str) -> tuple[str, str, float, int] | None:
     if match is None:
         return None
     node_type, *values, name = match.groups()
-    by_name = dict(zip(numbers, map(float, values), strict=True))
+    try:
+        by_name = dict(zip(numbers, map(float, values), strict=True))
+        calls = int(by_name.get("times called", 1))
+    except (ValueError, OverflowError):  # 1.2.3, or 1e999: no row
+        return None
+    if not 0 <= by_name["avg ms"] <= _MOST_MS or not 0 < calls <= _MOST_CALLS:
+        return None
     name = (name or "").strip()
     if name.startswith("[") and name.endswith("]"):
         name = name[1:-1]
-    return node_type.strip(), name, by_name["avg ms"], int(by_name.get("times called", 1))
+    return node_type.strip(), name, by_name["avg ms"], calls

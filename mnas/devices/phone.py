@@ -98,7 +98,7 @@ def read_phone(adb: Adb) -> Phone:
         name, _, value = rest.partition(" ")
         if kind == "prop" and name in _PROPS:
             props.setdefault(name, printable(value).strip()[:_LONGEST])
-        elif kind == "cpu" and (found := re.fullmatch(r"(\d{1,4}) (\d{1,9}) ?([\w-]{0,40})", rest)):
+        elif kind == "cpu" and (found := re.fullmatch(r"(\d{1,4}) (\d{1,9})(?: ([\w-]{0,40}))?", rest)):
             cpus.setdefault(int(found[1]), Cpu(int(found[1]), int(found[2]), found[3]))
     maker, model, soc, platform, fingerprint, abis = (props.get(name, "") for name in _PROPS)
     named = model if model.lower().startswith(maker.lower()) else f"{maker} {model}"

@@ -86,7 +86,7 @@ class BoardDevice(Device):
         """See `Device`. A board is not waited for: few of them cool down while they are switched on."""
         if slowdown > SLOWER:
             celsius = self.ask({"do": "heat"}, limit_s=_LOAD_S)
-            heat = "" if celsius is None else f" (at {float(celsius):.0f} degrees)"
+            heat = f" (at {celsius:.0f} degrees)" if type(celsius) in (int, float) else ""
             _log.warning(
                 "%s ran %.2f times slower than at its best: it throttles%s, or is used", self.host, slowdown, heat
             )
@@ -157,7 +157,8 @@ class _BoardModel(LoadedModel):
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, int) and value > 0
+    """Whole nanoseconds, and no more than the run was waited for."""
+    return type(value) is int and 0 < value <= _RUN_S * 1e9
 
 
 def open_board(spec: str, *, runtime: str, threads: int, delegate: str) -> BoardDevice:

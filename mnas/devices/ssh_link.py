@@ -15,10 +15,12 @@ from typing import IO, Any
 
 from mnas.devices.benchmark_log import last_lines
 from mnas.errors import MnasError
+from mnas.files import parse_json
 
 # Never a question at the terminal; a board that has gone is noticed within 15 s.
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3", "ForwardX11=no")
 _HANG_UP_S = 10.0
+_LONGEST_LINE = 1 << 24  # bytes
 _HINTS = (
     # what ssh or the board says, what to do
     (
@@ -91,10 +93,10 @@ class SshLink:
         if not line:
             raise self._gone()
         try:
-            answer = json.loads(line)
+            answer = parse_json(line)
             if not isinstance(answer, dict) or not answer.keys() & {"ok", "error"}:
                 raise ValueError
-        except ValueError:
+        except (ValueError, RecursionError):
             raise MnasError(
                 f"{self.host} answered with what is no answer: {last_lines(line.decode('utf-8', 'replace'))}"
             ) from None
@@ -126,7 +128,8 @@ class SshLink:
     def _read(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as stream:
-            for line in stream:
+            # A line that never ends must not fill the memory, and half a line is no answer.
+            while (line := stream.readline(_LONGEST_LINE)).endswith(b"\n"):
                 if line.startswith(b"mnas "):  # the rest is what login scripts print
                     self._lines.put(line[5:])
         self._lines.put(b"")

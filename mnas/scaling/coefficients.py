@@ -14,7 +14,7 @@ from mnas import __version__
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.spec import Architecture, check_number
 from mnas.errors import InputError
-from mnas.files import read_json, write_json
+from mnas.files import is_document, read_json, write_json
 from mnas.scaling.compound import Coefficients, scale_by_formula
 
 FORMAT = "mnas.coefficients"
@@ -130,7 +130,7 @@ def read_coefficients(text: str) -> Coefficients:
     """
     if Path(text).is_file():
         data = read_json(text, "a file of coefficients")
-        if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
+        if not is_document(data, FORMAT, VERSION):
             raise InputError(f"{text} is no file of coefficients: make one with mnas scale ARCH --grid --data D")
         return Coefficients(*(data.get(name, 0) for name in ("alpha", "beta", "gamma")))
     try:

@@ -7,10 +7,10 @@ import platform
 import time
 from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from mnas import __version__
+from mnas.machine import cpu_model, num_cpus
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "pillow")
 # Variables that change how many threads compute, or in which order they add up.
@@ -25,18 +25,11 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: _version(name) for name in _PACKAGES},
         "machine": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu(),
+        "cpu": cpu_model(),
         "num_cpus": num_cpus(),
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
         "date": time.strftime("%Y-%m-%d"),
     }
-
-
-def num_cpus() -> int:
-    """The CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -54,12 +47,3 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.lower().startswith(("model name", "hardware"))]
-    return names[0] if names else platform.processor()

@@ -60,17 +60,12 @@ def run_trials(
         MnasError: if nothing can be evaluated at all.
     """
     known = {} if known is None else known
-    log.repair()
-    trials = {trial.number: trial for trial in log.read()}
+    trials = _finished(log, known)
     num_trials = max(num_trials, 1 + max(trials, default=-1))
-    for trial in trials.values():
-        _remember(known, trial)
     for start in range(0, num_trials, batch_size):
         proposals = dict(enumerate(strategy.ask(batch_size), start))
-        for number, proposal in proposals.items():
-            if number in trials:
-                _check_replay(log, trials[number], proposal)
-                on_trial(trials[number])
+        for replayed in _replay(log, trials, proposals):
+            on_trial(replayed)
         missing = [(n, a) for n, a in proposals.items() if n not in trials and n < num_trials]
         before = [trials[number] for number in sorted(trials) if number < start]
         judge = replace(objective, thresholds=thresholds(before, objective.reward))
@@ -105,6 +100,23 @@ def judge_all(
                 yield Trial(number, architecture, error=trial.error)
             else:
                 yield objective.trial(number, architecture, trial.measurement)
+
+
+def _finished(log: Log, known: Known) -> dict[int, Trial]:
+    """The log's trials by number, made ready to be gone on with."""
+    log.repair()
+    trials = {trial.number: trial for trial in log.read()}
+    for trial in trials.values():
+        _remember(known, trial)
+    return trials
+
+
+def _replay(log: Log, trials: dict[int, Trial], proposals: dict[int, Architecture]) -> Iterator[Trial]:
+    """Those of a batch that are finished already, each what the strategy proposes now."""
+    for number, proposal in proposals.items():
+        if number in trials:
+            _check_replay(log, trials[number], proposal)
+            yield trials[number]
 
 
 def _remember(known: Known, trial: Trial) -> None:

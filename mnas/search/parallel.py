@@ -9,8 +9,8 @@ from typing import Any
 
 from mnas.arch.spec import check_choice
 from mnas.errors import InputError
+from mnas.machine import num_cpus
 from mnas.quiet import load_tensorflow
-from mnas.search.environment import num_cpus
 from mnas.search.evaluators import PREPARED
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.log import to_plain

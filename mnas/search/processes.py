@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import queue
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import mnas
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
+from mnas.search.child import Child, DiedError
 from mnas.search.objective import Objective
 from mnas.search.worker import Job, Objectives, make_request
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
 MOST_TRIES = 3  # of one candidate: the third worker that it takes with it is the last
-
-
-class DiedError(Exception):
-    """A worker ended by itself."""
 
 
 class ProcessExecutor:
@@ -100,18 +90,12 @@ class _Process:
     """One worker."""
 
     def __init__(self, job: Job) -> None:
-        self._job = job
-        package = str(Path(mnas.__file__).parent.parent)
-        paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "mnas.search.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=None if os.environ.get("MNAS_DEBUG") else self._said,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            encoding="utf-8",
-        )
+        self._job, self._child = job, Child("mnas.search.worker")
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._child.pid
 
     def begin(self) -> None:
         """Send the job and wait until the worker is ready.
@@ -119,7 +103,7 @@ class _Process:
         Raises:
             MnasError: if it cannot do the job at all.
         """
-        reply = self._exchange(self._job.to_dict())
+        reply = self._child.ask(self._job.to_dict())
         if "ready" not in reply:
             raise MnasError(f"a worker could not begin: {reply.get('failed')}")
 
@@ -129,36 +113,9 @@ class _Process:
         Raises:
             DiedError: if the process ends instead.
         """
-        trial: dict[str, Any] = self._exchange(request)["trial"]
+        trial: dict[str, Any] = self._child.ask(request)["trial"]
         return trial
-
-    def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
-        if self._process.stdin is None or self._process.stdout is None:
-            raise DiedError("the worker has no pipes")
-        try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except (OSError, ValueError):  # ValueError: the pipe was closed from here
-            line = ""
-        if not line.endswith("\n"):
-            self.end()
-            raise DiedError(self._last_words())
-        reply: dict[str, Any] = json.loads(line)
-        return reply
-
-    def _last_words(self) -> str:
-        code = self._process.returncode
-        text = ""
-        if not self._said.closed:
-            self._said.seek(0)
-            text = self._said.read()[-2000:].decode(errors="replace").strip().rpartition("\n")[2]
-        how = f"was ended by signal {-code}" if code and code < 0 else f"ended by itself with code {code}"
-        hint = " (out of memory?)" if code == -9 else ""
-        return f"a worker {how}{hint}{': ' if text else ''}{text}"
 
     def end(self) -> None:
         """End the process, if it has not ended."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
+        self._child.end()

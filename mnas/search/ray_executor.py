@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import mnas
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
-from mnas.search.environment import num_cpus
 from mnas.search.objective import Objective
 from mnas.search.processes import MOST_TRIES
+from mnas.search.ray_runtime import start_ray
 from mnas.search.worker import Job, Objectives, Worker, make_request
 from mnas.trial import Trial
 
@@ -39,7 +36,7 @@ class RayExecutor:
     def __init__(
         self, job: Job, objectives: Objectives, *, num_workers: int, threads: int = 0, address: str | None = None
     ) -> None:
-        self._ray, self._ends = _start(address, num_workers * max(1, threads))
+        self._ray, self._ends = start_ray(address, cpus=num_workers * max(1, threads))
         self._job, self._objectives = job, objectives
         self._actor = self._ray.remote(num_cpus=max(1, threads), max_restarts=0)(Worker)
         self._idle: deque[Any] = deque([None] * num_workers)
@@ -96,36 +93,3 @@ class RayExecutor:
 
 def _last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2].strip()
-
-
-def _start(address: str | None, cpus: int) -> tuple[Any, bool]:
-    """Ray, connected, and whether it is ours to end: a program may have it running already.
-
-    Nothing is reported to anybody: Ray's usage statistics are off unless the user set them.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Else Ray hides CPUs or warns; the searches say what they use by themselves.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError:
-        raise MnasError("--executor ray needs Ray: pip install 'mnas[ray]'") from None
-    if ray.is_initialized():
-        return ray, False
-    package = str(Path(mnas.__file__).parent.parent)
-    paths = os.pathsep.join([package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
-    local = {
-        "num_cpus": max(cpus, num_cpus()),
-        "include_dashboard": False,
-        "runtime_env": {"env_vars": {"PYTHONPATH": paths}},
-    }
-    try:
-        ray.init(
-            address=address or "local",
-            log_to_driver=bool(os.environ.get("MNAS_DEBUG")),
-            logging_level=logging.ERROR,
-            **({} if address else local),
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise MnasError(f"no Ray cluster at {address or 'this machine'}: {error}") from None
-    return ray, True

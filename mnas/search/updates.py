@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mnas.errors import MnasError
+from mnas.arch.spec import check_integer, check_number
+from mnas.errors import InputError, MnasError
+from mnas.files import parse_json, read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +46,18 @@ class UpdateLog:
     def read(self) -> list[Update]:
         """All whole lines, in order."""
         try:
-            lines = self.path.read_bytes().split(b"\n")[:-1]  # behind the last line feed is nothing, or a torn line
-        except OSError:
+            lines = read_bytes(self.path, "a log of updates").split(b"\n")[
+                :-1
+            ]  # behind the last line feed is nothing, or a torn line
+        except InputError:
             return []
         return [update for update in map(_parse, lines) if update is not None]
 
     def repair(self) -> None:
         """Cut a torn last line off, before the next append would run on from it."""
         try:
-            data = self.path.read_bytes()
-        except OSError:
+            data = read_bytes(self.path, "a log of updates")
+        except InputError:
             return
         if not data.endswith(b"\n"):
             os.truncate(self.path, data.rfind(b"\n") + 1)
@@ -79,8 +83,10 @@ class UpdateLog:
 
 def _parse(line: bytes) -> Update | None:
     try:
-        data: Any = json.loads(line)
-        diagnostics = {str(name): float(value) for name, value in data["diagnostics"].items()}
-        return Update(str(data["phase"]), int(data["num_trials"]), diagnostics)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+        data: Any = parse_json(line)
+        for name, value in data["diagnostics"].items():
+            check_number(name[:40], value, -1e12, 1e12)
+        check_integer("num_trials", data["num_trials"], 1, 10**9)
+        return Update(str(data["phase"]), data["num_trials"], dict(data["diagnostics"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -46,11 +46,11 @@ def read_checkpoint(path: Path, made_of: Mapping[str, Any], shapes: Mapping[str,
     try:
         arrays = read_arrays(path)
     except MnasError as error:
-        raise MnasError(f"{path} is no supernet's checkpoint, or a damaged one: delete it ({error})") from None
+        raise MnasError(f"{path} is no supernet's checkpoint, or a damaged one ({error})") from None
     try:
         found = dict(parse_json(arrays[_DESCRIPTION].tobytes()))
     except (KeyError, ValueError, TypeError, RecursionError):
-        raise MnasError(f"{path} is no supernet's checkpoint: delete it, or name another file") from None
+        raise MnasError(f"{path} is no supernet's checkpoint") from None
     for name, value in made_of.items():
         if found.get(name) != value:
             raise InputError(
@@ -58,5 +58,5 @@ def read_checkpoint(path: Path, made_of: Mapping[str, Any], shapes: Mapping[str,
                 "with what it was trained for"
             )
     if any(name not in arrays or arrays[name].shape != shape for name, shape in shapes.items()):
-        raise MnasError(f"{path} is a damaged checkpoint of a supernet: delete it to train anew")
+        raise MnasError(f"{path} is a damaged checkpoint of a supernet")
     return arrays

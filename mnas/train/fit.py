@@ -15,7 +15,7 @@ from mnas.arch.limits import check_strides
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError, MnasError
 from mnas.export.pipeline import versions
-from mnas.files import read_json, write_json
+from mnas.files import read_json, set_aside, write_json
 from mnas.lock import hold
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train import trained as folder_of
@@ -173,8 +173,8 @@ class _Run:
         with accelerated(self.recipe):
             model = self.compiled()
         put_average = hold_average(model)
-        if history:
-            load_state(model, self.checkpoint(len(history)))
+        if history and not self.restored(model, self.checkpoint(len(history))):
+            history = []
         for epoch in range(len(history), self.recipe.epochs):
             history = [*history, self.epoch(model, epoch)]
             self.keep(model, history)
@@ -197,6 +197,17 @@ class _Run:
         )
         model.optimizer.build(model.trainable_variables)
         return model
+
+    def restored(self, model: Any, checkpoint: Path) -> bool:
+        """Whether the model is as the checkpoint says; a damaged one is set aside: training anew ends the same."""
+        try:
+            load_state(model, checkpoint)
+        except MnasError as error:
+            if checkpoint.exists():
+                set_aside(checkpoint)
+            log.warning("%s. The training begins anew", error)
+            return False
+        return True
 
     def epoch(self, model: Any, epoch: int) -> dict[str, float]:
         """One epoch; its figures."""

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
-from mnas.errors import InputError
+from mnas.errors import InputError, MnasError
+from mnas.files import set_aside
 from mnas.space.space import SearchSpace
 from mnas.train.base import Evaluator, OnProgress
 from mnas.train.data import Dataset, normalise
@@ -93,20 +94,37 @@ class SupernetEvaluator(Evaluator):
     def trainer(self) -> SupernetTrainer:
         """The supernet as far as it is trained; made, or read from the checkpoint, at the first use.
 
+        A damaged checkpoint is set aside: training anew comes to the same end, so that nothing but time is lost.
+
         Raises:
-            MnasError: if the checkpoint is damaged or of another space, data or recipe.
+            InputError: if the checkpoint is of another space, data or recipe.
         """
         if self._trainer is None:
-            train = self.dataset.train
-            if self.learner is not None:
-                train = train.take(slice(len(train) // 2))
-            fingerprint = self.dataset.fingerprint
-            trainer = SupernetTrainer(self.space, train, self.recipe, data=fingerprint, companion=self.learner)
-            if self._checkpoint is not None and self._checkpoint.exists():
-                trainer.load(self._checkpoint)
-                _LOGGER.info("going on from step %d of the supernet in %s", trainer.step, self._checkpoint)
-            self._trainer = trainer
+            self._trainer = self._restored() or self._untrained()
         return self._trainer
+
+    def _untrained(self) -> SupernetTrainer:
+        train = self.dataset.train
+        if self.learner is not None:
+            train = train.take(slice(len(train) // 2))
+        data = self.dataset.fingerprint
+        return SupernetTrainer(self.space, train, self.recipe, data=data, companion=self.learner)
+
+    def _restored(self) -> SupernetTrainer | None:
+        path = self._checkpoint
+        if path is None or not path.exists():
+            return None
+        trainer = self._untrained()
+        try:
+            trainer.load(path)
+        except InputError:
+            raise
+        except MnasError as error:
+            set_aside(path)
+            _LOGGER.warning("%s. It is set aside as %s.damaged, and the supernet is trained anew", error, path.name)
+            return None
+        _LOGGER.info("going on from step %d of the supernet in %s", trainer.step, path)
+        return trainer
 
     def prepare(self, on_progress: OnProgress = lambda share, what: None) -> None:
         """Train the supernet, or what is left of its training.

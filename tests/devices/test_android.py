@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -206,32 +203,6 @@ def test_a_phone_that_tells_little(phone: PhoneDouble, binary: Path, caplog: pyt
     assert "pinned" in caplog.text
 
 
-def test_no_phone(adb_server: None) -> None:
-    subprocess.run(["adb", "kill-server"], capture_output=True, check=False)  # it remembers phones for a while
-    with pytest.raises(MnasError, match="USB debugging"):
-        Adb()
-    with pytest.raises(MnasError, match="not connected"):
-        Adb("0123456789ABCDEF")
-
-
-def test_a_phone_that_does_not_allow_it(phone: PhoneDouble) -> None:
-    phone.authorized = False
-    with pytest.raises(MnasError, match="unlock its screen and accept"):
-        Adb(phone.address)
-
-
-def test_one_of_two(new_phone: Callable[[], PhoneDouble], monkeypatch: pytest.MonkeyPatch) -> None:
-    phones = [new_phone(), new_phone()]
-    for number, each in enumerate(phones):
-        each.set_prop("ro.product.model", f"phone {number}")
-        assert read_phone(Adb(each.address)).model == f"Google phone {number}"
-    with pytest.raises(InputError, match=r"2 phones: .*\(device\).*--device adb:SERIAL") as found:
-        Adb()
-    assert all(each.address in str(found.value) for each in phones)
-    monkeypatch.setenv("ANDROID_SERIAL", phones[1].address)
-    assert read_phone(Adb()).model == "Google phone 1"
-
-
 def test_a_phone_that_vanishes(phone: PhoneDouble, binary: Path, caplog: pytest.LogCaptureFixture) -> None:
     device = open_phone(phone, binary)
     phone.starts_left = 0
@@ -298,36 +269,11 @@ def test_an_old_phone(phone: PhoneDouble, binary: Path) -> None:
     assert phone.files == []
 
 
-def test_commands_that_fail_or_never_end(phone: PhoneDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    adb = Adb(phone.address)
-    with pytest.raises(MnasError, match=r"exit code 3.*\n.*no such luck"):
-        adb.shell("echo no such luck; exit 3")
-    with pytest.raises(MnasError, match=r"longer than 0.2 s and was ended there"):
-        adb.shell("sleep 30", limit_s=0.2)
-    monkeypatch.setattr("mnas.devices.adb._ANSWER_S", -1.5)
-    phone.install(phone.root / "bin/timeout", "#!/bin/sh\nsleep 3\n")
-    with pytest.raises(MnasError, match="did not answer"):
-        adb.shell("true", limit_s=0.1)
-
-
 def test_a_program_that_fails(phone: PhoneDouble, binary: Path) -> None:
     binary.write_text(binary.read_text().replace("#!/bin/sh", "#!/bin/sh\necho 'ERROR: no such op'; exit 1"))
     device = open_phone(phone, binary)
     with device.measuring(), pytest.raises(MnasError, match="no such op"):
         device.load(DATA).run_times_ms(3)
-
-
-def test_adb_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    PhoneDouble.install(tmp_path / "adb", "#!/bin/sh\necho 'cannot connect to daemon' >&2; exit 1\n")
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(MnasError, match=r"does not start its server:\n.*daemon"):
-        Adb()
-
-
-def test_adb_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MnasError, match="apt-get install adb"):
-        Adb()
 
 
 @pytest.mark.usefixtures("quick")

@@ -173,3 +173,26 @@ def test_real_summaries_of_litert(name: str, count: int, wall_us: float) -> None
     assert len(rows) == count
     assert all(row.calls == 1 for row in rows)
     assert sum(row.latency_ms for row in rows) * 1e3 == pytest.approx(wall_us, rel=0.25)  # the rest is no operator
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("avg=14290.9", "avg=-14290.9"),
+        ("avg=14290.9", "avg=99999999"),
+        ("min=13728", "min=14500"),
+        ("median=14200", "median=1420"),
+        ("max=16145", "max=1e12"),
+        ("max=16145 avg=14290.9 std=452 p5=13800 median=14200 p95=15100", "max=1e999 avg=14290.9"),
+    ],
+)
+def test_times_that_cannot_be_are_refused(before, after):
+    assert before in CLASSIC
+    with pytest.raises(MnasError, match="cannot be"):
+        parse_benchmark_log(CLASSIC.replace(before, after))
+
+
+def test_operators_with_numbers_that_are_none_are_left_out():
+    text = CLASSIC.replace("\t0.428\t0.5\t", "\t0.428\t1.2.3\t").replace("0.051", "-0.051", 1)
+    assert parse_benchmark_log(text).operators == ()
+    assert len(parse_benchmark_log(CLASSIC).operators) == 2

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
@@ -15,10 +20,12 @@ OVERHEAD_MS = 0.01
 class FakeDevice(Device):
     """Reads the flatbuffer, so that the whole way from architecture to file to time is in the test."""
 
-    def __init__(self, *, noise: float = 0.002, disturbed: float = 0.0, fail_after: int = 10**9) -> None:
+    def __init__(
+        self, *, noise: float = 0.002, disturbed: float = 0.0, fail_after: int = 10**9, dies: Path | None = None
+    ) -> None:
         self.rng = np.random.default_rng(0)
         self.noise, self.disturbed, self.fail_after = noise, disturbed, fail_after
-        self.loaded = 0
+        self.loaded, self.dies = 0, dies
         self.slow = False
 
     def configuration(self, dtype: str) -> Configuration:
@@ -28,7 +35,27 @@ class FakeDevice(Device):
         self.loaded += 1
         if self.loaded > self.fail_after:
             raise KeyboardInterrupt
+        if self.dies is not None and self.loaded > 10 and not self.dies.exists():
+            self.dies.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         return _FakeModel(self, true_latency_ms(data))
+
+
+def open_fake(spec: str, **opening: object) -> FakeDevice:
+    """`fake:NAME` is exact and quickly profiled; `fake:bad` fails, and `fake:FLAG` ends its process, once, at work.
+
+    Meant for a process of its own: how much a profile measures is changed in it.
+    """
+    from mnas.errors import MnasError
+    from mnas.profiling import collect
+
+    collect.LEAST = collect.MOST = 24
+    collect._WAVE_NETWORKS = 6
+    FakeDevice.pace = replace(FakeDevice.pace, wave_networks=6)
+    name = spec.partition(":")[2]
+    if name == "bad":
+        raise MnasError("it is unplugged")
+    return FakeDevice(noise=0.0, dies=Path(name) if "/" in name else None)
 
 
 class _FakeModel(LoadedModel):

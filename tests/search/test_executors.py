@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from mnas.errors import MnasError
+from mnas.errors import InputError, MnasError
 from mnas.search.executor import LocalExecutor
 from mnas.search.log import MemoryLog
 from mnas.search.loop import run_trials
 from mnas.search.processes import MOST_TRIES, ProcessExecutor
+from mnas.search.profiles import run_profiles
 from mnas.search.worker import Job, make_request
 from mnas.strategies.registry import make_strategy
 from tests.search.slow import MAKE, make
+from tests.search.test_profiles import jobs
 from tests.spaces import small_space
 
 NUM_TRIALS = 24
+MISSING = "Ray is not installed: pip install 'mnas[ray]'"
 
 
 def _ray(job, objectives, num_workers):
@@ -30,8 +33,7 @@ def _processes(job, objectives, num_workers):
 
 
 def _executors():
-    missing = "Ray is not installed: pip install 'mnas[ray]'"
-    ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=missing)
+    ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=MISSING)
     return pytest.mark.parametrize(
         "kind", [_processes, pytest.param(_ray, marks=ray)], ids=["processes", "ray"], indirect=True
     )
@@ -44,21 +46,30 @@ def folder(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def _cluster():
-    """One Ray runtime for all tests: it takes ten seconds to start."""
+def cluster(tmp_path_factory):
+    """One Ray runtime for all tests: it takes ten seconds to start. Gives a device that ends its worker, once."""
     import ray
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     environment = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}}
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=environment)
-    yield
+    deadly = f"fake:{tmp_path_factory.mktemp('devices')}/flag"
+    devices = {"fake:a": 1, "fake:bad": 1, deadly: 1}
+    ray.init(
+        address="local",
+        num_cpus=3,
+        resources=devices,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env=environment,
+    )
+    yield deadly
     ray.shutdown()
 
 
 @pytest.fixture
 def kind(request):
     if request.param is _ray:
-        request.getfixturevalue("_cluster")
+        request.getfixturevalue("cluster")
     return request.param
 
 
@@ -131,7 +142,7 @@ def test_workers_end_with_the_executor(folder):
     candidates = list(enumerate(_samples(small_space())[:6]))
     with ProcessExecutor(_job(folder=folder, seconds=0.3), objectives, num_workers=2) as executor:
         next(iter(executor.run(objectives["search"], candidates)))
-        pids = [process._process.pid for process in executor._running]
+        pids = [process.pid for process in executor._running]
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -146,3 +157,22 @@ def test_a_request_says_what_was_changed_about_the_objective(folder):
 
 def _samples(space):
     return list(dict.fromkeys(make_strategy("random", space, seed=0).ask(40)))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=MISSING)
+def test_devices_are_profiled_by_the_nodes_that_have_them(cluster, tmp_path):
+    (alone,) = run_profiles(jobs(tmp_path / "alone", "fake:a"))
+    wanted = jobs(tmp_path / "all", "fake:a", "fake:bad", cluster)
+    heard = []
+    found = {
+        outcome.job.device: outcome
+        for outcome in run_profiles(wanted, kind="ray", progress=lambda share, what: heard.append(what))
+    }
+    assert Path(cluster.removeprefix("fake:")).exists(), "its worker ended itself"
+    assert found["fake:a"].table == found[cluster].table == alone.table
+    assert found["fake:bad"].error == "it is unplugged"
+    assert heard
+    with pytest.raises(InputError, match="no node of the cluster says that it has fake:z"):
+        list(run_profiles(jobs(tmp_path, "fake:z"), kind="ray"))
+    with pytest.raises(InputError, match="local is this machine"):
+        list(run_profiles(jobs(tmp_path, "local"), kind="ray"))

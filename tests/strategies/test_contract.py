@@ -169,7 +169,10 @@ def test_refused_candidates_are_not_proposed(name):
 @every_strategy
 def test_a_tight_budget_wastes_no_evaluation(name):
     space = small_space()
-    fits = lambda architecture: set(space.encode(architecture)[1:]) == {0}  # 3 of the 576 architectures
+
+    def fits(architecture):
+        return set(space.encode(architecture)[1:]) == {0}  # 3 of the 576 architectures
+
     assert all(fits(architecture) for architecture in make_strategy(name, space, accept=fits).ask(10))
 
 

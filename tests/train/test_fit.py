@@ -98,6 +98,23 @@ def test_an_interrupted_training_goes_on_where_it_stopped(trained, dataset, tmp_
         np.testing.assert_allclose(one, other, atol=1e-3)
 
 
+def test_a_checkpoint_half_written_is_set_aside_and_the_training_begins_anew(trained, dataset, tmp_path, caplog):
+    def interrupt(state):
+        if state.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_network(TINY, SOURCE, tmp_path, recipe=RECIPE, dataset=dataset, progress=interrupt)
+    checkpoint = tmp_path / "checkpoint-1.npz"
+    half = checkpoint.read_bytes()[:5000]
+    checkpoint.write_bytes(half)
+    resumed = train_network(TINY, SOURCE, tmp_path, recipe=RECIPE, dataset=dataset, resume=True)
+    assert "The training begins anew" in caplog.text
+    assert (tmp_path / "checkpoint-1.npz.damaged").read_bytes() == half
+    for one, other in zip(resumed.training["history"], trained.training["history"], strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
+
+
 def test_the_average_is_put_in_place_once_at_the_end():
     model = build_model(TINY, seed=1)
     recipe = Recipe(optimizer="sgd", learning_rate=0.1, warmup_share=0, weight_decay=0, ema=0.5)

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mnas.errors import InputError, MnasError
+from mnas.errors import InputError
 from mnas.space.stages import StageChoices
 from mnas.train.batches import Batches
 from mnas.train.data import load_dataset
@@ -90,12 +90,22 @@ def test_a_checkpoint_of_something_else_is_refused(digits, trained):
     other_recipe = dataclasses.replace(RECIPE, steps=61)
     with pytest.raises(InputError, match="another recipe"):
         _ = SupernetEvaluator(SPACE, digits, other_recipe, checkpoint=checkpoint).trainer
-    (folder / "half.npz").write_bytes(checkpoint.read_bytes()[:5000])
-    with pytest.raises(MnasError, match="or a damaged one: delete it"):
-        _ = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=folder / "half.npz").trainer
-    np.savez(folder / "else.npz", weights=np.zeros(3))
-    with pytest.raises(MnasError, match="is no supernet's checkpoint"):
-        _ = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=folder / "else.npz").trainer
+
+
+def test_a_checkpoint_half_written_is_set_aside_and_the_end_is_the_same(digits, trained, tmp_path, caplog):
+    evaluator, folder = trained
+    path = tmp_path / "supernet.npz"
+    half = (folder / "early.npz").read_bytes()[:5000]
+    path.write_bytes(half)
+    again = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=path)
+    again.prepare()
+    np.testing.assert_array_equal(again.trainer.weights.numpy(), evaluator.trainer.weights.numpy())
+    assert path.read_bytes() == (folder / "supernet.npz").read_bytes()
+    assert (tmp_path / "supernet.npz.damaged").read_bytes() == half
+    assert "or a damaged one" in caplog.text
+    np.savez(path, weights=np.zeros(3))
+    assert SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=path).trainer.step == 0
+    assert "is no supernet's checkpoint" in caplog.text
 
 
 def test_a_space_that_does_not_fit_the_data_is_refused(digits):

@@ -1,0 +1,122 @@
+"""One device's profile as a job for a process of its own, on this machine or on a cluster's node.
+
+`python -m mnas.profiling.job` reads a job from stdin, a line of JSON, and answers with lines of JSON: progress, what is
+logged, and in the end the table or why there is none. On a cluster an actor holds a `ProfileWorker`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mnas.errors import MnasError
+from mnas.latency.table import LatencyTable
+from mnas.profiling.profile import ProfileOptions, profile
+from mnas.space.space import SearchSpace
+
+Say = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class ProfileJob:
+    """What to measure where, as plain data.
+
+    Attributes:
+        device: as `mnas.devices.registry.open_device` takes it.
+        out: the table's file, on the machine that the device is attached to.
+        space: whose blocks to price, as `SearchSpace.to_dict` gives it.
+        options: the fields of `ProfileOptions`.
+        opening: what else opening the device takes, such as `threads`.
+        open_with: `module:function` of this program, never of a file, that opens the device.
+    """
+
+    device: str
+    out: str
+    space: dict[str, Any]
+    options: dict[str, Any] = field(default_factory=dict)
+    opening: dict[str, Any] = field(default_factory=dict)
+    open_with: str = "mnas.devices.registry:open_device"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    def run(self, progress: Callable[[float, str], None]) -> LatencyTable:
+        """Profile, and write the table.
+
+        Raises:
+            MnasError: if the device fails, or a file cannot be written.
+        """
+        module, _, name = self.open_with.partition(":")
+        binary = self.opening.get("benchmark_binary")
+        opening = {**self.opening, "benchmark_binary": None if binary is None else Path(binary)}
+        device = getattr(import_module(module), name)(self.device, **opening)
+        space, options = SearchSpace.from_dict(self.space), ProfileOptions(**self.options)
+        return profile(space, device, Path(self.out), options, progress=progress)
+
+
+def run_job(job: dict[str, Any], say: Say) -> dict[str, Any]:
+    """Run a job; `say` hears of progress and of what is logged. Gives the table, or why there is none."""
+    handler = _Forward(say)
+    logging.getLogger("mnas").addHandler(handler)
+    try:
+        table = ProfileJob(**job).run(lambda share, what: say({"progress": [share, what]}))
+    except MnasError as error:
+        return {"failed": str(error)}
+    finally:
+        logging.getLogger("mnas").removeHandler(handler)
+    return {"table": table.to_dict()}
+
+
+class _Forward(logging.Handler):
+    """Warnings go where the progress goes."""
+
+    def __init__(self, say: Say) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        self._say({"warning": record.getMessage()})
+
+
+class ProfileWorker:
+    """Runs a job, and says from another thread meanwhile how far it is."""
+
+    def __init__(self) -> None:
+        self._heard: list[dict[str, Any]] = []
+
+    def run(self, job: dict[str, Any]) -> dict[str, Any]:
+        """As `run_job`."""
+        return run_job(job, self._heard.append)
+
+    def heard(self) -> list[dict[str, Any]]:
+        """What was said since the last time."""
+        heard, self._heard[:] = list(self._heard), []
+        return heard
+
+
+def main() -> None:
+    """Serve one parent over stdin and stdout. Where it is gone, the next word to it ends the work, tidily."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever libraries print is no answer
+
+    def say(what: dict[str, Any]) -> None:
+        answers.write(json.dumps(what) + "\n")
+        answers.flush()
+
+    try:
+        say(run_job(json.loads(sys.stdin.readline()), say))
+    except (KeyboardInterrupt, BrokenPipeError):
+        os._exit(130)
+
+
+if __name__ == "__main__":
+    main()

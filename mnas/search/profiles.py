@@ -1,0 +1,178 @@
+"""Several devices profiled at a time: each by a worker of its own, on this machine or on a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnas.arch.spec import check_choice
+from mnas.errors import InputError
+from mnas.latency.table import LatencyTable
+from mnas.profiling.job import ProfileJob
+from mnas.search.child import Child, DiedError
+from mnas.search.parallel import EXECUTORS
+from mnas.search.processes import MOST_TRIES
+
+_LOGGER = logging.getLogger(__name__)
+LOCAL = "local"
+OnProgress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one device.
+
+    Attributes:
+        job: what was asked for.
+        table: its table; None where it failed.
+        error: why.
+        kept: whether the table was there before, and nothing was measured.
+    """
+
+    job: ProfileJob
+    table: LatencyTable | None = None
+    error: str = ""
+    kept: bool = False
+
+
+def table_names(devices: Sequence[str]) -> list[str]:
+    """A file name for every device's table: `adb:0123ABCD` gives `adb-0123ABCD.json`.
+
+    Raises:
+        InputError: if two of them are, or may be, the same device.
+    """
+    names: list[str] = []
+    for device in devices:
+        kind, _, rest = device.partition(":")
+        host = rest.partition(":")[0] if kind == "ssh" else rest
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{kind}-{host}").strip("-.") + ".json"
+        if name in names:
+            raise InputError(f"--device {device} is there twice: every device is measured by one worker alone")
+        names.append(name)
+    if len(devices) > 1 and "adb" in devices:
+        raise InputError("--device adb is the only phone there is: name each of several with --device adb:SERIAL")
+    return names
+
+
+class Progress:
+    """How far all devices are, as one share and a few words."""
+
+    def __init__(self, devices: Sequence[str], tell: OnProgress) -> None:
+        self._shares = dict.fromkeys(devices, 0.0)
+        self._tell, self._lock = tell, threading.Lock()
+
+    def heard(self, device: str, said: Mapping[str, Any]) -> None:
+        """A worker said something."""
+        if "warning" in said:
+            _LOGGER.warning("%s: %s", device, said["warning"])
+        if "progress" in said:
+            with self._lock:
+                self._shares[device] = float(said["progress"][0])
+                words = ", ".join(f"{name} {share:.0%}" for name, share in self._shares.items())
+                self._tell(sum(self._shares.values()) / len(self._shares), words)
+
+
+def run_profiles(
+    jobs: Sequence[ProfileJob],
+    *,
+    kind: str = "local",
+    address: str | None = None,
+    progress: OnProgress = lambda share, what: None,
+) -> Iterator[Outcome]:
+    """Profile every job's device, all at a time; yields as they finish. One that fails does not end the others.
+
+    Where a job's table is there already, it is kept: the same call again measures what is still lacking.
+
+    Args:
+        jobs: one a device.
+        kind: local, for processes of this machine, which measure this machine itself while nothing else runs; or ray,
+            for the nodes that the devices are attached to: a node has a resource by the name of each of its devices.
+        address: of a Ray cluster that runs already; None starts one on this machine.
+        progress: told the mean share done, and every device's.
+
+    Raises:
+        InputError: if no node of the cluster has one of the devices, or a table that is there is of another space.
+        MnasError: if there is no such cluster, or Ray is not installed.
+    """
+    check_choice("--executor", kind, EXECUTORS)
+    shown = Progress([job.device for job in jobs], progress)
+    there = [job for job in jobs if Path(job.out).exists()]
+    for job in there:
+        shown.heard(job.device, {"progress": [1.0, "kept"]})
+        yield _kept(job)
+    lacking = [job for job in jobs if job not in there]
+    if kind == "ray" and lacking:
+        from mnas.search.ray_profiles import run_on_cluster
+
+        yield from run_on_cluster(lacking, address, shown)
+        return
+    for together in ([job for job in lacking if (job.device == LOCAL) is alone] for alone in (True, False)):
+        yield from _Processes(shown).run(together)
+
+
+def _kept(job: ProfileJob) -> Outcome:
+    table = LatencyTable.load(job.out)
+    wanted = (job.space["name"], job.space["resolution"], job.options.get("dtype", table.configuration.dtype))
+    if (table.space, table.resolution, table.configuration.dtype) != wanted:
+        raise InputError(
+            f"{job.out} is there already and is a table of {table.space} ({table.resolution} px, "
+            f"{table.configuration.dtype}): move it away, or name another folder"
+        )
+    return Outcome(job, table, kept=True)
+
+
+class _Processes:
+    """A process a device."""
+
+    def __init__(self, shown: Progress) -> None:
+        self._shown, self._children, self._stopped = shown, set[Child](), False
+
+    def run(self, jobs: Sequence[ProfileJob]) -> Iterator[Outcome]:
+        """Yield outcomes as they come."""
+        pool = ThreadPoolExecutor(max(1, len(jobs)))
+        try:
+            for done in as_completed([pool.submit(self._follow, job) for job in jobs]):
+                yield done.result()
+        finally:
+            self._stopped = True
+            for child in list(self._children):
+                child.interrupt()  # it leaves nothing on its device
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _follow(self, job: ProfileJob) -> Outcome:
+        """One process from its beginning to its end; one that dies is replaced, and goes on from the log."""
+        why = ""
+        for attempt in range(1, MOST_TRIES + 1):
+            child = Child("mnas.profiling.job", alone=True)
+            self._children.add(child)
+            try:
+                said = child.ask(job.to_dict())
+                while not said.keys() & {"table", "failed"}:
+                    self._shown.heard(job.device, said)
+                    said = child.read()
+                return outcome(job, said)
+            except DiedError as error:
+                why = str(error)
+                if self._stopped:
+                    break
+                _LOGGER.warning("%s, try %d of %d: %s", job.device, attempt, MOST_TRIES, why)
+            finally:
+                child.end()
+                self._children.discard(child)
+        return Outcome(job, error=f"given up after {attempt} tries: {why}")
+
+
+def outcome(job: ProfileJob, said: Mapping[str, Any]) -> Outcome:
+    """What a worker's last word means. A table that was written on another machine is written here too."""
+    if "failed" in said:
+        return Outcome(job, error=str(said["failed"]))
+    table = LatencyTable.from_dict(said["table"])
+    if not Path(job.out).exists():
+        table.save(job.out)
+    return Outcome(job, table)

@@ -1,0 +1,118 @@
+"""Several devices at a time: every table as if its device had been alone, whatever happens to the others."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mnas.cli.main import app
+from mnas.errors import InputError, MnasError
+from mnas.latency.table import LatencyTable
+from mnas.profiling.job import ProfileJob
+from mnas.search import profiles
+from mnas.search.profiles import run_profiles, table_names
+from tests.spaces import small_space
+
+OPEN = "tests.profiling.fakes:open_fake"
+
+
+@pytest.fixture(autouse=True)
+def path(monkeypatch):
+    """Workers find the tests."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+
+def jobs(folder, *devices, minutes=0.05):
+    names = [f"{number}.json" for number in range(len(devices))]
+    return [
+        ProfileJob(device, str(folder / name), small_space().to_dict(), {"minutes": minutes}, {}, OPEN)
+        for device, name in zip(devices, names, strict=True)
+    ]
+
+
+def test_one_fails_one_is_killed_and_the_tables_are_those_of_devices_alone(tmp_path):
+    (alone,) = run_profiles(jobs(tmp_path / "alone", "fake:a"))
+    wanted = jobs(tmp_path / "all", "fake:a", "fake:bad", f"fake:{tmp_path}/flag")
+    heard = []
+    found = {
+        outcome.job.device: outcome
+        for outcome in run_profiles(wanted, progress=lambda share, what: heard.append((share, what)))
+    }
+    assert (tmp_path / "flag").exists(), "its process ended itself"
+    for device in ("fake:a", f"fake:{tmp_path}/flag"):
+        assert found[device].table == alone.table
+        assert LatencyTable.load(found[device].job.out) == alone.table
+    assert found["fake:bad"].error == "it is unplugged"
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["0.json", "2.json"]
+    shares = [share for share, _ in heard]
+    assert 0 <= min(shares) <= max(shares) <= 1
+    assert any("fake:bad 0%" in what for _, what in heard)
+    before = os.stat(wanted[0].out).st_mtime_ns
+    again = {outcome.job.device: outcome for outcome in run_profiles(wanted)}
+    assert again["fake:a"].kept
+    assert again["fake:a"].table == alone.table
+    assert not again["fake:bad"].kept
+    assert os.stat(wanted[0].out).st_mtime_ns == before
+
+
+def test_a_table_of_another_space_is_not_kept_for_this_one(tmp_path):
+    list(run_profiles(jobs(tmp_path, "fake:a")))
+    other = replace(jobs(tmp_path, "fake:a")[0], space=small_space().with_data(resolution=32).to_dict())
+    with pytest.raises(InputError, match="is a table of small \\(16 px, float32\\): move it away"):
+        list(run_profiles([other]))
+
+
+def test_this_machine_is_measured_while_nothing_else_runs(tmp_path, monkeypatch):
+    together = []
+
+    class Crew:
+        def __init__(self, shown):
+            pass
+
+        def run(self, some):
+            together.append([job.device for job in some])
+            return iter(())
+
+    monkeypatch.setattr(profiles, "_Processes", Crew)
+    list(run_profiles(jobs(tmp_path, "ssh:a", "local", "adb:B")))
+    assert together == [["local"], ["ssh:a", "adb:B"]]
+
+
+def test_names_of_tables_stay_in_their_folder():
+    devices = ["local", "adb:10.0.0.7:5555", "ssh:pi:/opt/python", "adb:../../x; rm -rf ~"]
+    assert table_names(devices) == ["local.json", "adb-10.0.0.7-5555.json", "ssh-pi.json", "adb-..-..-x-rm--rf.json"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [
+        (["local", "local"], "local is there twice"),
+        (["ssh:pi", "ssh:pi:/opt/python"], "is there twice"),
+        (["adb", "adb:X"], "name each of several"),
+    ],
+)
+def test_one_device_is_not_measured_by_two(devices, message):
+    with pytest.raises(InputError, match=message):
+        table_names(devices)
+
+
+def test_on_the_command_line(tmp_path, monkeypatch):
+    def run(wanted, **how):
+        return run_profiles([replace(job, open_with=OPEN) for job in wanted], **how)
+
+    monkeypatch.setattr("mnas.search.profiles.run_profiles", run)
+    line = ["profile", "--space", "mnasnet-16", "--minutes", "0.05", "--out", str(tmp_path / "tables"), "--json"]
+    done = CliRunner().invoke(app, [*line, "--device", "fake:a", "--device", "fake:bad"])
+    assert isinstance(done.exception, MnasError)
+    assert "1 of 2 devices failed; the same command goes on with them:\n  fake:bad: it is unplugged" in str(
+        done.exception
+    )
+    document = json.loads(done.stdout)
+    assert document["failed"] == {"fake:bad": "it is unplugged"}
+    assert document["tables"]["fake:a"]["num_entries"] > 100
+    assert [path.name for path in (tmp_path / "tables").iterdir()] == ["fake-a.json"]
+    wrong = CliRunner().invoke(app, [*line[:6], f"{tmp_path}/t.json", "--device", "fake:a", "--device", "fake:b"])
+    assert "several devices need a folder" in str(wrong.exception)
