@@ -42,7 +42,7 @@ from mnas.profiling.skeleton import write_block, write_skeleton
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
 
-BURSTS, BLOCK_BURSTS = 20, 3  # quiet ones; a block's is shorter than a network's, and takes as many runs
+BURSTS, BLOCK_BURSTS = 30, 3  # quiet ones; a block's is shorter than a network's, and takes as many runs
 TWICE = 20  # networks that are measured both ways
 FIT_SHARE = 0.06  # of the time, as in `mnas profile`
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SPACE, DATA = "mnasnet-16", "digits"
 PROFILE_MINUTES = 0.6
 TRIALS, BATCH, PROXY_STEPS, FINALISTS, FINAL_STEPS = 12, 4, 30, 2, 90
-EPOCHS = 12
+EPOCHS, BATCH_SIZE = 12, 128
 BUDGET_SHARE = 0.4  # the budget is what this share of random networks keeps: tight enough to need a search
 
 
@@ -153,9 +153,9 @@ class _Quickstart:
         from mnas.cli.train import train_with_display
 
         architecture = common.resolve_architecture(source)
-        trained = train_with_display(
-            architecture, DATA, self.folder / f"trained_{file}", seed=self.seed, resume=True, epochs=EPOCHS
-        )
+        folder = self.folder / f"trained_{file}"
+        how = {"epochs": EPOCHS, "batch_size": BATCH_SIZE}
+        trained = train_with_display(architecture, DATA, folder, seed=self.seed, resume=True, **how)
         out = self.folder / f"{file}.tflite"
         export_trained(trained.folder, out)
         measured = _measure(out, self.folder / "this_machine.json")

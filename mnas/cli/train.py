@@ -25,7 +25,7 @@ def train(
     arch: str = common.ARCH,
     data: str = typer.Option(..., "--data", help="digits, fashion_mnist, cifar10, cifar100, or a folder of images."),
     out: Path = typer.Option(..., "--out", help="The folder for weights, architecture and record."),
-    epochs: int = typer.Option(None, min=1, help="Passes over the training images."),
+    epochs: int = typer.Option(None, min=1, help="Passes over the training images: 10, or more where they are few."),
     batch_size: int = typer.Option(None, min=2, help="Images a step."),
     learning_rate: float = typer.Option(None, help="At its peak."),
     optimizer: str = typer.Option(None, help="sgd, rmsprop or adam."),
@@ -85,10 +85,10 @@ def train_with_display(
         from mnas.train.recipe import recipe_for
         from mnas.train.trained import DataSource, is_trained
 
-        recipe = recipe_for(data, **knobs)
         start = None if weights is None else open_pretrained(weights, architecture)
         source = DataSource(data, seed=seed, limit=limit)
         dataset = source.load(architecture.resolution)
+        recipe = recipe_for(data, images=len(dataset.train), **knobs)
     if dataset.num_classes != architecture.num_classes:
         out_console.print(f"The classifier is set to the {dataset.num_classes} classes of {data}.")
     if is_trained(out):

@@ -36,7 +36,7 @@ class Pace:
     start_ms: float = 0.0
     reference_runs: int = 4
     first_looks: int = 50
-    wave_networks: int = 40
+    wave_networks: int = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from mnas.profiling.measure import NetworkTime, measure_networks
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space.space import SearchSpace
 
-_QUIET_BURSTS = 12
+_QUIET_BURSTS = 24
 _LEAST_INSIDE = 0.7  # of fresh networks inside their 90 % intervals
 _MOST_BIAS = 0.05
 _MOST_SLOWDOWN = 1.15  # beyond it the device is busy, or not what it was

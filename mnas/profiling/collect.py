@@ -16,10 +16,10 @@ from mnas.profiling.skeleton import write_skeleton
 from mnas.space.space import SearchSpace
 
 LEAST, MOST = 40, 1500  # networks, whatever the time
-_WAVE_BYTES = 200e6  # of networks that stand ready at a time
-_FITTING_BURSTS, _HELD_OUT_BURSTS = 4, 12  # many networks teach more than much time on each
+_WAVE_BYTES = 400e6  # of networks that stand ready at a time
+_FITTING_BURSTS, _HELD_OUT_BURSTS = 5, 24  # a low quantile of few bursts is too high: by 1 % of four
 _PATIENCE = 3.0  # times a wave's length on a quiet device that it may take on a busy one
-_LOOK_S = 0.002  # of a device whose bursts start at once
+_LOOK_S = 0.004  # of a device whose bursts start at once
 
 
 def collect(

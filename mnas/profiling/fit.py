@@ -26,8 +26,8 @@ from mnas.arch.complexity import complexity, layer_complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, layers, unroll
 from mnas.errors import InputError
+from mnas.profiling.least_squares import Array, non_negative_least_squares
 
-Array = npt.NDArray[np.float64]
 _SMOOTH = (0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)  # deviation shared by similar operators, as a fraction of the prior
 _OWN = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4)  # deviation of each operator by itself
 _NOISE = (0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.045)  # of a network's measured latency, as a fraction
@@ -36,7 +36,6 @@ _BEND = 0.1  # deviation of each hinge of the factor
 _LEAST = 0.05  # of its prior, that an operator takes at the least
 _OVERHEAD = 0.05  # deviation of the overhead from the prior's, as a fraction of a mean network
 _TILES = (16, 32)  # filters that vector kernels compute at a time, whether they are needed or not
-_RIDGE = 1e-2
 _MOST_FOR_EVIDENCE = 400
 
 
@@ -84,7 +83,11 @@ class OperatorModel:
 
 
 def fit_operators(
-    architectures: Sequence[Architecture], latency_ms: Sequence[float], operators: Sequence[Layer]
+    architectures: Sequence[Architecture],
+    latency_ms: Sequence[float],
+    operators: Sequence[Layer],
+    *,
+    num_bursts: Sequence[int] | None = None,
 ) -> OperatorModel:
     """Learn operators' latencies from whole networks.
 
@@ -92,6 +95,7 @@ def fit_operators(
         architectures: measured networks.
         latency_ms: what they took.
         operators: canonical layers to learn, at least all that occur in the networks.
+        num_bursts: how many quiet bursts each latency rests on, for its share in the noise; by default all the same.
 
     Raises:
         InputError: for fewer than two networks.
@@ -105,10 +109,12 @@ def fit_operators(
             counts[row, index[layer]] = times
     measured = np.asarray(latency_ms, dtype=np.float64)
     params = np.array([complexity(architecture).params for architecture in architectures], dtype=np.float64)
+    noise = _relative_noise(num_bursts, len(measured))
     similarity = _similarity(operators)
-    curve = _curve(_solve(counts, measured, operators, similarity, params), params)
+    curve = _curve(_solve(counts, measured, noise, operators, similarity, params), params)
     points = np.array(curve)
-    flat = _solve(counts, measured / np.interp(params, points[:, 0], points[:, 1]), operators, similarity, None)
+    unbent = measured / np.interp(params, points[:, 0], points[:, 1])
+    flat = _solve(counts, unbent, noise, operators, similarity, None)
     mean, covariance = flat.operators()
     return OperatorModel(
         operators=index,
@@ -154,8 +160,20 @@ class _Solution:
         return result
 
 
+def _relative_noise(num_bursts: Sequence[int] | None, count: int) -> Array:
+    """Deviations of measurements against the best of them: a variance falls with the number of bursts."""
+    bursts = np.ones(count) if num_bursts is None else np.maximum(np.asarray(num_bursts, dtype=np.float64), 1.0)
+    result: Array = np.sqrt(bursts.max() / bursts)
+    return result
+
+
 def _solve(
-    counts: Array, measured: Array, operators: Sequence[Layer], similarity: Array, params: Array | None
+    counts: Array,
+    measured: Array,
+    noise: Array,
+    operators: Sequence[Layer],
+    similarity: Array,
+    params: Array | None,
 ) -> _Solution:
     """Condition on the measured networks; with `params`, the factor may bend with them."""
     prior, overhead = _prior(counts, measured, operators)
@@ -165,7 +183,7 @@ def _solve(
     hinges: Array = np.zeros((len(measured), 1)) if params is None else _hinges(params, _knots(params))
     effect = hinges * total[:, None]
     fixed = loose + _BEND**2 * effect @ effect.T
-    parts = (counts @ smooth @ counts.T, (counts * prior**2) @ counts.T, np.diag(measured**2), fixed)
+    parts = (counts @ smooth @ counts.T, (counts * prior**2) @ counts.T, np.diag((measured * noise) ** 2), fixed)
     residual = measured - total - overhead
     few = slice(0, _MOST_FOR_EVIDENCE)  # enough for three numbers
     fewer = tuple(part[few, few] for part in parts)
@@ -253,30 +271,6 @@ def _prior(counts: Array, measured: Array, operators: Sequence[Layer]) -> tuple[
     prior = basis @ solution[:-1]
     # An operator whose line came out as nothing costs something all the same: a small share of a typical one.
     return np.maximum(prior, 0.02 * float(np.median(prior[prior > 0]))), float(solution[-1])
-
-
-def non_negative_least_squares(design: Array, target: Array) -> Array:
-    """Ridge-regularised, by active sets (Lawson and Hanson 1974, algorithm 23.10)."""
-    gram = design.T @ design + _RIDGE**2 * np.eye(design.shape[1])
-    wanted = design.T @ target
-    solution = np.zeros(len(wanted))
-    free = np.zeros(len(wanted), dtype=bool)
-    for _ in range(10 * len(wanted)):
-        gradient = np.where(free, -np.inf, wanted - gram @ solution)
-        if gradient.max() <= 1e-9:
-            break
-        free[int(np.argmax(gradient))] = True
-        while True:
-            trial = np.zeros(len(wanted))
-            trial[free] = np.linalg.solve(gram[np.ix_(free, free)], wanted[free])
-            if trial[free].min() > 0:
-                solution = trial
-                break
-            crossing = free & (trial <= 0)
-            step = float((solution[crossing] / (solution[crossing] - trial[crossing])).min())
-            solution += step * (trial - solution)
-            free &= solution > 1e-12
-    return solution
 
 
 def _similarity(operators: Sequence[Layer]) -> Array:

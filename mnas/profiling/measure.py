@@ -1,10 +1,12 @@
 """Measuring networks on a device that others disturb: short interleaved bursts between looks at a reference network.
 
-On a shared machine a disturbance lasts seconds and makes everything slower, up to twice. The reference network tells
-when: a burst counts as quiet if the reference was near its own quiet latency before and after it, and its run times
-are divided by how far the reference was above it. What is reported is the quiet-device latency, a low quantile over
-the runs of quiet bursts, with the median beside it. On the machine this was written on, two halves of one network's
-bursts then differed by 1.0 % on average, where low quantiles over everything differed by 3 to 4 %.
+On a shared machine a disturbance lasts seconds to minutes. Two reference networks tell when. The light one sees a core
+that is slower; run times are divided by how far it was above its own quiet latency. The heavy one has more weights than
+a core's own caches hold, and sees whoever else uses the memory: networks of a few megabytes then take up to 12 % longer
+while the light one hardly notices. A burst counts as quiet if both were near their quiet latencies before and after it.
+What is reported is the quiet-device latency, a low quantile over the runs of quiet bursts, with the median beside it.
+On the machine this was written on, beside heavy work of others, the medians over networks of 25 s windows spread by
+1.6 % with the light reference alone, and by 0.5 % with both.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from mnas.devices.base import Array, Device, LoadedModel, Pace
 
 QUIET_QUANTILE = 0.25
 _REFERENCE_QUANTILE = 0.10
-_TOLERANCE = 1.08  # reference latency over its quiet latency, up to which a burst counts as quiet
+_LIGHT_TOLERANCE, _HEAVY_TOLERANCE = 1.08, 1.2  # a reference's latency over its quiet one, up to which it is quiet
+_HEAVY_RUNS, _HEAVY_WARM_UP = 3, 2  # of a look at the heavy reference
+_FEWEST_LOOKS = 20  # at the heavy reference, before its quiet latency can be told
 WARM_UP_RUNS = 3  # the caches still hold another network
 FEWEST_RUNS = 3  # of a burst
 _PATIENCE_S = 0.15  # how long to wait for the device to calm down before a burst
@@ -38,7 +42,7 @@ class NetworkTime:
         num_runs: in all.
         num_bursts, num_quiet: bursts in all, and quiet ones among them.
         slowdown: how many times slower than when quiet the device was around the bursts that count; 1 is quiet.
-        reference_ms: the reference network's quiet latency that `quiet_ms` was set against.
+        reference_ms: the light reference network's quiet latency that `quiet_ms` was set against.
     """
 
     quiet_ms: float
@@ -68,49 +72,86 @@ class NetworkTime:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the reference networks took at one moment, in ms; the heavy one 0 where it was not asked."""
+
+    light_ms: float
+    heavy_ms: float
+
+    def slower(self, other: Look) -> Look:
+        """The slower of two looks, each network by itself."""
+        return Look(max(self.light_ms, other.light_ms), max(self.heavy_ms, other.heavy_ms))
+
+
 class Reference:
-    """The reference network: a stable yardstick for how disturbed the device is right now.
+    """The reference networks: stable yardsticks for how disturbed the device is right now.
 
     Args:
         device: where.
-        data: its `.tflite` file.
-        known_ms: its quiet latency as an earlier measurement found it, 0 for none. Without it a device that is busy all
-            the time passes for quiet.
+        light: the `.tflite` file of the light one.
+        heavy: of the heavy one; None asks the light one alone, where starting a burst is dear.
+        known_ms: the light one's quiet latency as an earlier measurement found it, 0 for none. Without it a device that
+            is busy all the time passes for quiet.
     """
 
-    def __init__(self, device: Device, data: bytes, *, known_ms: float = 0.0) -> None:
+    def __init__(self, device: Device, light: bytes, heavy: bytes | None = None, *, known_ms: float = 0.0) -> None:
         self._known_ms = known_ms
-        self._model = device.load(data)
+        self._light = device.load(light)
+        self._heavy = None if heavy is None else device.load(heavy)
         self.pace = device.pace
-        self._seen: list[float] = []
+        self._seen: list[Look] = []
         for _ in range(self.pace.first_looks):
             self.look()
 
-    def look(self) -> float:
-        """The reference's latency now, in ms."""
-        times = self._model.warm_run_times_ms(self.pace.reference_runs, warm_up=WARM_UP_RUNS)
-        latency_ms = float(times.min())
-        self._seen.append(latency_ms)
-        return latency_ms
+    def look(self) -> Look:
+        """The light one's latency now."""
+        light_ms = float(self._light.warm_run_times_ms(self.pace.reference_runs, warm_up=WARM_UP_RUNS).min())
+        self._seen.append(Look(light_ms, 0.0))
+        return self._seen[-1]
+
+    def look_after_burst(self) -> Look:
+        """Both latencies, when another network has just used the caches: looks at the heavy one compare only so."""
+        if self._heavy is None:
+            return self.look()
+        light_ms = self.look().light_ms
+        heavy_ms = float(self._heavy.warm_run_times_ms(_HEAVY_RUNS, warm_up=_HEAVY_WARM_UP).min())
+        self._seen[-1] = Look(light_ms, heavy_ms)
+        return self._seen[-1]
 
     @property
     def quiet_ms(self) -> float:
-        """Its latency when the device is quiet, as far as seen or known."""
-        seen_ms = float(np.quantile(self._seen, _REFERENCE_QUANTILE))
+        """The light one's latency when the device is quiet, as far as seen or known."""
+        seen_ms = float(np.quantile([look.light_ms for look in self._seen], _REFERENCE_QUANTILE))
         return min(seen_ms, self._known_ms) if self._known_ms else seen_ms
 
+    @property
+    def quiet(self) -> Look:
+        """Both latencies when the device is quiet; the heavy one's is not known before some looks."""
+        heavy_ms = [look.heavy_ms for look in self._seen if look.heavy_ms]
+        known = len(heavy_ms) >= _FEWEST_LOOKS
+        return Look(self.quiet_ms, float(np.quantile(heavy_ms, _REFERENCE_QUANTILE)) if known else 0.0)
+
     def drift(self) -> float:
-        """Quiet latency in the second half of everything seen over that in the first, minus 1."""
+        """The light one's quiet latency in the second half of everything seen over that in the first, minus 1."""
         half = len(self._seen) // 2
         first, second = (
-            np.quantile(self._seen[:half], _REFERENCE_QUANTILE),
-            np.quantile(self._seen[half:], _REFERENCE_QUANTILE),
+            np.quantile([look.light_ms for look in part], _REFERENCE_QUANTILE)
+            for part in (self._seen[:half], self._seen[half:])
         )
         return float(second / first - 1)
 
     def close(self) -> None:
-        """Give the network back."""
-        self._model.close()
+        """Give the networks back."""
+        self._light.close()
+        if self._heavy is not None:
+            self._heavy.close()
+
+
+def disturbance(look: Look, quiet: Look) -> float:
+    """How busy the device was, by the reference that noticed more; up to 1 it was quiet."""
+    heavy = look.heavy_ms / quiet.heavy_ms / _HEAVY_TOLERANCE if quiet.heavy_ms else 0.0
+    return max(look.light_ms / quiet.light_ms / _LIGHT_TOLERANCE, heavy)
 
 
 @dataclass
@@ -121,20 +162,21 @@ class _Record:
     runs: int
     wanted: int
     bursts: list[Array] = field(default_factory=list)
-    reference_ms: list[float] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
 
-    def unfinished(self, limit_ms: float, late: bool) -> bool:
-        return len(self.bursts) < _FEWEST if late else self.num_quiet(limit_ms) < self.wanted
+    def unfinished(self, quiet: Look, late: bool) -> bool:
+        return len(self.bursts) < _FEWEST if late else self.num_quiet(quiet) < self.wanted
 
-    def num_quiet(self, limit_ms: float) -> int:
-        return sum(look <= limit_ms for look in self.reference_ms)
+    def num_quiet(self, quiet: Look) -> int:
+        return sum(disturbance(look, quiet) <= 1 for look in self.looks)
 
-    def summary(self, reference_quiet_ms: float) -> NetworkTime:
-        looks = np.array(self.reference_ms)
-        limit_ms = reference_quiet_ms * _TOLERANCE
-        order = np.argsort(looks, kind="stable")
-        chosen = np.sort(order[: max(_FEWEST, int((looks <= limit_ms).sum()))])
-        bursts = [self.bursts[index] * (reference_quiet_ms / looks[index]) for index in chosen]
+    def summary(self, quiet: Look) -> NetworkTime:
+        order = np.argsort([disturbance(look, quiet) for look in self.looks], kind="stable")
+        chosen = np.sort(order[: max(_FEWEST, self.num_quiet(quiet))])
+        light_ms = np.array([self.looks[index].light_ms for index in chosen])
+        bursts = [
+            self.bursts[index] * (quiet.light_ms / look_ms) for index, look_ms in zip(chosen, light_ms, strict=True)
+        ]
         undisturbed = np.concatenate([self.bursts[index] for index in chosen])
         everything = np.concatenate(self.bursts)
         halves = [bursts[start::2] or bursts for start in (0, 1)]
@@ -147,9 +189,9 @@ class _Record:
             halves_ms=(quiet_latency(halves[0]), quiet_latency(halves[1])),
             num_runs=len(everything),
             num_bursts=len(self.bursts),
-            num_quiet=self.num_quiet(limit_ms),
-            slowdown=float(np.median(looks[chosen])) / reference_quiet_ms,
-            reference_ms=reference_quiet_ms,
+            num_quiet=self.num_quiet(quiet),
+            slowdown=float(np.median(light_ms)) / quiet.light_ms,
+            reference_ms=quiet.light_ms,
         )
 
 
@@ -185,27 +227,27 @@ def measure_networks(
     deadline = time.monotonic() + seconds
     look = reference.look()
     while True:
-        limit = reference.quiet_ms * _TOLERANCE
+        quiet = reference.quiet
         late = time.monotonic() > deadline
-        left = [record for record in records if record.unfinished(limit, late)]
+        left = [record for record in records if record.unfinished(quiet, late)]
         if not left:
-            return [record.summary(reference.quiet_ms) for record in records]
+            return [record.summary(reference.quiet) for record in records]
         for index in rng.permutation(len(left)):
             if not late:
-                look = _wait_until_quiet(reference, look, limit)
+                look = _wait_until_quiet(reference, look, quiet)
             record = left[index]
             times = record.model.warm_run_times_ms(record.runs, warm_up=WARM_UP_RUNS)
-            before, look = look, reference.look()
+            before, look = look, reference.look_after_burst()
             record.bursts.append(times)
-            record.reference_ms.append(max(before, look))
+            record.looks.append(look.slower(before))
             progress()
             if time.monotonic() > deadline and not late:
                 break
 
 
-def _wait_until_quiet(reference: Reference, look: float, limit_ms: float) -> float:
+def _wait_until_quiet(reference: Reference, look: Look, quiet: Look) -> Look:
     give_up = time.monotonic() + _PATIENCE_S
-    while look > limit_ms and time.monotonic() < give_up:
+    while disturbance(look, quiet) > 1 and time.monotonic() < give_up:
         look = reference.look()
     return look
 

@@ -122,7 +122,10 @@ def fit_table(
     blocks = table_blocks(space)
     operators = list(dict.fromkeys(canonical(layer) for placed in blocks for layer in layers(placed)))
     model = fit_operators(
-        [networks[number].architecture for number in fitting], [times[number].quiet_ms for number in fitting], operators
+        [networks[number].architecture for number in fitting],
+        [times[number].quiet_ms for number in fitting],
+        operators,
+        num_bursts=[times[number].num_quiet for number in fitting],
     )
     entries = {placed.key: _entry(model, Counter(canonical(layer) for layer in layers(placed))) for placed in blocks}
     table = LatencyTable(
@@ -168,6 +171,6 @@ def _entry(model: OperatorModel, counts: Counter[Layer]) -> Entry:
 def _method(num_fitting: int, num_held_out: int) -> str:
     return (
         f"{num_fitting} whole networks in interleaved bursts, quiet-device latency (lower quartile over bursts "
-        "during which a reference network ran undisturbed, corrected for its drift); operators' latencies by Gaussian "
+        "during which two reference networks ran undisturbed, corrected for drift); operators' latencies by Gaussian "
         f"regression on the sums; judged by {num_held_out} other networks"
     )

@@ -14,6 +14,7 @@ OPTIMIZERS = ("sgd", "rmsprop", "adam")
 SCHEDULES = ("cosine", "exponential")
 # What a mirror image turns into something else.
 NOT_MIRRORED = ("digits",)
+_BATCH_SIZE = 128  # that the default learning rate is for
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Recipe:
     """
 
     epochs: int = 10
-    batch_size: int = 128
+    batch_size: int = _BATCH_SIZE
     optimizer: str = "adam"
     learning_rate: float = 0.004
     warmup_share: float = 0.1
@@ -132,13 +133,23 @@ RECIPES: dict[str, dict[str, Any]] = {
     "efficientnet": {**_PUBLISHED, "rand_augment": 2},
 }
 WARMUP_EPOCHS = 5
+_FEWEST_STEPS = 1500  # of the short recipe: 10 epochs of a few hundred images teach nothing
+_MOST_EPOCHS = 200
+_STEPS_PER_EPOCH, _SMALLEST_BATCH = 32, 16
 
 
-def recipe_for(data: str, *, name: str = "short", **knobs: Any) -> Recipe:
+def recipe_for(data: str, *, name: str = "short", images: int | None = None, **knobs: Any) -> Recipe:
     """A named recipe for a data set, with some knobs set.
 
-    The published recipes keep their five epochs of warm-up, and their learning rate per image, whatever the number of
+    The short recipe gets smaller batches, with a smaller learning rate, and more epochs where there are few images. The
+    published recipes keep their five epochs of warm-up, and their learning rate per image, whatever the number of
     epochs and the batch size.
+
+    Args:
+        data: the name of the data set.
+        name: one of `RECIPES`.
+        images: in the training split, where that is known.
+        knobs: fields of `Recipe`.
 
     Raises:
         InputError: for an unknown recipe, or a value out of range.
@@ -146,8 +157,22 @@ def recipe_for(data: str, *, name: str = "short", **knobs: Any) -> Recipe:
     check_choice("--recipe", name, tuple(RECIPES))
     recipe = dataclasses.replace(Recipe(flip=data not in NOT_MIRRORED, **RECIPES[name]), **knobs)
     if name == "short":
-        return recipe
+        return recipe if images is None else _for_few(recipe, images, knobs)
     derived: dict[str, Any] = {"warmup_share": min(0.5, WARMUP_EPOCHS / recipe.epochs)}
     if "learning_rate" not in knobs:
         derived["learning_rate"] = 0.256 * recipe.batch_size / 4096
+    return dataclasses.replace(recipe, **derived)
+
+
+def _for_few(recipe: Recipe, images: int, knobs: dict[str, Any]) -> Recipe:
+    """What was not asked for, by the number of images; nothing changes where there are many."""
+    batch_size = recipe.batch_size
+    if "batch_size" not in knobs:
+        batch_size = min(batch_size, max(_SMALLEST_BATCH, 2 ** int(math.log2(max(1, images / _STEPS_PER_EPOCH)))))
+    derived: dict[str, Any] = {"batch_size": batch_size}
+    if "learning_rate" not in knobs:
+        derived["learning_rate"] = recipe.learning_rate * math.sqrt(batch_size / _BATCH_SIZE)
+    if "epochs" not in knobs:
+        epochs = math.ceil(_FEWEST_STEPS / max(1, images // batch_size))
+        derived["epochs"] = min(_MOST_EPOCHS, max(recipe.epochs, epochs))
     return dataclasses.replace(recipe, **derived)

@@ -42,7 +42,7 @@ def test_drift_is_seen() -> None:
     device = FakeDevice()
     reference = open_reference(device)
     assert reference.drift() == pytest.approx(0, abs=0.01)
-    reference._model.latency_ms *= 1.2  # type: ignore[attr-defined]
+    reference._light.latency_ms *= 1.2  # type: ignore[attr-defined]
     for _ in range(50):
         reference.look()
     assert reference.drift() == pytest.approx(0.2, abs=0.01)
@@ -88,3 +88,32 @@ def test_bench_measures_one_file() -> None:
     assert measured.quiet_ms == pytest.approx(true_latency_ms(data), rel=0.01)
     assert measured.num_quiet == 5
     assert measured.num_runs >= 15
+
+
+def test_what_only_large_networks_feel_is_kept_out() -> None:
+    """A phase in which others use the memory: networks with many weights are slower, the light reference is not."""
+
+    class Contended(FakeDevice):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = 0
+
+        def load(self, data: bytes):  # type: ignore[no-untyped-def]
+            model = super().load(data)
+            quick = model.run_times_ms
+
+            def run_times_ms(num_runs: int):  # type: ignore[no-untyped-def]
+                self.calls += 1
+                contended = len(data) > 300_000 and self.calls // 400 % 2 == 1
+                return quick(num_runs) * (1.4 if contended else 1.0)
+
+            model.run_times_ms = run_times_ms  # type: ignore[method-assign]
+            return model
+
+    rng = np.random.default_rng(0)
+    files = [write_skeleton(load_space("mnasnet-32").sample(rng)) for _ in range(6)]
+    device = Contended()
+    models = [device.load(data) for data in files]
+    times = measure_networks(models, open_reference(device), seconds=20, quiet_bursts=[40] * 6, seed=0)
+    assert [t.quiet_ms for t in times] == pytest.approx([true_latency_ms(data) for data in files], rel=0.01)
+    assert sum(t.num_bursts > t.num_quiet for t in times) > 0

@@ -166,7 +166,7 @@ def test_refused_candidates_are_not_proposed(name):
     assert {architecture.stages[0].repeats for architecture in proposed} == {1}
 
 
-@every_strategy
+@pytest.mark.parametrize("name", [param for param in _ALL if param.values[0] in ("random", *_LEARNERS)])
 def test_a_tight_budget_wastes_no_evaluation(name):
     space = small_space()
 

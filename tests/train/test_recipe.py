@@ -73,3 +73,13 @@ def test_new_fields_are_checked(wrong):
 def test_unknown_recipes_name_the_known_ones():
     with pytest.raises(InputError, match="short, mnasnet, efficientnet"):
         recipe_for("digits", name="long")
+
+
+def test_few_images_get_small_batches_and_many_epochs() -> None:
+    few, some, many = (recipe_for("pictures", images=count) for count in (30, 600, 51_000))
+    assert many == Recipe()
+    assert (some.batch_size, some.epochs) == (16, 41)
+    assert some.learning_rate == pytest.approx(0.004 * (16 / 128) ** 0.5)
+    assert (few.batch_size, few.epochs) == (16, 200)
+    asked = recipe_for("pictures", images=600, epochs=2, batch_size=64, learning_rate=0.01)
+    assert (asked.epochs, asked.batch_size, asked.learning_rate) == (2, 64, 0.01)
