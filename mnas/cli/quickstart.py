@@ -154,8 +154,9 @@ class _Quickstart:
 
         architecture = common.resolve_architecture(source)
         folder = self.folder / f"trained_{file}"
-        how = {"epochs": EPOCHS, "batch_size": BATCH_SIZE}
-        trained = train_with_display(architecture, DATA, folder, seed=self.seed, resume=True, **how)
+        trained = train_with_display(
+            architecture, DATA, folder, seed=self.seed, resume=True, epochs=EPOCHS, batch_size=BATCH_SIZE
+        )
         out = self.folder / f"{file}.tflite"
         export_trained(trained.folder, out)
         measured = _measure(out, self.folder / "this_machine.json")

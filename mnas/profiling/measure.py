@@ -246,9 +246,10 @@ def measure_networks(
 
 
 def _wait_until_quiet(reference: Reference, look: Look, quiet: Look) -> Look:
+    """Look at the light reference until it is quiet, or patience ends; of the heavy one the last burst tells."""
     give_up = time.monotonic() + _PATIENCE_S
-    while disturbance(look, quiet) > 1 and time.monotonic() < give_up:
-        look = reference.look()
+    while look.light_ms > quiet.light_ms * _LIGHT_TOLERANCE and time.monotonic() < give_up:
+        look = Look(reference.look().light_ms, look.heavy_ms)
     return look
 
 

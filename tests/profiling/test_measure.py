@@ -104,7 +104,7 @@ def test_what_only_large_networks_feel_is_kept_out() -> None:
 
             def run_times_ms(num_runs: int):  # type: ignore[no-untyped-def]
                 self.calls += 1
-                contended = len(data) > 300_000 and self.calls // 400 % 2 == 1
+                contended = len(data) > 800_000 and self.calls // 60 % 5 > 0
                 return quick(num_runs) * (1.4 if contended else 1.0)
 
             model.run_times_ms = run_times_ms  # type: ignore[method-assign]
