@@ -10,7 +10,7 @@ import numpy as np
 from mnas.devices.base import Device, LoadedModel, Pace
 from mnas.profiling.bench import open_reference
 from mnas.profiling.log import ProfileLog
-from mnas.profiling.measure import FEWEST_RUNS, WARM_UP_RUNS, measure_networks
+from mnas.profiling.measure import FEWEST_BURSTS, FEWEST_RUNS, WARM_UP_RUNS, measure_networks
 from mnas.profiling.plan import PlannedNetwork, plan_networks
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space.space import SearchSpace
@@ -54,13 +54,16 @@ def collect(
     plan = plan_networks(space, seed=seed)
     networks: list[PlannedNetwork] = []
     reference = open_reference(device)
-    while len(networks) < MOST and (len(networks) < LEAST or time.monotonic() < finish):
+    least = 0.0  # seconds that a wave takes however little time is left
+    while len(networks) < MOST and (len(networks) < LEAST or time.monotonic() + least < finish):
         share = max(len(networks) / MOST, (time.monotonic() - start) / max(seconds, 1e-3))
         progress(min(share, 1.0) * 0.96, f"measured {len(networks)} networks")
         began = time.monotonic()
         wave, models = _load_wave(plan, networks, device, log, dtype)
         if not wave:
             continue  # the log had them all
+        few = [FEWEST_BURSTS] * len(models)
+        least = time.monotonic() - began + _quiet_seconds(models, few, device.pace)
         wanted = [_HELD_OUT_BURSTS if networks[number].held_out else _FITTING_BURSTS for number in wave]
         limit = min(_PATIENCE * _quiet_seconds(models, wanted, device.pace), max(finish - time.monotonic(), 0.0))
         times = measure_networks(models, reference, seconds=limit, quiet_bursts=wanted, seed=len(networks))

@@ -27,7 +27,7 @@ _FEWEST_LOOKS = 20  # at the heavy reference, before its quiet latency can be to
 WARM_UP_RUNS = 3  # the caches still hold another network
 FEWEST_RUNS = 3  # of a burst
 _PATIENCE_S = 0.15  # how long to wait for the device to calm down before a burst
-_FEWEST = 3  # bursts that an estimate rests on, quiet or not
+FEWEST_BURSTS = 3  # bursts that an estimate rests on, quiet or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +165,14 @@ class _Record:
     looks: list[Look] = field(default_factory=list)
 
     def unfinished(self, quiet: Look, late: bool) -> bool:
-        return len(self.bursts) < _FEWEST if late else self.num_quiet(quiet) < self.wanted
+        return len(self.bursts) < FEWEST_BURSTS if late else self.num_quiet(quiet) < self.wanted
 
     def num_quiet(self, quiet: Look) -> int:
         return sum(disturbance(look, quiet) <= 1 for look in self.looks)
 
     def summary(self, quiet: Look) -> NetworkTime:
         order = np.argsort([disturbance(look, quiet) for look in self.looks], kind="stable")
-        chosen = np.sort(order[: max(_FEWEST, self.num_quiet(quiet))])
+        chosen = np.sort(order[: max(FEWEST_BURSTS, self.num_quiet(quiet))])
         light_ms = np.array([self.looks[index].light_ms for index in chosen])
         bursts = [
             self.bursts[index] * (quiet.light_ms / look_ms) for index, look_ms in zip(chosen, light_ms, strict=True)
