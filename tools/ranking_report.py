@@ -17,7 +17,7 @@ from mnas.files import write_atomically
 from mnas.reward import make_reward
 from mnas.search.halving import share_of_steps, thresholds
 from mnas.space.space import SearchSpace
-from mnas.train.regression import LEAST, Regression, features
+from mnas.train.regression import LEAST, NUM_TOTALS, Regression, features
 from mnas.trial import Measurement, Trial
 from tools.pieces import Pieces
 
@@ -199,8 +199,8 @@ def _predictors(found: Found, truth: Truth) -> Iterator[Row]:
         yield truth.row("predictor and proxy", row.made_with, both, row.minutes + len(known) * each / 60)
     for name, piece, minutes in _milestones(found):
         more, own = (np.log(np.array(piece[key])[:, 1:]) for key in ("others", "scores"))  # of the losses
-        model = Regression(np.hstack([rows, more])[known], taught[known].tolist())
-        scores = model(np.hstack([judged, own]))[0]
+        model = Regression(np.hstack([more, rows])[known], taught[known].tolist(), totals=NUM_TOTALS + 1)
+        scores = model(np.hstack([own, judged]))[0]
         yield truth.row("predictor and supernet", name, scores, minutes + len(known) * each / 60)
 
 

@@ -17,6 +17,8 @@ from mnas.space.space import SearchSpace
 Array = npt.NDArray[np.float64]
 LEAST = 5  # architectures to learn from
 _OUTLIER = 2.5  # spreads below the median at which an accuracy is cut off: a failed training says bad, not how bad
+_WEIGHTS = (0.0, 0.25)  # of the choices beside the totals
+NUM_TOTALS = 11  # features that come first
 _OPS, _SKIPS = ("conv", "sepconv", "mbconv"), ("none", "identity", "pool")
 
 
@@ -46,26 +48,35 @@ def features(space: SearchSpace, architecture: Architecture) -> Array:
 class Regression:
     """Predicts accuracies.
 
+    Each choice for itself needs many samples to be told from noise, the totals few. So there are two models, with the
+    choices at a quarter of the totals' weight and without them, and the one with the larger evidence (the probability
+    of the accuracies under the model, MacKay 1992) predicts.
+
     Args:
         rows: features of the architectures that were judged, shape (count, features).
         accuracies: theirs.
+        totals: how many features come before the choices.
     """
 
-    def __init__(self, rows: Array, accuracies: Sequence[float]) -> None:
+    def __init__(self, rows: Array, accuracies: Sequence[float], *, totals: int = NUM_TOTALS) -> None:
         from sklearn.linear_model import BayesianRidge
 
         self._mean, spread = rows.mean(0), rows.std(0)
-        self._spread = np.where(spread > 0, spread, np.inf)  # what never varied says nothing
-        self._model: Any = BayesianRidge().fit(self._scaled(rows), cut_off(accuracies))
-
-    def _scaled(self, rows: Array) -> Array:
-        scaled: Array = (rows - self._mean) / self._spread
-        return scaled
+        spread = np.where(spread > 0, spread, np.inf)  # what never varied says nothing
+        targets = cut_off(accuracies)
+        self._middle, self._unit = targets.mean(), targets.std() or 1.0
+        found: list[tuple[float, Any, Array]] = []
+        for weight in _WEIGHTS:
+            scale = np.where(np.arange(rows.shape[1]) < totals, 1.0, weight) / spread
+            model = BayesianRidge(compute_score=True)
+            model.fit((rows - self._mean) * scale, (targets - self._middle) / self._unit)
+            found.append((float(model.scores_[-1]), model, scale))
+        _, self._model, self._scale = max(found, key=lambda one: one[0])
 
     def __call__(self, rows: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the accuracy, shape (count,) each."""
-        found: tuple[Array, Array] = self._model.predict(self._scaled(rows), return_std=True)
-        return found
+        mean, deviation = self._model.predict((rows - self._mean) * self._scale, return_std=True)
+        return self._middle + self._unit * mean, self._unit * deviation
 
 
 def cut_off(accuracies: Sequence[float]) -> Array:

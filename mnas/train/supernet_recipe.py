@@ -18,7 +18,8 @@ class SupernetRecipe:
         batch_size: images a step.
         num_paths: architectures a step, all on the same images; their gradients are averaged.
         sampling: uniform, fair or sandwich; see `PathSampler`. With the sandwich rule the smaller paths learn from the
-            largest one's answers instead of the labels (in-place distillation).
+            largest one's answers (in-place distillation): from the labels at first, from nothing else in the end.
+            From answers alone, as in BigNAS, short trainings learn next to nothing: the teacher knows nothing yet.
         learning_rate: at its peak, for a batch of 96; scaled linearly with the batch size.
         weight_decay: on the kernels that a step uses.
         clip_norm: the gradient is scaled down to this norm.

@@ -21,7 +21,7 @@ from mnas.train.sampling import PathSampler
 from mnas.train.supernet_recipe import SupernetRecipe
 
 MOMENTUM = 0.9
-WARM_UP_SHARE = 0.25  # of the steps, for the filters: TuNAS's
+WARM_UP_SHARE = 0.25  # of the steps: TuNAS's
 FORMAT = "mnas.supernet 1"
 
 
@@ -152,7 +152,7 @@ class SupernetTrainer:
         """One update of the weights that some architectures use; returns the mean of their losses.
 
         Args:
-            architectures: of the space; with the sandwich rule those after the first learn from its answers.
+            architectures: of the space; with the sandwich rule those after the first learn from its answers too.
             images: float32 (batch, resolution, resolution, 3).
             labels: int64 (batch,).
             rate: the learning rate.
@@ -174,7 +174,8 @@ class SupernetTrainer:
                 constants = map(tf.constant, (path.corners, path.flags, images))
                 loss, answers, gradient = self._gradient(*constants, targets)
                 if self.recipe.sampling == "sandwich" and number == 0:
-                    targets = answers
+                    share = self.step / self.recipe.steps  # who has learnt little has little to teach
+                    targets = (1 - share) * targets + share * answers
                 gradients.append(gradient)
                 losses.append(float(loss))
             return self._update(tf.add_n(gradients) / len(gradients), used, rate, float(np.mean(losses)))

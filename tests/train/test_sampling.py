@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from mnas.errors import InputError
@@ -36,10 +37,21 @@ def test_the_sandwich_holds_the_largest_and_the_smallest_sizes():
         assert {(s.block.kernel_size, s.block.filters, s.repeats) for s in last.stages} == {(3, 8, 1)}
 
 
-def test_the_filters_warm_up_begins_with_the_most_filters_and_ends():
-    drawn = [{stage.block.filters for stage in a.stages} for (a,) in _drawn("fair", 60, warm_up_steps=30)]
-    assert drawn[:3] == [{12}] * 3
-    assert {8, 12} in drawn[30:]
+def test_the_warm_up_begins_with_one_network_and_ends():
+    drawn = [a for (a,) in _drawn("fair", 400, warm_up_steps=300)]
+    anchor = drawn[0]
+    assert {(s.block.filters, s.block.kernel_size, s.block.expand_ratio) for s in anchor.stages} == {(12, 3, 6)}
+    shared = [sum(a == b for a, b in zip(anchor.stages, other.stages, strict=True)) for other in drawn]
+    assert shared[0] == len(anchor.stages) == 2
+    assert 1.5 < np.mean(shared[:100]) < 1.9
+    assert 0.2 < np.mean(shared[200:300]) < 0.6
+    assert drawn[300:] == [a for (a,) in _drawn("fair", 400)][300:]
+
+
+def test_the_warm_up_leaves_the_sandwich_its_sizes():
+    for first, _, last in _drawn("sandwich", 5, 3, warm_up_steps=5):
+        assert {(s.block.kernel_size, s.block.filters, s.repeats) for s in first.stages} == {(5, 12, 2)}
+        assert {(s.block.kernel_size, s.block.filters, s.repeats) for s in last.stages} == {(3, 8, 1)}
 
 
 def test_bad_arguments_are_refused():
