@@ -44,6 +44,9 @@ def export(
     data: str = typer.Option(None, "--data", help="Calibrate and check on this data instead of the training's own."),
     seed: int = typer.Option(0, min=0, help="With --untrained: decides the weights."),
     on: str = verify_on.VERIFY_ON,
+    runtime: str = common.RUNTIME,
+    threads: int = common.THREADS,
+    delegate: str = common.DELEGATE,
     benchmark_binary: Path = common.BENCHMARK_BINARY,
     table: Path = verify_on.TABLE,
     json: bool = common.JSON,
@@ -59,7 +62,8 @@ def export(
     check_dtype(dtype, io)
     if not untrained:
         _refuse_without_weights(network)
-    verifier = verify_on.open_verifier(on, benchmark_binary, table, network, dtype=dtype, out=out)
+    how = {"runtime": runtime, "threads": threads, "delegate": delegate, "benchmark_binary": benchmark_binary}
+    verifier = verify_on.open_verifier(on, how, table, network, dtype=dtype, out=out)
     common.console(stderr=True).print("Loading TensorFlow and the data ...")
     load_tensorflow()
     job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data, compression)

@@ -49,16 +49,26 @@ class Verifier:
 
 
 def open_verifier(
-    name: str | None, binary: Path | None, table: Path | None, network: str, *, dtype: str, out: Path
+    name: str | None, how: dict[str, Any], table: Path | None, network: str, *, dtype: str, out: Path
 ) -> Verifier | None:
     """The device that --verify-on names, before any long work; None without it.
+
+    Args:
+        name: as --verify-on says it.
+        how: the other arguments of `mnas.devices.registry.open_device`.
+        table: that device's latency table.
+        network: what is exported, as an architecture argument.
+        dtype: of the file.
+        out: that file.
 
     Raises:
         InputError: for options that do not go together, or a table of another device or dtype.
         MnasError: if the device is not there.
     """
     if name is None:
-        given = [option for option, used in (("--table", table), ("--benchmark-binary", binary)) if used]
+        given = [
+            option for option, used in (("--table", table), ("--benchmark-binary", how["benchmark_binary"])) if used
+        ]
         if given:
             raise InputError(f"{' and '.join(given)} only mean something with --verify-on DEVICE: add it, e.g. adb")
         return None
@@ -67,7 +77,7 @@ def open_verifier(
     prediction = None
     if table is not None:
         prediction = predict(common.resolve_architecture(network), table, dtype=dtype, file=out)
-    device = open_device(name, benchmark_binary=binary)
+    device = open_device(name, **how)
     if prediction is not None:
         check_same(prediction.configuration, device.configuration(dtype))
     return Verifier(name, device, prediction)

@@ -76,22 +76,27 @@ def export_network(
         check_integers(content, io)
     check = compare(content, model, batches, progress=lambda done: progress("check", done))
     judge(check, TOLERANCES[dtype], trained=trained, hint=_HINTS.get(dtype, "") if not learned else "")
-    devices = {}
-    if on_device is not None:
-        progress("device", 0)
-        devices = {"device_check": dataclasses.asdict(on_device(content))}
     calibrated = calibration is not None and dtype == "int8" and not learned
     document = {
         **(about or {}),
         **_describe(architecture, content, dtype=dtype, io=io, trained=trained, check=check),
         "operators": dict(sorted(operators.items())),
-        **devices,
+        **_on_device(content, on_device, progress),
         "calibration_images": len(calibration) if calibration is not None and calibrated else None,
     }
     text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
     card = model_card(out.stem, document)
     write_together({out: content, out.with_suffix(".json"): text, out.with_suffix(".md"): card})
     return document
+
+
+def _on_device(
+    content: bytes, check: Callable[[bytes], DeviceCheck] | None, progress: Callable[[str, int], None]
+) -> dict[str, Any]:
+    if check is None:
+        return {}
+    progress("device", 0)
+    return {"device_check": dataclasses.asdict(check(content))}
 
 
 def _with_metadata(content: bytes, architecture: Architecture, dtype: str, about: Mapping[str, Any]) -> bytes:

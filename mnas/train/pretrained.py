@@ -9,6 +9,7 @@ colour.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,13 +110,33 @@ def _load(name: str, source: str) -> Any:
     problems = []
     for options in ({}, {"include_top": False}):
         model = make(weights=None, **options)
+        _blank(model)
         try:
-            model.load_weights(source)
+            with warnings.catch_warnings():  # of layers that the file lacks, which are looked for below
+                warnings.simplefilter("ignore")
+                model.load_weights(source)
         except Exception as error:  # whatever h5py and Keras find wrong with a stranger's file
             problems.append(str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
             continue
-        return model
+        left = _blanks(model)
+        if not left:
+            return model
+        problems.append(f"it lacks those of {left[0]}" + (f" and {len(left) - 1} others" if left[1:] else ""))
     raise InputError(f"{source} does not hold weights of {name}: {problems[0]}")
+
+
+def _blank(model: Any) -> None:
+    """Fill a model with NaN: Keras leaves weights that a file lacks as they are, and says so in a warning at most."""
+    for weight in model.weights:
+        if "float" in str(weight.dtype):
+            weight.assign(np.full(tuple(weight.shape), np.nan, np.float32))
+
+
+def _blanks(model: Any) -> list[str]:
+    """The weights that are still blank, in part or in whole."""
+    return [
+        weight.path for weight in model.weights if "float" in str(weight.dtype) and np.isnan(np.asarray(weight)).any()
+    ]
 
 
 def _fold_input(model: Any, name: str, arrays: Arrays, *, downloaded: bool) -> None:

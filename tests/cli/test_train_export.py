@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from mnas.cli.main import run
+from tests.commands import run as in_process
 
 pytestmark = pytest.mark.tensorflow
 
@@ -63,6 +64,9 @@ def test_export_writes_both_files_and_prints_one_document(folder):
     assert document["class_names"] == [str(number) for number in range(10)]
     assert document["check"]["images"] == 360
     assert out.stat().st_size == document["size_bytes"]
+    again = in_process("export", folder / "run", "--dtype", "int8", "--out", folder / "again" / "tiny.tflite", "--json")
+    assert {**json.loads(again), "file": ""} == {**document, "file": ""}  # in another process
+    assert (folder / "again" / "tiny.tflite").read_bytes() == out.read_bytes()
 
 
 def test_untrained_networks_need_to_be_asked_for(folder):
@@ -89,7 +93,40 @@ def two_classes(folder):
                 image.save(folder / "pets" / split / name / f"{index}.png")
 
 
-@pytest.mark.usefixtures("two_classes")
+@pytest.fixture(scope="module")
+def damaged(folder):
+    """Weights of another network, images that are all black, a network that strides on at one pixel."""
+    import shutil
+
+    import numpy as np
+    from PIL import Image
+
+    shutil.copytree(folder / "run", folder / "swapped")
+    with np.load(folder / "run" / "weights.npz") as weights:
+        arrays = dict(weights)
+    np.savez(folder / "swapped" / "weights.npz", **{name: arrays[name][..., :4] for name in arrays})
+    for split in ("train", "test"):
+        for number in range(10):
+            (folder / "black" / split / str(number)).mkdir(parents=True)
+            for index in range(3):
+                Image.new("RGB", (8, 8)).save(folder / "black" / split / str(number) / f"{index}.png")
+    deep = {**ARCHITECTURE, "stages": ["ds_r1_k3_s2_c8"] * 5}
+    (folder / "deep.json").write_text(json.dumps(deep))
+
+
+def test_a_file_is_verified_where_it_is_asked_to_be(folder, monkeypatch):
+    monkeypatch.setattr("mnas.export.on_device._SECONDS", 0.5)
+    out = folder / "models" / "verified.tflite"
+    said = in_process("export", folder / "run", "--out", out, "--verify-on", "local")
+    assert "On local (" in said
+    assert "100.00% of the predictions on 16 images are those of this machine" in said
+    check = json.loads(out.with_suffix(".json").read_text())["device_check"]
+    assert (check["device"], check["images"], check["agreement"]) == ("local", 16, 1.0)
+    assert check["latency_ms"] > 0
+    assert "| on a device (" in out.with_suffix(".md").read_text()
+
+
+@pytest.mark.usefixtures("two_classes", "damaged")
 @pytest.mark.parametrize(("arguments", "code", "message"), [
     (["export", "run", "--data", "pets", "--out", "y.tflite"], 2, "has 2 classes and the network 10: they do not fit"),
     (["train", "arch.json", "--data", "digits", "--out", "z", "--weights", "imagenet"], 2, "keras.applications has"),
@@ -104,6 +141,14 @@ def two_classes(folder):
     (["export", "run", "--out", "/dev/full/y.tflite"], 1, "cannot write"),
     (["train", "arch.json", "--data", "digits", "--out", "run", "--epochs", "3"], 2, "belongs to another training"),
     (["train", "arch.json", "--data", "missing", "--out", "z"], 2, "missing"),
+    (["export", "swapped", "--out", "y.tflite"], 1, "swapped/weights.npz are of another network"),
+    (["export", "run", "--data", "black", "--dtype", "int8", "--out", "y.tflite"], 2, "range only from -1 to -1"),
+    (["export", "deep.json", "--untrained", "--out", "y.tflite"], 2, "it needs at least 17 px"),
+    (["train", "deep.json", "--data", "digits", "--out", "z"], 2, "it needs at least 17 px"),
+    (["train", "arch.json", "--data", "digits", "--out", "/dev/full/z"], 1, "cannot write /dev/full/z"),
+    (["export", "run", "--table", "t.json", "--out", "y.tflite"], 2, "only mean something with --verify-on"),
+    (["export", "run", "--verify-on", "phone", "--out", "y.tflite"], 2, "expected local, adb, adb:SERIAL or ssh:HOST"),
+    (["export", "run", "--verify-on", "adb", "--out", "y.tflite"], 2, "add --benchmark-binary PATH"),
 ])  # fmt: skip
 def test_bad_input_is_one_message_and_no_file(arguments, code, message, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
@@ -114,3 +159,4 @@ def test_bad_input_is_one_message_and_no_file(arguments, code, message, folder, 
     assert ended.value.code == code, said
     assert message in said
     assert not list(folder.glob("y.*"))
+    assert not list(folder.glob("z*"))

@@ -1,5 +1,6 @@
 """The finished file on a device, beside this machine. Needs no TensorFlow: the files are written directly."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from mnas.devices.base import Device, LoadedModel
 from mnas.devices.local import LocalDevice, Runtime
+from mnas.devices.registry import open_device
 from mnas.errors import MnasError
 from mnas.export.on_device import check_on_device
 from mnas.profiling.skeleton import write_skeleton
@@ -68,6 +70,13 @@ def test_a_device_that_computes_something_else_is_refused(change, message):
     content = write_skeleton(TINY, seed=3)
     with pytest.raises(MnasError, match=message):
         check_on_device(content, Elsewhere(change), IMAGES, name="ssh:board", dtype="float32", trained=False)
+
+
+def test_other_kernels_on_more_threads_give_the_same():
+    device = open_device("local", delegate="none", threads=min(2, len(os.sched_getaffinity(0))))
+    found = check_on_device(write_skeleton(TINY), device, IMAGES, name="local", dtype="float32")
+    assert (found.agreement, found.delegate) == (1.0, "none")
+    assert found.max_difference < 1e-3
 
 
 def test_a_device_that_gives_nothing_back_says_so():

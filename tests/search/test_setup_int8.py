@@ -1,5 +1,7 @@
 """--score-dtype: what fits together and what does not."""
 
+from dataclasses import replace
+
 import pytest
 
 from mnas.errors import InputError
@@ -27,3 +29,21 @@ def test_an_int8_score_needs_an_int8_table(tmp_path):
     )
     with pytest.raises(InputError, match=r"is for float32 and --score-dtype is int8.*--dtype int8"):
         prepare(options)
+
+
+def test_an_int8_search_prices_and_scores_integers(tmp_path):
+    table = make_table(load_space("mnasnet-16"))
+    replace(table, configuration=replace(table.configuration, dtype="int8")).save(tmp_path / "t.json")
+    options = SearchOptions(
+        space="mnasnet-16",
+        data="digits",
+        strategy="random",
+        table=[str(tmp_path / "t.json")],
+        budget_ms=[5.0],
+        score_dtype="int8",
+        max_size_mb=1.0,
+    )
+    config = prepare(options).config
+    assert [table["dtype"] for table in config["tables"]] == ["int8"]
+    assert config["final_evaluator"]["score_dtype"] == "int8"
+    assert "score_dtype" not in config["evaluator"]  # only the finalists are quantised

@@ -50,6 +50,23 @@ def test_a_file_without_top_gives_the_same_features(tmp_path):
     np.testing.assert_allclose(found[:, 1:-1, 1:-1], expected[:, 1:-1, 1:-1], atol=1e-4)
 
 
+def test_every_weight_of_a_file_without_top_is_taken_and_none_is_made_up(tmp_path):
+    import keras
+
+    reference = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(96, 96, 3))
+    reference.save_weights(tmp_path / "v2.weights.h5")
+    kinds = ("Conv2D", "DepthwiseConv2D", "BatchNormalization")
+    saved = [array for layer in reference.layers if type(layer).__name__ in kinds for array in layer.get_weights()]
+    first = open_pretrained(str(tmp_path / "v2.weights.h5"), SMALL_V2)
+    assert first.arrays[-2].shape == (1280, 0)  # the classifier is for whoever takes them
+    for found, expected in zip(first.arrays, saved, strict=False):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    half = keras.Model(reference.input, reference.layers[40].output)
+    half.save_weights(tmp_path / "half.weights.h5")
+    with pytest.raises(InputError, match=r"half\.weights\.h5 does not hold weights of MobileNetV2"):
+        open_pretrained(str(tmp_path / "half.weights.h5"), SMALL_V2)
+
+
 def test_files_that_do_not_fit(tmp_path):
     (tmp_path / "broken.weights.h5").write_bytes(b"nothing")
     with pytest.raises(InputError, match="does not hold weights of MobileNetV2"):
