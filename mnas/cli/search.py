@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _LONG_SECONDS = 3600.0  # of a search: above it, a person is told how to shorten it
 # Options about this call, not about the search.
-_ONLY_HERE = ("study", "resume", "dry_run", "workers", "executor", "address", "tensorboard", "mirror", "json")
+_ONLY_HERE = ("study", "resume", "dry_run", "workers", "executor", "address", "gpus", "tensorboard", "mirror", "json")
 
 _STRATEGY = typer.Option(
     "reinforce",
@@ -74,6 +74,7 @@ def search(
     threads: int = typer.Option(None, min=0, max=1024, help="Of each evaluation; by default the CPUs are shared out."),
     executor: str = typer.Option("local", help="local (processes of this machine) or ray."),
     address: str = typer.Option(None, help="Of a running Ray cluster; without it ray starts one here."),
+    gpus: float = typer.Option(0.0, min=0, help="Of each worker on a Ray cluster; 0.5 shares one between two."),
     resume: bool = typer.Option(False, "--resume", help="Go on with a study; its own options hold unless given."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Measure a few steps and say how long it will take."),
     tensorboard: Path = typer.Option(None, metavar="DIR", help="Also write scalars there (mnas[tensorboard])."),
@@ -93,7 +94,7 @@ def search(
         return
     if not resume and (study / "study.json").exists():
         raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
-    where = {"workers": workers, "kind": executor, "address": address}
+    where = {"workers": workers, "kind": executor, "address": address, "gpus": gpus}
     _show(study, _search(study, resume, options, where, {"tensorboard": tensorboard, "mirror": mirrored}), json)
 
 
