@@ -24,6 +24,7 @@ from mnas.search.study import Study
 from mnas.strategies.registry import make_strategy
 from mnas.trial import Measurement, Trial
 from tests.profiling.fakes import FakeDevice
+from tests.search.test_profiles import jobs
 from tests.spaces import small_space
 
 ROOT = Path(__file__).parent.parent
@@ -142,6 +143,32 @@ def test_a_second_profile_of_the_same_table_is_told_who_makes_it(tmp_path):
         pytest.raises(MnasError, match=f"is being worked on by process {os.getpid()} on"),
     ):
         profile(small_space(), FakeDevice(), out, ProfileOptions(minutes=0.05))
+
+
+def _profile(job, most_bytes=None):
+    """A profile in a process of its own; its last word."""
+
+    def limit():
+        if most_bytes:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+    command = [sys.executable, "-m", "mnas.profiling.job"]
+    line = json.dumps(job.to_dict()) + "\n"
+    done = subprocess.run(command, cwd=ROOT, input=line, capture_output=True, text=True, timeout=120, preexec_fn=limit)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_full_disk_ends_a_profile_and_the_same_table_comes_out_later(tmp_path):
+    (job,) = jobs(tmp_path, "fake:a")
+    said = _profile(job, most_bytes=4000)
+    assert "cannot write" in said["failed"]
+    log = tmp_path / "0.json.log"
+    finished = log.read_bytes().count(b"\n") - 1
+    assert 0 < finished < 24
+    table = _profile(job)["table"]
+    assert not log.exists()
+    (other,) = jobs(tmp_path / "undisturbed", "fake:a")
+    assert _profile(other)["table"] == table
 
 
 def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):

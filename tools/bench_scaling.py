@@ -109,7 +109,7 @@ def large(steps: int, batch: int) -> None:
         first, each, scoring = _seconds(evaluator, network, split)
         madds = complexity(network).madds
         print(
-            f"{name} ({madds / 1e6:.0f} M multiply-adds, {space.resolution} px): a step of {batch} images {each:.2f} s, "
+            f"{name} ({madds / 1e6:.0f} M multiply-adds, {space.resolution} px): {batch} images a step, {each:.2f} s, "
             f"the first one {first:.1f} s; scoring {scoring / len(split):.4f} s an image; "
             f"{6 * madds * batch / each / 1e9:.1f} GFLOP/s in training",
             flush=True,

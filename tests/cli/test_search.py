@@ -229,3 +229,24 @@ def test_a_study_that_is_mirrored_goes_on_where_nothing_of_it_was(folder):
     first = (folder / "first" / "trials.jsonl").read_text()
     assert (folder / "study" / "trials.jsonl").read_text().startswith(first)
     assert (folder / "bucket/study/trials.jsonl").read_text() == (folder / "study" / "trials.jsonl").read_text()
+
+
+def test_reproduce_names_what_is_not_the_same_first(folder):
+    table = ["--table", "table.json", "--budget-ms", "500"]
+    assert _search(folder, "--trials", "20", *table).returncode == 0
+    path = folder / "study" / "study.json"
+    document = json.loads(path.read_text())
+    document["made_with"].update(cpu="a Z80", tensorflow="1.0", num_cpus=4096)
+    path.write_text(json.dumps(document))
+    done = _mnas(folder, "reproduce", "study")
+    assert done.returncode == 0, done.stderr
+    assert "reproduced to the last bit: 20 trials" in done.stdout
+    said = done.stderr.split("Running study again")[0]
+    for name, before in (("cpu", "a Z80"), ("tensorflow", "1.0"), ("num_cpus", "4096")):
+        assert f"Not the same: {name} was {before} when the study began" in " ".join(said.split())
+    changed = json.loads((folder / "table.json").read_text())
+    changed["overhead_ms"] = 1.0
+    (folder / "table.json").write_text(json.dumps(changed))
+    other = _mnas(folder, "reproduce", "study")
+    assert other.returncode == 2
+    assert "what it was made from has changed: tables[0].sha256" in " ".join(other.stderr.split())
