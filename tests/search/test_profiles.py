@@ -116,3 +116,12 @@ def test_on_the_command_line(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "tables").iterdir()] == ["fake-a.json"]
     wrong = CliRunner().invoke(app, [*line[:6], f"{tmp_path}/t.json", "--device", "fake:a", "--device", "fake:b"])
     assert "several devices need a folder" in str(wrong.exception)
+
+
+def test_the_benchmark_binary_is_for_phones(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("mnas.search.profiles.run_profiles", lambda wanted, **how: iter(asked.extend(wanted) or []))
+    line = ["profile", "--space", "mnasnet-16", "--out", str(tmp_path), "--benchmark-binary", "b"]
+    assert CliRunner().invoke(app, [*line, "--device", "adb:A", "--device", "ssh:pi"]).exception is None
+    binaries = {job.device: job.opening["benchmark_binary"] for job in asked}
+    assert binaries == {"adb:A": str(Path("b").absolute()), "ssh:pi": None}
