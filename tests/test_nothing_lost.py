@@ -12,18 +12,22 @@ from pathlib import Path
 
 import pytest
 
+from mnas.cli.search import run_study
 from mnas.errors import MnasError
 from mnas.files import write_atomically
 from mnas.lock import hold
 from mnas.profiling.profile import ProfileOptions, profile
 from mnas.reward import make_reward
+from mnas.search.lock import locked
 from mnas.search.log import TrialLog
 from mnas.search.objective import Objective
 from mnas.search.run import Search, run_search
+from mnas.search.setup import Prepared, SearchOptions
 from mnas.search.study import Study
 from mnas.strategies.registry import make_strategy
 from mnas.trial import Measurement, Trial
 from tests.profiling.fakes import FakeDevice
+from tests.search.conftest import FakeEvaluator
 from tests.search.test_profiles import jobs
 from tests.spaces import small_space
 
@@ -195,3 +199,14 @@ def test_two_studies_begun_at_one_moment_do_not_mix(tmp_path):
         run_search(
             first, Search(make_strategy("random", small_space()), Objective(None, make_reward("absolute", [])), 10)
         )
+
+
+def test_a_second_process_is_told_before_anything_is_trained(tmp_path):
+    space = small_space()
+    evaluator = FakeEvaluator(space)
+    evaluator.prepare = lambda on_progress: pytest.fail("a supernet would be trained by two")
+    search = Search(make_strategy("random", space), Objective(evaluator, make_reward("absolute", [])), 10)
+    study = Study.create(tmp_path / "study", {"seed": 1})
+    options = SearchOptions(evaluator="tabular:accuracies.json")
+    with locked(study.folder), pytest.raises(MnasError, match=f"is being worked on by process {os.getpid()} on"):
+        run_study(study.folder, True, options, Prepared(search, study.config, space))

@@ -165,6 +165,7 @@ def run_study(
     from contextlib import ExitStack
 
     from mnas.cli.progress import SearchProgress
+    from mnas.search.lock import locked
     from mnas.search.report import next_commands, report
     from mnas.search.run import ignore_update, run_search
     from mnas.search.study import Study
@@ -185,7 +186,8 @@ def run_study(
     try:
         with ExitStack() as stack:
             stack.enter_context(common.mirrored(mirror))
-            with common.progress("Preparation") as report_progress:
+            # Held already while a supernet is trained: a second process is told at once.
+            with locked(folder), common.progress("Preparation") as report_progress:
 
                 def on_progress(share: float, what: str) -> None:
                     report_progress(share, what)
