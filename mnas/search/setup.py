@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -251,7 +251,7 @@ def repeats(options: SearchOptions, finals: Objective) -> list[Objective]:
     if options.verdict_seeds < 2 or not isinstance(evaluator, ProxyEvaluator | Int8Evaluator):
         return []
     seeds = range(options.seed + 1, options.seed + 1 + options.verdict_seeds)
-    return [replace(finals, evaluator=evaluator.with_seed(seed)) for seed in seeds]
+    return [Objective(evaluator.with_seed(seed), finals.reward, finals.targets, finals.limits) for seed in seeds]
 
 
 def _strategy(options: SearchOptions, space: SearchSpace, accept: Accept | None, evaluator: Evaluator) -> Strategy:
