@@ -14,6 +14,7 @@ from mnas.latency.table import LatencyTable
 from mnas.profiling.job import ProfileJob
 from mnas.search import profiles
 from mnas.search.profiles import run_profiles, table_names
+from tests.latency.tables import make_table
 from tests.spaces import small_space
 
 OPEN = "tests.profiling.fakes:open_fake"
@@ -33,8 +34,7 @@ def jobs(folder, *devices, minutes=0.05):
     ]
 
 
-def test_one_fails_one_is_killed_and_the_tables_are_those_of_devices_alone(tmp_path):
-    (alone,) = run_profiles(jobs(tmp_path / "alone", "fake:a"))
+def test_one_fails_one_is_killed_and_the_tables_are_as_if_nothing_had_happened(tmp_path):
     wanted = jobs(tmp_path / "all", "fake:a", "fake:bad", f"fake:{tmp_path}/flag")
     heard = []
     found = {
@@ -42,9 +42,10 @@ def test_one_fails_one_is_killed_and_the_tables_are_those_of_devices_alone(tmp_p
         for outcome in run_profiles(wanted, progress=lambda share, what: heard.append((share, what)))
     }
     assert (tmp_path / "flag").exists(), "its process ended itself"
-    for device in ("fake:a", f"fake:{tmp_path}/flag"):
-        assert found[device].table == alone.table
-        assert LatencyTable.load(found[device].job.out) == alone.table
+    undisturbed, killed = found["fake:a"], found[f"fake:{tmp_path}/flag"]
+    assert undisturbed.table == killed.table is not None
+    for outcome in (undisturbed, killed):
+        assert LatencyTable.load(outcome.job.out) == outcome.table
     assert found["fake:bad"].error == "it is unplugged"
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["0.json", "2.json"]
     shares = [share for share, _ in heard]
@@ -53,13 +54,15 @@ def test_one_fails_one_is_killed_and_the_tables_are_those_of_devices_alone(tmp_p
     before = os.stat(wanted[0].out).st_mtime_ns
     again = {outcome.job.device: outcome for outcome in run_profiles(wanted)}
     assert again["fake:a"].kept
-    assert again["fake:a"].table == alone.table
+    assert again["fake:a"].table == undisturbed.table
     assert not again["fake:bad"].kept
     assert os.stat(wanted[0].out).st_mtime_ns == before
 
 
 def test_a_table_of_another_space_is_not_kept_for_this_one(tmp_path):
-    list(run_profiles(jobs(tmp_path, "fake:a")))
+    make_table(small_space()).save(tmp_path / "0.json")
+    (same,) = run_profiles(jobs(tmp_path, "fake:a"))
+    assert same.kept
     other = replace(jobs(tmp_path, "fake:a")[0], space=small_space().with_data(resolution=32).to_dict())
     with pytest.raises(InputError, match="is a table of small \\(16 px, float32\\): move it away"):
         list(run_profiles([other]))
