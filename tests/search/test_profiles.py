@@ -60,6 +60,18 @@ def test_one_fails_one_is_killed_and_the_tables_are_as_if_nothing_had_happened(t
     assert os.stat(wanted[0].out).st_mtime_ns == before
 
 
+def test_interrupted_every_worker_tidies_up_and_ends(tmp_path):
+    def interrupt(share, what):
+        if share > 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run_profiles(jobs(tmp_path, "fake:a", "fake:b"), progress=interrupt))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left & {"0.json.log", "1.json.log"}, "what was measured is kept"
+    assert not left & {".0.json.lock", ".1.json.lock"}, "no worker holds anything any more"
+
+
 def test_a_table_of_another_space_is_not_kept_for_this_one(tmp_path):
     make_table(small_space()).save(tmp_path / "0.json")
     (same,) = run_profiles(jobs(tmp_path, "fake:a"))
