@@ -19,7 +19,6 @@ LEAST, MOST = 40, 1500  # networks, whatever the time
 _WAVE_BYTES = 200e6  # of networks that stand ready at a time
 _FITTING_BURSTS, _HELD_OUT_BURSTS = 4, 12  # many networks teach more than much time on each
 _PATIENCE = 3.0  # times a wave's length on a quiet device that it may take on a busy one
-_BUSY = 0.1  # the share of disturbed bursts above which a person is told
 _LOOK_S = 0.002  # of a device whose bursts start at once
 
 
@@ -75,10 +74,12 @@ def collect(
     return networks, min([reference.quiet_ms, *(measured.reference_ms for measured in log.times.values())])
 
 
-def _disturbed(log: ProfileLog) -> str:
-    """How many bursts had to be measured again, where that is worth a word."""
+def _disturbed(log: ProfileLog, *, worth_a_word: float = 0.1) -> str:
+    """The share of bursts that had to be measured again, where it is worth a word."""
     share = 1 - sum(t.num_quiet for t in log.times.values()) / max(1, sum(t.num_bursts for t in log.times.values()))
-    return f", {share:.0%} of the bursts again: the device was busy or warm" if log.times and share > _BUSY else ""
+    return (
+        f", {share:.0%} of the bursts again: the device was busy or warm" if log.times and share > worth_a_word else ""
+    )
 
 
 def _load_wave(
