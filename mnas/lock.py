@@ -15,13 +15,14 @@ from mnas.errors import MnasError
 
 
 @contextlib.contextmanager
-def hold(path: Path, what: str, *, remove: bool = False) -> Iterator[None]:
+def hold(path: Path, what: str, *, remove: bool = False, wait: bool = False) -> Iterator[None]:
     """Hold a lock. The kernel releases it when the process ends, however it ends.
 
     Args:
         path: of the lock's file, made if it is not there; it says who has it.
         what: is being done, for the message: `the study runs/first`.
         remove: whether to take the file away afterwards.
+        wait: until whoever has it is done.
 
     Raises:
         MnasError: if another process has it (the message says which, and since when), or it cannot be written.
@@ -33,7 +34,7 @@ def hold(path: Path, what: str, *, remove: bool = False) -> Iterator[None]:
         raise MnasError(f"cannot write into {path.parent} for {what}: {error.strerror or error}") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise MnasError(f"{what} is being worked on by {file.read().strip() or 'another process'}") from None

@@ -12,18 +12,23 @@ from pathlib import Path
 
 import pytest
 
+from mnas.cli.search import run_study
 from mnas.errors import MnasError
 from mnas.files import write_atomically
 from mnas.lock import hold
 from mnas.profiling.profile import ProfileOptions, profile
 from mnas.reward import make_reward
+from mnas.search.lock import locked
 from mnas.search.log import TrialLog
 from mnas.search.objective import Objective
 from mnas.search.run import Search, run_search
+from mnas.search.setup import Prepared, SearchOptions
 from mnas.search.study import Study
 from mnas.strategies.registry import make_strategy
 from mnas.trial import Measurement, Trial
 from tests.profiling.fakes import FakeDevice
+from tests.search.conftest import FakeEvaluator
+from tests.search.test_profiles import jobs
 from tests.spaces import small_space
 
 ROOT = Path(__file__).parent.parent
@@ -144,6 +149,32 @@ def test_a_second_profile_of_the_same_table_is_told_who_makes_it(tmp_path):
         profile(small_space(), FakeDevice(), out, ProfileOptions(minutes=0.05))
 
 
+def _profile(job, most_bytes=None):
+    """A profile in a process of its own; its last word."""
+
+    def limit():
+        if most_bytes:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+    command = [sys.executable, "-m", "mnas.profiling.job"]
+    line = json.dumps(job.to_dict()) + "\n"
+    done = subprocess.run(command, cwd=ROOT, input=line, capture_output=True, text=True, timeout=120, preexec_fn=limit)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_full_disk_ends_a_profile_and_the_same_table_comes_out_later(tmp_path):
+    (job,) = jobs(tmp_path, "fake:a")
+    said = _profile(job, most_bytes=4000)
+    assert "cannot write" in said["failed"]
+    log = tmp_path / "0.json.log"
+    finished = log.read_bytes().count(b"\n") - 1
+    assert 0 < finished < 24
+    table = _profile(job)["table"]
+    assert not log.exists()
+    (other,) = jobs(tmp_path / "undisturbed", "fake:a")
+    assert _profile(other)["table"] == table
+
+
 def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
     from tools.soak_kinds import _Slow, search_kind
 
@@ -168,3 +199,14 @@ def test_two_studies_begun_at_one_moment_do_not_mix(tmp_path):
         run_search(
             first, Search(make_strategy("random", small_space()), Objective(None, make_reward("absolute", [])), 10)
         )
+
+
+def test_a_second_process_is_told_before_anything_is_trained(tmp_path):
+    space = small_space()
+    evaluator = FakeEvaluator(space)
+    evaluator.prepare = lambda on_progress: pytest.fail("a supernet would be trained by two")
+    search = Search(make_strategy("random", space), Objective(evaluator, make_reward("absolute", [])), 10)
+    study = Study.create(tmp_path / "study", {"seed": 1})
+    options = SearchOptions(evaluator="tabular:accuracies.json")
+    with locked(study.folder), pytest.raises(MnasError, match=f"is being worked on by process {os.getpid()} on"):
+        run_study(study.folder, True, options, Prepared(search, study.config, space))

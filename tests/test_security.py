@@ -6,17 +6,20 @@ import shlex
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mnas
+from mnas.errors import MnasError
 from mnas.files import write_atomically
 from mnas.search.report import next_commands
 from mnas.search.study import Study
+from mnas.train.checkpoint import read_checkpoint
 from tests.spaces import small_space
 
 FILES = sorted(Path(mnas.__file__).parent.rglob("*.py"))
 MODULES = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
-MODULES |= {"urllib", "requests", "http", "ftplib"}  # what is downloaded, Keras downloads, when it is asked to
+MODULES |= {"urllib", "requests", "http", "ftplib"}  # what is fetched, Keras and fsspec fetch, when they are asked to
 CALLS = {"eval", "exec", "__import__", "popen", "mktemp", "getoutput"}
 
 
@@ -102,3 +105,19 @@ def test_a_stage_or_space_cannot_name_a_path(tmp_path):
     study = Study.create(tmp_path / "study", {"space": {"name": "../../outside"}, "strategy": {"name": "random"}})
     assert study.said("space", "name") == "../../outside"
     assert not (tmp_path.parent / "outside").exists()
+
+
+class _Stranger:
+    def __reduce__(self):
+        return os.mkdir, (os.environ["MNAS_STRANGER"],)
+
+
+def test_a_strangers_checkpoint_cannot_run_code(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNAS_STRANGER", str(tmp_path / "ran"))
+    made_of = np.frombuffer(b"{}", np.uint8)
+    np.savez(tmp_path / "supernet.npz", made_of=made_of, step=np.array(1), weights=np.array([_Stranger()], object))
+    with pytest.raises(MnasError, match="is no supernet's checkpoint"):
+        read_checkpoint(tmp_path / "supernet.npz", {}, {"step": (), "weights": (1,)})
+    assert not (tmp_path / "ran").exists()
+    np.load(tmp_path / "supernet.npz", allow_pickle=True)["weights"]
+    assert (tmp_path / "ran").exists(), "it would have, had it been let"

@@ -1,28 +1,37 @@
-"""Trials an hour with more workers, and what handing a trial over costs. Prints figures; asserts nothing.
+"""Trials an hour with more workers, what handing a trial over costs, and a step of ImageNet's size. Prints figures.
 
 Run: python tools/bench_scaling.py [--trials 12] [--steps 30] [--handed-over 300] [--no-ray]
+     python tools/bench_scaling.py --trials 0 --handed-over 0 --large-steps 5 [--large-batch 32]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import numpy as np
+
+from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture
+from mnas.arch.zoo import ZOO
 from mnas.machine import num_cpus
 from mnas.search.executor import Executor
 from mnas.search.parallel import open_executor
 from mnas.search.setup import Prepared, SearchOptions, prepare
+from mnas.space.files import load_space
 from mnas.strategies.registry import make_strategy
+from mnas.train.data import Dataset, Split
+from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 
 KINDS = (("local", 1), ("local", 2), ("ray", 1), ("ray", 2))
 
@@ -88,12 +97,44 @@ def handing_over(num_trials: int, kinds: Sequence[tuple[str, int]]) -> None:
             print(f"{kind} {workers} worker(s): {each:6.2f} ms a trial, {each - here:+.2f} ms against this process")
 
 
+def large(steps: int, batch: int) -> None:
+    """Steps of networks of the space `mnasnet` at 224 px, on noise and with all CPUs."""
+    space = load_space("mnasnet")
+    rng = np.random.default_rng(0)
+    size = (2 * batch, space.resolution, space.resolution, 3)
+    split = Split(rng.integers(0, 255, size, np.uint8), rng.integers(0, space.num_classes, 2 * batch))
+    names = tuple(str(number) for number in range(space.num_classes))
+    evaluator = ProxyEvaluator(Dataset("noise", names, split, split, split), ProxyRecipe(steps=steps, batch_size=batch))
+    for name, network in {"mnasnet-a1": ZOO["mnasnet-a1"], "a sample": space.sample(rng)}.items():
+        first, each, scoring = _seconds(evaluator, network, split)
+        madds = complexity(network).madds
+        print(
+            f"{name} ({madds / 1e6:.0f} M multiply-adds, {space.resolution} px): {batch} images a step, {each:.2f} s, "
+            f"the first one {first:.1f} s; scoring {scoring / len(split):.4f} s an image; "
+            f"{6 * madds * batch / each / 1e9:.1f} GFLOP/s in training",
+            flush=True,
+        )
+
+
+def _seconds(evaluator: ProxyEvaluator, network: Architecture, split: Split) -> tuple[float, float, float]:
+    """Of the first step, of each of the others, and of scoring a split."""
+    stamps = [time.perf_counter()]
+    trained = evaluator.fit(network, on_step=lambda step, loss: stamps.append(time.perf_counter()))
+    trained.logits(split.images)  # traces
+    start = time.perf_counter()
+    trained.logits(split.images)
+    scoring = time.perf_counter() - start
+    return stamps[1] - stamps[0], statistics.median(b - a for a, b in pairwise(stamps[1:])), scoring
+
+
 def main() -> None:
-    """Both, with and without Ray."""
+    """What is asked for, with and without Ray."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--handed-over", type=int, default=300)
+    parser.add_argument("--large-steps", type=int, default=0)
+    parser.add_argument("--large-batch", type=int, default=32)
     parser.add_argument("--no-ray", action="store_true")
     options = parser.parse_args()
     kinds = [kind for kind in KINDS if kind[0] != "ray" or not options.no_ray]
@@ -105,6 +146,11 @@ def main() -> None:
 
         load_tensorflow(threads=1)
         training(options.trials, options.steps, kinds)
+    if options.large_steps:
+        from mnas.quiet import load_tensorflow
+
+        load_tensorflow()
+        large(options.large_steps, options.large_batch)
 
 
 if __name__ == "__main__":

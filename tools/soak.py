@@ -26,6 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from mnas.quiet import quiet
 from mnas.strategies.registry import STRATEGIES
 from tools.soak_kinds import Kind, profile_kind, search_kind
 from tools.soak_memory import EVALUATORS, memory_curve
@@ -151,8 +152,9 @@ def main() -> None:
         parser.error(f"--kinds is {options.kinds}: expected some of {', '.join(KINDS)}")
     if set(names) - set(LIGHT):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        import keras  # noqa: F401 - imported once here, started in each fork
-        import tensorflow  # noqa: F401
+        with quiet():
+            import keras  # noqa: F401 - imported once here, started in each fork
+            import tensorflow  # noqa: F401
     rng = random.Random(options.seed)
     failed = 0
     for place, name in enumerate(names):
@@ -162,7 +164,7 @@ def main() -> None:
         failed += len(lost)
         kept = max(0, kills - len(lost))
         took = time.monotonic() - start
-        print(f"{name:12} tried {kills:4}  survived {kept:4}  lost {len(lost):3}   ({took:.0f} s)", flush=True)
+        print(f"{name:14} tried {kills:4}  survived {kept:4}  lost {len(lost):3}   ({took:.0f} s)", flush=True)
         for why in sorted(set(lost))[:5]:
             print(f"    {why}")
     sys.exit(failed > 0)

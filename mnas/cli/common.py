@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mnas.arch.spec import Architecture
+    from mnas.remote import Mirror
 
 JSON = typer.Option(False, "--json", help="Print one JSON document on stdout; everything else goes to stderr.")
 ARCH = typer.Argument(
@@ -28,6 +29,10 @@ THREADS = typer.Option(1, min=1, help="Threads of the runtime.")
 DELEGATE = typer.Option("xnnpack", help="xnnpack or none; on a phone also gpu or nnapi.")
 BENCHMARK_BINARY = typer.Option(
     None, help="For phones: the benchmark_model to measure with (docs/profile-your-phone.md says where to get it)."
+)
+
+MIRROR = typer.Option(
+    None, metavar="URL", help="Also copy everything there every minute (s3://..., mnas[remote]), and begin from there."
 )
 
 
@@ -132,3 +137,34 @@ def _from_folder(folder: Path, number: str) -> Architecture:
     from mnas.search.study import Study
 
     return Study.open(folder).architecture(number or None)
+
+
+def open_mirror(folder: Path | None, url: str | None) -> Mirror | None:
+    """What keeps a folder at a URL too; what is there comes here first, if nothing is here.
+
+    Raises:
+        MnasError: if it cannot be copied.
+    """
+    from mnas.remote import Mirror
+
+    if folder is None or url is None:
+        return None
+    mirror = Mirror(folder, url)
+    if mirror.fetch():
+        console(stderr=True).print(f"Copied from {url} to {folder}.", markup=False)
+    return mirror
+
+
+@contextmanager
+def mirrored(mirror: Mirror | None) -> Iterator[None]:
+    """Copy a last time, whether the work is done or failed; that this fails must not hide why."""
+    from mnas.errors import MnasError
+
+    try:
+        yield
+    finally:
+        try:
+            if mirror is not None:
+                mirror.push()
+        except MnasError as error:
+            console(stderr=True).print(f"{error}; what is here is whole", markup=False)

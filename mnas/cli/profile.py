@@ -93,9 +93,16 @@ def _profile_several(
         raise InputError(f"--out is {out}: several devices need a folder, such as {out.with_suffix('')}")
     files = [out / name for name in table_names(devices)] if len(devices) > 1 else [out]
     binary = opening["benchmark_binary"]
-    opening = {**opening, "benchmark_binary": None if binary is None else str(Path(binary).absolute())}
+    for_phones = {**opening, "benchmark_binary": None if binary is None else str(Path(binary).absolute())}
+    phones = [device for device in devices if device.partition(":")[0] == "adb"]
     jobs = [
-        ProfileJob(device, str(file.absolute()), space.to_dict(), asdict(options), opening)
+        ProfileJob(
+            device,
+            str(file.absolute()),
+            space.to_dict(),
+            asdict(options),
+            for_phones if device in phones or not phones else {**opening, "benchmark_binary": None},
+        )
         for device, file in zip(devices, files, strict=True)
     ]
     finished = []

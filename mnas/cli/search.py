@@ -14,6 +14,7 @@ from mnas.errors import InputError
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from mnas.remote import Mirror
     from mnas.search.executor import Executor
     from mnas.search.setup import Prepared, SearchOptions
     from mnas.search.tensorboard import ScalarLog
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _LONG_SECONDS = 3600.0  # of a search: above it, a person is told how to shorten it
 # Options about this call, not about the search.
-_ONLY_HERE = ("study", "resume", "dry_run", "workers", "executor", "address", "tensorboard", "json")
+_ONLY_HERE = ("study", "resume", "dry_run", "workers", "executor", "address", "gpus", "tensorboard", "mirror", "json")
 
 _STRATEGY = typer.Option(
     "reinforce",
@@ -76,9 +77,11 @@ def search(
     threads: int = typer.Option(None, min=0, max=1024, help="Of each evaluation; by default the CPUs are shared out."),
     executor: str = typer.Option("local", help="local (processes of this machine) or ray."),
     address: str = typer.Option(None, help="Of a running Ray cluster; without it ray starts one here."),
+    gpus: float = typer.Option(0.0, min=0, help="Of each worker on a Ray cluster; 0.5 shares one between two."),
     resume: bool = typer.Option(False, "--resume", help="Go on with a study; its own options hold unless given."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Measure a few steps and say how long it will take."),
     tensorboard: Path = typer.Option(None, metavar="DIR", help="Also write scalars there (mnas[tensorboard])."),
+    mirror: str = common.MIRROR,
     json: bool = common.JSON,
 ) -> None:
     """Search for the best network within a latency budget.
@@ -87,27 +90,28 @@ def search(
     """
     if study is None and not dry_run:
         raise InputError("--study is missing: name a folder for the search's log, such as --study runs/first")
+    mirrored = None if dry_run else common.open_mirror(study, mirror)
     options = _options(context, study if resume else None)
     if dry_run:
         _dry_run(options, json)
         return
     if not resume and (study / "study.json").exists():
         raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
-    where = {"workers": workers, "kind": executor, "address": address}
-    _show(study, _search(study, resume, options, where, tensorboard), json)
+    where = {"workers": workers, "kind": executor, "address": address, "gpus": gpus}
+    _show(study, _search(study, resume, options, where, {"tensorboard": tensorboard, "mirror": mirrored}), json)
 
 
 def _search(
-    study: Path, resume: bool, options: SearchOptions, where: dict[str, Any], tensorboard: Path | None
+    study: Path, resume: bool, options: SearchOptions, where: dict[str, Any], beside: dict[str, Any]
 ) -> dict[str, Any]:
-    """Search with candidates judged as `where` says; gives the report."""
+    """Search with candidates judged as `where` says, and kept `beside` the study too; gives the report."""
     from mnas.search.parallel import open_executor
     from mnas.search.setup import prepare
 
     load_for(options)
     prepared = prepare(options, study)
     with open_executor(options, prepared, **where) as opened:
-        return run_study(study, resume, options, prepared, executor=opened, tensorboard=tensorboard)
+        return run_study(study, resume, options, prepared, executor=opened, **beside)
 
 
 def _show(study: Path, document: dict[str, Any], json: bool) -> None:
@@ -158,11 +162,13 @@ def run_study(
     *,
     executor: Executor | None = None,
     tensorboard: Path | None = None,
+    mirror: Mirror | None = None,
 ) -> dict[str, Any]:
     """Run or resume a search with its progress shown, scalars in the folder `tensorboard`; gives its report."""
     from contextlib import ExitStack
 
     from mnas.cli.progress import SearchProgress
+    from mnas.search.lock import locked
     from mnas.search.report import next_commands, report
     from mnas.search.run import ignore_update, run_search
     from mnas.search.study import Study
@@ -175,10 +181,22 @@ def run_study(
         totals.update({"baseline": options.trials, **{f"baseline_{name}": count for name, count in finals.items()}})
         if prepared.search.repeats:
             totals["repeats"] = 2 * len(prepared.search.repeats)
+
+    def keep() -> None:
+        if mirror is not None:
+            mirror.push_now_and_then()
+
     try:
-        with common.progress("Preparation") as report_progress:
-            prepared.search.objective.evaluator.prepare(report_progress)
         with ExitStack() as stack:
+            stack.enter_context(common.mirrored(mirror))
+            # Held already while a supernet is trained: a second process is told at once.
+            with locked(folder), common.progress("Preparation") as report_progress:
+
+                def on_progress(share: float, what: str) -> None:
+                    report_progress(share, what)
+                    keep()
+
+                prepared.search.objective.evaluator.prepare(on_progress)
             progress = stack.enter_context(SearchProgress(totals))
             scalars = stack.enter_context(_scalars(tensorboard))
 
@@ -186,6 +204,7 @@ def run_study(
                 progress(phase, trial)
                 if scalars is not None:
                     scalars.trial(phase, trial)
+                keep()
 
             on_update = ignore_update if scalars is None else scalars.update
             run_search(opened, prepared.search, executor=executor, on_trial=on_trial, on_update=on_update)

@@ -12,6 +12,7 @@ from mnas.cli import common
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
+    from mnas.remote import Mirror
     from mnas.train.recipe import Recipe
     from mnas.train.trained import Trained
 
@@ -38,6 +39,7 @@ def train(
     seed: int = typer.Option(0, min=0, help="Decides weights, shuffling and which images validate."),
     resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted training."),
     limit: int = typer.Option(None, min=1, help="Use at most so many training images."),
+    mirror: str = common.MIRROR,
     json: bool = common.JSON,
 ) -> None:
     """Train a network. Example: mnas train best.json --data fashion_mnist --epochs 10 --out runs/best."""
@@ -46,10 +48,12 @@ def train(
         architecture = replace(architecture, resolution=resolution)
     knobs = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
     given = {name: value for name, value in knobs.items() if value is not None}
+    mirrored = common.open_mirror(out, mirror)
     trained = train_with_display(
         architecture,
         data,
         out,
+        mirror=mirrored,
         seed=seed,
         resume=resume,
         limit=limit,
@@ -70,6 +74,7 @@ def train_with_display(
     resume: bool = False,
     limit: int | None = None,
     weights: str | None = None,
+    mirror: Mirror | None = None,
     **knobs: Any,
 ) -> Trained:
     """Train with progress on stderr; `knobs` are those of `mnas.train.recipe.recipe_for`."""
@@ -93,7 +98,13 @@ def train_with_display(
         out_console.print(f"The classifier is set to the {dataset.num_classes} classes of {data}.")
     if is_trained(out):
         out_console.print(f"{out} is trained already; nothing is trained again if it is the same configuration.")
-    with Display(recipe) as display:
+
+    def progress(state: Any) -> None:
+        display.show(state)
+        if mirror is not None and state.epoch_ended:
+            mirror.push_now_and_then()
+
+    with Display(recipe) as display, common.mirrored(mirror):
         return train_network(
             architecture,
             source,
@@ -103,7 +114,7 @@ def train_with_display(
             resume=resume,
             dataset=dataset,
             weights=start,
-            progress=display.show,
+            progress=progress,
         )
 
 

@@ -11,9 +11,11 @@ import os
 import secrets
 import shlex
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from mnas.devices.benchmark_log import last_lines, printable
 from mnas.errors import InputError, MnasError
@@ -21,6 +23,7 @@ from mnas.errors import InputError, MnasError
 _ANSWER_S = 15.0  # beyond a command's own limit
 _GRACE_S = 2  # between asking a command to stop and making it
 _TRANSFER_S = 300.0
+_MOST_BYTES = 1 << 24
 _BECOMING_READY_S = 5.0
 # adb opens mDNS on all interfaces otherwise; who uses it sets them.
 _ENVIRONMENT = {"ADB_MDNS": "0", "ADB_MDNS_OPENSCREEN": "0", "ADB_MDNS_AUTO_CONNECT": "0"}
@@ -194,20 +197,31 @@ def _why_not(serial: str, state: str) -> str:
 
 
 def _run(arguments: list[str], limit_s: float) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ["adb", *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=limit_s,
-            env=_ENVIRONMENT | os.environ,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise MnasError(
-            "adb is not installed: apt-get install adb, or Android's platform-tools; then look at: adb devices"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise TimeoutError from None
+    """Run adb. What it says goes to files: a phone that never stops talking must not fill the memory."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        try:
+            done = subprocess.run(
+                ["adb", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=errors,
+                timeout=limit_s,
+                env=_ENVIRONMENT | os.environ,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise MnasError(
+                "adb is not installed: apt-get install adb, or Android's platform-tools; then look at: adb devices"
+            ) from None
+        except subprocess.TimeoutExpired:
+            raise TimeoutError from None
+        said = [_text(file) for file in (out, errors)]
+    return subprocess.CompletedProcess(done.args, done.returncode, *said)
+
+
+def _text(file: IO[bytes]) -> str:
+    size = file.seek(0, os.SEEK_END)
+    if size > _MOST_BYTES:
+        raise MnasError(f"the phone said {size >> 20} MiB where a few lines were expected: is something wrong with it?")
+    file.seek(0)
+    return file.read().decode("utf-8", "replace").replace("\r\n", "\n")

@@ -57,7 +57,7 @@ def collect(
     least = 0.0  # seconds that a wave takes however little time is left
     while len(networks) < MOST and (len(networks) < LEAST or time.monotonic() + least < finish):
         share = max(len(networks) / MOST, (time.monotonic() - start) / max(seconds, 1e-3))
-        progress(min(share, 1.0) * 0.96, f"measured {len(networks)} networks")
+        progress(min(share, 1.0) * 0.96, f"measured {len(networks)} networks{_disturbed(log)}")
         began = time.monotonic()
         wave, models = _load_wave(plan, networks, device, log, dtype)
         if not wave:
@@ -75,6 +75,14 @@ def collect(
     reference.close()
     # Waves differ in what they took for quiet, an earlier session's too: the quietest of them all is meant.
     return networks, min([reference.quiet_ms, *(measured.reference_ms for measured in log.times.values())])
+
+
+def _disturbed(log: ProfileLog, *, worth_a_word: float = 0.1) -> str:
+    """The share of bursts that had to be measured again, where it is worth a word."""
+    share = 1 - sum(t.num_quiet for t in log.times.values()) / max(1, sum(t.num_bursts for t in log.times.values()))
+    return (
+        f", {share:.0%} of the bursts again: the device was busy or warm" if log.times and share > worth_a_word else ""
+    )
 
 
 def _load_wave(

@@ -87,7 +87,7 @@ class Child:
         return f"a worker {how}{hint}{': ' if text else ''}{text}"
 
     def interrupt(self) -> None:
-        """Ask the process to tidy up and end, as Ctrl-C would; end it if it does not."""
+        """Ask the process to tidy up and end, as Ctrl-C would: it leaves nothing on a device. End it if it does not."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
             try:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from mnas.arch.spec import check_choice
+from mnas.arch.spec import check_choice, check_number
 from mnas.errors import InputError
 from mnas.machine import num_cpus
 from mnas.quiet import load_tensorflow
@@ -15,7 +15,8 @@ from mnas.search.evaluators import PREPARED
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.log import to_plain
 from mnas.search.processes import ProcessExecutor
-from mnas.search.setup import Prepared, SearchOptions, prepare
+from mnas.search.run import Search
+from mnas.search.setup import Prepared, SearchOptions, prepare, repeats
 from mnas.search.worker import Job, Objectives
 
 EXECUTORS = ("local", "ray")
@@ -29,7 +30,13 @@ def threads_for(workers: int) -> int:
 
 @contextmanager
 def open_executor(
-    options: SearchOptions, prepared: Prepared, *, workers: int = 1, kind: str = "local", address: str | None = None
+    options: SearchOptions,
+    prepared: Prepared,
+    *,
+    workers: int = 1,
+    kind: str = "local",
+    address: str | None = None,
+    gpus: float = 0.0,
 ) -> Iterator[Executor]:
     """What judges candidates; its workers end with the context.
 
@@ -39,8 +46,10 @@ def open_executor(
         workers: how many judge at a time. One local worker is this process.
         kind: local, or ray.
         address: of a Ray cluster that runs already; None starts one on this machine.
+        gpus: that each worker on a cluster asks for; a fraction shares one.
 
     Raises:
+        InputError: for options that do not go together.
         MnasError: if there is no such cluster, or Ray is not installed.
     """
     check_choice("--executor", kind, EXECUTORS)
@@ -48,12 +57,17 @@ def open_executor(
         raise InputError(
             f"{PREPARED[options.evaluator]} once and scores quickly, in this process: leave out --workers, --executor"
         )
+    check_number("--gpus", gpus, 0, 64)
+    if gpus and kind != "ray":
+        raise InputError("--gpus places workers on a cluster: add --executor ray, or leave it out")
     job = Job(_MAKE, to_plain(options.to_dict()), to_plain(_made_from(prepared)))
-    objectives = _objectives(prepared)
+    objectives = _objectives(prepared.search)
     if kind == "ray":
         from mnas.search.ray_executor import RayExecutor
 
-        with RayExecutor(job, objectives, num_workers=workers, threads=options.threads, address=address) as cluster:
+        with RayExecutor(
+            job, objectives, num_workers=workers, threads=options.threads, address=address, gpus=gpus
+        ) as cluster:
             yield cluster
     elif workers > 1:
         with ProcessExecutor(job, objectives, num_workers=workers) as processes:
@@ -69,12 +83,14 @@ def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
     if options.trains:
         load_tensorflow(threads=options.threads)
     prepared = prepare(options)
-    return _objectives(prepared), _made_from(prepared)
+    finals = prepared.search.finals
+    search = replace(prepared.search, repeats=[] if finals is None else repeats(options, finals))
+    return _objectives(search), _made_from(prepared)
 
 
-def _objectives(prepared: Prepared) -> Objectives:
-    search = prepared.search
-    return {"search": search.objective, **({} if search.finals is None else {"finals": search.finals})}
+def _objectives(search: Search) -> Objectives:
+    finals = {} if search.finals is None else {"finals": search.finals}
+    return {"search": search.objective, **finals, **{f"repeat{n}": each for n, each in enumerate(search.repeats)}}
 
 
 def _made_from(prepared: Prepared) -> dict[str, Any]:

@@ -142,7 +142,7 @@ class _Processes:
         finally:
             self._stopped = True
             for child in list(self._children):
-                child.interrupt()  # it leaves nothing on its device
+                child.interrupt()
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _follow(self, job: ProfileJob) -> Outcome:
@@ -163,7 +163,7 @@ class _Processes:
                     break
                 _LOGGER.warning("%s, try %d of %d: %s", job.device, attempt, MOST_TRIES, why)
             finally:
-                child.end()
+                child.interrupt()
                 self._children.discard(child)
         return Outcome(job, error=f"given up after {attempt} tries: {why}")
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from mnas.arch.spec import Architecture
-from mnas.errors import MnasError
+from mnas.errors import InputError, MnasError
 from mnas.search.objective import Objective
 from mnas.search.processes import MOST_TRIES
 from mnas.search.ray_runtime import start_ray
@@ -28,17 +28,28 @@ class RayExecutor:
         num_workers: actors, placed where the cluster has CPUs for them.
         threads: CPUs that an actor asks for; 0 for one.
         address: of a running cluster; None starts one on this machine, and ends it afterwards.
+        gpus: that an actor asks for; Ray shows it these and no others.
 
     Raises:
+        InputError: if the cluster has no such number of GPUs.
         MnasError: if Ray is not installed, or there is no such cluster.
     """
 
     def __init__(
-        self, job: Job, objectives: Objectives, *, num_workers: int, threads: int = 0, address: str | None = None
+        self,
+        job: Job,
+        objectives: Objectives,
+        *,
+        num_workers: int,
+        threads: int = 0,
+        address: str | None = None,
+        gpus: float = 0.0,
     ) -> None:
         self._ray, self._ends = start_ray(address, cpus=num_workers * max(1, threads))
+        if gpus > self._ray.cluster_resources().get("GPU", 0.0):
+            raise InputError(f"--gpus is {gpus:g} and the cluster has {self._ray.cluster_resources().get('GPU', 0):g}")
         self._job, self._objectives = job, objectives
-        self._actor = self._ray.remote(num_cpus=max(1, threads), max_restarts=0)(Worker)
+        self._actor = self._ray.remote(num_cpus=max(1, threads), num_gpus=gpus, max_restarts=0)(Worker)
         self._idle: deque[Any] = deque([None] * num_workers)
 
     def __enter__(self) -> RayExecutor:

@@ -163,5 +163,10 @@ class _Runner:
         """Judge both winners again, unless they are the same network."""
         networks = [architecture_from_dict(winner["architecture"]) for winner in winners]
         if len({unroll(network) for network in networks}) == len(networks):
-            log = self._study.log("repeats")
-            run_repeats(networks, self._search.repeats, log, on_trial=lambda trial: self._on_trial("repeats", trial))
+            run_repeats(
+                networks,
+                self._search.repeats,
+                self._study.log("repeats"),
+                executor=self._executor,
+                on_trial=lambda trial: self._on_trial("repeats", trial),
+            )

@@ -174,7 +174,7 @@ def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
         make_strategy("random", space, seed=options.seed, accept=accept) if with_baseline else None,
         Objective(finals, reward, targets, limits) if finals else None,
         options.finalists,
-        [Objective(again, reward, targets, limits) for again in _repeats(options, finals)] if with_baseline else [],
+        repeats(options, Objective(finals, reward, targets, limits)) if with_baseline and finals else [],
     )
     config = {
         "space": space.to_dict(),
@@ -246,14 +246,16 @@ def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Li
     return limits
 
 
-def _repeats(options: SearchOptions, finals: Evaluator | None) -> list[Evaluator]:
-    """The finalists' evaluator with fresh seeds; none where it has no seed."""
+def repeats(options: SearchOptions, finals: Objective) -> list[Objective]:
+    """The finalists' objective with fresh seeds, for the verdict; none where its evaluator has no seed."""
     from mnas.train.int8 import Int8Evaluator
     from mnas.train.proxy import ProxyEvaluator
 
-    if options.verdict_seeds < 2 or not isinstance(finals, ProxyEvaluator | Int8Evaluator):
+    evaluator = finals.evaluator
+    if options.verdict_seeds < 2 or not isinstance(evaluator, ProxyEvaluator | Int8Evaluator):
         return []
-    return [finals.with_seed(options.seed + 1 + number) for number in range(options.verdict_seeds)]
+    seeds = range(options.seed + 1, options.seed + 1 + options.verdict_seeds)
+    return [Objective(evaluator.with_seed(seed), finals.reward, finals.targets, finals.limits) for seed in seeds]
 
 
 def _strategy(options: SearchOptions, space: SearchSpace, accept: Accept | None, evaluator: Evaluator) -> Strategy:

@@ -18,6 +18,7 @@ import numpy as np
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import unroll
+from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.log import Log
 from mnas.search.objective import Objective
 from mnas.trial import Trial
@@ -65,20 +66,22 @@ def run_repeats(
     objectives: Sequence[Objective],
     log: Log,
     *,
+    executor: Executor | None = None,
     on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> None:
     """Judge both winners again with every objective, each of another seed; what the log holds is kept.
+
+    They are judged where `executor` says; in this process by default.
 
     A trial's number is that of its objective: repeats of networks that won before further trials stay in the log.
     """
     log.repair()
     done = {(trial.number, unroll(trial.architecture)) for trial in log.read()}
-    for architecture in winners:
-        for number, objective in enumerate(objectives):
-            if (number, unroll(architecture)) not in done:
-                trial = objective.judge(number, architecture)
-                log.append(trial)
-                on_trial(trial)
+    for number, objective in enumerate(objectives):
+        lacking = [(number, architecture) for architecture in winners if (number, unroll(architecture)) not in done]
+        for trial in (executor or LocalExecutor()).run(objective, lacking):
+            log.append(trial)
+            on_trial(trial)
 
 
 def judge(

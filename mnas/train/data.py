@@ -25,6 +25,7 @@ from mnas.train.folder import load_folder
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
+_MOST_IDX_BYTES = 1 << 28
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_CLASSES = ["t-shirt/top", "trouser", "pullover", "dress", "coat"]
 FASHION_CLASSES += ["sandal", "shirt", "sneaker", "bag", "ankle-boot"]
@@ -95,7 +96,7 @@ def load_dataset(
 
     Args:
         name: digits, fashion_mnist, cifar10, cifar100, or the path of a folder with one folder of images a class
-            (or `train` and `test` folders of such).
+            (or `train` and `test` folders of such); or such a folder's address, as `mnas.remote` takes it.
         resolution: side of the images in pixels; images of another size are resized, others than RGB converted.
         validation_share: the share of the training images set aside for scoring candidates.
         seed: decides which images are set aside.
@@ -179,7 +180,10 @@ def _fashion_mnist(resolution: int) -> Raw:
 def _read_idx(path: Path) -> npt.NDArray[np.uint8]:
     """Read a gzipped IDX file of bytes: a magic number that ends in the rank, then the sizes, then the data."""
     try:
-        raw = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            raw = file.read(_MOST_IDX_BYTES + 1)
+        if len(raw) > _MOST_IDX_BYTES:
+            raise ValueError(f"it unpacks to more than {_MOST_IDX_BYTES >> 20} MiB")
         rank = raw[3]
         shape = np.frombuffer(raw, ">u4", rank, 4).astype(int)
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape)

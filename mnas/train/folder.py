@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.errors import InputError
+from mnas.remote import is_remote, local_copy
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 # Pillow goes by content, not by name, and knows formats that start other programs (EPS): these do not.
@@ -30,12 +31,13 @@ def load_folder(name: str, resolution: int, *, seed: int = 0) -> tuple[Bytes, La
     Raises:
         InputError: for a missing folder, fewer than two classes, a class without a readable image, or train and test
             folders with different classes.
+        MnasError: for an address that cannot be copied.
     """
-    root = Path(name)
+    root = local_copy(name, _is_image) if is_remote(name) else Path(name)
     if not root.is_dir():
         raise InputError(
             f"no data set is called {name!r} and no such folder exists: expected digits, fashion_mnist, cifar10, "
-            "cifar100, or a folder with one folder of images a class"
+            "cifar100, a folder with one folder of images a class, or its address (s3://...)"
         )
     if (root / "train").is_dir() and (root / "test").is_dir():
         classes = _classes(root / "train")
@@ -48,6 +50,10 @@ def load_folder(name: str, resolution: int, *, seed: int = 0) -> tuple[Bytes, La
     images, labels = _read_all(root, classes, resolution)
     held = _held_out(labels, seed)
     return images[~held], labels[~held], images[held], labels[held], classes
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
 
 
 def _classes(root: Path) -> list[str]:
@@ -72,7 +78,7 @@ def _read_all(root: Path, classes: list[str], resolution: int) -> tuple[Bytes, L
     images: list[Bytes] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = (path for path in (root / name).rglob("*") if path.suffix.lower() in SUFFIXES)
+        found = (path for path in (root / name).rglob("*") if _is_image(path.name))
         paths = sorted(path for path in found if path.is_file())  # a pipe called x.png would never end
         read = [image for image in (read_image(path, resolution) for path in paths) if image is not None]
         if len(read) < 2:

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -226,3 +227,42 @@ def test_scalars_for_tensorboard_and_plain_lines_of_progress(folder):
     assert {path.parent.name for path in (folder / "scalars").rglob("events*")} == {"trials", "baseline"}
     assert "search: 20 of 20, best #" in done.stderr
     assert "\x1b" not in done.stderr, "no bars where there is no terminal"
+
+
+def test_a_study_that_is_mirrored_goes_on_where_nothing_of_it_was(folder):
+    pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'mnas[remote]'")
+    elsewhere = ["--mirror", f"file://{folder}/bucket/study"]
+    done = _search(folder, "--trials", "20", *elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert {"study.json", "trials.jsonl", "best.json"} <= {path.name for path in (folder / "bucket/study").iterdir()}
+    (folder / "study").rename(folder / "first")
+    again = _search(folder, "--trials", "20", *elsewhere)
+    assert "add --resume to go on with it" in again.stderr
+    shutil.rmtree(folder / "study")
+    more = _mnas(folder, "search", "--resume", "--study", "study", "--trials", "30", *elsewhere, "--json")
+    assert more.returncode == 0, more.stderr
+    assert json.loads(more.stdout)["num_trials"] == 30
+    first = (folder / "first" / "trials.jsonl").read_text()
+    assert (folder / "study" / "trials.jsonl").read_text().startswith(first)
+    assert (folder / "bucket/study/trials.jsonl").read_text() == (folder / "study" / "trials.jsonl").read_text()
+
+
+def test_reproduce_names_what_is_not_the_same_first(folder):
+    table = ["--table", "table.json", "--budget-ms", "500"]
+    assert _search(folder, "--trials", "20", *table).returncode == 0
+    path = folder / "study" / "study.json"
+    document = json.loads(path.read_text())
+    document["made_with"].update(cpu="a Z80", tensorflow="1.0", num_cpus=4096)
+    path.write_text(json.dumps(document))
+    done = _mnas(folder, "reproduce", "study")
+    assert done.returncode == 0, done.stderr
+    assert "reproduced to the last bit: 20 trials" in done.stdout
+    said = done.stderr.split("Running study again")[0]
+    for name, before in (("cpu", "a Z80"), ("tensorflow", "1.0"), ("num_cpus", "4096")):
+        assert f"Not the same: {name} was {before} when the study began" in " ".join(said.split())
+    changed = json.loads((folder / "table.json").read_text())
+    changed["overhead_ms"] = 1.0
+    (folder / "table.json").write_text(json.dumps(changed))
+    other = _mnas(folder, "reproduce", "study")
+    assert other.returncode == 2
+    assert "what it was made from has changed: tables[0].sha256" in " ".join(other.stderr.split())

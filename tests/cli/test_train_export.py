@@ -46,9 +46,13 @@ def folder(tmp_path_factory):
         2,
         "--batch-size",
         32,
+        "--mirror",
+        f"file://{folder}/bucket/run",
         "--json",
     )
     assert done.returncode == 0, done.stderr
+    here, there = ({path.name for path in where.iterdir()} for where in (folder / "run", folder / "bucket/run"))
+    assert here - {"lock"} == there
     assert "classifier is set to the 10 classes" in " ".join(done.stderr.split())
     assert "epoch   2 of 2" in done.stderr
     assert json.loads(done.stdout)["test_accuracy"] > 0.3

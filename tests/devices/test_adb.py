@@ -64,3 +64,10 @@ def test_adb_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MnasError, match="apt-get install adb"):
         Adb()
+
+
+def test_a_phone_that_never_stops_talking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    PhoneDouble.install(tmp_path / "adb", "#!/bin/sh\nhead -c 20000000 /dev/zero\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(MnasError, match="the phone said 19 MiB where a few lines were expected"):
+        Adb()

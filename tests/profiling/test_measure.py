@@ -29,6 +29,37 @@ def test_disturbances_are_kept_out() -> None:
         assert t.halves_ms[0] == pytest.approx(t.halves_ms[1], rel=0.01)
 
 
+def test_a_warm_phase_is_noticed_and_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device has a clock of its own, and is slower from 1.4 to 2.2 s on it."""
+
+    class Warm(FakeDevice):
+        now = 0.0
+
+        def load(self, data: bytes):  # type: ignore[no-untyped-def]
+            model = super().load(data)
+            run = model.run_times_ms
+
+            def timed(num_runs: int):  # type: ignore[no-untyped-def]
+                self.slow = 1.4 < self.now < 2.2
+                times = run(num_runs)
+                self.now += times.sum() / 1e3
+                return times
+
+            model.run_times_ms = timed
+            return model
+
+    device = Warm()
+    monkeypatch.setattr("mnas.profiling.measure.time.monotonic", lambda: device.now)
+    files = [write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(seed))) for seed in range(12)]
+    reference = open_reference(device)
+    times = measure_networks([device.load(d) for d in files], reference, seconds=20, quiet_bursts=[8] * 12, seed=0)
+    assert device.now > 2.2, "the phase was passed"
+    assert all(t.num_quiet >= 8 for t in times)
+    assert sum(t.num_bursts - t.num_quiet for t in times) > 0, "some bursts were disturbed, and done again"
+    assert [t.quiet_ms for t in times] == pytest.approx([true_latency_ms(data) for data in files], rel=0.01)
+    assert [t.median_ms for t in times] == pytest.approx([true_latency_ms(data) for data in files], rel=0.02)
+
+
 def test_no_time_still_gives_every_network_a_few_bursts() -> None:
     device = FakeDevice()
     reference = open_reference(device)

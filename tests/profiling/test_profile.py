@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mnas.errors import InputError
+from mnas.errors import InputError, MnasError
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import LatencyTable
 from mnas.profiling.check import check_table
+from mnas.profiling.collect import _disturbed
+from mnas.profiling.log import ProfileLog
+from mnas.profiling.measure import NetworkTime
 from mnas.profiling.profile import ProfileOptions, profile
 from mnas.profiling.skeleton import write_skeleton
 from tests.profiling.fakes import FakeDevice, true_latency_ms
@@ -102,3 +106,20 @@ def test_options_are_checked() -> None:
         ProfileOptions(dtype="float64")
     with pytest.raises(InputError, match="--minutes"):
         ProfileOptions(minutes=0)
+
+
+def test_a_busy_device_is_told_of(tmp_path: Path) -> None:
+    log = ProfileLog(tmp_path / "t.log", {})
+    assert _disturbed(log) == ""
+    calm = NetworkTime(1.0, 1.0, 1.0, 1.0, 1.0, (1.0, 1.0), 90, 9, 9, 1.0, 0.2)
+    log.append(0, calm, 0.1)
+    assert _disturbed(log) == ""
+    log.append(1, replace(calm, num_bursts=18), 0.1)
+    assert _disturbed(log) == ", 33% of the bursts again: the device was busy or warm"
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured() -> None:
+    device = FakeDevice()
+    with pytest.raises(MnasError, match="cannot write into /proc/mnas for the profile"):
+        profile(SPACE, device, Path("/proc/mnas/table.json"), OPTIONS)
+    assert device.loaded == 0

@@ -1,7 +1,8 @@
 """Objectives for workers under test: separable accuracies, and candidates that wait or end their process.
 
 `arguments`: `folder` with a file per evaluation, `seconds` each takes, `deadly` numbers of evaluations (of all workers
-together) that end their process, and `doomed` the first kernel size whose candidates always do.
+together) that end their process, `doomed` the first kernel size whose candidates always do, and `shows` whether files
+say which GPUs the process sees, in the place of its number.
 """
 
 import os
@@ -18,13 +19,15 @@ MAKE = "tests.search.slow:make"
 
 
 class SlowEvaluator(Evaluator):
-    def __init__(self, folder, seconds=0.0, deadly=(), doomed=None, bonus=0.0):
+    def __init__(self, folder, seconds=0.0, deadly=(), doomed=None, bonus=0.0, shows=False):
         self.folder, self.seconds, self.deadly, self.doomed, self.bonus = Path(folder), seconds, deadly, doomed, bonus
+        self.shows = shows
         self.function = separable(small_space())
 
     def accuracy(self, architecture):
         number = len(list(self.folder.iterdir()))
-        (self.folder / f"{time.time_ns()}-{os.getpid()}").touch()
+        who = os.environ.get("CUDA_VISIBLE_DEVICES") if self.shows else os.getpid()
+        (self.folder / f"{time.time_ns()}-{who}").touch()
         time.sleep(self.seconds)
         if number in self.deadly or architecture.stages[0].block.kernel_size == self.doomed:
             os.kill(os.getpid(), signal.SIGKILL)

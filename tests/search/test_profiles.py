@@ -14,6 +14,8 @@ from mnas.latency.table import LatencyTable
 from mnas.profiling.job import ProfileJob
 from mnas.search import profiles
 from mnas.search.profiles import run_profiles, table_names
+from tests.cli.test_search import SPACE
+from tests.latency.tables import make_table
 from tests.spaces import small_space
 
 OPEN = "tests.profiling.fakes:open_fake"
@@ -33,8 +35,7 @@ def jobs(folder, *devices, minutes=0.05):
     ]
 
 
-def test_one_fails_one_is_killed_and_the_tables_are_those_of_devices_alone(tmp_path):
-    (alone,) = run_profiles(jobs(tmp_path / "alone", "fake:a"))
+def test_one_fails_one_is_killed_and_the_tables_are_as_if_nothing_had_happened(tmp_path):
     wanted = jobs(tmp_path / "all", "fake:a", "fake:bad", f"fake:{tmp_path}/flag")
     heard = []
     found = {
@@ -42,9 +43,10 @@ def test_one_fails_one_is_killed_and_the_tables_are_those_of_devices_alone(tmp_p
         for outcome in run_profiles(wanted, progress=lambda share, what: heard.append((share, what)))
     }
     assert (tmp_path / "flag").exists(), "its process ended itself"
-    for device in ("fake:a", f"fake:{tmp_path}/flag"):
-        assert found[device].table == alone.table
-        assert LatencyTable.load(found[device].job.out) == alone.table
+    undisturbed, killed = found["fake:a"], found[f"fake:{tmp_path}/flag"]
+    assert undisturbed.table == killed.table is not None
+    for outcome in (undisturbed, killed):
+        assert LatencyTable.load(outcome.job.out) == outcome.table
     assert found["fake:bad"].error == "it is unplugged"
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["0.json", "2.json"]
     shares = [share for share, _ in heard]
@@ -53,13 +55,27 @@ def test_one_fails_one_is_killed_and_the_tables_are_those_of_devices_alone(tmp_p
     before = os.stat(wanted[0].out).st_mtime_ns
     again = {outcome.job.device: outcome for outcome in run_profiles(wanted)}
     assert again["fake:a"].kept
-    assert again["fake:a"].table == alone.table
+    assert again["fake:a"].table == undisturbed.table
     assert not again["fake:bad"].kept
     assert os.stat(wanted[0].out).st_mtime_ns == before
 
 
+def test_interrupted_every_worker_tidies_up_and_ends(tmp_path):
+    def interrupt(share, what):
+        if share > 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run_profiles(jobs(tmp_path, "fake:a", "fake:b"), progress=interrupt))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left & {"0.json.log", "1.json.log"}, "what was measured is kept"
+    assert not left & {".0.json.lock", ".1.json.lock"}, "no worker holds anything any more"
+
+
 def test_a_table_of_another_space_is_not_kept_for_this_one(tmp_path):
-    list(run_profiles(jobs(tmp_path, "fake:a")))
+    make_table(small_space()).save(tmp_path / "0.json")
+    (same,) = run_profiles(jobs(tmp_path, "fake:a"))
+    assert same.kept
     other = replace(jobs(tmp_path, "fake:a")[0], space=small_space().with_data(resolution=32).to_dict())
     with pytest.raises(InputError, match="is a table of small \\(16 px, float32\\): move it away"):
         list(run_profiles([other]))
@@ -104,7 +120,8 @@ def test_on_the_command_line(tmp_path, monkeypatch):
         return run_profiles([replace(job, open_with=OPEN) for job in wanted], **how)
 
     monkeypatch.setattr("mnas.search.profiles.run_profiles", run)
-    line = ["profile", "--space", "mnasnet-16", "--minutes", "0.05", "--out", str(tmp_path / "tables"), "--json"]
+    (tmp_path / "tiny.toml").write_text(SPACE)
+    line = ["profile", "--space", f"{tmp_path}/tiny.toml", "--minutes", "0.05", "--out", f"{tmp_path}/tables", "--json"]
     done = CliRunner().invoke(app, [*line, "--device", "fake:a", "--device", "fake:bad"])
     assert isinstance(done.exception, MnasError)
     assert "1 of 2 devices failed; the same command goes on with them:\n  fake:bad: it is unplugged" in str(
@@ -112,7 +129,16 @@ def test_on_the_command_line(tmp_path, monkeypatch):
     )
     document = json.loads(done.stdout)
     assert document["failed"] == {"fake:bad": "it is unplugged"}
-    assert document["tables"]["fake:a"]["num_entries"] > 100
+    assert document["tables"]["fake:a"]["num_entries"] > 10
     assert [path.name for path in (tmp_path / "tables").iterdir()] == ["fake-a.json"]
     wrong = CliRunner().invoke(app, [*line[:6], f"{tmp_path}/t.json", "--device", "fake:a", "--device", "fake:b"])
     assert "several devices need a folder" in str(wrong.exception)
+
+
+def test_the_benchmark_binary_is_for_phones(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("mnas.search.profiles.run_profiles", lambda wanted, **how: iter(asked.extend(wanted) or []))
+    line = ["profile", "--space", "mnasnet-16", "--out", str(tmp_path), "--benchmark-binary", "b"]
+    assert CliRunner().invoke(app, [*line, "--device", "adb:A", "--device", "ssh:pi"]).exception is None
+    binaries = {job.device: job.opening["benchmark_binary"] for job in asked}
+    assert binaries == {"adb:A": str(Path("b").absolute()), "ssh:pi": None}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from mnas.arch import Architecture, parse_stages
 from mnas.arch.codec import architecture_to_dict
 from mnas.errors import InputError, MnasError
-from mnas.nn.build import build_model
+from mnas.lock import hold
+from mnas.nn.build import build_model, get_layer_weights
 from mnas.train.batches import some_images
-from mnas.train.fit import recalibrated, train_network
+from mnas.train.fit import LOCK, recalibrated, train_network
 from mnas.train.optimizer import hold_average, make_optimizer
 from mnas.train.recipe import Recipe
 from mnas.train.trained import DataSource, open_trained
@@ -142,6 +144,16 @@ def test_a_checkpoint_half_written_is_set_aside_and_the_training_begins_anew(tra
     assert (tmp_path / "checkpoint-1.npz.damaged").read_bytes() == half
     for one, other in zip(resumed.training["history"], trained.training["history"], strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
+
+
+def test_one_training_a_folder_and_a_folder_that_can_be_written(dataset, tmp_path):
+    with (
+        hold(tmp_path / LOCK, "the training"),
+        pytest.raises(MnasError, match=f"is being worked on by process {os.getpid()} on"),
+    ):
+        train_network(TINY, SOURCE, tmp_path, recipe=RECIPE, dataset=dataset)
+    with pytest.raises(MnasError, match="cannot write into /proc/mnas for the training"):
+        train_network(TINY, SOURCE, Path("/proc/mnas"), recipe=RECIPE, dataset=dataset)
 
 
 def test_the_average_is_put_in_place_once_at_the_end():

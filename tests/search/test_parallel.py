@@ -1,0 +1,61 @@
+"""What workers are made from: the same objectives as here, by the same names, those of the verdict too."""
+
+import pytest
+
+from mnas.errors import InputError
+from mnas.search.executor import LocalExecutor
+from mnas.search.objective import Objective
+from mnas.search.parallel import make_objectives, open_executor
+from mnas.search.processes import ProcessExecutor
+from mnas.search.setup import SearchOptions, prepare
+from mnas.search.worker import make_request
+
+OPTIONS = SearchOptions(space="mnasnet-16", data="digits", strategy="evolution", limit=200, verdict_seeds=2)
+
+
+@pytest.fixture
+def prepared():
+    return prepare(OPTIONS)
+
+
+def test_workers_judge_candidates_finalists_and_the_verdict(prepared, monkeypatch):
+    monkeypatch.setattr("mnas.search.parallel.load_tensorflow", lambda threads: None)
+    theirs, made_from = make_objectives(OPTIONS.to_dict())
+    with open_executor(OPTIONS, prepared, workers=2) as executor:
+        assert isinstance(executor, ProcessExecutor)
+        ours = executor._objectives
+    assert list(ours) == list(theirs) == ["search", "finals", "repeat0", "repeat1"]
+    for name, objective in ours.items():
+        assert objective.evaluator.describe() == theirs[name].evaluator.describe()
+    assert made_from["data"] == prepared.config["data"]
+    seeds = {each.evaluator.describe()["seed"] for each in ours.values()}
+    assert seeds == {0, 1, 2}
+    candidate = prepared.search.strategy.ask(1)[0]
+    for number, again in enumerate(prepared.search.repeats):
+        assert make_request(ours, again, number, candidate)["objective"] == f"repeat{number}"
+
+
+def test_one_local_worker_is_this_process(prepared):
+    with open_executor(OPTIONS, prepared) as executor:
+        assert isinstance(executor, LocalExecutor)
+
+
+def test_gpus_are_a_clusters(prepared):
+    with pytest.raises(InputError, match="add --executor ray"), open_executor(OPTIONS, prepared, workers=2, gpus=1):
+        pass
+
+
+def test_the_verdict_is_judged_where_candidates_are(prepared):
+    from mnas.search.log import MemoryLog
+    from mnas.search.verdict import run_repeats
+    from mnas.trial import Trial
+
+    class Elsewhere:
+        def run(self, objective: Objective, candidates):
+            for number, architecture in reversed(candidates):
+                yield Trial(number, architecture, reward=float(objective.evaluator.describe()["seed"]))
+
+    log, winners = MemoryLog(), prepared.search.strategy.ask(2)
+    run_repeats(winners, prepared.search.repeats, log, executor=Elsewhere())
+    assert [(trial.number, trial.reward) for trial in log.read()] == [(0, 1.0), (0, 1.0), (1, 2.0), (1, 2.0)]
+    assert {trial.architecture for trial in log.read()} == set(winners)
