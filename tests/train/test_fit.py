@@ -14,7 +14,7 @@ from mnas.arch import Architecture, parse_stages
 from mnas.arch.codec import architecture_to_dict
 from mnas.errors import InputError, MnasError
 from mnas.lock import hold
-from mnas.nn.build import build_model, get_layer_weights
+from mnas.nn.build import build_model
 from mnas.train.batches import some_images
 from mnas.train.fit import LOCK, recalibrated, train_network
 from mnas.train.optimizer import hold_average, make_optimizer
