@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 
 _LONG_SECONDS = 3600.0  # of a search: above it, a person is told how to shorten it
 # Options about this call, not about the search.
-_ONLY_HERE = ("study", "resume", "dry_run", "workers", "executor", "address", "gpus", "tensorboard", "mirror", "json")
+_ONLY_HERE = (
+    "study",
+    "minutes",
+    "resume",
+    "dry_run",
+    "workers",
+    "executor",
+    "address",
+    "gpus",
+    "tensorboard",
+    "mirror",
+    "json",
+)
 
 _STRATEGY = typer.Option(
     "reinforce",
@@ -79,6 +91,7 @@ def search(
     address: str = typer.Option(None, help="Of a running Ray cluster; without it ray starts one here."),
     gpus: float = typer.Option(0.0, min=0, help="Of each worker on a Ray cluster; 0.5 shares one between two."),
     resume: bool = typer.Option(False, "--resume", help="Go on with a study; its own options hold unless given."),
+    minutes: float = typer.Option(None, help="Choose trials and steps that take about so long on this machine."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Measure a few steps and say how long it will take."),
     tensorboard: Path = typer.Option(None, metavar="DIR", help="Also write scalars there (mnas[tensorboard])."),
     mirror: str = common.MIRROR,
@@ -92,13 +105,32 @@ def search(
         raise InputError("--study is missing: name a folder for the search's log, such as --study runs/first")
     mirrored = None if dry_run else common.open_mirror(study, mirror)
     options = _options(context, study if resume else None)
+    if not (resume or dry_run) and (study / "study.json").exists():
+        raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
+    if minutes is not None and not resume:
+        options = _fitted(context, options, minutes)
     if dry_run:
         _dry_run(options, json)
         return
-    if not resume and (study / "study.json").exists():
-        raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
     where = {"workers": workers, "kind": executor, "address": address, "gpus": gpus}
     _show(study, _search(study, resume, options, where, {"tensorboard": tensorboard, "mirror": mirrored}), json)
+
+
+def _fitted(context: typer.Context, options: SearchOptions, minutes: float) -> SearchOptions:
+    """The options with what fits into the minutes, where the line does not say otherwise; says what that is."""
+    from mnas.search.pace import fit_into
+
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    load_for(options)
+    with common.console(stderr=True).status("Measuring a few steps"):
+        fitted = fit_into(
+            options, minutes, {n for n, source in sources.items() if source and source.name == "COMMANDLINE"}
+        )
+    common.console(stderr=True).print(
+        f"In {minutes:g} minutes: {fitted.trials} trials of {fitted.proxy_steps} steps in batches of {fitted.batch}, "
+        f"{fitted.finalists} finalists of {fitted.final_steps} steps."
+    )
+    return fitted
 
 
 def _search(
@@ -244,5 +276,5 @@ def _dry_run(options: SearchOptions, json: bool) -> None:
     )
     if cost.seconds > _LONG_SECONDS:
         print(
-            "For less: fewer --trials, fewer --proxy-steps, a smaller --proxy-batch; or --no-baseline for half of it."
+            "For less: --minutes 30; fewer --trials or --proxy-steps, a smaller --proxy-batch; --no-baseline halves it."
         )

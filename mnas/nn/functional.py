@@ -90,6 +90,13 @@ class Network:
             parts.append(np.zeros(layer.filters, np.float32))
         return np.concatenate(parts)
 
+    def initial_layer_weights(self, seed: int) -> list[npt.NDArray[np.float32]]:
+        """The same, with statistics of 0 and 1, as `mnas.nn.build.set_layer_weights` takes them."""
+        statistics = np.concatenate(
+            [np.full(size, number % 2, np.float32) for number, size in enumerate(self._stat_sizes)]
+        )
+        return [array for own in self.layer_weights(self.initial_weights(seed), statistics) for array in own]
+
     def train(self, weights: Any, images: Any) -> tuple[Any, Any]:
         """Batch norms on the batch's own statistics. Differentiable in `weights`.
 

@@ -19,8 +19,9 @@ from mnas.files import read_json, set_aside, write_json
 from mnas.lock import hold
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train import trained as folder_of
-from mnas.train.batches import plain_batches, training_epoch
-from mnas.train.data import Dataset, Split
+from mnas.train.batches import training_epoch
+from mnas.train.data import Dataset
+from mnas.train.evaluate import evaluate, recalibrated
 from mnas.train.optimizer import accelerated, hold_average, make_optimizer, smoothed_loss
 from mnas.train.pretrained import Pretrained
 from mnas.train.recipe import Recipe
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 
 PROGRESS = "progress.json"
 LOCK = "lock"
-RECALIBRATION_IMAGES = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +187,7 @@ class _Run:
         import keras
 
         model = build_model(self.architecture, batch_norm_momentum=self.recipe.momentum(self.steps), seed=self.seed)
-        if self.weights is not None:
-            set_layer_weights(model, self.architecture, self.weights(get_layer_weights(model, self.architecture)))
+        self.begin(model)
         model.compile(
             optimizer=make_optimizer(self.recipe, self.steps),
             loss=smoothed_loss(self.architecture.num_classes, self.recipe.label_smoothing),
@@ -197,6 +196,15 @@ class _Run:
         )
         model.optimizer.build(model.trainable_variables)
         return model
+
+    def begin(self, model: Any) -> None:
+        """Weights that are not Keras's own draw."""
+        from mnas.nn.functional import Network
+
+        if self.weights is not None:
+            set_layer_weights(model, self.architecture, self.weights(get_layer_weights(model, self.architecture)))
+        elif self.recipe.gentle_start:
+            set_layer_weights(model, self.architecture, Network(self.architecture).initial_layer_weights(self.seed))
 
     def restored(self, model: Any, checkpoint: Path) -> bool:
         """Whether the model is as the checkpoint says; a damaged one is set aside: training anew ends the same."""
@@ -269,30 +277,3 @@ class _Run:
         self.drop_checkpoints()
         (self.out / PROGRESS).unlink(missing_ok=True)
         return open_trained(self.out)
-
-
-def evaluate(model: Any, split: Split, batch_size: int) -> float:
-    """Accuracy on a split, 0 to 1."""
-    right = 0
-    for images, labels in plain_batches(split, batch_size):
-        # Each of several accelerators answers for the whole batch, one after the other: the first one's answers count.
-        right += int((model.predict_on_batch(images)[: len(labels)].argmax(-1) == labels).sum())
-    return right / len(split)
-
-
-def recalibrated(model: Any, architecture: Architecture, split: Split, batch_size: int) -> Any:
-    """The same network with batch-norm statistics that are the plain mean over training images.
-
-    Without augmentation, dropout and stochastic depth, as the network will be used: a moving average lags behind
-    weights that moved, and after short training it is still near where it started.
-    """
-    still = replace(architecture, dropout=0, stochastic_depth=0)
-    model_still = build_model(still)
-    set_layer_weights(model_still, still, get_layer_weights(model, architecture))
-    norms = [layer for layer in model_still.layers if layer.__class__.__name__ == "BatchNormalization"]
-    for number, (images, _) in enumerate(plain_batches(split, batch_size, count=RECALIBRATION_IMAGES)):
-        for norm in norms:
-            norm.momentum = number / (number + 1)  # the running mean of all batches so far
-        model_still(images, training=True)
-    set_layer_weights(model, architecture, get_layer_weights(model_still, still))
-    return model

@@ -38,6 +38,8 @@ class Recipe:
         rand_augment: operations of RandAugment (Cubuk et al. 2020) on every image, as Keras has it; 0 for none.
         batch_norm: momentum of the batch norms; 0 lets the number of steps decide.
         mixed_precision: float16 on GPUs.
+        gentle_start: initial weights as in the search's short trainings: a small classifier, and blocks that begin as
+            their skip connection. Otherwise the published ones, which many steps have to tame first.
     """
 
     epochs: int = 10
@@ -57,6 +59,7 @@ class Recipe:
     rand_augment: int = 0
     batch_norm: float = 0.0
     mixed_precision: bool = False
+    gentle_start: bool = True
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.epochs, 1, 100_000)
@@ -74,7 +77,7 @@ class Recipe:
         check_number("ema", self.ema, 0, 0.999999)
         check_integer("rand_augment", self.rand_augment, 0, 10)
         check_number("batch_norm", self.batch_norm, 0, 0.9999)
-        for name in ("flip", "mixed_precision"):
+        for name in ("flip", "mixed_precision", "gentle_start"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} is {getattr(self, name)!r}: expected true or false")
 
@@ -126,6 +129,7 @@ _PUBLISHED: dict[str, Any] = {
     "ema": 0.9999,
     "batch_norm": 0.99,
     "shift": 0.1,
+    "gentle_start": False,
 }
 RECIPES: dict[str, dict[str, Any]] = {
     "short": {},

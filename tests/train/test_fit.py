@@ -16,7 +16,8 @@ from mnas.errors import InputError, MnasError
 from mnas.lock import hold
 from mnas.nn.build import build_model
 from mnas.train.batches import some_images
-from mnas.train.fit import LOCK, recalibrated, train_network
+from mnas.train.evaluate import recalibrated
+from mnas.train.fit import LOCK, train_network
 from mnas.train.optimizer import hold_average, make_optimizer
 from mnas.train.recipe import Recipe
 from mnas.train.trained import DataSource, open_trained

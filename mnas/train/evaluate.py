@@ -1,0 +1,40 @@
+"""A trained Keras network's statistics set right, and its accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from mnas.arch.spec import Architecture
+from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
+from mnas.train.batches import plain_batches
+from mnas.train.data import Split
+
+RECALIBRATION_IMAGES = 5000
+
+
+def evaluate(model: Any, split: Split, batch_size: int) -> float:
+    """Accuracy on a split, 0 to 1."""
+    right = 0
+    for images, labels in plain_batches(split, batch_size):
+        # Each of several accelerators answers for the whole batch, one after the other: the first one's answers count.
+        right += int((model.predict_on_batch(images)[: len(labels)].argmax(-1) == labels).sum())
+    return right / len(split)
+
+
+def recalibrated(model: Any, architecture: Architecture, split: Split, batch_size: int) -> Any:
+    """The same network with batch-norm statistics that are the plain mean over training images.
+
+    Without augmentation, dropout and stochastic depth, as the network will be used: a moving average lags behind
+    weights that moved, and after short training it is still near where it started.
+    """
+    still = replace(architecture, dropout=0, stochastic_depth=0)
+    model_still = build_model(still)
+    set_layer_weights(model_still, still, get_layer_weights(model, architecture))
+    norms = [layer for layer in model_still.layers if layer.__class__.__name__ == "BatchNormalization"]
+    for number, (images, _) in enumerate(plain_batches(split, batch_size, count=RECALIBRATION_IMAGES)):
+        for norm in norms:
+            norm.momentum = number / (number + 1)  # the running mean of all batches so far
+        model_still(images, training=True)
+    set_layer_weights(model, architecture, get_layer_weights(model_still, still))
+    return model

@@ -1,0 +1,61 @@
+"""As much of a search as fits into some minutes."""
+
+from __future__ import annotations
+
+import pytest
+
+from mnas.errors import InputError
+from mnas.search.estimate import CostEstimate
+from mnas.search.pace import _filled, fit_into
+from mnas.search.setup import SearchOptions
+
+START = SearchOptions(data="digits", proxy_steps=60, final_steps=300, finalists=2, verdict_seeds=0, batch=8)
+
+
+def cost(start_s: float, step_s: float, options: SearchOptions = START) -> CostEstimate:
+    """Of trainings that take a start, and so much a step."""
+    trial, finalist = (start_s + step_s * steps for steps in (options.proxy_steps, options.final_steps))
+    return CostEstimate(0, trial, finalist, 0, 0, 0, 0, 0)
+
+
+def seconds(options: SearchOptions, start_s: float, step_s: float) -> float:
+    runs = 2 if options.baseline else 1
+    trials = options.trials * (start_s + step_s * options.proxy_steps)
+    return runs * (trials + options.finalists * (start_s + step_s * options.final_steps))
+
+
+@pytest.mark.parametrize("minutes", [10, 30, 120])
+@pytest.mark.parametrize("step_s", [0.02, 0.05])
+@pytest.mark.parametrize("baseline", [True, False])
+def test_the_search_takes_about_the_time(minutes: float, step_s: float, baseline: bool) -> None:
+    start = SearchOptions(
+        data="digits", proxy_steps=60, final_steps=300, finalists=2, verdict_seeds=0, batch=8, baseline=baseline
+    )
+    fitted = _filled(start, cost(2.0, step_s), minutes, ())
+    assert seconds(fitted, 2.0, step_s) <= 60 * minutes
+    assert fitted.trials % fitted.batch == 0
+    assert fitted.final_steps == 3000 or seconds(fitted, 2.0, step_s) >= 60 * minutes * 0.6
+
+
+def test_more_minutes_never_give_less() -> None:
+    found = [_filled(START, cost(2.0, 0.1), minutes, ()) for minutes in (10, 20, 40, 80)]
+    for key in ("trials", "final_steps"):
+        values = [getattr(options, key) for options in found]
+        assert values == sorted(values)
+
+
+def test_what_a_person_said_stays() -> None:
+    given = SearchOptions(data="digits", trials=40, final_steps=77, finalists=2, batch=5)
+    fitted = _filled(given, cost(2.0, 0.1, given), 30, {"trials", "final_steps"})
+    assert (fitted.trials, fitted.final_steps, fitted.batch) == (40, 77, 5)
+
+
+def test_too_short_a_time_says_what_it_takes() -> None:
+    with pytest.raises(InputError, match=r"a candidate takes 12 s. Give it --minutes 12 or more"):
+        _filled(START, cost(6.0, 0.1), 3, ())
+    assert _filled(START, cost(6.0, 0.1), 12, ()).trials >= 16
+
+
+def test_other_evaluators_are_refused() -> None:
+    with pytest.raises(InputError, match="--evaluator is supernet: say --trials"):
+        fit_into(SearchOptions(data="digits", evaluator="supernet"), 5, ())
