@@ -20,9 +20,9 @@ from tests.nn.test_supernet import tiny_space
 pytestmark = pytest.mark.tensorflow
 STAGE = {"op": ("sepconv", "mbconv3"), "kernel_size": (3, 5), "se_ratio": (0,), "skip": ("none", "identity")}
 SPACE = dataclasses.replace(
-    tiny_space(), stages=(StageChoices(stride=1, filters=(8, 12), repeats=(1, 2), **STAGE),)
+    tiny_space(), head_filters=64, stages=(StageChoices(stride=1, filters=(8, 12), repeats=(1, 2), **STAGE),)
 )  # fewer kinds of blocks than the tiny space: the less there is to trace
-RECIPE = SupernetRecipe(steps=60, batch_size=64, num_paths=2, sampling="sandwich", learning_rate=0.3)
+RECIPE = SupernetRecipe(steps=100, batch_size=64, num_paths=2, sampling="sandwich", learning_rate=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def test_it_learns_and_goes_on_bit_for_bit(digits, trained):
     rng = np.random.default_rng(0)
     candidates = [evaluator.space.sample(rng) for _ in range(5)]
     accuracies, losses = zip(*map(evaluator.judge, candidates), strict=True)
-    assert np.mean(accuracies) > 0.2
-    assert np.mean(losses) < 2.3  # chance is 2.303
+    assert np.mean(accuracies) > 0.35  # chance is 0.1
+    assert np.mean(losses) < 2.0  # chance is 2.303
     resumed = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=folder / "early.npz")
     assert resumed.trainer.step == 40
     resumed.prepare()
@@ -87,7 +87,7 @@ def test_a_checkpoint_of_something_else_is_refused(digits, trained):
     other_space = dataclasses.replace(SPACE, head_filters=24)
     with pytest.raises(InputError, match="was trained for another space: delete the file"):
         _ = SupernetEvaluator(other_space, digits, RECIPE, checkpoint=checkpoint).trainer
-    other_recipe = dataclasses.replace(RECIPE, steps=61)
+    other_recipe = dataclasses.replace(RECIPE, steps=101)
     with pytest.raises(InputError, match="another recipe"):
         _ = SupernetEvaluator(SPACE, digits, other_recipe, checkpoint=checkpoint).trainer
 
