@@ -38,30 +38,39 @@ def compare(
     seeds: int = typer.Option(10, min=2, help="Runs of each strategy, with the seeds from 0."),
     trials: list[int] = typer.Option([300], min=1, help="Candidates of a run; given several times, compares at each."),
     batch: int = typer.Option(10, min=1, help="Candidates between two updates of a strategy."),
-    plot: Path = typer.Option(None, help="Draw the result into this HTML file (needs plotly)."),
+    plot: Path = typer.Option(None, help="Draw the result into this HTML file."),
     json: bool = common.JSON,
 ) -> None:
     """Compare strategies at equal cost, over several seeds. Options on the line go before those in --file.
 
     Example: mnas compare --space nas-bench-macro --evaluator tabular:FILE.json --budget-madds 47743498 --seeds 20.
     """
+    from mnas.files import check_writable
     from mnas.search.contest import run_contest
-    from mnas.search.plots import check_plotly, write_standings
 
     options = _options(context, file)
     if plot is not None:
-        check_plotly()
+        check_writable(plot)
     _load(options)
     contest = options.contest()
     with common.progress("comparing") as report:
         standings = run_contest(contest, on_run=report)
     if plot is not None:
-        write_standings(standings, plot, title=f"{contest.num_seeds} seeds on {contest.space.name}, 95 % intervals")
+        _draw(contest, standings, plot)
     if json:
         common.print_json(_document(contest, standings, {"name": options.reward, "beta": options.beta}))
         return
     for count, rows in standings.items():
         _show(contest, count, rows)
+
+
+def _draw(contest: Contest, standings: dict[int, list[Standing]], plot: Path) -> None:
+    from mnas.files import write_atomically
+    from mnas.report.comparison import standings_figure
+    from mnas.report.page import figures_page
+
+    title = f"{contest.num_seeds} seeds on {contest.space.name}"
+    write_atomically(plot, figures_page([standings_figure(standings, title=title)], title=title))
 
 
 def _options(context: typer.Context, file: Path | None) -> ContestOptions:

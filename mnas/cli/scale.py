@@ -185,12 +185,12 @@ def _load(scorer: Scorer) -> None:
 
 
 def _write_family(job: _Job, members: list[Member], out: Path, made: dict[str, Any]) -> None:
+    from mnas.report.comparison import family_figure
+    from mnas.report.page import figures_page
     from mnas.scaling.family import write_family
-    from mnas.search.family_curve import family_page
 
-    page = family_page(members, title=f"Family of {job.name}")
-    if page is None:
-        common.console(stderr=True).print("No curve is drawn: pip install 'mnas\\[report]' adds plotly.")
+    title = f"Family of {job.name}"
+    page = figures_page([family_figure(members, title=title)], title=title)
     evaluated = job.scorer.describe() if job.scorer else None
     write_family(out, members, {**made, "lite": job.lite, "evaluator": evaluated}, page)
 

@@ -37,7 +37,7 @@ def survey(
     limit: int = typer.Option(None, min=1, help="Use so many training images only."),
     seed: int = typer.Option(0, min=0, help="The same seed gives the same samples."),
     csv_file: Path = typer.Option(None, "--csv", help="Write every sample into this file."),
-    plot: Path = typer.Option(None, help="Draw the error EDFs into this HTML file (needs plotly)."),
+    plot: Path = typer.Option(None, help="Draw the error EDFs into this HTML file."),
     json: bool = common.JSON,
 ) -> None:
     """Sample spaces: latency that a table predicts, errors of quickly judged samples, choices that harm.
@@ -87,14 +87,14 @@ def _surveys(
     seed: int,
     plot: Path | None,
 ) -> list[Survey]:
+    from mnas.files import check_writable
     from mnas.quiet import load_tensorflow
-    from mnas.search.plots import check_plotly
     from mnas.search.setup import prepare, table_costs
     from mnas.search.survey import survey as make_survey
     from mnas.space.files import load_space
 
     if plot is not None:
-        check_plotly()
+        check_writable(plot)
     if any(chosen.evaluator == "proxy" for chosen in options):
         load_tensorflow()
     prepared = [prepare(chosen) for chosen in options]  # whatever is wrong with one is found before any work
@@ -120,7 +120,8 @@ def _surveys(
 
 def _write(found: Sequence[Survey], csv_file: Path | None, plot: Path | None) -> None:
     from mnas.files import write_atomically
-    from mnas.search.plots import write_edf
+    from mnas.report.comparison import edf_figure
+    from mnas.report.page import figures_page
     from mnas.search.survey import to_rows
 
     if csv_file is not None:
@@ -128,7 +129,7 @@ def _write(found: Sequence[Survey], csv_file: Path | None, plot: Path | None) ->
         csv.writer(text, lineterminator="\n").writerows(to_rows(found))
         write_atomically(csv_file, text.getvalue())
     if plot is not None:
-        write_edf(found, plot)
+        write_atomically(plot, figures_page([edf_figure(found)], title=" and ".join(one.space.name for one in found)))
 
 
 def _show(found: Sequence[Survey]) -> None:

@@ -39,6 +39,8 @@ LOOKS = {
     "family": Look("#009E73", "#009E73", "diamond", "D", 10),
 }
 
+CYCLE = ("kernel3", "random", "family", "kernel5", "kernel7", "sepconv", "conv")  # looks for series of equal rank
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -50,6 +52,7 @@ class Series:
         x, y: as many of one as of the other; a y of None leaves a gap.
         kind: `points`, `line`, `steps` (a line that keeps its height until the next point) or `both`.
         hover: what is said of each point, lines separated by line feeds; empty for x and y alone.
+        interval: the lower and upper end of each y's interval; empty for none.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Series:
     y: tuple[Number, ...]
     kind: str = "points"
     hover: tuple[str, ...] = ()
+    interval: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

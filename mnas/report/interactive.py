@@ -45,10 +45,19 @@ def _trace(series: Series) -> dict[str, Any]:
         "text": text or None,
         "hovertemplate": "%{text}<extra></extra>" if text else "%{y:.4g} at %{x:.4g}<extra>%{fullData.name}</extra>",
         "meta": {"look": series.look},
+        **_interval(series),
         "marker": {"symbol": look.symbol, "size": look.size},
         "line": {"shape": "hv" if series.kind == "steps" else "linear", "width": 2},
         "opacity": 0.8 if series.kind == "points" and series.look in ("search", "random") else 1,
     }
+
+
+def _interval(series: Series) -> dict[str, Any]:
+    if not series.interval:
+        return {}
+    pairs = list(zip(series.y, series.interval, strict=True))
+    up, down = [high - (y or 0.0) for y, (_, high) in pairs], [(y or 0.0) - low for y, (low, _) in pairs]
+    return {"error_y": {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.5}}
 
 
 def _ratio(line: Line, extent: tuple[float, float]) -> dict[str, Any]:
@@ -91,6 +100,7 @@ def _range(figure: Figure, axis: str) -> tuple[float, float]:
     for series in figure.series:
         columns = (series.x, series.y) if square else (getattr(series, axis),)
         values += [value for column in columns for value in column if value is not None]
+        values += [end for pair in series.interval for end in pair] if axis == "y" else []
     if not values:
         return 0.0, 1.0
     low, high = float(min(values)), float(max(values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
@@ -70,6 +71,11 @@ def table_page(table: LatencyTable, name: str) -> str:
         num_fitted=fitted,
         refresh=None,
     )
+
+
+def figures_page(figures: Sequence[Figure], *, title: str) -> str:
+    """Figures as one HTML document."""
+    return _render("figures.html", figures, shown=figures, title=title, refresh=None)
 
 
 def _render(template: str, figures: Any, **values: Any) -> str:

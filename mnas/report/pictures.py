@@ -46,6 +46,8 @@ def draw(figure: Figure) -> bytes:
             drawstyle="steps-post" if series.kind == "steps" else "default",
             label=series.name,
         )
+        for x, (low, high) in zip(series.x, series.interval, strict=bool(series.interval)):
+            axes.plot([x, x], [low, high], color=look.light, linewidth=1.5)
     _references(figure, axes)
     if figure.log:
         axes.set_xscale("log")

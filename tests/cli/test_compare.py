@@ -130,7 +130,6 @@ def _invoke(*more):
 
 
 def test_a_comparison_from_a_file_and_the_line_goes_before_it(macro, tmp_path):
-    pytest.importorskip("plotly", reason="plotly is not installed: pip install 'mnas[report]'")
     (macro.parent / "compare.toml").write_text(TOML)
     plot = tmp_path / "plot.html"
     done = _invoke("--file", str(macro.parent / "compare.toml"), "--trials", "12", "--plot", str(plot), "--json")

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from mnas.errors import InputError
 from mnas.scaling import Coefficients
-from mnas.search.family_curve import family_page
-from mnas.search.scale import Devices, formula_members, scale_to_latencies
+from mnas.search.scale import Devices, scale_to_latencies
 from mnas.space.files import load_space
 from tests.latency.tables import make_table
 
@@ -62,14 +61,3 @@ def test_numbers_that_do_not_fit(tables):
         scale_to_latencies(BASE, Devices(tables[:1]), [1.0, 1.0], Coefficients())
     with pytest.raises(InputError, match="two latency tables are called one"):
         Devices([tables[0], tables[0]])
-
-
-def test_a_family_is_drawn_with_or_without_tables(tables):
-    pytest.importorskip("plotly", reason="drawing needs the extra mnas[report]")
-    for devices in (Devices(tables), Devices([])):
-        members = [devices.member(name, network) for name, network in formula_members(BASE, [0, 1], Coefficients())]
-        page = family_page(members, title="Family of base")
-        assert page is not None
-        assert page == family_page(members, title="Family of base")
-        assert "phi1" in page
-        assert ('"name":"two"' in page) == bool(devices.estimators)

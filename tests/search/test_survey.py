@@ -6,7 +6,6 @@ import pytest
 from mnas.errors import MnasError
 from mnas.reward import make_reward
 from mnas.search.objective import Objective
-from mnas.search.plots import write_edf
 from mnas.search.survey import Survey, choices, difference_interval, survey, to_rows
 from mnas.train.base import Evaluator
 from mnas.trial import Measurement, Trial
@@ -74,12 +73,3 @@ def test_when_every_sample_fails_the_reason_is_said(space):
     evaluator.on_call = fail
     with pytest.raises(MnasError, match=r"all 3 samples of small failed.*no data"):
         survey(space, Objective(evaluator, make_reward("absolute", [])), num_samples=3)
-
-
-def test_the_plot_is_one_file_that_needs_nothing_else(space, evaluator, tmp_path):
-    pytest.importorskip("plotly", reason="plotly is not installed: pip install 'mnas[report]'")
-    found = survey(space, Objective(evaluator, make_reward("absolute", [])), num_samples=5)
-    write_edf([found], tmp_path / "edf.html")
-    text = (tmp_path / "edf.html").read_text()
-    assert "small, 5 samples" in text
-    assert "<script src=" not in text
