@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from statistics import fmean
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 
 from mnas.quiet import load_tensorflow
-from mnas.reward import make_reward
-from mnas.search.halving import share_of_steps, thresholds
+from mnas.search.halving import share_of_steps
 from mnas.space.files import load_space
-from mnas.trial import Measurement, Trial
+from tools.replay import replayed
 
 
 def main() -> None:
@@ -70,20 +72,11 @@ def _curves(options: argparse.Namespace) -> np.ndarray:
     return np.array([json.loads(line) for line in options.log.read_text().splitlines()[: options.trials]])
 
 
-def _replay(curves: np.ndarray, rng: np.random.Generator, batch: int = 10) -> tuple[float, float]:
+def _replay(curves: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
     """Share of the steps that is trained, and accuracy that the winner lost, with candidates in a random order."""
     space = load_space("mnasnet-16")
-    anything = space.decode([0] * len(space.decisions))
-    reward = make_reward("absolute", [])
     order = rng.permutation(len(curves))
-    trials: list[Trial] = []
-    for start in range(0, len(order), batch):
-        limits = thresholds(trials, reward)
-        for place in order[start : start + batch]:
-            curve = curves[place].tolist()
-            reached = next((i + 1 for i, limit in enumerate(limits) if curve[i] < limit), len(curve))
-            found = Measurement(curve[reached - 1], (), 1, 1, tuple(curve[:reached]))
-            trials.append(Trial(len(trials), anything, found, found.accuracy))
+    trials = replayed(curves, order, space.decode([0] * len(space.decisions)))
     best = max(trials, key=lambda trial: trial.reward or 0.0)
     winner = curves[order[best.number], -1]
     return share_of_steps(trials, curves.shape[1]), float(curves[:, -1].max() - winner)

@@ -14,12 +14,11 @@ import numpy.typing as npt
 from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture
 from mnas.files import write_atomically
-from mnas.reward import make_reward
-from mnas.search.halving import share_of_steps, thresholds
+from mnas.search.halving import share_of_steps
 from mnas.space.space import SearchSpace
 from mnas.train.regression import LEAST, NUM_TOTALS, Regression, features
-from mnas.trial import Measurement, Trial
 from tools.pieces import Pieces
+from tools.replay import replayed
 
 Array = npt.NDArray[np.float64]
 MANY = 300  # architectures whose cost is told
@@ -158,18 +157,13 @@ def _rungs(found: Found, truth: Truth) -> Iterator[Row]:
     yield Row("long training", "stopped early", *map(float, taus), minutes * share)
 
 
-def _halved(space: SearchSpace, curves: Array, rng: np.random.Generator, batch: int = 10) -> tuple[Array, float]:
+def _halved(space: SearchSpace, curves: Array, rng: np.random.Generator) -> tuple[Array, float]:
     """Scores by the rung that was reached, then by the accuracy there, met in a random order; the share of steps."""
-    anything, reward = space.decode([0] * len(space.decisions)), make_reward("absolute", [])
-    order, trials, scores = rng.permutation(len(curves)), list[Trial](), np.zeros(len(curves))
-    for start in range(0, len(order), batch):
-        limits = thresholds(trials, reward)
-        for place in order[start : start + batch]:
-            curve = curves[place].tolist()
-            reached = next((i + 1 for i, limit in enumerate(limits) if curve[i] < limit), len(curve))
-            found = Measurement(curve[reached - 1], (), 1, 1, tuple(curve[:reached]))
-            trials.append(Trial(len(trials), anything, found, found.accuracy))
-            scores[place] = reached + found.accuracy
+    order, scores = rng.permutation(len(curves)), np.zeros(len(curves))
+    trials = replayed(curves, order, space.decode([0] * len(space.decisions)))
+    for place, trial in zip(order, trials, strict=True):
+        assert trial.measurement is not None
+        scores[place] = len(trial.measurement.rungs) + trial.measurement.accuracy
     return scores, share_of_steps(trials, curves.shape[1])
 
 
