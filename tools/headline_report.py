@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mnas.files import write_atomically, write_json
+from mnas.report.figure import CYCLE, Figure, Series
+from mnas.report.page import figures_page
 from tools.equal import Comparison, Network, compare
 
 Runs = Mapping[str, Sequence[dict[str, Any] | None]]
@@ -84,28 +87,25 @@ def _of(name: str, family: str) -> bool:
 
 def write_picture(known: Mapping[str, Network], groups: tuple[Sequence[str], Sequence[str]], path: Path) -> None:
     """Accuracy over latency, families as lines, spreads between seeds as bars."""
-    from plotly import graph_objects
-
-    figure = graph_objects.Figure()
-    for group in (*groups[0], *groups[1]):
+    drawn = []
+    for group, look in zip((*groups[0], *groups[1]), cycle(CYCLE), strict=False):
         own = sorted((one for one in known.values() if _of(one.name, group)), key=lambda one: one.latency_ms)
+        means = [float(np.mean(one.accuracies)) for one in own]
         spread = [float(np.std(one.accuracies, ddof=1)) if len(one.accuracies) > 1 else 0 for one in own]
-        mode = "lines+markers" if group in groups[0] else "markers"
-        figure.add_scatter(
-            x=[one.latency_ms for one in own],
-            y=[float(np.mean(one.accuracies)) for one in own],
-            error_y={"type": "data", "array": spread},
-            text=[one.name for one in own],
-            name=group,
-            mode=mode,
+        drawn.append(
+            Series(
+                group,
+                look,
+                tuple(one.latency_ms for one in own),
+                tuple(means),
+                kind="both" if group in groups[0] else "points",
+                hover=tuple(one.name for one in own),
+                interval=tuple((mean - wide, mean + wide) for mean, wide in zip(means, spread, strict=True)),
+            )
         )
-    figure.update_layout(
-        title="Test accuracy over measured latency; bars are a standard deviation between seeds",
-        xaxis={"title": "quiet latency, ms", "type": "log"},
-        yaxis_title="test accuracy",
-        template="plotly_white",
-    )
-    write_atomically(path, figure.to_html(include_plotlyjs=True))
+    title, summary = "Test accuracy over measured latency", "Bars are a standard deviation between seeds."
+    figure = Figure("headline", title, "quiet latency (ms)", "test accuracy", tuple(drawn), summary, log_x=True)
+    write_atomically(path, figures_page([figure], title=title))
 
 
 def show(document: Mapping[str, Any], comparisons: Mapping[str, Comparison]) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy.typing as npt
 from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture
 from mnas.files import write_atomically
+from mnas.report.figure import CYCLE, Figure, Series
+from mnas.report.page import figures_page
 from mnas.search.halving import share_of_steps
 from mnas.space.space import SearchSpace
 from mnas.train.regression import LEAST, NUM_TOTALS, Regression, features
@@ -254,22 +257,20 @@ def _speeds(found: Found) -> Iterator[str]:
 
 def picture(rows: Sequence[Row]) -> str:
     """Tau over the minutes for 300 architectures, a line an evaluator, as a page of its own."""
-    from plotly import graph_objects
-
-    figure = graph_objects.Figure()
-    for name in dict.fromkeys(row.evaluator for row in rows):
+    drawn = []
+    for name, look in zip(dict.fromkeys(row.evaluator for row in rows), cycle(CYCLE), strict=False):
         own = sorted((row for row in rows if row.evaluator == name), key=lambda row: row.minutes)
-        bars = {"type": "data", "symmetric": False, "array": [row.high - row.tau for row in own]}
-        bars["arrayminus"] = [row.tau - row.low for row in own]
-        minutes = [max(row.minutes, 0.01) for row in own]
-        text = [row.made_with for row in own]
-        figure.add_scatter(
-            x=minutes, y=[row.tau for row in own], error_y=bars, text=text, name=name, mode="lines+markers"
+        drawn.append(
+            Series(
+                name,
+                look,
+                tuple(max(row.minutes, 0.01) for row in own),
+                tuple(row.tau for row in own),
+                kind="both",
+                hover=tuple(row.made_with for row in own),
+                interval=tuple((row.low, row.high) for row in own),
+            )
         )
-    figure.update_layout(
-        title="Rank correlation with long stand-alone training; bars are 95 % over architectures",
-        xaxis={"title": f"minutes for {MANY} architectures, training included", "type": "log"},
-        yaxis_title="Kendall tau",
-        template="plotly_white",
-    )
-    return str(figure.to_html(include_plotlyjs=True))
+    title = "Rank correlation with long stand-alone training"
+    x, summary = f"minutes for {MANY} architectures, training included", "Bars are 95 % intervals over architectures."
+    return figures_page([Figure("ranking", title, x, "Kendall tau", tuple(drawn), summary, log_x=True)], title=title)

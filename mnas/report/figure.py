@@ -85,6 +85,7 @@ class Figure:
         summary: what it shows, in words, for who does not see it.
         lines: for reference.
         log: whether both axes are logarithmic.
+        log_x: whether the x axis is.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Figure:
     summary: str
     lines: tuple[Line, ...] = ()
     log: bool = False
+    log_x: bool = False
 
     def rows(self) -> list[list[Number | str]]:
         """Header and points, for CSV: series, x, y."""

@@ -19,8 +19,8 @@ def to_plotly(figure: Figure) -> dict[str, Any]:
         "alt": figure.summary,
         "data": [*references, *(_trace(series) for series in drawn)],
         "layout": {
-            "xaxis": {"title": {"text": figure.x_label}, **_axis(figure, x)},
-            "yaxis": {"title": {"text": figure.y_label}, **_axis(figure, y)},
+            "xaxis": {"title": {"text": figure.x_label}, **_axis(figure.log or figure.log_x, x)},
+            "yaxis": {"title": {"text": figure.y_label}, **_axis(figure.log, y)},
             "shapes": [_shape(line) for line in figure.lines if line.kind != "ratio"],
             "annotations": [_text(line, x) for line in figure.lines if line.kind != "ratio"],
             "showlegend": len(drawn) > 1,
@@ -28,8 +28,8 @@ def to_plotly(figure: Figure) -> dict[str, Any]:
     }
 
 
-def _axis(figure: Figure, extent: tuple[float, float]) -> dict[str, Any]:
-    return {"type": "log", "tickformat": "~g"} if figure.log else {"range": list(extent)}
+def _axis(log: bool, extent: tuple[float, float]) -> dict[str, Any]:
+    return {"type": "log", "tickformat": "~g"} if log else {"range": list(extent)}
 
 
 def _trace(series: Series) -> dict[str, Any]:

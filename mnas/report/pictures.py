@@ -49,8 +49,9 @@ def draw(figure: Figure) -> bytes:
         for x, (low, high) in zip(series.x, series.interval, strict=bool(series.interval)):
             axes.plot([x, x], [low, high], color=look.light, linewidth=1.5)
     _references(figure, axes)
-    if figure.log:
+    if figure.log or figure.log_x:
         axes.set_xscale("log")
+    if figure.log:
         axes.set_yscale("log")
     axes.set_xlabel(figure.x_label)
     axes.set_ylabel(figure.y_label)
