@@ -254,7 +254,21 @@ def _report(out: Path, document: dict[str, Any], verifier: Verifier | None, json
     )
     if check["accuracy_tflite"] is not None:
         print(f"Accuracy: {check['accuracy_tflite']:.2%} here, {check['accuracy_keras']:.2%} in Keras.")
+    print(end=_lost_by_compression(document))
     if verifier is not None:
         print(verify_on.describe(document["device_check"], verifier.prediction))
     if not document["trained"]:
         print("The weights are random: measure it, do not ship it.")
+
+
+def _lost_by_compression(document: dict[str, Any]) -> str:
+    """A line on what fine-tuning for the file cost; empty where nothing was, or where it was checked on other data.
+
+    The check compares the file with the network after that, so what was lost on the way shows here only.
+    """
+    before, after = document.get("test_accuracy"), document["check"]["accuracy_tflite"]
+    if "compression" not in document or after is None or document["check_data"] != document["training"]["data"]["name"]:
+        return ""
+    lost = 100 * (before - after)
+    hint = ": more --fine-tune-epochs may get some of it back" if lost > 1 else ""
+    return f"Before {document['compression']['kind']} it was {before:.2%}: {lost:.1f} points lost{hint}.\n"
