@@ -6,7 +6,7 @@ a core's own caches hold, and sees whoever else uses the memory: networks of a f
 while the light one hardly notices. A burst counts as quiet if both were near their quiet latencies before and after it.
 What is reported is the quiet-device latency, a low quantile over the runs of quiet bursts, with the median beside it.
 On the machine this was written on, beside heavy work of others, the medians over networks of 25 s windows spread by
-1.6 % with the light reference alone, and by 0.5 % with both.
+1.6 % with the light reference alone, and by 0.6 % with both.
 """
 
 from __future__ import annotations
