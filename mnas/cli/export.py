@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mnas.train.trained import Trained
 
 UNTRAINED_IMAGES = 32
+VALIDATION_IMAGES = 4000  # that say what fine-tuning has cost
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +41,7 @@ def export(
     prune: float = typer.Option(None, "--prune", help="Fine-tune until this share of the weights is 0, e.g. 0.5."),
     cluster: int = typer.Option(None, "--cluster", help="Fine-tune until a layer has so many different weights."),
     fine_tune_epochs: int = typer.Option(1, min=1, help="Epochs of --qat, --prune and --cluster."),
+    max_loss: float = typer.Option(2.0, min=0, help="Points of accuracy that --qat, --prune or --cluster may cost."),
     untrained: bool = typer.Option(False, "--untrained", help="Random weights, for measuring only."),
     data: str = typer.Option(None, "--data", help="Calibrate and check on this data instead of the training's own."),
     seed: int = typer.Option(0, min=0, help="With --untrained: decides the weights."),
@@ -66,7 +68,7 @@ def export(
     verifier = verify_on.open_verifier(on, how, table, network, dtype=dtype, out=out)
     common.console(stderr=True).print("Loading TensorFlow and the data ...")
     load_tensorflow()
-    job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data, compression)
+    job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data, compression, max_loss)
     document = _run(job, out, dtype=dtype, io=io, trained=not untrained, verifier=verifier)
     _report(out, document, verifier, json)
 
@@ -142,11 +144,12 @@ def _refuse_without_weights(network: str) -> None:
     )
 
 
-def _trained_job(network: str, data: str | None, compression: Compression | None = None) -> _Job:
+def _trained_job(network: str, data: str | None, compression: Compression | None = None, max_loss: float = 0.0) -> _Job:
     from mnas.arch.complexity import complexity
     from mnas.export.on_device import IMAGES
     from mnas.export.pipeline import images_to_check
     from mnas.export.quantize import CALIBRATION_IMAGES
+    from mnas.export.verify import check_loss
     from mnas.train.batches import plain_batches, some_images
     from mnas.train.trained import open_trained
 
@@ -155,6 +158,9 @@ def _trained_job(network: str, data: str | None, compression: Compression | None
     count = images_to_check(complexity(trained.architecture).madds, len(dataset.test))
     model = trained.build()
     done = None if compression is None else _compress(trained, model, dataset, compression)
+    if done is not None:
+        some = plain_batches(dataset.validation, 64, count=VALIDATION_IMAGES)
+        check_loss(model, done.model, some, max_loss, done.about["kind"])
     return _Job(
         model if done is None else done.model,
         trained.architecture,

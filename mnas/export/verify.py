@@ -162,6 +162,30 @@ def compare_outputs(expected: Floats, found: Floats) -> Check:
     return Check(len(found), float(same.mean()), float(apart.max()), float(apart.mean()))
 
 
+def check_loss(before: Any, after: Any, batches: Iterable[Batch], most: float, kind: str) -> None:
+    """Refuse a network that fine-tuning for a smaller file has spoilt.
+
+    Args:
+        before, after: Keras models that give probabilities.
+        batches: labelled images, not those of the test split.
+        most: points of accuracy that may be lost, beyond the standard error of the images at hand.
+        kind: what was done, for the message.
+
+    Raises:
+        MnasError: if more was lost.
+    """
+    differences: list[Floats] = []
+    for images, labels in batches:
+        right = [np.asarray(model.predict_on_batch(images)).argmax(-1) == labels for model in (before, after)]
+        differences.append(right[0].astype(np.float32) - right[1])
+    lost = 100 * np.concatenate(differences)
+    if lost.mean() > most + lost.std() / np.sqrt(len(lost)):
+        raise MnasError(
+            f"{kind} cost {lost.mean():.1f} points of accuracy on {len(lost)} validation images (at most {most:g}): give it "
+            "more --fine-tune-epochs, ask for less of it, or accept more with --max-loss"
+        )
+
+
 def judge(
     check: Check,
     tolerance: Tolerance,

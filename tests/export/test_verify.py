@@ -6,7 +6,7 @@ import pytest
 from mnas.errors import MnasError
 from mnas.export.convert import to_tflite
 from mnas.export.quantize import quantizer
-from mnas.export.verify import TOLERANCES, Check, TFLiteRunner, compare, judge
+from mnas.export.verify import TOLERANCES, Check, TFLiteRunner, check_loss, compare, judge
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +74,22 @@ def test_the_verdict_depends_on_what_is_known():
     judge(Check(1000, 0.5, 0.6, 0.01), TOLERANCES["int8"], trained=False)
     with pytest.raises(MnasError, match="differ by up to inf"):
         judge(Check(10, 1.0, float("inf"), 0.0), TOLERANCES["int8"], trained=False)
+
+
+class _Guesses:
+    """Right on the first images of a batch, wrong on the others."""
+
+    def __init__(self, right: int) -> None:
+        self.right = right
+
+    def predict_on_batch(self, images):
+        guessed = np.arange(len(images)) < self.right
+        return np.stack([guessed, ~guessed], axis=1).astype(np.float32)
+
+
+def test_what_fine_tuning_has_spoilt_is_refused():
+    batches = [(np.zeros((100, 2, 2, 3), np.float32), np.zeros(100, np.int64))] * 10
+    check_loss(_Guesses(90), _Guesses(89), batches, 2.0, "qat")
+    check_loss(_Guesses(90), _Guesses(60), batches, 40.0, "prune")
+    with pytest.raises(MnasError, match=r"prune cost 30.0 points of accuracy on 1000 validation images \(at most 2\)"):
+        check_loss(_Guesses(90), _Guesses(60), batches, 2.0, "prune")
