@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from mnas.quiet import quiet
 from mnas.strategies.registry import STRATEGIES
-from tools.soak_kinds import Kind, profile_kind, search_kind
+from tools.soak_kinds import Kind, grid_kind, predictor_kind, profile_kind, search_kind
 from tools.soak_memory import EVALUATORS, memory_curve
 from tools.soak_training import export_kind, supernet_kind, train_kind
 
@@ -38,11 +38,13 @@ KINDS: dict[str, Callable[[], Kind]] = {
     **{name: partial(supernet_kind if name in _WITH_SUPERNET else search_kind, name) for name in STRATEGIES},
     "workers": partial(search_kind, "evolution", workers=2),
     "supernet": partial(supernet_kind, "evolution"),
+    "predictor": predictor_kind,
     "profile": profile_kind,
+    "grid": grid_kind,
     "train": train_kind,
     "export": export_kind,
 }
-LIGHT = ("random", "evolution", "nsga2", "workers", "profile")  # these need no TensorFlow
+LIGHT = ("random", "evolution", "nsga2", "workers", "predictor", "profile", "grid")  # these need no TensorFlow
 
 
 def begin(kind: Kind, folder: Path) -> int:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnas.files import read_json
+from mnas.arch.complexity import complexity
+from mnas.files import read_json, write_json
 from mnas.reward import make_reward
+from mnas.scaling.coefficients import different, grid
+from mnas.search.grid import run_grid
 from mnas.search.log import TrialLog
 from mnas.search.objective import Objective
 from mnas.search.processes import ProcessExecutor
@@ -143,5 +146,53 @@ def profile_kind() -> Kind:
 
     def _begun(folder: Path) -> bool:
         return (folder / "table.json.log").exists()
+
+    return Kind(work, end, finished)
+
+
+def predictor_kind() -> Kind:
+    """The samples that teach a predictor, and what it predicts then."""
+
+    def work(folder: Path) -> None:
+        from mnas.train.predictor import PredictorEvaluator, PredictorRecipe
+
+        space = small_space()
+        inner, recipe = _Slow(folder, space, "sample", 0.0), PredictorRecipe(samples=40)
+        predictor = PredictorEvaluator(space, inner, recipe, file=folder / "predictor.json")
+        candidates = make_strategy("random", space, seed=1).ask(20)
+        write_json(folder / "predicted.json", [predictor.accuracy(candidate) for candidate in candidates])
+
+    def end(folder: Path) -> Any:
+        return [read_json(folder / name, "what came out") for name in ("predictor.json", "predicted.json")]
+
+    def finished(folder: Path) -> set[str]:
+        path, space = folder / "predictor.json", small_space()
+        entries = read_json(path, "samples")["samples"] if path.exists() else []
+        return {f"sample {space.decode(entry['indices']).stages}" for entry in entries}
+
+    return Kind(work, end, finished)
+
+
+def grid_kind() -> Kind:
+    """The grid of `mnas scale --grid`, with accuracies by arithmetic."""
+    base = small_space().decode([0] * len(small_space().decisions))
+    networks = different(base, grid(step=0.1))
+
+    def work(folder: Path) -> None:
+        def accuracy(network: Any) -> float:
+            note(folder, f"network {networks[network]}")
+            time.sleep(0.01)
+            return 1e6 / (1e6 + complexity(network).madds)
+
+        run_grid(base, networks, accuracy, {"kind": "soak"}, folder / "coefficients.json")
+
+    def end(folder: Path) -> Any:
+        left = sorted(path.name for path in folder.iterdir() if path.name != "begun")
+        return read_json(folder / "coefficients.json", "coefficients"), left
+
+    def finished(folder: Path) -> set[str]:
+        path = folder / "coefficients.json.partial"
+        done = read_json(path, "a grid")["found"] if path.exists() else {}
+        return {f"network {p}" for p in networks.values() if f"{p.alpha:g},{p.beta:g},{p.gamma:g}" in done}
 
     return Kind(work, end, finished)
