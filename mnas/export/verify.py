@@ -166,7 +166,8 @@ def check_loss(before: Any, after: Any, batches: Iterable[Batch], most: float, k
     """Refuse a network that fine-tuning for a smaller file has spoilt.
 
     Args:
-        before, after: Keras models that give probabilities.
+        before: a Keras model that gives probabilities.
+        after: the same once it was fine-tuned.
         batches: labelled images, not those of the test split.
         most: points of accuracy that may be lost, beyond the standard error of the images at hand.
         kind: what was done, for the message.
@@ -181,8 +182,8 @@ def check_loss(before: Any, after: Any, batches: Iterable[Batch], most: float, k
     lost = 100 * np.concatenate(differences)
     if lost.mean() > most + lost.std() / np.sqrt(len(lost)):
         raise MnasError(
-            f"{kind} cost {lost.mean():.1f} points of accuracy on {len(lost)} validation images (at most {most:g}): give it "
-            "more --fine-tune-epochs, ask for less of it, or accept more with --max-loss"
+            f"{kind} cost {lost.mean():.1f} points of accuracy on {len(lost)} validation images (at most {most:g}): "
+            "give it more --fine-tune-epochs, ask for less of it, or accept more with --max-loss"
         )
 
 
