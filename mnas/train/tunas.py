@@ -65,7 +65,7 @@ class TunasLearner(LogitsLearner[TunasRecipe]):
         logits = Logits(space, learning_rate=recipe.learning_rate, first_decay=0.0)
         super().__init__(space, split, recipe, targets, logits)
         self._targets = list(targets)
-        self._baseline = np.float64(np.nan)
+        self._baseline = np.float64(0.0)  # means nothing before the first update
         self._forward: Any = None
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -79,7 +79,7 @@ class TunasLearner(LogitsLearner[TunasRecipe]):
             MnasError: if it is something else.
         """
         super().restore(arrays)
-        self._baseline = np.float64(arrays.get("baseline", np.nan))
+        self._baseline = np.float64(arrays.get("baseline", 0.0))
 
     def after_step(self, trainer: SupernetTrainer, step: int) -> None:
         """One draw, one reward, one update of the logits, once they may learn."""
@@ -89,9 +89,9 @@ class TunasLearner(LogitsLearner[TunasRecipe]):
         shares = self.policy()
         indices = [int(rng.choice(len(own), p=own)) for own in shares]
         reward = self._reward(trainer, indices, self._logits.updates)
-        advantage = 0.0 if np.isnan(self._baseline) else reward - self._baseline
-        decay = 0.0 if np.isnan(self._baseline) else self.recipe.baseline_decay
-        self._baseline = np.float64(reward if decay == 0 else decay * self._baseline + (1 - decay) * reward)
+        decay = self.recipe.baseline_decay if self._logits.updates else 0.0
+        advantage = reward - self._baseline if self._logits.updates else 0.0
+        self._baseline = np.float64(decay * self._baseline + (1 - decay) * reward)
         # the gradient of -advantage * log p(indices) with respect to independent logits
         gradient = [own - np.eye(len(own))[index] for own, index in zip(shares, indices, strict=True)]
         self._logits.descend(advantage * np.concatenate(gradient))
