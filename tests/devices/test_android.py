@@ -281,10 +281,12 @@ def test_a_profile_goes_on_after_the_phone_went_away(
     phone: PhoneDouble, binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mnas.profiling.collect.LEAST", 8)
+    monkeypatch.setattr("mnas.profiling.collect._FITTING_BURSTS", 3)
+    monkeypatch.setattr("mnas.profiling.collect._HELD_OUT_BURSTS", 6)
     out, log = tmp_path / "phone.json", tmp_path / "phone.json.log"
     arguments = ["profile", "--space", "mnasnet-16", "--device", f"adb:{phone.address}", "--out", out]
     arguments += ["--benchmark-binary", binary, "--minutes", "0.05"]
-    phone.starts_left = 40
+    phone.starts_left = 40  # a group of networks, and a part of the next
     with pytest.raises(MnasError, match="Then run the same command again"):
         run(*arguments)
     kept = [json.loads(line)["network"] for line in log.read_text().splitlines()[1:]]

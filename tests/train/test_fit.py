@@ -14,8 +14,10 @@ from mnas.arch import Architecture, parse_stages
 from mnas.arch.codec import architecture_to_dict
 from mnas.errors import InputError, MnasError
 from mnas.lock import hold
-from mnas.nn.build import build_model
+from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
+from mnas.nn.functional import Network
 from mnas.train.batches import some_images
+from mnas.train.data import normalise
 from mnas.train.evaluate import recalibrated
 from mnas.train.fit import LOCK, train_network
 from mnas.train.optimizer import hold_average, make_optimizer
@@ -33,7 +35,7 @@ TINY = Architecture(
     stochastic_depth=0.2,
 )
 SOURCE = DataSource("digits", limit=800)
-RECIPE = Recipe(epochs=3, batch_size=16, flip=False, ema=0.9)
+RECIPE = Recipe(epochs=3, batch_size=16, flip=False, ema=0.9, gentle_start=False)  # so small a network needs none
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,20 @@ def test_it_learns_and_says_how(trained, dataset):
         "training.json",
         "weights.npz",
     ]
+
+
+def test_a_gentle_start_knows_nothing_and_says_so(dataset):
+    """Published initial weights begin with a loss far above that of guessing, in a network of some depth."""
+    deep = dataclasses.replace(TINY, stages=parse_stages("ir_r4_k3_s1_e6_c24|ir_r4_k3_s1_e6_c40"), num_classes=10)
+    model = build_model(deep)
+    set_layer_weights(model, deep, Network(deep).initial_layer_weights(0))
+    images, labels = normalise(dataset.train.images[:64]), dataset.train.labels[:64]
+    logits = np.asarray(model(images, training=True), np.float64)
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert -np.log(chances[np.arange(64), labels]).mean() == pytest.approx(np.log(10), abs=0.3)
+    means, variances = get_layer_weights(model, deep)[3:5]
+    assert model.predict_on_batch(images).shape == (64, 10)
+    assert (means.shape, variances.shape) == ((8,), (8,))
 
 
 def test_what_is_opened_again_is_what_was_tested(trained, dataset):
