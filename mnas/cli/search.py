@@ -107,11 +107,9 @@ def search(
     options = _options(context, study if resume else None)
     if not (resume or dry_run) and (study / "study.json").exists():
         raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
-    if minutes is not None and not resume:
-        options = _fitted(context, options, minutes)
+    options = options if minutes is None or resume else _fitted(context, options, minutes)
     if dry_run:
-        _dry_run(options, json)
-        return
+        return _dry_run(options, json)
     where = {"workers": workers, "kind": executor, "address": address, "gpus": gpus}
     _show(study, _search(study, resume, options, where, {"tensorboard": tensorboard, "mirror": mirrored}), json)
 

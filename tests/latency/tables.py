@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from mnas.arch.complexity import block_complexity
 from mnas.latency.table import Configuration, Entry, LatencyTable, ReportCard
 from mnas.profiling.plan import table_blocks
@@ -53,12 +51,3 @@ def make_table(space: SearchSpace, **fields: Any) -> LatencyTable:
         report_card=CARD,
     )
     return replace(table, **fields)
-
-
-def assert_about_equal(one: LatencyTable | None, other: LatencyTable | None) -> None:
-    """Tables of one exact device: they differ by how often a busy machine let each network run."""
-    assert one is not None
-    assert other is not None
-    assert list(one.entries) == list(other.entries)
-    for key, entry in one.entries.items():
-        assert other.entries[key].latency_ms == pytest.approx(entry.latency_ms, rel=0.01), key

@@ -14,7 +14,6 @@ from mnas.search.processes import MOST_TRIES, ProcessExecutor
 from mnas.search.profiles import run_profiles
 from mnas.search.worker import Job, make_request
 from mnas.strategies.registry import make_strategy
-from tests.latency.tables import assert_about_equal
 from tests.search.slow import MAKE, make
 from tests.search.test_profiles import jobs
 from tests.spaces import small_space
@@ -170,7 +169,7 @@ def test_devices_are_profiled_by_the_nodes_that_have_them(cluster, tmp_path):
         for outcome in run_profiles(wanted, kind="ray", progress=lambda share, what: heard.append(what))
     }
     assert Path(cluster.removeprefix("fake:")).exists(), "its worker ended itself"
-    assert_about_equal(found["fake:a"].table, found[cluster].table)
+    assert found["fake:a"].table == found[cluster].table is not None
     assert found["fake:bad"].error == "it is unplugged"
     assert heard
     with pytest.raises(InputError, match="no node of the cluster says that it has fake:z"):

@@ -15,7 +15,7 @@ from mnas.profiling.job import ProfileJob
 from mnas.search import profiles
 from mnas.search.profiles import run_profiles, table_names
 from tests.cli.test_search import SPACE
-from tests.latency.tables import assert_about_equal, make_table
+from tests.latency.tables import make_table
 from tests.spaces import small_space
 
 OPEN = "tests.profiling.fakes:open_fake"
@@ -27,7 +27,7 @@ def path(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
 
 
-def jobs(folder, *devices, minutes=0.05):
+def jobs(folder, *devices, minutes=0.5):  # enough for every network's bursts: then tables are equal to the last bit
     names = [f"{number}.json" for number in range(len(devices))]
     return [
         ProfileJob(device, str(folder / name), small_space().to_dict(), {"minutes": minutes}, {}, OPEN)
@@ -44,7 +44,7 @@ def test_one_fails_one_is_killed_and_the_tables_are_as_if_nothing_had_happened(t
     }
     assert (tmp_path / "flag").exists(), "its process ended itself"
     undisturbed, killed = found["fake:a"], found[f"fake:{tmp_path}/flag"]
-    assert_about_equal(undisturbed.table, killed.table)
+    assert undisturbed.table == killed.table is not None
     for outcome in (undisturbed, killed):
         assert LatencyTable.load(outcome.job.out) == outcome.table
     assert found["fake:bad"].error == "it is unplugged"
