@@ -5,8 +5,6 @@ that is slower; run times are divided by how far it was above its own quiet late
 a core's own caches hold, and sees whoever else uses the memory: networks of a few megabytes then take up to 12 % longer
 while the light one hardly notices. A burst counts as quiet if both were near their quiet latencies before and after it.
 What is reported is the quiet-device latency, a low quantile over the runs of quiet bursts, with the median beside it.
-On the machine this was written on, beside heavy work of others, the medians over networks of 25 s windows spread by
-1.6 % with the light reference alone, and by 0.6 % with both.
 """
 
 from __future__ import annotations
