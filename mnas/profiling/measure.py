@@ -2,7 +2,7 @@
 
 On a shared machine a disturbance lasts seconds to minutes. Two reference networks tell when. The light one sees a core
 that is slower; run times are divided by how far it was above its own quiet latency. The heavy one has more weights than
-a core's own caches hold, and sees whoever else uses the memory: networks of a few megabytes then take up to 12 % longer
+a core's own caches hold, and sees whoever else uses the memory: networks of a few megabytes then take much longer
 while the light one hardly notices. A burst counts as quiet if both were near their quiet latencies before and after it.
 What is reported is the quiet-device latency, a low quantile over the runs of quiet bursts, with the median beside it.
 """
