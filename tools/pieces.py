@@ -42,26 +42,29 @@ class Pieces:
         """
         if self.get(key) is None:
             self.stop_in_time()
-            spent, start = self.path(key).with_suffix(".spent"), time.perf_counter()
+            spent, start = self.path(key).with_suffix(".spent"), time.process_time()
             before = float(spent.read_text(encoding="utf-8")) if spent.is_file() else 0.0
             try:
                 result = work()
             except BaseException:
-                write_atomically(spent, f"{before + time.perf_counter() - start:.3f}")
+                write_atomically(spent, f"{before + time.process_time() - start:.3f}")
                 raise
-            seconds = before + time.perf_counter() - start
+            seconds = before + time.process_time() - start
             write_json(self.path(key), {"seconds": seconds, "result": result})
             spent.unlink(missing_ok=True)
             print(f"{key}: {seconds:.1f} s", file=sys.stderr, flush=True)
         return self.get(key)
 
     def seconds_of(self, key: str) -> float:
-        """What a piece took, in all calls; 0 if it is not done."""
+        """The processor's time that a piece took, in all calls; 0 if it is not done.
+
+        Not the clock's: so others on the machine do not count, and a thread more counts as a thread more.
+        """
         path = self.path(key)
         return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.is_file() else 0.0
 
     def minutes(self) -> dict[str, float]:
-        """What the pieces took, by the first word of their names."""
+        """The processor's time that the pieces took, by the first word of their names."""
         spent: dict[str, float] = {}
         for path in sorted(self.folder.glob("*.json")):
             kind = path.stem.partition("_")[0]

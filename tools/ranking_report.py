@@ -58,7 +58,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Row:
-    """An evaluator, what it was made with, its rank correlation, and the minutes that 300 architectures take."""
+    """An evaluator, what it was made with, its rank correlation, and the processor's minutes for 300 architectures."""
 
     evaluator: str
     made_with: str
@@ -114,7 +114,7 @@ def report(found: Found) -> None:
     for row in rows:
         print(
             f"{row.evaluator}, {row.made_with}: tau {row.tau:.3f} ({row.low:.2f} to {row.high:.2f}), "
-            f"{row.minutes:.1f} minutes for {MANY}"
+            f"{row.minutes:.1f} processor minutes for {MANY}"
         )
     for line in [*_ratios(rows), *_speeds(found)]:
         print(line)
@@ -209,7 +209,7 @@ def _standard(values: Array) -> Array:
 
 
 def _milestones(found: Found) -> Iterator[tuple[str, dict[str, Any], float]]:
-    """Every scored state of every supernet, and the minutes until then with 300 architectures scored."""
+    """Every scored state of every supernet, and the processor's minutes until then with 300 architectures scored."""
     keys = [path.stem.replace("_", " ") for path in found.pieces.folder.glob("supernet*.json")]
     trained: dict[str, float] = {}
     for key in sorted(keys, key=lambda key: (key.rpartition(" at ")[0], int(key.rpartition(" ")[2]))):
@@ -272,5 +272,8 @@ def picture(rows: Sequence[Row]) -> str:
             )
         )
     title = "Rank correlation with long stand-alone training"
-    x, summary = f"minutes for {MANY} architectures, training included", "Bars are 95 % intervals over architectures."
+    x, summary = (
+        f"processor minutes for {MANY} architectures, training included",
+        "Bars are 95 % intervals over architectures.",
+    )
     return figures_page([Figure("ranking", title, x, "Kendall tau", tuple(drawn), summary, log_x=True)], title=title)
