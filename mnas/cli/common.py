@@ -49,14 +49,18 @@ def print_json(document: Any) -> None:
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table; columns after the first are numbers and align right."""
-    from rich.table import Table
+    """Print a table; columns after the first are numbers and align right.
 
-    shown = Table(title=title, title_justify="left")
+    Nothing is read as markup: names of files and of a phone's operators, `[conv/Relu]:0`, are shown as they are.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(title=Text(title, style="table.title"), title_justify="left")
     for number, column in enumerate(columns):
-        shown.add_column(column, justify="right" if number else "left", no_wrap=number > 0)
+        shown.add_column(Text(column), justify="right" if number else "left", no_wrap=number > 0)
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(Text, row))
     console().print(shown)
 
 
@@ -79,7 +83,7 @@ def progress(title: str) -> Iterator[Callable[[float, str], None]]:
         yield _lines(title)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # it names files and networks
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),

@@ -1,0 +1,35 @@
+"""What commands show is what is there: text from files and phones is no markup."""
+
+import io
+import sys
+
+import pytest
+
+from mnas.cli import common
+
+ODD = ["[functional_1/conv/Relu]:0", "[/model.0/conv]:0", "[bold]x[/bold]"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_a_table_shows_brackets_as_they_are(text, capsys):
+    common.table(f"About {text}", [f"in {text}", "ms"], [[text, "1.5"]])
+    shown = capsys.readouterr().out
+    assert f"About {text}" in shown
+    assert f"in {text}" in shown
+    assert f" {text} " in shown
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_so_does_a_progress_bar(text, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    with common.progress(f"Running {text} again") as report:
+        report(0.5, f"on {text}")
+    assert f"Running {text} again: on {text}" in terminal.getvalue()
