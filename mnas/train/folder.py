@@ -16,6 +16,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 # Pillow goes by content, not by name, and knows formats that start other programs (EPS): these do not.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 TEST_SHARE = 0.15
+_VALIDATION = ("val", "valid", "validation")
+_SPLITS = ("train", "test", *_VALIDATION)
 _log = logging.getLogger(__name__)
 
 Bytes = npt.NDArray[np.uint8]
@@ -25,12 +27,15 @@ Labels = npt.NDArray[np.int64]
 def load_folder(name: str, resolution: int, *, seed: int = 0) -> tuple[Bytes, Labels, Bytes, Labels, list[str]]:
     """Read `name/CLASS/*.png` (a test split is carved off), or `name/train/CLASS/*` with `name/test/CLASS/*`.
 
+    Where there is no `test`, `val` (or `valid`, `validation`) is the test split, as in ImageNet's layout: what
+    candidates are scored on is carved off `train` in any case.
+
     Returns:
         Training images and labels, test images and labels, class names.
 
     Raises:
-        InputError: for a missing folder, fewer than two classes, a class without a readable image, or train and test
-            folders with different classes.
+        InputError: for a missing folder, fewer than two classes, a class without a readable image, train and test
+            folders with different classes, or folders that are splits and not classes.
         MnasError: for an address that cannot be copied.
     """
     root = local_copy(name, _is_image) if is_remote(name) else Path(name)
@@ -39,17 +44,41 @@ def load_folder(name: str, resolution: int, *, seed: int = 0) -> tuple[Bytes, La
             f"no data set is called {name!r} and no such folder exists: expected digits, fashion_mnist, cifar10, "
             "cifar100, a folder with one folder of images a class, or its address (s3://...)"
         )
-    if (root / "train").is_dir() and (root / "test").is_dir():
+    held_folder = _test_folder(root)
+    if held_folder is not None:
         classes = _classes(root / "train")
-        if _classes(root / "test") != classes:
-            raise InputError(f"{root}/train and {root}/test do not have the same classes")
+        if _classes(held_folder) != classes:
+            raise InputError(f"{root}/train and {held_folder} do not have the same classes")
         images, labels = _read_all(root / "train", classes, resolution)
-        test_images, test_labels = _read_all(root / "test", classes, resolution)
+        test_images, test_labels = _read_all(held_folder, classes, resolution)
         return images, labels, test_images, test_labels, classes
     classes = _classes(root)
     images, labels = _read_all(root, classes, resolution)
     held = _held_out(labels, seed)
     return images[~held], labels[~held], images[held], labels[held], classes
+
+
+def _test_folder(root: Path) -> Path | None:
+    """The folder of test images beside `train`; None where the folders are classes.
+
+    Raises:
+        InputError: for folders that are named as splits are, but not those of a layout: as classes they would be
+            learnt, and the accuracy would mean nothing.
+    """
+    found = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    validation = [name for name in _VALIDATION if name in found]
+    if {"train", "test"} <= found:
+        if validation:
+            _log.warning("%s/%s is not read: validation images are carved off train", root, validation[0])
+        return root / "test"
+    if "train" in found and len(validation) == 1:
+        return root / validation[0]
+    if found and all(name.lower() in _SPLITS for name in found):
+        raise InputError(
+            f"{root} has the folders {', '.join(sorted(found))}, which are no classes: expected train/CLASS with "
+            "test/CLASS or val/CLASS beside it, or one folder of images a class"
+        )
+    return None
 
 
 def _is_image(name: str) -> bool:

@@ -116,6 +116,42 @@ def test_train_and_test_folders_are_kept_apart(photos):
         load_dataset(str(root), resolution=8)
 
 
+def _images(folder, count, value=0):
+    folder.mkdir(parents=True)
+    for number in range(count):
+        Image.new("RGB", (9, 9), (value,) * 3).save(folder / f"{number}.png")
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_without_a_test_folder_the_validation_folder_is_the_test_split(tmp_path, name):
+    for number, kind in enumerate(("cats", "dogs")):
+        _images(tmp_path / "train" / kind, 8, value=100)
+        _images(tmp_path / name / kind, 2 + number, value=200)
+    dataset = load_dataset(str(tmp_path), resolution=8)
+    assert dataset.class_names == ("cats", "dogs")
+    assert list(dataset.test.labels) == [0, 0, 1, 1, 1]
+    assert (dataset.test.images == 200).all()
+    assert (dataset.train.images == 100).all()
+    assert len(dataset.train) + len(dataset.validation) == 16
+
+
+def test_a_test_folder_goes_before_a_validation_folder_which_is_said_not_to_be_read(tmp_path, caplog):
+    for kind in ("cats", "dogs"):
+        for split, count in (("train", 8), ("val", 3), ("test", 2)):
+            _images(tmp_path / split / kind, count)
+    assert len(load_dataset(str(tmp_path), resolution=8).test) == 4
+    assert "/val is not read" in caplog.text
+
+
+@pytest.mark.parametrize("names", [["train"], ["test", "val"], ["Train", "Val"], ["train", "val", "valid"]])
+def test_splits_are_not_taken_for_classes(tmp_path, names):
+    for name in names:
+        _images(tmp_path / name / "cats", 4)
+        _images(tmp_path / name / "dogs", 4)
+    with pytest.raises(InputError, match=r"which are no classes: expected train/CLASS with test/CLASS or val/CLASS"):
+        load_dataset(str(tmp_path), resolution=8)
+
+
 def test_refusals(tmp_path):
     with pytest.raises(InputError, match="fashion_mnist"):
         load_dataset("no-such-thing", resolution=8)
