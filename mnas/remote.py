@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -91,14 +92,22 @@ class Mirror:
         self._last = time.monotonic()
 
     def fetch(self) -> bool:
-        """Copy everything here, unless something is here; whether it was there.
+        """Copy everything here, all of it or nothing, unless something is here; whether it was there.
 
         Raises:
-            MnasError: if it cannot be copied.
+            InputError: if what is here is no continuation of what is there.
+            MnasError: if it cannot be copied, or another process is doing so.
         """
         if self.folder.is_dir() and any(self.folder.iterdir()):
+            self._check_at_first()
             return False
-        names = fetch(self.url, self.folder)
+        here = self.folder.resolve()
+        part = here.with_name(f".{here.name}.mnas-part")
+        with hold(here.with_name(f"{part.name}.lock"), f"the copy of {self.url}", remove=True):
+            shutil.rmtree(part, ignore_errors=True)  # an interrupted copy may be older than what is there now
+            names = fetch(self.url, part)
+            if names:
+                part.replace(here)
         self._sent = {name: state for name, state in self._here().items() if name in names}
         return bool(names)
 
@@ -116,10 +125,12 @@ class Mirror:
         """Copy what has changed, and remove there what was removed here.
 
         Raises:
+            InputError: if a log there is not the beginning of the one here; nothing is written over then.
             MnasError: if that fails; what is here is whole.
         """
         with _failures(f"cannot copy {self.folder} to {self.url}"):
             files, root = _opened(self.url)
+            self._check_continues(files, root)
             here = self._here()
             for name in sorted(name for name, state in here.items() if self._sent.get(name) != state):
                 files.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
@@ -129,6 +140,30 @@ class Mirror:
                 files.rm_file(f"{root}/{name}")
                 del self._sent[name]
 
+    def _check_at_first(self) -> None:
+        """Refuse before the work what `push` would refuse after it; where it cannot be seen now, the work goes on."""
+        try:
+            with _failures(f"cannot look at {self.url}"):
+                self._check_continues(*_opened(self.url))
+        except InputError:
+            raise
+        except MnasError as error:
+            _LOGGER.warning("%s; the work goes on", error)
+
+    def _check_continues(self, files: Any, root: str) -> None:
+        """Refuse to write over a log there that is longer than the one here, or another: its trials would be gone."""
+        files.invalidate_cache()  # another machine may have written since
+        for path, info in (files.find(root, detail=True) if files.exists(root) else {}).items():
+            if not _is_log(path) or info.get("size") == self._sent.get(_inside(path, root), (-1, 0))[0]:
+                continue
+            there, here = files.cat_file(path), self.folder / _inside(path, root)
+            whole = there[: there.rfind(b"\n") + 1]  # a torn last line counts nowhere
+            if not (here.read_bytes() if here.is_file() else b"").startswith(whole):
+                raise InputError(
+                    f"{self.url} holds a {here.name} that {here} does not go on from: "
+                    "to go on with what is there, name a folder that does not exist yet; to keep both, another address"
+                )
+
     def _here(self) -> dict[str, tuple[int, int]]:
         """Size and time of every file that is worth a copy."""
         states = {}
@@ -137,6 +172,11 @@ class Mirror:
                 if path.is_file() and not is_leftover(path) and path.name != "lock":
                     states[path.relative_to(self.folder).as_posix()] = (path.stat().st_size, path.stat().st_mtime_ns)
         return states
+
+
+def _is_log(path: str) -> bool:
+    """Whether a file's lines are work; what a strategy says of itself is for plots, and may be short after a crash."""
+    return path.endswith(".jsonl") and not path.endswith("/updates.jsonl")
 
 
 def _opened(url: str) -> tuple[Any, str]:

@@ -110,9 +110,64 @@ def test_a_mirror_holds_what_is_here_and_gives_it_back(memory, tmp_path):
     assert not Mirror(tmp_path / "nothing", "memory://bucket/nothing").fetch()
 
 
+def test_a_mirror_that_was_fetched_in_part_is_fetched_anew(memory, tmp_path, monkeypatch):
+    for name, text in {"study.json": "{}", "trials.jsonl": "1\n2\n", "best.json": "old"}.items():
+        memory.pipe_file(f"/bucket/study/{name}", text.encode())
+    monkeypatch.setattr("mnas.remote._BATCH", 1)
+    get, failures = memory.get, [ConnectionError("the cable")]
+
+    def broken(remote, local, **more):
+        if remote[0].endswith("trials.jsonl") and failures:
+            raise failures.pop()
+        get(remote, local, **more)
+
+    monkeypatch.setattr(type(memory), "get", lambda self, *names, **more: broken(*names, **more))
+    (tmp_path / "study").mkdir()
+    with pytest.raises(MnasError, match="the cable"):
+        Mirror(tmp_path / "study", "memory://bucket/study").fetch()
+    assert not list((tmp_path / "study").iterdir()), "a study in part would begin anew over the whole one"
+    memory.pipe_file("/bucket/study/best.json", b"new")
+    assert Mirror(tmp_path / "study", "memory://bucket/study").fetch()
+    assert sorted(path.name for path in (tmp_path / "study").iterdir()) == ["best.json", "study.json", "trials.jsonl"]
+    assert (tmp_path / "study" / "best.json").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+
+
+@pytest.mark.parametrize("here", [None, "1\n", "1\n3\n4\n"], ids=["none", "shorter", "another"])
+def test_a_log_there_is_not_written_over_by_one_that_does_not_go_on_from_it(memory, tmp_path, here):
+    memory.pipe_file("/bucket/study/trials.jsonl", b"1\n2\n")
+    memory.pipe_file("/bucket/study/study.json", b"there")
+    (tmp_path / "study.json").write_text("here")
+    if here is not None:
+        (tmp_path / "trials.jsonl").write_text(here)
+    mirror = Mirror(tmp_path, "memory://bucket/study")
+    for attempt in (mirror.fetch, mirror.push):
+        with pytest.raises(InputError, match=r"holds a trials.jsonl that .* does not go on from: to go on with"):
+            attempt()
+    assert memory.cat_file("/bucket/study/study.json") == b"there"
+    assert memory.cat_file("/bucket/study/trials.jsonl") == b"1\n2\n"
+
+
+def test_a_log_that_another_machine_has_gone_on_with_meanwhile_is_not_written_over(memory, tmp_path):
+    (tmp_path / "trials.jsonl").write_text("1\n")
+    (tmp_path / "updates.jsonl").write_text("")
+    memory.pipe_file("/bucket/study/updates.jsonl", b"for plots only\n")
+    memory.pipe_file("/bucket/study/trials.jsonl", b'1\n{"torn')
+    mirror = Mirror(tmp_path, "memory://bucket/study")
+    mirror.push()
+    assert memory.cat_file("/bucket/study/trials.jsonl") == b"1\n"
+    memory.pipe_file("/bucket/study/trials.jsonl", b"1\n2\n")
+    (tmp_path / "trials.jsonl").write_text("1\n3\n")
+    with pytest.raises(InputError, match="does not go on from"):
+        mirror.push()
+    assert memory.cat_file("/bucket/study/trials.jsonl") == b"1\n2\n"
+
+
 def test_a_mirror_that_breaks_does_not_end_the_work(tmp_path, caplog):
     (tmp_path / "study.json").write_text("{}")
     broken = Mirror(tmp_path, "moon://bucket", seconds=0)
+    assert not broken.fetch()
+    assert "cannot look at moon://bucket" in caplog.text
     broken.push_now_and_then()
     assert "the work goes on, and what is here is whole" in caplog.text
     with pytest.raises(MnasError, match="cannot copy"):
