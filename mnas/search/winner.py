@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
@@ -20,7 +21,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class NothingFitsError(MnasError):
-    """No trial is within the budget, so there is no winner."""
+    """No trial is within every budget and limit, so there is no winner."""
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
@@ -33,7 +34,8 @@ def choose_finalists(trials: Sequence[Trial], objective: Objective, count: int) 
     """The `count` best different networks within every budget, best first.
 
     Raises:
-        NothingFitsError: if no trial is within the budget; it says how near the nearest came.
+        NothingFitsError: if no trial keeps every budget and limit; it names those that were broken, and how near the
+            nearest trial came.
     """
     chosen: dict[object, Trial] = {}
     for trial in ranked(trials):
@@ -44,20 +46,61 @@ def choose_finalists(trials: Sequence[Trial], objective: Objective, count: int) 
     return list(chosen.values())[:count]
 
 
+@dataclass(frozen=True)
+class _Bound:
+    """One thing that a winner must keep: a budget or a limit.
+
+    Attributes:
+        name: in words.
+        most: in `unit`.
+        measure: a finished trial's own figure, in the same unit.
+    """
+
+    name: str
+    most: float
+    unit: str
+    measure: Callable[[Trial], float]
+
+    def excess(self, trial: Trial) -> float:
+        """The trial's figure over the most that is allowed."""
+        return self.measure(trial) / self.most
+
+
+def _bounds(objective: Objective) -> list[_Bound]:
+    """All that a winner must keep, in the order in which it was asked for."""
+    several = len(objective.targets) > 1
+    budgets = [
+        _Bound(
+            f"the budget of {target.budget_ms:g} {target.unit}" + (f" for table {index + 1}" if several else ""),
+            target.budget_ms,
+            target.unit,
+            lambda trial, index=index: trial.measurement.latencies_ms[index],  # type: ignore[misc]
+        )
+        for index, target in enumerate(objective.targets)
+    ]
+    limits = [
+        _Bound(
+            f"the limit on {limit.name} of {limit.maximum:g} MB",
+            limit.maximum,
+            "MB",
+            lambda trial, limit=limit: limit.measure(trial.architecture),  # type: ignore[misc]
+        )
+        for limit in objective.limits
+    ]
+    return [*budgets, *limits]
+
+
 def _nothing_fits(trials: Sequence[Trial], objective: Objective) -> str:
-    budgets = [target.budget_ms for target in objective.targets]
-    ratios = {
-        max(latency / budget for latency, budget in zip(trial.measurement.latencies_ms, budgets, strict=True)): trial
-        for trial in trials
-        if trial.measurement is not None
-    }
-    if not ratios:
+    """What stood in the way: only bounds that some trial broke, and how near the nearest trial came to them."""
+    done = [trial for trial in trials if trial.measurement is not None]
+    if not done:
         return "no trial succeeded: there is nothing to choose a winner from"
-    nearest = ratios[min(ratios)]
-    took = ", ".join(f"{latency:.4g}" for latency in nearest.measurement.latencies_ms) if nearest.measurement else ""
+    broken = [bound for bound in _bounds(objective) if any(bound.measure(trial) > bound.most for trial in done)]
+    nearest = min(done, key=lambda trial: max(bound.excess(trial) for bound in broken))
+    took = " and ".join(f"{bound.measure(nearest):.4g} {bound.unit}" for bound in broken)
     return (
-        f"none of {len(trials)} trials is within the budget of {', '.join(f'{b:g}' for b in budgets)} ms; the nearest, "
-        f"trial {nearest.number}, takes {took} ms. Go on with more --trials and --resume, or allow a larger budget"
+        f"none of {len(trials)} trials is within {' and '.join(bound.name for bound in broken)}; the nearest, "
+        f"trial {nearest.number}, takes {took}. Go on with more --trials and --resume, or allow more"
     )
 
 

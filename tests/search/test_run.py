@@ -4,9 +4,11 @@ import json
 import pytest
 
 from mnas.arch.codec import architecture_from_dict
+from mnas.arch.complexity import complexity
 from mnas.errors import InputError, MnasError
 from mnas.reward import make_reward
 from mnas.search.estimate import estimate_cost
+from mnas.search.limits import Limit
 from mnas.search.objective import Objective
 from mnas.search.report import front, notes, report
 from mnas.search.run import Search, run_search
@@ -112,6 +114,44 @@ def test_when_no_trial_fits_the_nearest_is_named(study, space, evaluator):
     objective = Objective(evaluator, make_reward("absolute", [target.budget_ms]), [target])
     with pytest.raises(NothingFitsError, match=r"none of 10 trials is within the budget of .* ms; the nearest, trial"):
         run_search(study, _search(space, objective, num_trials=10))
+
+
+def _params_limit(space, times):
+    """Parameters in thousands stand in for MB; so many times what the smallest network takes."""
+    limit = Limit("file size", 1.0, lambda network: complexity(network).params / 1e3)
+    return dataclasses.replace(limit, maximum=times * limit._descend(space))
+
+
+@pytest.mark.parametrize("budgets", [[], [1e9]])
+def test_when_only_a_limit_is_broken_the_limit_is_named(study, space, evaluator, budgets):
+    targets = [madds_target(space, budget) for budget in budgets]
+    limit = _params_limit(space, 1.0001)
+    objective = Objective(evaluator, make_reward("absolute", budgets), targets, [limit])
+    asked = rf"within the limit on file size of {limit.maximum:g} MB; the nearest, trial \d, takes [\d.]+ MB\. Go on"
+    with pytest.raises(NothingFitsError, match=asked):
+        run_search(study, _search(space, objective, num_trials=10))
+
+
+def test_every_bound_that_some_trial_broke_is_named(study, space, evaluator):
+    target = madds_target(space, 1000.0)
+    small = madds_target(space, target.costs.extreme()[1] * 1.0001)
+    objective = Objective(
+        evaluator, make_reward("absolute", [1.0, 1.0]), [target, small], [_params_limit(space, 1.0001)]
+    )
+    with pytest.raises(
+        NothingFitsError, match="trials is within the budget of [0-9.]* ms for table 2 and the limit on"
+    ):
+        run_search(study, _search(space, objective, num_trials=5))
+
+
+def test_a_baseline_that_keeps_no_limit_leaves_the_searchs_winner(study, space, evaluator, caplog):
+    limit = _params_limit(space, 1.0001)
+    objective = Objective(evaluator, make_reward("absolute", []), [], [limit])
+    smallest = make_strategy("random", space, seed=1, accept=limit.fits)
+    largest = make_strategy("random", space, seed=1, accept=lambda network: not limit.fits(network))
+    best = run_search(study, Search(smallest, objective, 200, 10, largest))
+    assert limit.fits(architecture_from_dict(best["architecture"]))
+    assert "the random baseline has no winner: none of 200 trials is within the limit" in caplog.text
 
 
 def test_several_budgets_must_all_be_met(study, space, evaluator):
