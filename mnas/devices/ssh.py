@@ -6,7 +6,7 @@ import base64
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -152,8 +152,9 @@ class _BoardModel(LoadedModel):
             raise MnasError(f"{self._device.host} answered with what is no output: {str(answer)[:_LONGEST]}") from None
 
     def close(self) -> None:
-        """See `LoadedModel`."""
-        self._device.ask({"do": "close", "id": self._number}, limit_s=_LOAD_S)
+        """See `LoadedModel`. A board that is gone holds nothing: whatever is asked of it next says so."""
+        with suppress(MnasError):
+            self._device.ask({"do": "close", "id": self._number}, limit_s=_LOAD_S)
 
 
 def _is_time(value: object) -> bool:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import re
 import shlex
 import subprocess
-import tempfile
 import threading
 from contextlib import suppress
 from importlib import resources
-from typing import IO, Any
+from typing import Any
 
 from mnas.devices.benchmark_log import last_lines
 from mnas.errors import MnasError
@@ -21,6 +21,9 @@ from mnas.files import parse_json
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3", "ForwardX11=no")
 _HANG_UP_S = 10.0
 _LONGEST_LINE = 1 << 24  # bytes
+_MOST_WORDS = 1 << 16  # bytes of what ssh and the board print beside answers: the last of them
+_MOST_ANSWERS = 16  # that wait; there is one a question
+_LISTEN_S = 1.0  # an ssh that shares connections leaves one behind that holds stderr open
 _HINTS = (
     # what ssh or the board says, what to do
     (
@@ -48,7 +51,7 @@ _HINTS = (
 
 
 class SshLink:
-    """The agent on a board, running.
+    """The agent on a board, running. Once it is gone, every question is answered with why, at once.
 
     Args:
         host: as `ssh` takes it; what it means is in the user's own ssh configuration.
@@ -58,23 +61,25 @@ class SshLink:
         MnasError: if ssh is not installed.
     """
 
+    _down: MnasError | None = None
+
     def __init__(self, host: str, python: str) -> None:
         self.host = host
         agent = resources.files("mnas.devices").joinpath("board_agent.py").read_bytes()
         options = [part for option in _OPTIONS for part in ("-o", option)]
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the link
-        self._words = ""
         try:
             self._process = subprocess.Popen(
                 ["ssh", "-T", *options, "--", host, _remote_command(len(agent), python)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._said,
+                stderr=subprocess.PIPE,
             )
         except FileNotFoundError:
-            self._said.close()
             raise MnasError("ssh is not installed: apt-get install openssh-client") from None
         self._lines: queue.Queue[bytes] = queue.Queue()
+        self._said = b""
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         threading.Thread(target=self._read, daemon=True).start()
         self._send(agent)
 
@@ -84,14 +89,18 @@ class SshLink:
         Raises:
             MnasError: if the board says that it failed, does not answer in time, or is gone.
         """
+        if self._down is not None:
+            raise self._down
         self._send(json.dumps(request).encode() + b"\n" + data)
         try:
             line = self._lines.get(timeout=limit_s)
         except queue.Empty:
             self.close()
-            raise MnasError(f"{self.host} did not answer for {limit_s:g} s: is it overloaded?") from None
+            self._down = MnasError(f"{self.host} did not answer for {limit_s:g} s: is it overloaded?")
+            raise self._down from None
         if not line:
-            raise self._gone()
+            self._down = self._gone()
+            raise self._down
         try:
             answer = parse_json(line)
             if not isinstance(answer, dict) or not answer.keys() & {"ok", "error"}:
@@ -114,13 +123,11 @@ class SshLink:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if not self._said.closed:
-            self._said.seek(0)
-            self._words = self._said.read().decode("utf-8", "replace")
-            self._said.close()
+        self._listener.join(_LISTEN_S)
 
     def _send(self, data: bytes) -> None:
-        with suppress(OSError):  # if the other end is gone, the answer that does not come says why
+        # If the other end is gone or this one closed, the answer that does not come says why.
+        with suppress(OSError, ValueError):
             assert self._process.stdin is not None
             self._process.stdin.write(data)
             self._process.stdin.flush()
@@ -130,13 +137,22 @@ class SshLink:
         with self._process.stdout as stream:
             # A line that never ends must not fill the memory, and half a line is no answer.
             while (line := stream.readline(_LONGEST_LINE)).endswith(b"\n"):
+                if self._lines.qsize() >= _MOST_ANSWERS:  # nobody asked
+                    break
                 if line.startswith(b"mnas "):  # the rest is what login scripts print
                     self._lines.put(line[5:])
         self._lines.put(b"")
 
+    def _listen(self) -> None:
+        stream = self._process.stderr
+        assert stream is not None
+        with stream:
+            while said := os.read(stream.fileno(), _MOST_WORDS):
+                self._said = (self._said + said)[-_MOST_WORDS:]
+
     def _gone(self) -> MnasError:
         self.close()
-        said = self._words
+        said = self._said.decode("utf-8", "replace")
         hint = next(
             (hint for pattern, hint in _HINTS if re.search(pattern, said)), "the connection broke: run it again"
         )

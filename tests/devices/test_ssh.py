@@ -12,15 +12,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from typer.testing import CliRunner
 
 from mnas.cli.main import app
-from mnas.devices.base import Pace
+from mnas.devices.base import Array, Pace
 from mnas.devices.registry import open_device
-from mnas.devices.ssh import BoardDevice, open_board
+from mnas.devices.ssh import BoardDevice, _BoardModel, open_board
 from mnas.errors import InputError, MnasError
 from mnas.export.on_device import check_on_device
 from mnas.export.verify import TFLiteRunner
@@ -28,6 +30,7 @@ from mnas.latency.table import LatencyTable
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
 
+Image = npt.NDArray[Any]
 NETWORK = load_space("mnasnet-16").sample(np.random.default_rng(0))
 DATA = write_skeleton(NETWORK)
 SMALL = replace(NETWORK, stages=NETWORK.stages[:2], head_filters=16)
@@ -206,19 +209,23 @@ def test_a_profile_over_ssh(board: Board, tmp_path: Path, monkeypatch: pytest.Mo
     assert board.files == []
 
 
-def test_an_arm64_board(board: Board) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_an_arm64_board(board: Board, dtype: str) -> None:
     folder = Path(os.environ.get("MNAS_ARM64_BOARD") or Path(__file__).parents[2] / ".arm64-board")
     if not (folder / "python3").is_file():
         pytest.skip("no arm64 Python under qemu: bash tools/arm64_board.sh .arm64-board makes one")
     device = open_device(f"ssh:board:{folder / 'python3'}", runtime="tflite-runtime")
+    content = write_skeleton(SMALL, dtype=dtype)
     with device.measuring():
-        model = device.load(write_skeleton(SMALL))
+        model = device.load(content)
         times = model.warm_run_times_ms(2, warm_up=1)
-        here = TFLiteRunner(write_skeleton(SMALL))
+        here = TFLiteRunner(content)
         image = np.random.default_rng(0).uniform(-1, 1, (16, 16, 3)).astype(np.float32)
-        np.testing.assert_allclose(here.read(model.infer(here.taken(image))), here(image[None])[0], atol=1e-5)
+        there = here.read(model.infer(here.taken(image)))
+    # The last bit of an integer is the kernel's own business: two steps of the output's 256.
+    np.testing.assert_allclose(there, here(image[None])[0], atol=1e-5 if dtype == "float32" else 2 / 256)
     assert (times > 0).all()
-    found = device.configuration("float32")
+    found = device.configuration(dtype)
     assert (found.soc, found.runtime, found.runtime_version) == ("aarch64", "tflite-runtime", "2.14.0")
     assert found.cpu == "0xd08"
     assert board.files == []
@@ -284,6 +291,60 @@ def test_the_connection_breaks(board: Board) -> None:
             break
         time.sleep(0.1)
     assert board.files == []
+
+
+def lose(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """After so many bursts, the connection to the board ends."""
+    bursts = iter(range(after))
+    run = _BoardModel.warm_run_times_ms
+
+    def warm_run_times_ms(model: _BoardModel, num_runs: int, *, warm_up: int) -> Array:
+        if next(bursts, None) is None:
+            assert model._device._link is not None
+            model._device._link._process.kill()
+        return run(model, num_runs, warm_up=warm_up)
+
+    monkeypatch.setattr(_BoardModel, "warm_run_times_ms", warm_run_times_ms)
+
+
+def test_a_board_that_vanishes_during_bench_is_said(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(monkeypatch, after=70)  # 50 looks at the reference come first
+    (tmp_path / "net.tflite").write_bytes(DATA)
+    device = f"ssh:board:{board.folder}/bin/python3"
+    result = CliRunner().invoke(app, ["bench", str(tmp_path / "net.tflite"), "--device", device])
+    assert isinstance(result.exception, MnasError), result.exception
+    assert "cannot measure on board: the connection broke" in str(result.exception)
+
+
+def test_a_board_that_vanishes_while_a_file_is_verified_is_said(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = open_it(board)
+    infer = _BoardModel.infer
+
+    def vanish(model: _BoardModel, image: Image) -> bytes:
+        assert device._link is not None
+        device._link._process.kill()
+        return infer(model, image)
+
+    monkeypatch.setattr(_BoardModel, "infer", vanish)
+    images = np.zeros((2, 16, 16, 3), np.float32)
+    with pytest.raises(MnasError, match="cannot measure on board: the connection broke"):
+        check_on_device(DATA, device, images, name="ssh:board", dtype="float32")
+
+
+def test_a_board_that_is_gone_says_so_at_once(board: Board) -> None:
+    device = open_it(board)
+    with device.measuring():
+        model = device.load(DATA)
+        assert device._link is not None
+        device._link._process.kill()
+        start = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(MnasError, match="the connection broke"):
+                model.run_times_ms(1)
+        model.close()
+        assert time.monotonic() - start < 30  # and not the minutes that a run is waited for
 
 
 def test_a_board_that_hangs(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
