@@ -178,6 +178,8 @@ class LatencyCosts(SpaceCosts):
         super().__init__(space, estimator.block_ms, overhead=estimator.table.overhead_ms)
         self._table = estimator.table
         self._params = SpaceCosts(space, lambda placed: block_complexity(placed).params)
+        if self._table.params_curve:
+            self.scaling = (self._params, self._table.params_curve)
 
     def __call__(self, indices: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """See `SpaceCosts`."""

@@ -23,6 +23,21 @@ from mnas.space.space import SearchSpace
 from mnas.space.stages import StageChoices, split_op
 
 
+def mixable_stages(space: SearchSpace) -> list[StageChoices]:
+    """The stages of a space that a mixture can be made of.
+
+    Raises:
+        InputError: if some stage is one decision over whole blocks.
+    """
+    stages = [stage for stage in space.stages if isinstance(stage, StageChoices)]
+    if len(stages) < len(space.stages):
+        raise InputError(
+            f"{space.name} has stages of whole blocks: a gradient search needs a space of six decisions a stage (op, "
+            "kernel_size, se_ratio, skip, filters, repeats), such as mnasnet-32; for this one take --strategy tunas"
+        )
+    return stages
+
+
 class Mixture:
     """A space as a function of its shared weights and of every choice's probability.
 
@@ -35,14 +50,7 @@ class Mixture:
 
     def __init__(self, shared: SharedWeights) -> None:
         self.shared = shared
-        self._stages: list[StageChoices] = []
-        for stage in shared.space.stages:
-            if not isinstance(stage, StageChoices):
-                raise InputError(
-                    f"{shared.space.name} has stages of whole blocks: a gradient search needs a space of six decisions "
-                    "a stage (op, kernel_size, se_ratio, skip, filters, repeats), such as mnasnet-32"
-                )
-            self._stages.append(stage)
+        self._stages = mixable_stages(shared.space)
         self._slots = {slot.name: slot for slot in shared.slots}
 
     def train(self, weights: Any, probabilities: Any, images: Any) -> Any:

@@ -61,6 +61,7 @@ def check_evaluator(options: SearchOptions) -> None:
             f"a {options.evaluator} scores every candidate in the same short time: leave out --evaluation-minutes"
         )
     if options.evaluator == "supernet":
+        _check_learnt_reward(options)
         return
     if options.strategy in LEARNT_BEFOREHAND:
         raise InputError(
@@ -69,6 +70,27 @@ def check_evaluator(options: SearchOptions) -> None:
         )
     if options.inherit:
         raise InputError(f"--inherit takes weights from a supernet, the evaluator is {options.evaluator}: leave it out")
+
+
+def _check_learnt_reward(options: SearchOptions) -> None:
+    """Refuse a reward that a strategy which learns beforehand would not learn from.
+
+    Raises:
+        InputError: it says what the strategy learns from instead.
+    """
+    if options.strategy not in LEARNT_BEFOREHAND:
+        return
+    if options.reward in ("soft", "hard"):
+        learns = "the absolute reward" if options.strategy == "tunas" else "a loss of its own"
+        raise InputError(
+            f"--reward is {options.reward} and the strategy {options.strategy} learns from {learns} while the supernet "
+            "is trained: expected absolute; leave --reward out, or take another --strategy"
+        )
+    if options.strategy == "differentiable" and options.beta is not None:
+        raise InputError(
+            f"--beta is {options.beta:g} and the strategy differentiable weighs latency against its own loss, not "
+            "against a reward: leave --beta out, or take --strategy tunas"
+        )
 
 
 def load_data(options: SearchOptions, space: SearchSpace) -> Dataset | None:
@@ -202,6 +224,7 @@ def _learner(
     if options.strategy == "tunas":
         from mnas.train.tunas import TunasLearner, TunasRecipe
 
-        recipe = TunasRecipe(steps=options.supernet_steps, seed=options.seed)
+        weight = {} if options.beta is None else {"beta": options.beta}
+        recipe = TunasRecipe(steps=options.supernet_steps, seed=options.seed, **weight)
         return TunasLearner(space, other_half, recipe, priced)
     return None

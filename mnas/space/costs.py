@@ -6,7 +6,7 @@ a few thousand different stages; each is priced once, and an architecture's cost
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -26,7 +26,13 @@ class SpaceCosts:
         space: the space.
         price: a placed block's cost. Whatever it raises (a missing latency key) is raised here.
         overhead: added once for every network.
+
+    Attributes:
+        scaling: what the sum over blocks is multiplied by, if anything: other costs, such as parameters, and a curve of
+            points (amount of these, factor), linear in between and constant outside.
     """
+
+    scaling: tuple[SpaceCosts, Sequence[tuple[float, float]]] | None = None
 
     def __init__(self, space: SearchSpace, price: Callable[[PlacedBlock], float], *, overhead: float = 0.0) -> None:
         self.space = space
@@ -74,7 +80,7 @@ class SpaceCosts:
         return result
 
     def factors(self) -> tuple[float, list[Array], Array]:
-        """What a cost is made of, for expectations.
+        """What the sum over blocks is made of, for expectations; `scaling` is not in it.
 
         Returns:
             The stem's cost with what is added once; of every stage an array (filters before, choices of its first

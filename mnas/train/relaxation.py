@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,11 @@ class RelaxationRecipe:
 
 
 class RelaxationLearner(LogitsLearner[RelaxationRecipe]):
-    """Moves the logits along the gradient of a mixture of all choices; the arguments are `LogitsLearner`'s."""
+    """Moves the logits along the gradient of a mixture of all choices; the arguments are `LogitsLearner`'s.
+
+    Raises:
+        InputError: if the space has stages of whole blocks, before anything is trained.
+    """
 
     kind = "relaxation"
     traced = ("_graph", "_mixture")
@@ -74,6 +79,9 @@ class RelaxationLearner(LogitsLearner[RelaxationRecipe]):
     def __init__(
         self, space: SearchSpace, split: Split, recipe: RelaxationRecipe, targets: Sequence[Target] = ()
     ) -> None:
+        from mnas.nn.mixture import mixable_stages
+
+        mixable_stages(space)
         super().__init__(space, split, recipe, targets, Logits(space, learning_rate=recipe.learning_rate))
         self._targets = [(ExpectedCost(costs), budget) for costs, budget in targets]
         self._graph: Any = None
@@ -135,7 +143,11 @@ class RelaxationLearner(LogitsLearner[RelaxationRecipe]):
 
 
 class ExpectedCost:
-    """A cost's expectation over independent decisions, exactly: a stage depends on its own and the filters before."""
+    """A cost's expectation over independent decisions: a stage depends on its own and the filters before.
+
+    Exact for what adds up over blocks. Where the costs have a factor for the whole network, it is the factor at the
+    expected amount: exact where every decision is sure, to first order elsewhere.
+    """
 
     def __init__(self, costs: SpaceCosts) -> None:
         self._costs = costs
@@ -146,16 +158,34 @@ class ExpectedCost:
         Args:
             shares: one vector of probabilities a decision.
         """
-        import tensorflow as tf
+        total = _expected_sum(self._costs, shares)
+        if self._costs.scaling is None:
+            return total
+        amounts, curve = self._costs.scaling
+        return total * _on_curve(curve, _expected_sum(amounts, shares))
 
-        remaining = list(shares)
-        stem, stages, head = self._costs.factors()
-        total, before = tf.constant(stem, tf.float32), tf.ones(1)
-        for stage in stages:
-            own = [remaining.pop(0) for _ in range(stage.ndim - 1)]
-            left = tf.constant(stage, tf.float32)
-            for probabilities in reversed(own):
-                left = tf.tensordot(left, probabilities, 1)
-            total += tf.tensordot(before, left, 1)
-            before = own[-2]  # of the six decisions the last but one is the filters
-        return total + tf.tensordot(before, tf.constant(head, tf.float32), 1)
+
+def _expected_sum(costs: SpaceCosts, shares: Sequence[Any]) -> Any:
+    import tensorflow as tf
+
+    remaining = list(shares)
+    stem, stages, head = costs.factors()
+    total, before = tf.constant(stem, tf.float32), tf.ones(1)
+    for stage in stages:
+        own = [remaining.pop(0) for _ in range(stage.ndim - 1)]
+        left = tf.constant(stage, tf.float32)
+        for probabilities in reversed(own):
+            left = tf.tensordot(left, probabilities, 1)
+        total += tf.tensordot(before, left, 1)
+        before = own[-2]  # of the six decisions the last but one is the filters
+    return total + tf.tensordot(before, tf.constant(head, tf.float32), 1)
+
+
+def _on_curve(curve: Sequence[tuple[float, float]], amount: Any) -> Any:
+    """`np.interp` that can be differentiated: linear between the points, constant outside them."""
+    import tensorflow as tf
+
+    value = tf.constant(curve[0][1], tf.float32)
+    for (low, at_low), (high, at_high) in pairwise(curve):
+        value += (at_high - at_low) / (high - low) * tf.clip_by_value(amount - low, 0.0, high - low)
+    return value

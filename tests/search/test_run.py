@@ -139,7 +139,7 @@ def test_every_bound_that_some_trial_broke_is_named(study, space, evaluator):
         evaluator, make_reward("absolute", [1.0, 1.0]), [target, small], [_params_limit(space, 1.0001)]
     )
     with pytest.raises(
-        NothingFitsError, match="trials is within the budget of [0-9.]* ms for table 2 and the limit on"
+        NothingFitsError, match=r"trials is within the budget of [0-9.]* ms for table 2 and the limit on"
     ):
         run_search(study, _search(space, objective, num_trials=5))
 

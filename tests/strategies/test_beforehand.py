@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnas.errors import InputError
-from mnas.search.setup import SearchOptions
+from mnas.search.setup import SearchOptions, prepare
 from mnas.strategies.registry import make_strategy
 from tests.spaces import small_space
 
@@ -41,3 +41,27 @@ def test_it_is_refused_without_a_supernet():
         make_strategy("tunas", small_space())
     with pytest.raises(InputError, match="evaluator is proxy: add --evaluator supernet"):
         SearchOptions(strategy="differentiable", data="digits")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "fields", "said"),
+    [
+        ("tunas", {"reward": "soft"}, "--reward is soft and the strategy tunas learns from the absolute reward"),
+        ("tunas", {"reward": "hard"}, "expected absolute; leave --reward out"),
+        ("differentiable", {"reward": "soft"}, "the strategy differentiable learns from a loss of its own"),
+        ("differentiable", {"beta": -0.2}, "--beta is -0.2 and the strategy differentiable weighs latency against"),
+    ],
+)
+def test_a_reward_that_would_be_ignored_is_refused(strategy, fields, said):
+    with pytest.raises(InputError, match=said):
+        SearchOptions(strategy=strategy, data="digits", evaluator="supernet", **fields)
+    SearchOptions(strategy="random", data="digits", evaluator="supernet", **fields)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("beta", "learnt"), [(None, -0.1), (-0.3, -0.3)])
+def test_tunas_learns_from_the_beta_that_was_said(beta, learnt):
+    options = SearchOptions(
+        space="mnasnet-16", strategy="tunas", data="digits", evaluator="supernet", beta=beta, limit=200, baseline=False
+    )
+    assert prepare(options).config["evaluator"]["learner"]["beta"] == learnt

@@ -6,14 +6,17 @@ import math
 import numpy as np
 import pytest
 
-from mnas.arch.complexity import block_complexity
-from mnas.errors import MnasError
+from mnas.arch.complexity import block_complexity, complexity
+from mnas.errors import InputError, MnasError
+from mnas.latency.estimator import LatencyEstimator
 from mnas.space import SpaceCosts
+from mnas.space.files import load_space
 from mnas.space.stages import StageChoices
 from mnas.train.data import load_dataset
 from mnas.train.relaxation import ExpectedCost, RelaxationLearner, RelaxationRecipe
 from mnas.train.supernet import SupernetEvaluator
 from mnas.train.supernet_recipe import SupernetRecipe
+from tests.latency.tables import make_table
 from tests.nn.test_supernet import tiny_space
 from tests.spaces import small_space
 
@@ -54,6 +57,41 @@ def test_an_expected_cost_is_the_mean_over_all_architectures():
         mean += probability * float(costs(indices)[0])
     found = ExpectedCost(costs)([tf.constant(own, tf.float32) for own in shares])
     assert float(found) == pytest.approx(mean, rel=1e-4)
+
+
+def test_an_expected_latency_has_the_networks_factor():
+    """Sure decisions give the table's own latency; of the next, the factor's slope is in the gradient too."""
+    import tensorflow as tf
+
+    space, rng = small_space(), np.random.default_rng(0)
+    smallest, largest = (complexity(space.decode(indices)).params for indices in _corners(space))
+    curve = ((smallest * 1.1, 0.8), ((smallest + largest) / 2, 1.0), (largest * 0.9, 1.3))
+    costs = LatencyEstimator(make_table(space, params_curve=curve)).costs(space)
+    plain = LatencyEstimator(make_table(space)).costs(space)
+    expected = ExpectedCost(costs)
+    drawn = [space.encode(space.sample(rng)) for _ in range(10)]
+    for indices in [*_corners(space), *drawn]:
+        sure = [np.eye(len(d.choices))[i] for d, i in zip(space.decisions, indices, strict=True)]
+        found = float(expected([tf.constant(own, tf.float32) for own in sure]))
+        assert found == pytest.approx(float(costs(indices)[0]), rel=1e-4)
+    assert any(abs(costs(indices)[0] / plain(indices)[0] - 1) > 0.1 for indices in drawn), "the curve should bite"
+    even = tf.constant(
+        np.concatenate([np.full(len(d.choices), 1 / len(d.choices)) for d in space.decisions]), tf.float32
+    )
+    with tf.GradientTape() as tape:
+        tape.watch(even)
+        cost = expected(tf.split(even, [len(decision.choices) for decision in space.decisions]))
+    assert np.isfinite(tape.gradient(cost, even).numpy()).all()
+
+
+def _corners(space):
+    return [[0] * len(space.decisions), [len(decision.choices) - 1 for decision in space.decisions]]
+
+
+def test_a_space_of_whole_blocks_is_refused_before_any_work():
+    digits = load_dataset("digits", resolution=8, limit=100)
+    with pytest.raises(InputError, match=r"nas-bench-macro has stages of whole blocks: .*take --strategy tunas"):
+        RelaxationLearner(load_space("nas-bench-macro"), digits.train, RelaxationRecipe(steps=4))
 
 
 def test_the_faster_of_two_paths_is_preferred_and_resuming_changes_nothing(tmp_path):
