@@ -8,7 +8,8 @@ Against it, each with what judging 300 architectures would cost, training includ
 - predictor: what other architectures' short trainings teach, alone and together with a supernet's scores or with a
   short training of the architecture itself;
 - supernet: by accuracy and by likelihood, as it is trained longer and longer.
-And images a second of a supernet's step beside plain Keras models of sampled architectures.
+And images a second of a supernet's step beside plain Keras models of sampled architectures, where the time goes, and
+what share of the processor's arithmetic is used.
 
 Every piece is kept in --out: stop it whenever you like (--seconds ends a call in time), the same command goes on.
 Another recipe of a supernet (--paths 4, say) is added to what is there. The last part writes ranking.csv and .html.
@@ -42,6 +43,7 @@ from mnas.train.supernet_recipe import SupernetRecipe
 from mnas.train.weight_sharing import SupernetTrainer
 from tools.pieces import Pieces
 from tools.ranking_report import Found, report
+from tools.step_profile import peak_madds_per_second, where_time_goes
 
 TABLE = "latency_tables/xeon-2.5ghz_litert_float32_mnasnet-32.json"
 PARTS = ("speed", "truth", "proxies", "taught", "supernet", "report")
@@ -141,7 +143,7 @@ class Bench:
         """Images a second of a training step: the supernet's on a sampled architecture, and Keras's on it alone."""
         self.pieces.do(f"speed {self.given.batch}", self._speed)
 
-    def _speed(self) -> list[dict[str, float]]:
+    def _speed(self) -> list[dict[str, Any]]:
         madds = np.array([complexity(architecture).madds for architecture in self.judged])
         chosen = [
             self.judged[place] for place in np.argsort(madds)[[len(madds) // 6, len(madds) // 2, -len(madds) // 6]]
@@ -153,8 +155,10 @@ class Bench:
         for architecture in chosen:
             shared = per_second(lambda: trainer.learn([architecture], images, labels, 0.01), count)  # noqa: B023
             alone = per_second(keras_step(architecture, images, labels), count)
+            goes = where_time_goes(lambda: trainer.learn([architecture], images, labels, 0.01))  # noqa: B023
             cost = float(complexity(architecture).madds)
-            found.append({"supernet": shared, "keras": alone, "madds": cost})
+            peak = peak_madds_per_second()
+            found.append({"supernet": shared, "keras": alone, "madds": cost, "peak": peak, "goes": goes})
         return found
 
     def report(self) -> None:

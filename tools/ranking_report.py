@@ -26,6 +26,7 @@ from tools.replay import replayed
 Array = npt.NDArray[np.float64]
 MANY = 300  # architectures whose cost is told
 WORST = -1.0  # the score of what could not be trained
+TRAINING_FACTOR = 3  # multiply-adds of a step over those of its forward half
 SUBSETS = 20  # of the teaching architectures, where fewer than all teach
 
 
@@ -253,6 +254,9 @@ def _speeds(found: Found) -> Iterator[str]:
             f"a step at {one['madds'] / 1e6:.1f} M multiply-adds, batch {found.batch}: {one['supernet']:.0f} images/s "
             f"in the supernet, {one['keras']:.0f} as a Keras model alone ({share:.2f} of it)"
         )
+        used = TRAINING_FACTOR * one["madds"] * one["supernet"] / one["peak"]
+        goes = ", ".join(f"{name} {part:.0%}" for name, part in sorted(one["goes"].items(), key=lambda pair: -pair[1]))
+        yield f"  {used:.0%} of what a matrix product reaches ({one['peak'] / 1e9:.0f} G multiply-adds/s); {goes}"
 
 
 def picture(rows: Sequence[Row]) -> str:
