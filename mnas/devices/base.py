@@ -28,7 +28,7 @@ class Pace:
         start_ms: what a burst costs beside its runs.
         reference_runs: of one look at the reference network.
         first_looks: at the reference network, before anything is measured.
-        wave_networks: that stand ready at a time; a wave is lost when profiling is interrupted.
+        wave_networks: that stand ready at a time; those of them that lack bursts are lost on interruption.
     """
 
     burst_ms: float = 6.0

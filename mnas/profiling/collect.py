@@ -10,7 +10,7 @@ import numpy as np
 from mnas.devices.base import Device, LoadedModel, Pace
 from mnas.profiling.bench import open_reference
 from mnas.profiling.log import ProfileLog
-from mnas.profiling.measure import FEWEST_BURSTS, FEWEST_RUNS, WARM_UP_RUNS, measure_networks
+from mnas.profiling.measure import FEWEST_BURSTS, FEWEST_RUNS, WARM_UP_RUNS, NetworkTime, measure_networks
 from mnas.profiling.plan import PlannedNetwork, plan_networks
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space.space import SearchSpace
@@ -66,15 +66,32 @@ def collect(
         least = time.monotonic() - began + _quiet_seconds(models, few, device.pace)
         wanted = [_HELD_OUT_BURSTS if networks[number].held_out else _FITTING_BURSTS for number in wave]
         limit = min(_PATIENCE * _quiet_seconds(models, wanted, device.pace), max(finish - time.monotonic(), 0.0))
-        times = measure_networks(models, reference, seconds=limit, quiet_bursts=wanted, seed=len(networks))
+        times = measure_networks(
+            models,
+            reference,
+            seconds=limit,
+            quiet_bursts=wanted,
+            seed=len(networks),
+            finished=_Keeper(log, wave, began),
+        )
         for model in models:
             model.close()
-        for number, measured in zip(wave, times, strict=True):
-            log.append(number, measured, (time.monotonic() - began) / len(wave))
         device.settle(float(np.median([measured.slowdown for measured in times])))
     reference.close()
     # Waves differ in what they took for quiet, an earlier session's too: the quietest of them all is meant.
     return networks, min([reference.quiet_ms, *(measured.reference_ms for measured in log.times.values())])
+
+
+class _Keeper:
+    """Logs a wave's networks, each as soon as it is measured, with the seconds since the one before."""
+
+    def __init__(self, log: ProfileLog, wave: Sequence[int], began: float) -> None:
+        self._log, self._wave, self._counted = log, wave, began
+
+    def __call__(self, place: int, measured: NetworkTime) -> None:
+        now = time.monotonic()
+        self._log.append(self._wave[place], measured, now - self._counted)
+        self._counted = now
 
 
 def _disturbed(log: ProfileLog, *, worth_a_word: float = 0.1) -> str:

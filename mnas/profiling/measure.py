@@ -156,13 +156,17 @@ def disturbance(look: Look, quiet: Look) -> float:
 class _Record:
     """One network's bursts: run times, and the slower of the two looks around each."""
 
+    place: int
     model: LoadedModel
     runs: int
     wanted: int
     bursts: list[Array] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
+    final: NetworkTime | None = None
 
     def unfinished(self, quiet: Look, late: bool) -> bool:
+        if self.final is not None:
+            return False
         return len(self.bursts) < FEWEST_BURSTS if late else self.num_quiet(quiet) < self.wanted
 
     def num_quiet(self, quiet: Look) -> int:
@@ -206,6 +210,7 @@ def measure_networks(
     quiet_bursts: Sequence[int],
     seed: int,
     progress: Callable[[], None] = lambda: None,
+    finished: Callable[[int, NetworkTime], None] | None = None,
 ) -> list[NetworkTime]:
     """Measure networks in interleaved rounds until each has its quiet bursts, or the time is over.
 
@@ -216,20 +221,23 @@ def measure_networks(
         quiet_bursts: how many are enough, for each network.
         seed: of the order within rounds.
         progress: called after every burst.
+        finished: told of every network, by its place in `models`, as soon as it has its bursts; they are final then.
+            Without it, a network is measured again where what passed for quiet turns out to have been disturbed.
     """
     rng = np.random.default_rng(seed)
     records = [
-        _Record(model, _runs_per_burst(model, reference.pace), wanted)
-        for model, wanted in zip(models, quiet_bursts, strict=True)
+        _Record(place, model, _runs_per_burst(model, reference.pace), wanted)
+        for place, (model, wanted) in enumerate(zip(models, quiet_bursts, strict=True))
     ]
     deadline = time.monotonic() + seconds
     look = reference.look()
     while True:
         quiet = reference.quiet
         late = time.monotonic() > deadline
+        _finish(records, quiet, late, finished)
         left = [record for record in records if record.unfinished(quiet, late)]
         if not left:
-            return [record.summary(reference.quiet) for record in records]
+            return [record.final or record.summary(quiet) for record in records]
         for index in rng.permutation(len(left)):
             if not late:
                 look = _wait_until_quiet(reference, look, quiet)
@@ -239,8 +247,24 @@ def measure_networks(
             record.bursts.append(times)
             record.looks.append(look.slower(before))
             progress()
+            _finish([record], quiet, late, finished)
             if time.monotonic() > deadline and not late:
                 break
+
+
+def _finish(
+    records: Sequence[_Record],
+    quiet: Look,
+    late: bool,
+    finished: Callable[[int, NetworkTime], None] | None,
+) -> None:
+    """Tell of those that have their bursts now."""
+    if finished is None:
+        return
+    for record in records:
+        if record.final is None and not record.unfinished(quiet, late):
+            record.final = record.summary(quiet)
+            finished(record.place, record.final)
 
 
 def _wait_until_quiet(reference: Reference, look: Look, quiet: Look) -> Look:

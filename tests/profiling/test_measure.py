@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnas.profiling.bench import bench, open_reference
-from mnas.profiling.measure import measure_networks
+from mnas.profiling.measure import NetworkTime, measure_networks
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
 from tests.profiling.fakes import FakeDevice, true_latency_ms
@@ -67,6 +67,24 @@ def test_no_time_still_gives_every_network_a_few_bursts() -> None:
     times = measure_networks([device.load(d) for d in files], reference, seconds=0, quiet_bursts=[8] * 3, seed=0)
     assert [t.num_bursts for t in times] == [3, 3, 3]
     assert [t.quiet_ms for t in times] == pytest.approx([true_latency_ms(data) for data in files], rel=0.01)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 20.0])
+def test_every_network_is_told_of_once_as_soon_as_it_has_its_bursts(seconds: float) -> None:
+    device = FakeDevice(disturbed=0.5)
+    files = [write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(seed))) for seed in range(4)]
+    told: dict[int, NetworkTime] = {}
+
+    def finished(place: int, measured: NetworkTime) -> None:
+        assert place not in told
+        told[place] = measured
+
+    models, reference = [device.load(data) for data in files], open_reference(device)
+    times = measure_networks(models, reference, seconds=seconds, quiet_bursts=[3, 12, 3, 12], seed=0, finished=finished)
+    assert [told[place] for place in range(4)] == times
+    if seconds:
+        assert set(list(told)[:2]) == {0, 2}
+        assert [t.num_quiet for t in times] == [3, 12, 3, 12]  # and not one more
 
 
 def test_drift_is_seen() -> None:

@@ -77,6 +77,40 @@ def test_an_interrupted_profile_goes_on_where_it_stopped(tmp_path: Path, monkeyp
     assert not log.exists()
 
 
+def test_a_profile_that_ends_within_a_wave_loses_only_what_lacked_bursts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnas.profiling.collect.MOST", 60)  # one wave
+    whole = profile(SPACE, FakeDevice(noise=0.0), tmp_path / "whole.json", OPTIONS)
+
+    class Dying(FakeDevice):
+        left = 1200  # calls: the networks to fit to have their bursts, those held out have not
+
+        def load(self, data: bytes):  # type: ignore[no-untyped-def]
+            model = super().load(data)
+            run = model.run_times_ms
+
+            def run_times_ms(num_runs: int):  # type: ignore[no-untyped-def]
+                self.left -= 1
+                if not self.left:
+                    raise KeyboardInterrupt
+                return run(num_runs)
+
+            model.run_times_ms = run_times_ms  # type: ignore[method-assign]
+            return model
+
+    out = tmp_path / "table.json"
+    with pytest.raises(KeyboardInterrupt):
+        profile(SPACE, Dying(noise=0.0), out, OPTIONS)
+    kept = [json.loads(line) for line in out.with_name("table.json.log").read_text().splitlines()[1:]]
+    assert 20 < len(kept) < 60
+    assert 0 < sum(record["seconds"] for record in kept) < 60
+    device = FakeDevice(noise=0.0)
+    table = profile(SPACE, device, out, OPTIONS)
+    assert device.loaded == 2 + 60 - len(kept)  # 2 are references
+    assert table == whole
+
+
 def test_another_profiles_log_is_not_taken_over(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         profile(SPACE, FakeDevice(fail_after=5), tmp_path / "t.json", OPTIONS)
