@@ -41,6 +41,32 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened():
     assert done.stdout.count("lost   0") == 2
 
 
+_PROFILE_KILLED = """
+import random
+from dataclasses import replace
+from tools.soak import kill_often
+from tools.soak_kinds import profile_kind
+
+kind, found = profile_kind(), []
+
+def finished(folder):
+    found.append(kind.finished(folder))
+    return found[-1]
+
+print(kill_often(replace(kind, finished=finished), 4, random.Random(5)), max(map(len, found)))
+"""
+
+
+def test_a_killed_profile_goes_on_from_what_it_has_measured():
+    done = subprocess.run(
+        [sys.executable, "-c", _PROFILE_KILLED], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    lost, _, most_found = done.stdout.strip().rpartition(" ")
+    assert lost == "[]"
+    assert 0 < int(most_found) < 24  # or nothing was gone on with
+
+
 @pytest.fixture(scope="module")
 def accuracies(tmp_path_factory):
     path = tmp_path_factory.mktemp("table") / "accuracies.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def profile_kind() -> Kind:
     from tests.profiling.fakes import FakeDevice
 
     collect.LEAST = collect.MOST = 24
-    collect._WAVE_NETWORKS = 6
+    FakeDevice.pace = replace(FakeDevice.pace, wave_networks=6)  # so that a life may begin with some of them measured
     write = collect.write_skeleton
 
     def work(folder: Path) -> None:

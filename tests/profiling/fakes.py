@@ -50,7 +50,6 @@ def open_fake(spec: str, **opening: object) -> FakeDevice:
     from mnas.profiling import collect
 
     collect.LEAST = collect.MOST = 24
-    collect._WAVE_NETWORKS = 6
     FakeDevice.pace = replace(FakeDevice.pace, wave_networks=6)
     name = spec.partition(":")[2]
     if name == "bad":
