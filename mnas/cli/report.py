@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import common
+from mnas.cli.details import show_details
 
 if TYPE_CHECKING:
     from mnas.report.facts import Facts
@@ -58,9 +59,11 @@ def write_report(
 
     Without `insist`, a page that cannot be written is said not to be: somebody else's study can be read all the same.
     """
+    from mnas.report.details import details
     from mnas.report.facts import gather
 
     facts = gather(study)
+    known = details(facts)
     written = [] if page is None else _write_page(facts, page, insist)
     if csv is not None or png is not None:
         from mnas.report.page import all_figures
@@ -74,7 +77,7 @@ def write_report(
         from mnas.report.pictures import write_pictures
 
         written += write_pictures(figures, png)
-    return {**facts.summary, "files": [str(path) for path in written]}
+    return {**facts.summary, **known, "files": [str(path) for path in written]}
 
 
 def _write_page(facts: Facts, path: Path, insist: bool) -> list[Path]:
@@ -93,7 +96,7 @@ def _write_page(facts: Facts, path: Path, insist: bool) -> list[Path]:
 
 
 def show_report(document: dict[str, Any]) -> None:
-    """Print a report as tables."""
+    """Print a report as tables; a search's own, which has no details, is shorter."""
     columns = ["trial", "reward", "accuracy", "ms", "parameters", "multiply-adds"]
     common.table(f"Best trials of {document['study']}", columns, [_row(row) for row in document["top"]])
     common.table("Front: nothing is both faster and better", columns, [_row(row) for row in document["front"]])
@@ -111,6 +114,8 @@ def show_report(document: dict[str, Any]) -> None:
         common.table("The winner", columns, [_row(best)])
         for stage in best["architecture"]["stages"]:
             print(f"  {stage}")
+    if "devices" in document:
+        show_details(document)
     if document["baseline"] is not None:
         print(document["baseline"]["verdict"])
     for note in document["notes"]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.complexity import block_complexity
-from mnas.arch.spec import Architecture
+from mnas.arch.spec import Architecture, check_number
 from mnas.arch.walk import PlacedBlock, named_blocks
 from mnas.errors import MnasError
 from mnas.files import read_json
@@ -18,7 +18,7 @@ from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
 from mnas.latency.table import LatencyTable
 from mnas.report.family import Member, read_family
 from mnas.search.report import report
-from mnas.search.study import Study
+from mnas.search.study import LOGS, Study
 from mnas.search.updates import Update, UpdateLog
 from mnas.trial import Trial
 
@@ -71,6 +71,11 @@ class Bench:
     median_ms: float
     predicted_ms: float | None
 
+    @property
+    def ratio(self) -> float | None:
+        """Measured over predicted; None without a prediction."""
+        return None if self.predicted_ms is None else self.quiet_ms / self.predicted_ms
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -79,7 +84,7 @@ class Facts:
     Attributes:
         study: its folder and configuration.
         summary: as `mnas report --json` gives it.
-        trials, finalists, baseline, baseline_finalists: its logs, by number.
+        trials, finalists, baseline, baseline_finalists, repeats: its logs, by number.
         updates: what the strategy said of itself.
         targets: one a latency table.
         winner: None while there is none.
@@ -94,12 +99,19 @@ class Facts:
     finalists: tuple[Trial, ...]
     baseline: tuple[Trial, ...]
     baseline_finalists: tuple[Trial, ...]
+    repeats: tuple[Trial, ...]
     updates: tuple[Update, ...]
     targets: tuple[Target, ...]
     winner: Architecture | None
     blocks: tuple[BlockRow, ...]
     benches: tuple[Bench, ...]
     family: tuple[Member, ...]
+
+    @property
+    def num_latencies(self) -> int:
+        """How many latencies the trials have; a library's study may have some without naming a table."""
+        every = (*self.trials, *self.finalists, *self.baseline, *self.baseline_finalists)
+        return max((len(trial.measurement.latencies_ms) for trial in every if trial.measurement), default=0)
 
     @property
     def max_entropy(self) -> float:
@@ -117,10 +129,7 @@ def gather(study: Study) -> Facts:
     best = summary["best"]
     winner = None if best is None else architecture_from_dict(best["architecture"])
     targets = _targets(study, winner)
-    logs = {
-        name: tuple(sorted(study.log(name).read(), key=lambda trial: trial.number))
-        for name in ("trials", "finalists", "baseline", "baseline_finalists")
-    }
+    logs = {name: tuple(sorted(study.log(name).read(), key=lambda trial: trial.number)) for name in LOGS}
     return Facts(
         study=study,
         summary=summary,
@@ -130,7 +139,7 @@ def gather(study: Study) -> Facts:
         winner=winner,
         blocks=() if winner is None else _blocks(winner, targets),
         benches=tuple(_benches(study)),
-        family=read_family(study.folder, None if not targets else targets[0].table),
+        family=read_family(study.folder, *((targets[0].table, targets[0].path) if targets else (None,))),
     )
 
 
@@ -179,9 +188,11 @@ def _benches(study: Study) -> list[Bench]:
     for path in sorted(study.folder.glob("bench*.json")):
         data = read_json(path, "what mnas bench --json has printed")
         try:
-            predicted = data.get("predicted_ms")
-            quiet_ms, median_ms = float(data["quiet_ms"]), float(data["median_ms"])
-            found.append(Bench(path.name, str(data["file"]), quiet_ms, median_ms, predicted and float(predicted)))
+            figures = [data["quiet_ms"], data["median_ms"], data.get("predicted_ms")]
+            for name, figure in zip(("quiet_ms", "median_ms", "predicted_ms"), figures, strict=True):
+                if name != "predicted_ms" or figure is not None:
+                    check_number(name, figure, 1e-6, 1e9)
+            found.append(Bench(path.name, str(data["file"]), *figures))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             _LOGGER.warning("%s is not what mnas bench --json prints (%s): left out", path, error)
     return found

@@ -26,7 +26,8 @@ class Member:
         name: its file's.
         architecture: of the file.
         params, madds: by arithmetic.
-        latency_ms: what the file says, or what the table predicts; None where neither knows.
+        latency_ms: what the file says of the study's first device, or what its table predicts; None where neither
+            knows.
         accuracy: what the file says; None where it says nothing.
     """
 
@@ -38,17 +39,22 @@ class Member:
     accuracy: float | None
 
 
-def read_family(folder: Path, table: LatencyTable | None) -> tuple[Member, ...]:
+def read_family(folder: Path, table: LatencyTable | None, table_path: str = "") -> tuple[Member, ...]:
     """The networks in `folder/family/*.json`, the smallest first; files that hold no network are left out.
 
     A `family.json` with a list of `members`, by the names of the files, may say their accuracies and latencies.
+
+    Args:
+        folder: the study's.
+        table: of the study's first device, None where there is none.
+        table_path: where it is, or was: a family says latencies by the names of tables.
     """
     members = []
     known = _known(folder / "family" / "family.json")
     for path in sorted((folder / "family").glob("*.json")):
         try:
             data = read_json(path, "an architecture")
-            members.append(_member(path.stem, data, known.get(path.stem, {}), table))
+            members.append(_member(path.stem, data, known.get(path.stem, {}), table, table_path))
         except MnasError as error:
             _LOGGER.info("%s is no network of the family: %s", path, error)
     return tuple(sorted(members, key=lambda member: member.madds))
@@ -62,17 +68,29 @@ def _known(path: Path) -> dict[str, dict[str, Any]]:
     return {str(row.get("name")): row for row in rows or [] if isinstance(row, dict)}
 
 
-def _member(name: str, data: Any, known: dict[str, Any], table: LatencyTable | None) -> Member:
+def _member(name: str, data: Any, known: dict[str, Any], table: LatencyTable | None, table_path: str) -> Member:
     more = {**known, **(data if isinstance(data, dict) else {})}
     architecture = architecture_from_dict(more.get("architecture", data))
     cost = complexity(architecture)
-    latency_ms = next((_number(more[key]) for key in more if key.startswith("latency_ms")), None)
+    latency_ms = _said(more, table_path)
     if latency_ms is None and table is not None:
         try:
             latency_ms = LatencyEstimator(table).predict(architecture).latency_ms
         except MnasError:
             _LOGGER.info("the table does not price %s", name)
     return Member(name, architecture, cost.params, cost.madds, latency_ms, _number(more.get("accuracy")))
+
+
+def _said(row: dict[str, Any], table_path: str) -> float | None:
+    """A row's latency by the study's first table; without a table's name, or by the only table, it is that one's."""
+    by_table = {
+        key.removeprefix("latency_ms").strip(): value for key, value in row.items() if key.startswith("latency_ms")
+    }
+    for name in ("", table_path):
+        if name in by_table:
+            return _number(by_table[name])
+    same = [value for name, value in by_table.items() if len(by_table) == 1 or Path(name).name == Path(table_path).name]
+    return _number(same[0]) if len(same) == 1 else None
 
 
 def _number(value: Any) -> float | None:

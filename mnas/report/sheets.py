@@ -40,15 +40,19 @@ def to_csv(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def trial_rows(facts: Facts) -> list[list[Any]]:
-    """Header and every trial of every log; one column a latency table and one a term of the reward."""
+    """Header and every trial of every log; one column a latency and one a term of the reward.
+
+    In the phase `repeats` both winners were trained again, for the verdict; `trial` numbers the fresh seeds.
+    """
     phases = {
         "trials": facts.trials,
         "finalists": facts.finalists,
         "baseline": facts.baseline,
         "baseline_finalists": facts.baseline_finalists,
+        "repeats": facts.repeats,
     }
     terms = list(dict.fromkeys(name for trials in phases.values() for trial in trials for name, _ in trial.terms))
-    latencies = [f"latency_ms_{index + 1}" for index in range(len(facts.targets))]
+    latencies = [f"latency_ms_{index + 1}" for index in range(facts.num_latencies)]
     rows: list[list[Any]] = [[*_HEADER, *latencies, *(f"term_{name}" for name in terms)]]
     for phase, trials in phases.items():
         for trial in trials:

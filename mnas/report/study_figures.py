@@ -16,7 +16,7 @@ Price = Callable[[Measurement], float]
 
 def study_figures(facts: Facts) -> list[Figure]:
     """All that there is something to draw for."""
-    figures = [front_figure(facts, index) for index in range(max(1, len(facts.targets)))]
+    figures = [front_figure(facts, index) for index in range(max(1, facts.num_latencies))]
     figures.append(reward_figure(facts))
     figures += [figure for figure in (entropy_figure(facts), family_figure(facts)) if figure is not None]
     return [figure for figure in figures if any(series.x for series in figure.series)]
@@ -24,12 +24,12 @@ def study_figures(facts: Facts) -> list[Figure]:
 
 def front_figure(facts: Facts, index: int = 0) -> Figure:
     """Accuracy against latency on one device (multiply-adds where there is none)."""
-    priced = bool(facts.targets)
+    priced = facts.num_latencies > 0
     price: Price = (lambda found: found.latencies_ms[index]) if priced else (lambda found: found.madds / 1e6)
-    target = facts.targets[index] if priced else None
+    target = facts.targets[index] if index < len(facts.targets) else None
     unit = "ms" if priced else "M"
     axis = (
-        f"predicted latency on the {_ordinal(index, len(facts.targets))}device (ms)"
+        f"predicted latency on the {_ordinal(index, facts.num_latencies)}device (ms)"
         if priced
         else "multiply-adds (millions)"
     )

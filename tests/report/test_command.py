@@ -39,6 +39,24 @@ def test_json_is_one_document_that_names_the_files(study, tmp_path):
     assert json.loads(_mnas("report", study, "--no-page", "--json").stdout)["files"] == []
 
 
+def test_the_terminal_shows_what_the_page_shows(study):
+    shown = _mnas("report", study, "--no-page").stdout
+    document = json.loads(_mnas("report", study, "--no-page", "--json").stdout)
+    (device,) = document["devices"]
+    low, high = device["interval_ms"]
+    assert low < device["latency_ms"] < high
+    assert device["latency_ms"] == pytest.approx(document["best"]["latency_ms"])
+    assert f"ms predicted, 90 % interval {low:.3f} to {high:.3f} ms, 1000 ms allowed." in shown
+    assert device["report_card"]["mape"] == 0.02
+    assert "2.0% off on average over 3 networks" in shown
+    assert sum(block["latency_ms"] for block in document["blocks"]) == pytest.approx(device["latency_ms"])
+    assert "The winner, block by block" in shown
+    assert document["benches"][0]["ratio"] == pytest.approx(26 / 25)
+    assert "Measured: models/w.tflite takes 26.000 ms, median 27.500 ms; 1.04 times the 25.000 ms" in shown
+    assert [member["name"] for member in document["family"]] == ["phi0", "phi1", "phi2"]
+    assert "The family" in shown
+
+
 def test_a_folder_that_cannot_be_written_is_reported_on_all_the_same(study):
     (study / "report.html").mkdir()
     done = _mnas("report", study)

@@ -1,6 +1,7 @@
 """Figures as files: CSV and PNG."""
 
 import csv
+import dataclasses
 import io
 import shlex
 
@@ -12,7 +13,7 @@ from mnas.report.figure import LOOKS
 from mnas.report.latency_figures import read_key
 from mnas.report.page import all_figures
 from mnas.report.pictures import write_pictures
-from mnas.report.sheets import write_sheets
+from mnas.report.sheets import trial_rows, write_sheets
 from mnas.search.study import Study
 from tests.spaces import small_space
 
@@ -34,6 +35,13 @@ def test_the_sheets_hold_every_trial_and_block(facts, tmp_path):
     assert float(winner["term_accuracy"]) == best["accuracy"]
     blocks = list(csv.DictReader(io.StringIO((tmp_path / "blocks.csv").read_text())))
     assert sum(float(row["latency_ms"]) for row in blocks) == pytest.approx(best["latency_ms"], rel=1e-6)
+
+
+def test_the_winners_trained_again_are_in_the_sheet(facts):
+    again = dataclasses.replace(facts.finalists[0], number=1)
+    header, *rows = trial_rows(dataclasses.replace(facts, repeats=(again,)))
+    (row,) = (row for row in rows if row[0] == "repeats")
+    assert row[header.index("reward")] == again.reward
 
 
 def test_every_figure_becomes_a_picture(facts, tmp_path):

@@ -1,14 +1,24 @@
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
 
+from mnas.arch.complexity import complexity
+from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import LatencyTable
 from mnas.report.facts import gather
 from mnas.report.family import read_family
-from mnas.report.page import study_page, table_page
+from mnas.report.page import all_figures, study_page, table_page
+from mnas.report.sheets import trial_rows
+from mnas.reward import make_reward
+from mnas.search.objective import Objective, Target
+from mnas.search.run import Search, run_search
 from mnas.search.study import Study
+from mnas.strategies.registry import make_strategy
+from tests.search.conftest import FakeEvaluator
+from tests.spaces import small_space
 
 
 class Page(HTMLParser):
@@ -73,6 +83,22 @@ def test_a_study_that_has_just_begun_has_a_page(tmp_path, space_dict):
     assert "No random baseline was run" in page
 
 
+def test_a_library_s_study_with_a_latency_of_its_own_has_a_page(tmp_path):
+    space = small_space()
+    target = Target(lambda architecture: complexity(architecture).madds / 1e3, 1000.0)
+    objective = Objective(FakeEvaluator(space), make_reward("absolute", [1000.0]), [target])
+    study = Study.create(tmp_path / "s", {"space": space.to_dict(), "strategy": {"name": "evolution"}}, {})
+    best = run_search(study, Search(make_strategy("evolution", space, seed=1), objective, 30, 10))
+    facts = gather(study)
+    page = study_page(facts)
+    assert f"<strong>{best['latency_ms']:.3g} ms</strong>." in page
+    assert "names no latency table" in page
+    assert all_figures(facts)[0].x_label == "predicted latency on the device (ms)"
+    header, *rows = trial_rows(facts)
+    assert all(len(row) == len(header) for row in rows)
+    assert rows[0][header.index("latency_ms_1")] == study.trials[0].measurement.latency_ms
+
+
 def test_a_table_that_is_gone_is_said_to_be_gone(finished, tmp_path, caplog):
     study = Study.open(finished)
     study.arguments["table"] = [str(tmp_path / "gone.json")]
@@ -110,6 +136,32 @@ def test_a_family_s_figures_come_from_its_own_list(finished, tmp_path):
     (tmp_path / "family" / "family.json").write_text(json.dumps({"members": rows}))
     (member,) = read_family(tmp_path, None)
     assert (member.name, member.accuracy, member.latency_ms) == ("phi0", 0.7, 12.5)
+
+
+def test_with_several_tables_a_family_s_latency_is_the_study_s_first_table_s(finished, tmp_path):
+    (tmp_path / "family").mkdir()
+    document = json.loads((finished / "family" / "phi0.json").read_text())["architecture"]
+    (tmp_path / "family" / "phi0.json").write_text(json.dumps(document))
+    rows = [{"name": "phi0", "latency_ms a/board.json": 60.0, "latency_ms a/pixel.json": 20.0}]
+    (tmp_path / "family" / "family.json").write_text(json.dumps({"members": rows}))
+    assert [read_family(tmp_path, None, path)[0].latency_ms for path in ("a/pixel.json", "moved/pixel.json")] == [
+        20,
+        20,
+    ]
+    assert read_family(tmp_path, None, "a/board.json")[0].latency_ms == 60
+    assert read_family(tmp_path, None, "other.json")[0].latency_ms is None
+    table = LatencyTable.load(finished.parent / "table.json")
+    expected = LatencyEstimator(table).predict(Study.open(finished).architecture()).latency_ms
+    assert read_family(tmp_path, table, "other.json")[0].latency_ms == expected
+
+
+@pytest.mark.parametrize("figure", ["nan", "26.0", 0, -1.0, True, None])
+def test_a_measurement_that_is_no_number_is_left_out(finished, tmp_path, caplog, figure):
+    folder = shutil.copytree(finished, tmp_path / "study")
+    bench = json.loads((folder / "bench.json").read_text())
+    (folder / "bench.json").write_text(json.dumps({**bench, "quiet_ms": figure}))
+    assert gather(Study.open(folder)).benches == ()
+    assert "bench.json is not what mnas bench --json prints" in caplog.text
 
 
 def test_study_and_table_show_themselves_in_a_notebook(finished):
