@@ -15,6 +15,8 @@ from mnas.search.verdict import Verdict, judge
 from mnas.search.winner import ranked
 from mnas.trial import Trial
 
+_DTYPES = ("float32", "float16", "dynamic", "int8")  # of mnas export
+
 
 def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
     """Everything about a study that a reader wants to know.
@@ -146,13 +148,22 @@ def next_commands(study: Study, best: dict[str, Any] | None) -> list[str]:
         return [f"mnas search --resume --study {folder}"]
     commands = [f"mnas cost {folder}"]
     tables = study.arguments.get("table")
-    if isinstance(tables, list) and tables:
-        commands[0] += f" --table {shlex.quote(str(tables[0]))}"
+    table = f" --table {shlex.quote(str(tables[0]))}" if isinstance(tables, list) and tables else ""
+    commands[0] += table
     data = study.arguments.get("data")
     if data:
         commands.append(f"mnas train {folder} --data {shlex.quote(str(data))} --out runs/winner")
-        commands.append("mnas export runs/winner --dtype float32 --out models/winner.tflite")
+        commands.append(f"mnas export runs/winner --dtype {_dtype(study)} --out models/winner.tflite")
+        commands.append(f"mnas bench models/winner.tflite{table}")
     trials = study.arguments.get("trials")
     more = 2 * (trials if isinstance(trials, int) else 100)
     commands.append(f"mnas search --resume --study {folder} --trials {more}")
     return commands
+
+
+def _dtype(study: Study) -> str:
+    """What the search was for: its first table's data type, else what its finalists were scored as."""
+    tables = study.config.get("tables")
+    first = tables[0] if isinstance(tables, list) and tables and isinstance(tables[0], dict) else {}
+    said = [first.get("dtype"), study.arguments.get("score_dtype")]
+    return next((dtype for dtype in said if dtype in _DTYPES), "float32")

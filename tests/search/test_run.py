@@ -185,6 +185,25 @@ def test_the_report_says_so_when_random_was_not_beaten(study, space, objective):
     assert "evolution did NOT beat random search at equal cost" in document["baseline"]["verdict"]
 
 
+@pytest.mark.parametrize(
+    ("table", "arguments", "dtype"),
+    [
+        ({"dtype": "int8"}, {}, "int8"),
+        ({}, {"score_dtype": "int8"}, "int8"),
+        ({"dtype": "float32"}, {"score_dtype": "float32"}, "float32"),
+        ({}, {}, "float32"),
+        ({"dtype": "; rm"}, {"score_dtype": 3}, "float32"),
+    ],
+)
+def test_the_next_commands_are_for_what_was_searched_for(tmp_path, space, objective, table, arguments, dtype):
+    config = {"space": space.to_dict(), "strategy": {"name": "evolution"}, "tables": [{"budget_ms": 1000.0, **table}]}
+    study = Study.create(tmp_path / "s", config, {"table": ["a b.json"], "data": "digits", **arguments})
+    run_search(study, _search(space, objective))
+    commands = report(study)["next"]
+    assert f"mnas export runs/winner --dtype {dtype} --out models/winner.tflite" in commands
+    assert "mnas bench models/winner.tflite --table 'a b.json'" in commands
+
+
 def test_an_unfinished_study_has_a_report_too(study):
     document = report(study)
     assert document["best"] is None
