@@ -14,6 +14,7 @@ from mnas.strategies.base import Accept, Strategy, check_count, learnable
 from mnas.trial import Trial
 
 Policy = Callable[[], Sequence[npt.NDArray[np.float64]]]
+_TINY = 1e-300  # 0 log 0 is 0
 _FRESH = 20  # draws for one place in a batch that may be thrown away because they were proposed before
 
 
@@ -46,11 +47,14 @@ class LearntBeforehand(Strategy):
         self._policy = policy
         self._rng = np.random.default_rng([seed, 7])
         self._proposed: set[Architecture] = set()
+        self._entropy: float | None = None
+        self._told = False
 
     def ask(self, count: int) -> list[Architecture]:
         """The mode of the policy, once; then draws, new ones as far as there are any."""
         check_count(count)
         policy = list(self._policy())
+        self._entropy = _entropy(policy)
         found = []
         if not self._proposed:
             mode = self.space.decode([int(np.argmax(shares)) for shares in policy])
@@ -71,6 +75,16 @@ class LearntBeforehand(Strategy):
     def tell(self, trials: Sequence[Trial]) -> None:
         """Nothing is learnt; trials of another space are refused as everywhere."""
         learnable(self.space, trials)
+        self._told = True
+
+    def diagnostics(self) -> dict[str, float]:
+        """`entropy`, in nats, of the policy as the supernet's training left it: every batch finds it the same."""
+        return {"entropy": self._entropy} if self._told and self._entropy is not None else {}
+
+
+def _entropy(policy: Sequence[npt.NDArray[np.float64]]) -> float:
+    """Of independent decisions, in nats: 0 for one that is certain, their sum's most where all choices are equal."""
+    return float(sum(-np.sum(shares * np.log(np.maximum(shares, _TINY))) for shares in policy))
 
 
 class Differentiable(LearntBeforehand):

@@ -6,6 +6,7 @@ import pytest
 from mnas.errors import InputError
 from mnas.search.setup import SearchOptions, prepare
 from mnas.strategies.registry import make_strategy
+from mnas.trial import Trial
 from tests.spaces import small_space
 
 
@@ -32,6 +33,21 @@ def test_a_mode_over_the_budget_is_not_proposed():
         "differentiable", space, policy=_policy(space, 0.7), accept=lambda a: a.stages[0].block.filters == 8
     )
     assert {architecture.stages[0].block.filters for architecture in strategy.ask(6)} == {8}
+
+
+@pytest.mark.parametrize("name", ["differentiable", "tunas"])
+def test_it_says_how_undecided_its_policy_is_once_it_was_told(name):
+    space = small_space()
+    most = sum(np.log(len(decision.choices)) for decision in space.decisions)
+    for policy, expected in (
+        (lambda: [np.full(len(d.choices), 1 / len(d.choices)) for d in space.decisions], most),
+        (lambda: [np.eye(len(d.choices))[0] for d in space.decisions], 0.0),
+    ):
+        strategy = make_strategy(name, space, policy=policy)
+        proposed = strategy.ask(3)
+        assert strategy.diagnostics() == {}
+        strategy.tell([Trial(number, architecture, reward=0.5) for number, architecture in enumerate(proposed)])
+        assert strategy.diagnostics() == {"entropy": pytest.approx(expected)}
 
 
 def test_it_is_refused_without_a_supernet():
