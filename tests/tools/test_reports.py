@@ -36,7 +36,8 @@ def found(tmp_path):
     for step in (5, 10):
         piece = {"scores": scores, "others": others, "seconds_each": 0.1, "scoring_seconds": 2.0}
         keep(pieces, f"supernet fair 1x16 rate 0.1 of 10 at {step}", piece, seconds=62.0)
-    keep(pieces, "speed 16", [{"supernet": 80.0, "keras": 100.0, "madds": 1e6}])
+    speed = {"supernet": 80.0, "keras": 100.0, "madds": 1e6, "peak": 1e9, "goes": {"depthwise": 0.3, "all else": 0.7}}
+    keep(pieces, "speed 16", [speed])
     return Found(pieces, space, judged, taught, 16, 8, [2, 4, 6], 4, 7)
 
 
@@ -57,6 +58,7 @@ def test_the_ranking_report_says_tau_and_what_it_costs(found, capsys):
     assert "ceiling, tau between two seeds: 1.000" in text
     assert "of 10 at 10: a proxy that ranks as well costs 4.0 times as much for 300 architectures" in text
     assert "80 images/s in the supernet, 100 as a Keras model alone (0.80 of it)" in text
+    assert "24% of what a matrix product reaches (1 G multiply-adds/s); all else 70%, depthwise 30%" in text
     assert "plotly" in (found.pieces.folder / "ranking.html").read_text()
 
 
