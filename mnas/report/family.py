@@ -83,14 +83,13 @@ def _member(name: str, data: Any, known: dict[str, Any], table: LatencyTable | N
 
 def _said(row: dict[str, Any], table_path: str) -> float | None:
     """A row's latency by the study's first table; without a table's name, or by the only table, it is that one's."""
-    by_table = {
-        key.removeprefix("latency_ms").strip(): value for key, value in row.items() if key.startswith("latency_ms")
-    }
-    for name in ("", table_path):
-        if name in by_table:
-            return _number(by_table[name])
-    same = [value for name, value in by_table.items() if len(by_table) == 1 or Path(name).name == Path(table_path).name]
-    return _number(same[0]) if len(same) == 1 else None
+    start = "latency_ms"
+    by_table = {key.removeprefix(start).strip(): row[key] for key in row if key.startswith(start)}
+    path = Path(table_path)
+    chosen = [name for name in ("", path.stem, path.name, table_path) if name in by_table]
+    if not chosen and len(by_table) == 1:
+        chosen = list(by_table)
+    return _number(by_table[chosen[0]]) if chosen else None
 
 
 def _number(value: Any) -> float | None:
