@@ -27,8 +27,13 @@ def compare(
     file: Path = typer.Option(None, help="A TOML or JSON file with these options by name (budget_ms = [2.0])."),
     strategies: str = typer.Option("random,reinforce,ppo,evolution", help="Names, with commas between."),
     space: str = typer.Option("mnasnet-32", help="A shipped space or a TOML file."),
-    evaluator: str = typer.Option(None, help="tabular:FILE.json, proxy with --data, or python:MODULE:FUNCTION."),
-    data: str = typer.Option(None, help="What the proxy trains on."),
+    evaluator: str = typer.Option(None, help="tabular:FILE.json, python:MODULE:FUNCTION, or as in mnas search."),
+    data: str = typer.Option(None, help="What candidates are trained on."),
+    limit: int = typer.Option(None, min=1, help="Use so many training images only."),
+    proxy_steps: int = typer.Option(200, min=1, help="Training steps of a candidate."),
+    proxy_batch: int = typer.Option(64, min=2, help="Images in a training step."),
+    rungs: int = typer.Option(1, min=1, help="Score a training so often, stop hopeless candidates early; 1: never."),
+    evaluation_minutes: float = typer.Option(None, help="End an evaluation that takes longer; it counts as failed."),
     table: list[Path] = typer.Option([], help="A latency table; may be given several times."),
     budget_ms: list[float] = typer.Option([], help="The most a network may take, one for each --table."),
     budget_madds: float = typer.Option(None, help="Without a table: multiply-adds in the place of latency."),
@@ -92,7 +97,7 @@ def _load(options: ContestOptions) -> None:
     from mnas.quiet import load_tensorflow
     from mnas.strategies.registry import needs_tensorflow
 
-    if options.evaluator == "proxy" or any(map(needs_tensorflow, options.strategies)):
+    if options.search_options().trains or any(map(needs_tensorflow, options.strategies)):
         load_tensorflow()
 
 

@@ -11,6 +11,7 @@ from mnas.arch.complexity import block_complexity, complexity
 from mnas.errors import InputError, MnasError
 from mnas.reward import make_reward
 from mnas.search.compare import Standing, best_so_far, compare
+from mnas.search.evaluators import LEARNT_BEFOREHAND
 from mnas.search.log import MemoryLog
 from mnas.search.loop import Known, run_trials
 from mnas.search.objective import Latency, Objective, Target
@@ -56,7 +57,7 @@ class Contest:
 
 
 def check_strategies(names: Sequence[str]) -> None:
-    """Refuse anything but one or more different strategies.
+    """Refuse anything but one or more different strategies that learn from trials.
 
     Raises:
         InputError: it says which are known.
@@ -65,6 +66,12 @@ def check_strategies(names: Sequence[str]) -> None:
         raise InputError(f"strategies are {list(names)}: expected one or more different names")
     for name in names:
         check_strategy(name)
+        if name in LEARNT_BEFOREHAND:
+            raise InputError(
+                f"the strategy {name} learns while a supernet is trained, not from trials, so that there is nothing to "
+                f"compare at equal numbers of trials: leave it out, or run mnas search --evaluator supernet --strategy "
+                f"{name} with several --seed"
+            )
 
 
 def run_contest(contest: Contest, *, on_run: OnRun = lambda share, what: None) -> dict[int, list[Standing]]:

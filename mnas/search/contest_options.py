@@ -27,7 +27,12 @@ class ContestOptions:
         strategies: names, as `mnas.strategies.registry.make_strategy` takes them.
         evaluator: as in `SearchOptions`.
         space: a shipped space or a TOML file.
-        data: what the proxy trains on.
+        data: what candidates are trained on.
+        limit: use so many training images only; None for all.
+        proxy_steps: training steps of one candidate.
+        proxy_batch: images in such a step.
+        rungs: how often a candidate is scored in its training, so that a hopeless one is stopped early; 1 is never.
+        evaluation_minutes: the most that judging one candidate may take; None for any time.
         table: latency tables, as paths.
         budget_ms: one a table.
         budget_madds: in the place of tables.
@@ -43,6 +48,11 @@ class ContestOptions:
     evaluator: str | None = None
     space: str = "mnasnet-32"
     data: str | None = None
+    limit: int | None = None
+    proxy_steps: int = 200
+    proxy_batch: int = 64
+    rungs: int = 1
+    evaluation_minutes: float | None = None
     table: Sequence[str] = ()
     budget_ms: Sequence[float] = ()
     budget_madds: float | None = None
@@ -57,7 +67,9 @@ class ContestOptions:
         """Refuse at once what can be seen to be wrong without loading anything."""
         check_strategies(self.strategies)
         if self.evaluator is None:
-            raise InputError("no evaluator is named: expected tabular:FILE.json, proxy, or python:MODULE:FUNCTION")
+            raise InputError(
+                "no evaluator is named: expected tabular:FILE.json, python:MODULE:FUNCTION, or with data proxy"
+            )
         if self.budget_madds is not None and (self.table or self.budget_ms):
             raise InputError("--budget-madds stands in the place of --table and --budget-ms: give one or the other")
 
@@ -68,6 +80,11 @@ class ContestOptions:
             table=list(self.table),
             budget_ms=list(self.budget_ms),
             data=self.data,
+            limit=self.limit,
+            proxy_steps=self.proxy_steps,
+            proxy_batch=self.proxy_batch,
+            rungs=self.rungs,
+            evaluation_minutes=self.evaluation_minutes,
             strategy="random",
             evaluator=self.evaluator or "",
             reward=self.reward,
@@ -101,8 +118,8 @@ class ContestOptions:
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("strategies", "table"), (str,)),
     **dict.fromkeys(("evaluator", "space", "data", "reward"), (str,)),
-    **dict.fromkeys(("budget_ms", "budget_madds", "beta"), (int, float)),
-    **dict.fromkeys(("seeds", "trials", "batch"), (int,)),
+    **dict.fromkeys(("budget_ms", "budget_madds", "beta", "evaluation_minutes"), (int, float)),
+    **dict.fromkeys(("seeds", "trials", "batch", "limit", "proxy_steps", "proxy_batch", "rungs"), (int,)),
     "refuse": (bool,),
 }
 _LISTS = ("strategies", "table", "budget_ms", "trials")

@@ -8,8 +8,11 @@ from itertools import product
 import pytest
 from typer.testing import CliRunner
 
+from mnas.cli.compare import _load
 from mnas.cli.main import app
 from mnas.errors import InputError
+from mnas.search.contest_options import ContestOptions, read_options
+from tests.commands import all_commands
 
 MACRO = {"".join(code): {"mean_acc": 60.0 + sum(map(int, code))} for code in product("012", repeat=8)}
 
@@ -53,6 +56,8 @@ def test_compare_says_plainly_who_did_not_beat_chance(macro):
     ("more", "said"),
     [
         (["--strategies", "ramdom"], "ramdom"),
+        (["--strategies", "random,tunas"], "the strategy tunas learns while a supernet is trained, not from trials"),
+        (["--strategies", "random,differentiable", "--evaluator", "supernet"], "leave it out, or run mnas search"),
         (["--strategies", ","], "one or more different"),
         (["--strategies", "random", "--budget-madds", "1"], "within 1 multiply-adds: the fastest takes 7.713e"),
         (["--strategies", "random", "--budget-madds", "-1"], "target latency"),
@@ -147,6 +152,8 @@ def test_a_comparison_from_a_file_and_the_line_goes_before_it(macro, tmp_path):
         ('flavour = "sweet"', "unknown names flavour; known are strategies"),
         ('trials = "many"', "trials is 'many': expected a list of int"),
         ("seeds = true", "seeds is True: expected int"),
+        ("proxy_steps = 1.5", "proxy_steps is 1.5: expected int"),
+        ('evaluation_minutes = "long"', "evaluation_minutes is 'long': expected float or int"),
         ("seeds = [", "is not a TOML file"),
         ("seeds = 3", "no evaluator is named"),
     ],
@@ -156,6 +163,33 @@ def test_a_wrong_file_is_one_message(tmp_path, text, said):
     done = _invoke("--file", str(tmp_path / "compare.toml"))
     assert isinstance(done.exception, InputError)
     assert said in str(done.exception)
+
+
+def test_what_a_training_costs_comes_from_the_file_and_the_line(tmp_path):
+    asked = {"proxy_steps": 7, "proxy_batch": 16, "rungs": 2, "limit": 300, "evaluation_minutes": 1.5}
+    lines = [f"{name} = {value}" for name, value in {**asked, "rungs": 3}.items()]
+    (tmp_path / "compare.toml").write_text("\n".join(['evaluator = "proxy"', 'data = "digits"', *lines]))
+    options = read_options(tmp_path / "compare.toml", {"rungs": 2}).search_options()
+    assert {name: getattr(options, name) for name in asked} == asked
+    words = {f"--{name.replace('_', '-')}" for name in asked}
+    assert words <= {word for parameter in all_commands()["compare",].params for word in parameter.opts}
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "strategy", "loads"),
+    [
+        ("supernet", "random", True),
+        ("predictor", "random", True),
+        ("proxy", "random", True),
+        ("tabular:none.json", "random", False),
+        ("tabular:none.json", "ppo", True),
+    ],
+)
+def test_what_needs_tensorflow_loads_it_quietly(monkeypatch, evaluator, strategy, loads):
+    loaded = []
+    monkeypatch.setattr("mnas.quiet.load_tensorflow", lambda **how: loaded.append(how))
+    _load(ContestOptions(evaluator=evaluator, data="digits", strategies=[strategy]))
+    assert bool(loaded) is loads
 
 
 def test_json_will_do_as_well(tmp_path):
