@@ -13,6 +13,9 @@ from mnas import __version__
 from mnas.machine import cpu_model, num_cpus
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "pillow")
+# Of these a study may have been made without, or by a version of mnas that did not record them: then nothing differs.
+_OPTIONAL = ("optuna", "cmaes", "ai-edge-litert")
+_NOT_INSTALLED = "not installed"
 # Variables that change how many threads compute, or in which order they add up.
 _VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
 _OF_THE_DAY = ("date",)
@@ -24,6 +27,7 @@ def environment() -> dict[str, Any]:
         "mnas": __version__,
         "python": platform.python_version(),
         **{name: _version(name) for name in _PACKAGES},
+        **{name: version for name in _OPTIONAL if (version := _version(name)) != _NOT_INSTALLED},
         "machine": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_model(),
         "num_cpus": num_cpus(),
@@ -33,17 +37,25 @@ def environment() -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two environments, a sentence each; the date does not count."""
-    names = [name for name in {**before, **now} if name not in _OF_THE_DAY]
+    """What differs between two environments, a sentence each.
+
+    The date does not count, nor does an optional package that was not recorded before.
+    """
+    came_later = [name for name in _OPTIONAL if name not in before]
+    names = [name for name in {**before, **now} if name not in (*_OF_THE_DAY, *came_later)]
     return [
-        f"{name} was {before.get(name, 'not recorded')} when the study began and is {now.get(name, 'unknown')} now"
+        f"{name} was {before.get(name, 'not recorded')} when the study began and is {_said(now, name)} now"
         for name in names
         if before.get(name) != now.get(name)
     ]
+
+
+def _said(now: Mapping[str, Any], name: str) -> Any:
+    return now.get(name, _NOT_INSTALLED if name in _OPTIONAL else "unknown")
 
 
 def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return _NOT_INSTALLED

@@ -22,7 +22,7 @@ class Reproduction:
 
     Attributes:
         environment: what differs in versions, processor and threads, a sentence each.
-        compared: how many trials were found equal, by the log's name.
+        compared: how many trials were found equal, by the log's name; those that the log lacks do not count.
         difference: the first difference, as a sentence; None if there is none.
     """
 
@@ -110,6 +110,7 @@ class _Comparison:
         self.logged = {name: {_key(name, trial): trial for trial in self.study.log(name).read()} for name in LOGS}
         self.compared = dict.fromkeys(LOGS, 0)
         self._waiting: dict[tuple[str, Any], Trial] = {}
+        self._next = dict.fromkeys(LOGS, 0)
 
     def add(self, phase: str, trial: Trial) -> None:
         """Take one trial; compare it once all before it have come. Finalists and repeats come in any order."""
@@ -117,12 +118,15 @@ class _Comparison:
         if phase not in ("trials", "baseline"):
             self._compare(phase, _key(phase, trial))
             return
-        while (phase, self.compared[phase]) in self._waiting:
-            self._compare(phase, self.compared[phase])
+        while (phase, self._next[phase]) in self._waiting:
+            self._compare(phase, self._next[phase])
+            self._next[phase] += 1
 
     def _compare(self, phase: str, key: Any) -> None:
         trial, before = self._waiting.pop((phase, key)), self.logged[phase].get(key)
-        found = before and first_difference(_comparable(before), _comparable(trial))
+        if before is None:
+            return
+        found = first_difference(_comparable(before), _comparable(trial))
         if found:
             raise _DiffersError(f"{phase}, trial {trial.number}: {found}")
         self.compared[phase] += 1

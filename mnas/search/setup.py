@@ -236,8 +236,12 @@ def table_costs(path: str, space: SearchSpace) -> tuple[LatencyCosts, LatencyEst
 
 
 def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Limit]:
-    """Limits for what the tables' devices run; float32 with XNNPACK without a table."""
-    ways = sorted({(table["dtype"], table["delegate"]) for table in tables} or {("float32", "xnnpack")})
+    """Limits for what the tables' devices run; float32 with XNNPACK without a table, or by one that does not say."""
+    from mnas.latency.importers.importer import UNKNOWN
+
+    usual = ("float32", "xnnpack")
+    said = {usual if table["dtype"] == UNKNOWN else (table["dtype"], table["delegate"]) for table in tables}
+    ways = sorted(said or {usual})
     limits = []
     if options.max_size_mb is not None:
         limits += [size_limit(options.max_size_mb, dtype=dtype) for dtype in sorted({dtype for dtype, _ in ways})]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from mnas.search.setup import SearchOptions, prepare
 from mnas.search.study import Study
 from mnas.space.files import load_space
 from mnas.strategies.registry import make_strategy
+from tests.latency.tables import make_table
 
 
 def median_mb(space):
@@ -58,6 +61,22 @@ def test_int8_takes_a_quarter():
         memory_limit(1, dtype="int8", delegate=delegate).measure(network) for delegate in ("xnnpack", "none")
     )
     assert xnnpack > none
+
+
+def test_an_imported_table_limits_what_float32_takes(tmp_path):
+    table = make_table(load_space("mnasnet-16"))
+    where = replace(table.configuration, dtype="unknown", delegate="unknown")
+    replace(table, configuration=where).save(tmp_path / "t.json")
+    options = SearchOptions(
+        space="mnasnet-16",
+        data="digits",
+        strategy="random",
+        table=[str(tmp_path / "t.json")],
+        budget_ms=[5.0],
+        max_size_mb=1,
+        max_memory_mb=2,
+    )
+    assert prepare(options).config["limits_mb"] == {"file size (float32)": 1, "memory (float32, xnnpack)": 2}
 
 
 def test_the_options_reach_the_search():

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from mnas.errors import InputError
+from mnas.search.environment import differences, environment
 from mnas.search.log import TrialLog
 from mnas.search.objective import Objective
 from mnas.search.reproduce import reproduce
@@ -74,6 +75,35 @@ def test_an_unfinished_study_is_compared_as_far_as_it_went(study, space, objecti
     found = reproduce(study, _search(space, objective), CONFIG)
     assert found.difference is None
     assert found.compared["trials"] == len(TrialLog(log).read()) == 13
+
+
+def test_trials_that_the_log_lacks_are_not_counted(study, space, objective):
+    """Workers finish in any order: where a search was killed, numbers are missing in between."""
+    for name, kept in (("trials", [0, 1, 2, 4, 7]), ("baseline", [0, 3]), ("baseline_finalists", [])):
+        path = study.folder / f"{name}.jsonl"
+        lines = [line for line in path.read_text().splitlines() if json.loads(line)["number"] in kept]
+        path.write_text("".join(line + "\n" for line in lines))
+    (study.folder / "finalists.jsonl").unlink()
+    for name in ("best", "baseline_best"):
+        (study.folder / f"{name}.json").unlink()
+    seen = []
+    on_trial = lambda phase, trial: seen.append((phase, trial.number))  # noqa: E731
+    found = reproduce(study, _search(space, objective), CONFIG, on_trial=on_trial)
+    assert found.difference is None
+    assert found.compared == {"trials": 5, "finalists": 0, "baseline": 2, "baseline_finalists": 0, "repeats": 0}
+    assert seen == [("trials", n) for n in (0, 1, 2, 4, 7)] + [("baseline", n) for n in (0, 3)]
+
+
+def test_an_optional_package_counts_only_where_the_study_names_it(monkeypatch):
+    versions = {"optuna": "4.0", "cmaes": "not installed"}
+    monkeypatch.setattr("mnas.search.environment._version", lambda name: versions.get(name, "1.0"))
+    now = environment()
+    assert (now["optuna"], now["ai-edge-litert"]) == ("4.0", "1.0")
+    assert "cmaes" not in now
+    old = {name: value for name, value in now.items() if name not in ("optuna", "ai-edge-litert")}
+    assert differences(old, now) == []
+    assert differences({**now, "optuna": "3.0"}, now) == ["optuna was 3.0 when the study began and is 4.0 now"]
+    assert differences({**now, "cmaes": "1"}, now) == ["cmaes was 1 when the study began and is not installed now"]
 
 
 def test_another_table_is_said_before_anything_is_run(study, space, objective, evaluator):
