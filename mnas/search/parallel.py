@@ -58,6 +58,8 @@ def open_executor(
             f"{PREPARED[options.evaluator]} once and scores quickly, in this process: leave out --workers, --executor"
         )
     check_number("--gpus", gpus, 0, 64)
+    if gpus > 1 and gpus != int(gpus):
+        raise InputError(f"--gpus is {gpus:g}: expected a whole number, or less than 1 for workers that share one")
     if gpus and kind != "ray":
         raise InputError("--gpus places workers on a cluster: add --executor ray, or leave it out")
     job = Job(_MAKE, to_plain(options.to_dict()), to_plain(_made_from(prepared)))

@@ -9,14 +9,15 @@ from types import TracebackType
 from typing import Any
 
 from mnas.arch.spec import Architecture
-from mnas.errors import InputError, MnasError
+from mnas.errors import MnasError
 from mnas.search.objective import Objective
 from mnas.search.processes import MOST_TRIES
-from mnas.search.ray_runtime import start_ray
+from mnas.search.ray_runtime import node_resources, num_places, start_ray
 from mnas.search.worker import Job, Objectives, Worker, make_request
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
+_PATIENCE_S = 30.0  # without an answer of any worker, before those that have not begun are counted
 
 
 class RayExecutor:
@@ -25,13 +26,13 @@ class RayExecutor:
     Args:
         job: what the workers are made from. Every node needs mnas, and the same tables and data at the same paths.
         objectives: by name, as the workers have them.
-        num_workers: actors, placed where the cluster has CPUs for them.
+        num_workers: actors, placed where the cluster has CPUs for them; fewer, and it is said, where it has not.
         threads: CPUs that an actor asks for; 0 for one.
         address: of a running cluster; None starts one on this machine, and ends it afterwards.
         gpus: that an actor asks for; Ray shows it these and no others.
 
     Raises:
-        InputError: if the cluster has no such number of GPUs.
+        InputError: if no node of the cluster has that many CPUs and GPUs for a worker.
         MnasError: if Ray is not installed, or there is no such cluster.
     """
 
@@ -46,11 +47,16 @@ class RayExecutor:
         gpus: float = 0.0,
     ) -> None:
         self._ray, self._ends = start_ray(address, cpus=num_workers * max(1, threads))
-        if gpus > self._ray.cluster_resources().get("GPU", 0.0):
-            raise InputError(f"--gpus is {gpus:g} and the cluster has {self._ray.cluster_resources().get('GPU', 0):g}")
+        placed = num_places(node_resources(self._ray), cpus=max(1, threads), gpus=gpus, most=num_workers)
+        if placed < num_workers:  # Ray would wait for the others' places for ever, and the search for their trials
+            _LOGGER.warning(
+                "the cluster has places for %d of %d workers: the search uses %d", placed, num_workers, placed
+            )
         self._job, self._objectives = job, objectives
         self._actor = self._ray.remote(num_cpus=max(1, threads), num_gpus=gpus, max_restarts=0)(Worker)
-        self._idle: deque[Any] = deque([None] * num_workers)
+        self._idle: deque[Any] = deque([None] * placed)
+        self._beginning: list[Any] = []  # answers of workers that were asked whether they are there
+        self._waiting = 0
 
     def __enter__(self) -> RayExecutor:
         return self
@@ -72,10 +78,13 @@ class RayExecutor:
             while waiting or running:
                 while waiting and self._idle:
                     number, architecture, attempt = waiting.popleft()
-                    actor = self._idle.popleft() or self._actor.remote(self._job.to_dict())
+                    actor = self._idle.popleft() or self._started()
                     asked = actor.judge.remote(make_request(self._objectives, objective, number, architecture))
                     running[asked] = (actor, number, architecture, attempt)
-                done, _ = self._ray.wait(list(running), num_returns=1)
+                done, _ = self._ray.wait(list(running), num_returns=1, timeout=_PATIENCE_S)
+                if not done:
+                    self._say_who_waits()
+                    continue
                 actor, number, architecture, attempt = running.pop(done[0])
                 trial, why = self._result(done[0])
                 self._idle.append(actor if trial else None)
@@ -88,6 +97,23 @@ class RayExecutor:
                     yield Trial(number, architecture, error=f"given up after {MOST_TRIES} tries: {why}")
         finally:
             self._idle.extend(actor for actor, *_ in running.values())
+
+    def _started(self) -> Any:
+        actor = self._actor.remote(self._job.to_dict())
+        self._beginning.append(actor.__ray_ready__.remote())
+        return actor
+
+    def _say_who_waits(self) -> None:
+        """A cluster that others fill leaves a worker without a place, and Ray does not tell."""
+        if not self._beginning:
+            return
+        _, self._beginning = self._ray.wait(self._beginning, num_returns=len(self._beginning), timeout=0)
+        if len(self._beginning) not in (0, self._waiting):
+            _LOGGER.warning(
+                "workers that have not begun: %d; they wait for a place in the cluster (ray status tells) or load data",
+                len(self._beginning),
+            )
+        self._waiting = len(self._beginning)
 
     def _result(self, asked: Any) -> tuple[Trial | None, str]:
         """The trial; or None and why, where the worker or its node died."""

@@ -10,7 +10,7 @@ from mnas.errors import InputError
 from mnas.profiling.job import ProfileJob, ProfileWorker
 from mnas.search.processes import MOST_TRIES
 from mnas.search.profiles import LOCAL, Outcome, Progress, outcome
-from mnas.search.ray_runtime import start_ray
+from mnas.search.ray_runtime import node_resources, start_ray
 
 _LOGGER = logging.getLogger(__name__)
 _HEAR_S = 1.0  # how often workers are asked how far they are
@@ -30,7 +30,7 @@ def run_on_cluster(jobs: Sequence[ProfileJob], address: str | None, shown: Progr
     ray, ends = start_ray(address, cpus=len(jobs), resources=dict.fromkeys((job.device for job in jobs), 1.0))
     running: dict[Any, tuple[ProfileJob, Any, int]] = {}
     try:
-        _check_attached(jobs, ray.cluster_resources())
+        _check_attached(jobs, node_resources(ray))
         for job in jobs:
             running.update(_started(ray, job, 1))
         while running:
@@ -55,12 +55,14 @@ def run_on_cluster(jobs: Sequence[ProfileJob], address: str | None, shown: Progr
             ray.shutdown()
 
 
-def _check_attached(jobs: Sequence[ProfileJob], resources: Mapping[str, float]) -> None:
-    lacking = [job.device for job in jobs if job.device not in resources]
+def _check_attached(jobs: Sequence[ProfileJob], nodes: Sequence[Mapping[str, float]]) -> None:
+    """Refuse what Ray would wait for: a node with a device and without CPUs gets no worker, ever."""
+    working = [node for node in nodes if node.get("CPU", 0) >= 1]
+    lacking = [job.device for job in jobs if not any(node.get(job.device, 0) >= 1 for node in working)]
     if lacking:
         raise InputError(
-            f"no node of the cluster says that it has {', '.join(lacking)}: on the machine that it is attached to, "
-            f"ray start --address=HEAD:6379 --resources='{{\"{lacking[0]}\": 1}}'"
+            f"no node of the cluster says that it has {', '.join(lacking)}, and a CPU for the work: on the machine "
+            f"that it is attached to, ray start --address=HEAD:6379 --resources='{{\"{lacking[0]}\": 1}}'"
         )
 
 

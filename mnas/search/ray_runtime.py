@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mnas.errors import MnasError
+from mnas.errors import InputError, MnasError
 from mnas.machine import num_cpus
 from mnas.search.child import python_path
 
@@ -50,3 +50,36 @@ def start_ray(address: str | None, *, cpus: int, resources: Mapping[str, float] 
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise MnasError(f"no Ray cluster at {address or 'this machine'}: {error}") from None
     return ray, True
+
+
+def node_resources(ray: Any) -> list[Mapping[str, float]]:
+    """What every living node of the cluster has in all, by Ray's names, such as `CPU` and `GPU`."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def num_places(nodes: Sequence[Mapping[str, float]], *, cpus: int, gpus: float, most: int) -> int:
+    """How many workers a cluster has places for, when nothing else runs on it.
+
+    Args:
+        nodes: see `node_resources`.
+        cpus: of a worker.
+        gpus: of a worker; below 1 several share one, and none has parts of two.
+        most: how many are wanted.
+
+    Raises:
+        InputError: if there is no place for any.
+    """
+    places = sum(min(int(node.get("CPU", 0) // cpus), _shares(node.get("GPU", 0), gpus, most)) for node in nodes)
+    if places == 0:
+        has = ", ".join(sorted({f"{node.get('CPU', 0):g} and {node.get('GPU', 0):g}" for node in nodes}))
+        raise InputError(
+            f"no node of the cluster has {cpus} CPUs (--threads) and {gpus:g} GPUs (--gpus) for a worker: "
+            f"nodes have {has}; ask for less"
+        )
+    return min(places, most)
+
+
+def _shares(has: float, gpus: float, most: int) -> int:
+    if not gpus:
+        return most
+    return int(has // gpus) if gpus >= 1 else int(has) * int(1 / gpus + 1e-9)  # 1 / 0.1 may be below 10

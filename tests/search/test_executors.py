@@ -1,6 +1,7 @@
 """One contract for every executor: the trials of a sequential run, whoever judges them and whoever dies."""
 
 import importlib.util
+import logging
 import os
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from mnas.search.log import MemoryLog
 from mnas.search.loop import run_trials
 from mnas.search.processes import MOST_TRIES, ProcessExecutor
 from mnas.search.profiles import run_profiles
+from mnas.search.ray_profiles import _check_attached
+from mnas.search.ray_runtime import num_places
 from mnas.search.worker import Job, make_request
 from mnas.strategies.registry import make_strategy
 from tests.search.slow import MAKE, make
@@ -184,9 +187,93 @@ def test_a_worker_has_the_gpus_that_it_asks_for(folder, monkeypatch):
     from mnas.search.ray_executor import RayExecutor
 
     objectives, _ = make({"folder": folder})
-    with pytest.raises(InputError, match="--gpus is 2 and the cluster has 1"):
+    with pytest.raises(
+        InputError, match=r"no node .* has 1 CPUs \(--threads\) and 2 GPUs .* nodes have 3 and 1; ask for"
+    ):
         RayExecutor(_job(folder=folder), objectives, num_workers=1, gpus=2)
     (candidate,) = _samples(small_space())[:1]
     with RayExecutor(_job(folder=folder, shows=True), objectives, num_workers=1, gpus=1) as executor:
         list(executor.run(objectives["search"], [(0, candidate)]))
     assert [call.name.rpartition("-")[2] for call in folder.iterdir()] == ["0"], "the first GPU"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=MISSING)
+@pytest.mark.usefixtures("cluster")
+def test_workers_that_have_no_place_are_left_out_and_it_is_said(folder, caplog):
+    from mnas.search.ray_executor import RayExecutor
+
+    objectives, _ = make({"folder": folder})
+    candidates = list(enumerate(_samples(small_space())[:3]))
+    with RayExecutor(_job(folder=folder), objectives, num_workers=2, gpus=1) as executor:
+        found = list(executor.run(objectives["search"], candidates))
+    assert sorted(trial.number for trial in found) == [0, 1, 2]
+    assert "the cluster has places for 1 of 2 workers: the search uses 1" in caplog.text
+    with pytest.raises(InputError, match=r"no node .* has 4 CPUs"):
+        RayExecutor(_job(folder=folder), objectives, num_workers=1, threads=4)
+
+
+class _Then(logging.Handler):
+    """Does something at the first warning."""
+
+    def __init__(self, what):
+        super().__init__(logging.WARNING)
+        self.what, self.said = what, []
+
+    def emit(self, record):
+        self.said.append(record.getMessage())
+        if len(self.said) == 1:
+            self.what()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=MISSING)
+@pytest.mark.usefixtures("cluster")
+def test_a_worker_that_waits_for_a_place_is_told_of(folder, monkeypatch):
+    import ray
+
+    from mnas.search import ray_executor
+
+    monkeypatch.setattr(ray_executor, "_PATIENCE_S", 0.3)
+    objectives, _ = make({"folder": folder})
+    (candidate,) = _samples(small_space())[:1]
+    other = ray.remote(num_cpus=3)(_Other).remote()
+    ray.get(other.there.remote())
+    handler = _Then(lambda: ray.kill(other))
+    logging.getLogger("mnas").addHandler(handler)
+    try:
+        with ray_executor.RayExecutor(_job(folder=folder), objectives, num_workers=1) as executor:
+            (trial,) = executor.run(objectives["search"], [(0, candidate)])
+    finally:
+        logging.getLogger("mnas").removeHandler(handler)
+    assert handler.said == [
+        "workers that have not begun: 1; they wait for a place in the cluster (ray status tells) or load data"
+    ]
+    assert not trial.failed
+
+
+class _Other:
+    """Somebody else's work, which fills the cluster."""
+
+    def there(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cpus", "gpus", "places"),
+    [
+        ([{"CPU": 4.0}, {"CPU": 7.0}], 2, 0.0, 5),
+        ([{"CPU": 64.0, "GPU": 2.0}, {"CPU": 64.0}], 1, 1.0, 2),
+        ([{"CPU": 64.0, "GPU": 2.0}], 1, 0.6, 2),
+        ([{"CPU": 64.0, "GPU": 1.0}], 1, 0.1, 10),
+        ([{"GPU": 8.0}, {"CPU": 3.0, "GPU": 8.0}], 1, 2.0, 3),
+        ([{"CPU": 64.0}], 1, 0.0, 20),
+    ],
+)
+def test_places_are_counted_node_by_node(nodes, cpus, gpus, places):
+    assert num_places(nodes, cpus=cpus, gpus=gpus, most=20) == places
+
+
+def test_a_node_without_cpus_profiles_nothing(tmp_path):
+    wanted = jobs(tmp_path, "adb:A")
+    _check_attached(wanted, [{"CPU": 1.0, "adb:A": 1.0}])
+    with pytest.raises(InputError, match="says that it has adb:A, and a CPU for the work"):
+        _check_attached(wanted, [{"adb:A": 1.0}, {"CPU": 8.0}])

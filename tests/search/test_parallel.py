@@ -45,6 +45,11 @@ def test_gpus_are_a_clusters(prepared):
         pass
 
 
+def test_parts_of_two_gpus_are_nobodys(prepared):
+    with pytest.raises(InputError, match="--gpus is 1.5: expected a whole number"):
+        open_executor(OPTIONS, prepared, kind="ray", gpus=1.5).__enter__()
+
+
 def test_the_verdict_is_judged_where_candidates_are(prepared):
     from mnas.search.log import MemoryLog
     from mnas.search.verdict import run_repeats
