@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from mnas.arch.spec import check_choice
+from mnas.devices.benchmark_binary import BenchmarkBinary
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
 from mnas.profiling.job import ProfileJob
 from mnas.search.child import Child, DiedError
 from mnas.search.parallel import EXECUTORS
 from mnas.search.processes import MOST_TRIES
+from mnas.space.space import SearchSpace
 
 _LOGGER = logging.getLogger(__name__)
 LOCAL = "local"
@@ -97,7 +99,8 @@ def run_profiles(
         progress: told the mean share done, and every device's.
 
     Raises:
-        InputError: if no node of the cluster has one of the devices, or a table that is there is of another space.
+        InputError: if no node of the cluster has one of the devices, or a table that is there is of another space or
+            was made in another way.
         MnasError: if there is no such cluster, or Ray is not installed.
     """
     check_choice("--executor", kind, EXECUTORS)
@@ -117,14 +120,33 @@ def run_profiles(
 
 
 def _kept(job: ProfileJob) -> Outcome:
+    """The table that is there, if it is the one that this job would make."""
     table = LatencyTable.load(job.out)
     wanted = (job.space["name"], job.space["resolution"], job.options.get("dtype", table.configuration.dtype))
+    another = f"{job.out} is there already and {{}}: move it away, or name another folder"
     if (table.space, table.resolution, table.configuration.dtype) != wanted:
-        raise InputError(
-            f"{job.out} is there already and is a table of {table.space} ({table.resolution} px, "
-            f"{table.configuration.dtype}): move it away, or name another folder"
-        )
+        what = f"is a table of {table.space} ({table.resolution} px, {table.configuration.dtype})"
+        raise InputError(another.format(what))
+    for name, now in _way(job).items():
+        before = getattr(table.configuration, name)
+        if before != now:
+            raise InputError(another.format(f"was made with {name} {before or 'none'}, not {now}"))
+    keys = [placed.key for placed in SearchSpace.from_dict(job.space).placed_blocks()]
+    lacking = [key for key in keys if key not in table.entries]
+    if lacking:
+        what = f"lacks {len(lacking)} of the {len(keys)} blocks of this {table.space}, such as {lacking[0]}"
+        raise InputError(another.format(what))
     return Outcome(job, table, kept=True)
+
+
+def _way(job: ProfileJob) -> dict[str, Any]:
+    """How a job measures, in a configuration's names, as far as it says so. A phone's runtime is its program."""
+    way = {name: job.opening[name] for name in ("threads", "delegate") if name in job.opening}
+    if job.device.partition(":")[0] != "adb":
+        return way | {name: job.opening[name] for name in ("runtime",) if name in job.opening}
+    if job.opening.get("benchmark_binary") is None:
+        return way
+    return way | {"binary_sha256": BenchmarkBinary.read(Path(job.opening["benchmark_binary"])).sha256}
 
 
 class _Processes:

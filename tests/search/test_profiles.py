@@ -9,12 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from mnas.cli.main import app
+from mnas.devices.benchmark_binary import BenchmarkBinary
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import LatencyTable
 from mnas.profiling.job import ProfileJob
 from mnas.search import profiles
 from mnas.search.profiles import run_profiles, table_names
 from tests.cli.test_search import SPACE
+from tests.devices.phone_double import BENCHMARK_MODEL
 from tests.latency.tables import make_table
 from tests.spaces import small_space
 
@@ -25,6 +27,14 @@ OPEN = "tests.profiling.fakes:open_fake"
 def path(monkeypatch):
     """Workers find the tests."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+
+@pytest.fixture
+def binary(tmp_path):
+    """What stands for benchmark_model."""
+    path = tmp_path / "benchmark_model"
+    path.write_text(BENCHMARK_MODEL)
+    return path
 
 
 def jobs(folder, *devices, minutes=0.5):  # enough for every network's bursts: then tables are equal to the last bit
@@ -79,6 +89,43 @@ def test_a_table_of_another_space_is_not_kept_for_this_one(tmp_path):
     other = replace(jobs(tmp_path, "fake:a")[0], space=small_space().with_data(resolution=32).to_dict())
     with pytest.raises(InputError, match="is a table of small \\(16 px, float32\\): move it away"):
         list(run_profiles([other]))
+
+
+@pytest.mark.parametrize(
+    ("made_with", "message"),
+    [
+        ({"delegate": "none"}, "was made with delegate none, not xnnpack: move it away"),
+        ({"threads": 2}, "was made with threads 2, not 1"),
+        ({"runtime": "tflite-runtime"}, "was made with runtime tflite-runtime, not litert"),
+    ],
+)
+def test_a_table_made_in_another_way_is_not_kept_for_this_one(tmp_path, made_with, message):
+    table = make_table(small_space())
+    replace(table, configuration=replace(table.configuration, **made_with)).save(tmp_path / "0.json")
+    opening = {"runtime": "litert", "threads": 1, "delegate": "xnnpack", "benchmark_binary": None}
+    with pytest.raises(InputError, match=message):
+        list(run_profiles([replace(jobs(tmp_path, "local")[0], opening=opening)]))
+
+
+def test_a_table_of_another_benchmark_binary_is_not_kept_for_this_one(tmp_path, binary):
+    table = make_table(small_space())
+    of_a_phone = replace(table.configuration, device="adb", runtime="benchmark_model")
+    opening = {"runtime": "litert", "threads": 1, "delegate": "xnnpack", "benchmark_binary": str(binary)}
+    job = replace(jobs(tmp_path, "adb:A")[0], opening=opening)
+    replace(table, configuration=of_a_phone).save(tmp_path / "0.json")
+    with pytest.raises(InputError, match=r"was made with binary_sha256 none, not [0-9a-f]{64}"):
+        list(run_profiles([job]))
+    same = replace(of_a_phone, binary_sha256=BenchmarkBinary.read(binary).sha256)
+    replace(table, configuration=same).save(tmp_path / "0.json")
+    assert [outcome.kept for outcome in run_profiles([job])] == [True]
+
+
+def test_a_table_that_lacks_blocks_of_the_space_is_not_kept(tmp_path):
+    table = make_table(small_space())
+    block = small_space().placed_blocks()[0].key
+    replace(table, entries={key: e for key, e in table.entries.items() if key != block}).save(tmp_path / "0.json")
+    with pytest.raises(InputError, match=r"lacks 1 of the .* blocks of this small, such as"):
+        list(run_profiles(jobs(tmp_path, "fake:a")))
 
 
 def test_this_machine_is_measured_while_nothing_else_runs(tmp_path, monkeypatch):
