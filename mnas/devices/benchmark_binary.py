@@ -136,6 +136,12 @@ class BenchmarkBinary:
             raise MnasError(
                 f"the phone did not run the network on {wanted}: this benchmark_model or phone has no such delegate"
             )
+        if self.kind == "classic" and wanted in log.partly:
+            share = "only a part" if log.taken is None else f"only {log.taken[0]} of {log.taken[1]} operators"
+            raise MnasError(
+                f"the phone ran {share} of the network on {wanted}, the rest on its CPU, and the time is neither's: use "
+                "--delegate xnnpack or none, or a space of operators that it runs"
+            )
 
 
 def _abi(path: Path, data: bytes) -> str:

@@ -72,6 +72,7 @@ class BenchmarkLog:
         memory_mb: growth of the footprint from the start of the program to its end.
         applied: delegates that the program says it applied by request, in its words: `GPU`, `NNAPI`, `XNNPACK`.
         partly: of these, those that left operators to others.
+        taken: how many operators the first delegate took, and of how many, where TFLite says so.
         unknown_flags: arguments that this build did not know.
     """
 
@@ -84,6 +85,7 @@ class BenchmarkLog:
     memory_mb: float | None = None
     applied: tuple[str, ...] = ()
     partly: tuple[str, ...] = ()
+    taken: tuple[int, int] | None = None
     unknown_flags: tuple[str, ...] = ()
 
 
@@ -122,6 +124,7 @@ def parse_benchmark_log(text: str) -> BenchmarkLog:
         ),
         applied=tuple(re.findall(r"Explicitly applied (\w+) delegate", text)),
         partly=tuple(re.findall(r"Explicitly applied (\w+) delegate[^\n]*partially", text)),
+        taken=_taken(text),
         unknown_flags=_unknown_flags(text),
     )
 
@@ -188,6 +191,11 @@ def _first_ms(text: str, warm_up: RunStats | None) -> float | None:
         return in_us / 1e3
     said = _number(text, r"Warmup \(first\):\s*{} ms")
     return warm_up.first_ms if said is None and warm_up else said
+
+
+def _taken(text: str) -> tuple[int, int] | None:
+    found = re.search(r"Replacing (\d{1,9}) out of (\d{1,9}) node\(s\) with delegate", text)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _unknown_flags(text: str) -> tuple[str, ...]:

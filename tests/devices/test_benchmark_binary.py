@@ -49,6 +49,28 @@ def test_delegates(tmp_path: Path) -> None:
         classic.check_log(old, "none")
 
 
+@pytest.mark.parametrize(
+    ("said", "share"),
+    [
+        ("", "only a part"),
+        (
+            "INFO: Replacing 61 out of 64 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 3 partitions.\n"
+            "INFO: Replacing 3 out of 4 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 2 partitions.\n",
+            "only 61 of 64 operators",
+        ),
+    ],
+)
+def test_a_network_that_ran_partly_elsewhere_is_refused(tmp_path: Path, said: str, share: str) -> None:
+    classic = make(tmp_path, "num_runs", "num_threads")
+    applied = "INFO: Explicitly applied {} delegate, and the model graph will be {} executed by the delegate{}.\n"
+    partly = parse_benchmark_log(said + applied.format("GPU", "partially", " w/ 2 kernels") + DONE)
+    with pytest.raises(MnasError, match=f"ran {share} of the network on GPU, the rest on its CPU"):
+        classic.check_log(partly, "gpu")
+    classic.check_log(parse_benchmark_log(applied.format("GPU", "completely", "") + DONE), "gpu")
+    # XNNPACK shares the CPU with TFLite's own kernels: that is what a phone's CPU takes.
+    classic.check_log(parse_benchmark_log(applied.format("XNNPACK", "partially", " w/ 2 kernels") + DONE), "xnnpack")
+
+
 def test_what_does_not_run_on_the_phone(tmp_path: Path) -> None:
     classic = make(tmp_path, "num_runs", "num_threads", machine=0x3E)
     classic.check_abis("x86_64,x86")
