@@ -139,7 +139,7 @@ class BenchmarkBinary:
         if self.kind == "classic" and wanted in log.partly:
             share = "only a part" if log.taken is None else f"only {log.taken[0]} of {log.taken[1]} operators"
             raise MnasError(
-                f"the phone ran {share} of the network on {wanted}, the rest on its CPU, and the time is neither's: use "
+                f"the phone ran {share} of the network on {wanted}, the rest on its CPU; the time is neither's: use "
                 "--delegate xnnpack or none, or a space of operators that it runs"
             )
 
