@@ -27,6 +27,7 @@ from mnas.cli import (
     zoo,
 )
 from mnas.errors import MnasError
+from mnas.logs import set_up_logging
 
 app = typer.Typer(
     name="mnas",
@@ -77,6 +78,7 @@ def run() -> None:
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     if debug:
         os.environ["MNAS_DEBUG"] = "1"
+    set_up_logging(debug=debug)
     try:
         app()
     except MnasError as error:

@@ -18,6 +18,8 @@ from typing import Any
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
+from mnas.logs import set_up_logging
+from mnas.quiet import debugging
 from mnas.search.objective import Objective
 from mnas.search.study import first_difference
 
@@ -92,6 +94,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever libraries print is no answer
+    set_up_logging(debug=debugging())
 
     def answer(kind: str, value: Any) -> None:
         answers.write(json.dumps({kind: value}) + "\n")

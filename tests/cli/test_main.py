@@ -1,13 +1,17 @@
 """The program as people start it: quick help, one message an error, JSON on stdout alone."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import mnas as mnas_package
 from mnas.arch import ZOO, architecture_from_json, complexity
 from mnas.arch.codec import architecture_from_dict
+from mnas.search.study import Study
 
 
 def mnas(*args, **kwargs):
@@ -74,6 +78,30 @@ def test_errors_are_one_message(args, code, said):
 
 def test_debug_shows_the_traceback():
     assert "Traceback" in mnas("cost", "mnasnet-a2", "--debug").stderr
+
+
+JUDGE = """
+def accuracy(architecture):
+    if architecture.stages[0].block.kernel_size == 5:
+        raise ZeroDivisionError("of the user's own")
+    return 0.5
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_debug_shows_why_an_evaluation_failed_and_no_warning_comes_twice(tmp_path, workers):
+    (tmp_path / "judge.py").write_text(JUDGE)
+    root = str(Path(mnas_package.__file__).parents[1])
+    line = ["search", "--evaluator", "python:judge:accuracy", "--strategy", "random", "--trials", "8", "--batch", "8"]
+    for more in ([], ["--debug"]):
+        study = ["--workers", workers, "--study", f"study{len(more)}"]
+        done = mnas(*line, *study, *more, cwd=tmp_path, env={**os.environ, "PYTHONPATH": root})
+        assert done.returncode == 0, done.stderr
+        failed = [trial for trial in Study.open(tmp_path / f"study{len(more)}").trials if trial.failed]
+        said = [text for text in done.stderr.splitlines() if "failed: of the user's own" in text]
+        if not more and workers == "1":
+            assert said == [f"trial {trial.number} failed: of the user's own" for trial in failed] != []
+        assert done.stderr.count("Traceback") == done.stderr.count("judge.py") == len(failed) * len(more)
 
 
 def test_version():
