@@ -15,7 +15,7 @@ PREFIX = "python:"
 def load_named(text: str, group: str) -> Any:
     """The object that `python:MODULE:ATTRIBUTE`, or the name of an entry point, stands for.
 
-    Modules are found in the current folder too, as a user's own file next to the study would be.
+    Modules after `python:` are found in the current folder too, as a user's own file next to the study would be.
 
     Args:
         text: e.g. `python:judge:accuracy`, or `mine` for an entry point of that name.
@@ -28,6 +28,8 @@ def load_named(text: str, group: str) -> Any:
         for entry in entry_points(group=group, name=text):
             return _imported(entry.value, text)
         raise InputError(f"no installed package has the entry point {text!r} in the group {group}")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # the installed program has its own folder there instead, a worker nothing
     return _imported(text.removeprefix(PREFIX), text)
 
 
@@ -45,8 +47,6 @@ def _imported(target: str, text: str) -> Any:
     module, _, attribute = target.partition(":")
     if not module or not attribute:
         raise InputError(f"{text!r}: expected {PREFIX}MODULE:ATTRIBUTE, such as {PREFIX}my_evaluator:accuracy")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the installed program has its own folder there instead
     try:
         found = import_module(module)
     except Exception as error:  # a user's module may raise anything

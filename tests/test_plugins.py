@@ -36,11 +36,13 @@ def test_a_strategy_of_the_current_folder(own):
     assert strategy.ask(2) == make_strategy("random", small_space(), seed=3).ask(2)
 
 
-def test_a_strategy_by_entry_point(own, monkeypatch):
+def test_a_strategy_by_entry_point(own, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", [str(tmp_path), "/somewhere"])
     entries = EntryPoints([EntryPoint("mine", "own_strategy:Mine", "mnas.strategies")])
     monkeypatch.setattr(plugins, "entry_points", lambda **params: entries.select(**params))
     check_strategy("mine")
     assert type(make_strategy("mine", small_space())).__name__ == "Mine"
+    assert "" not in plugins.sys.path, "an installed package needs nothing of the current folder"
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from mnas.devices.benchmark_log import last_lines
 from mnas.devices.local import LocalDevice, Runtime
 from mnas.errors import MnasError
+from mnas.interpreter import module_command, python_path
 from mnas.profiling.bench import bench
 
 
@@ -39,13 +39,11 @@ def bench_apart(content: bytes, runtime: Runtime, *, seconds: float = 10.0, refe
         MnasError: if it cannot be measured.
     """
     options = [runtime.name, runtime.threads, runtime.delegate, seconds, reference_ms]
-    # This package's folder, wherever one is: it may not be installed.
-    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-m", "mnas.profiling.apart", json.dumps(options)],
+        module_command("mnas.profiling.apart", json.dumps(options)),
         input=content,
         capture_output=True,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": python_path()},
         check=False,
     )
     if done.returncode:
@@ -59,7 +57,3 @@ def main() -> None:
     device = LocalDevice(Runtime(name, threads=threads, delegate=delegate))
     found = bench(sys.stdin.buffer.read(), device, seconds=seconds, reference_ms=reference_ms)
     print(json.dumps([found.quiet_ms, found.median_ms]))
-
-
-if __name__ == "__main__":
-    main()

@@ -6,12 +6,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
-import mnas
+from mnas.interpreter import module_command, python_path
 
 _GRACE_S = 20.0  # for a process that was asked to end to tidy up
 
@@ -24,14 +22,14 @@ class Child:
     """The process.
 
     Args:
-        module: what it runs, as `python -m` takes it.
+        module: whose `main` it runs.
         alone: whether Ctrl-C at the terminal does not reach it: then it hears of it by `interrupt`, once.
     """
 
     def __init__(self, module: str, *, alone: bool = False) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            module_command(module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if os.environ.get("MNAS_DEBUG") else self._said,
@@ -101,9 +99,3 @@ class Child:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-
-
-def python_path() -> str:
-    """PYTHONPATH with which another Python finds this very package, and whatever this one was told to find."""
-    package = str(Path(mnas.__file__).parent.parent)
-    return os.pathsep.join([package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])

@@ -1,12 +1,14 @@
 """Evaluations with a time limit: they run in a process of their own, which is ended when it takes too long.
 
 A thread cannot be stopped, and an alarm is not heard inside a native call; a process can always be ended. It is
-started once and serves one candidate after the other; only after a hang or a crash is there a new one.
+started once and serves one candidate after the other; only after a hang or a crash is there a new one. It is this
+program's own child on an anonymous pipe that nobody else can write to: what goes through it is pickled.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable, Generator
@@ -18,6 +20,7 @@ from mnas.arch.spec import Architecture, check_number
 from mnas.errors import MnasError
 from mnas.train.base import Evaluator
 
+_SAFE_PATH = "PYTHONSAFEPATH"  # Python 3.10 does not know it
 _GRACE_SECONDS = 10.0  # for a process that was told to stop to say that it has
 
 
@@ -108,8 +111,13 @@ class TimedEvaluator(Evaluator):
         if self._connection is None:
             context = multiprocessing.get_context("spawn")  # a fork of a process with TensorFlow in it can hang
             self._connection, theirs = context.Pipe()
-            self._process = context.Process(target=_serve, args=(self._make, theirs), daemon=True)
-            self._process.start()
+            before = os.environ.get(_SAFE_PATH)
+            self._process = context.Process(target=_serve, args=(self._make, theirs, before), daemon=True)
+            os.environ[_SAFE_PATH] = "1"  # else it would look for Python's own modules in the current folder first
+            try:
+                self._process.start()
+            finally:
+                _restore_path(before)
             theirs.close()
             kind, value = self._receive(None)
             if kind != "ready":
@@ -118,8 +126,16 @@ class TimedEvaluator(Evaluator):
         return self._connection
 
 
-def _serve(make: Callable[[], Evaluator], connection: Connection) -> None:
+def _restore_path(before: str | None) -> None:
+    """What the user's own evaluator starts is no business of ours."""
+    os.environ.pop(_SAFE_PATH, None)
+    if before is not None:
+        os.environ[_SAFE_PATH] = before
+
+
+def _serve(make: Callable[[], Evaluator], connection: Connection, before: str | None) -> None:
     """The other process: takes architectures, gives accuracies, until nobody listens."""
+    _restore_path(before)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     try:
         evaluator = make()

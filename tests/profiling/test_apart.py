@@ -19,6 +19,13 @@ def test_a_file_is_measured_from_any_folder(tmp_path, monkeypatch):
     assert 0 < found.median_ms < 1000
 
 
+def test_nothing_of_the_current_folder_is_run(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    bench_apart(DATA, Runtime(), seconds=0.05)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_broken_file_is_said():
     with pytest.raises(MnasError, match=r"the file could not be measured: .*(\n.*)*litert cannot load this file"):
         bench_apart(DATA[:200], Runtime(), seconds=0.05)

@@ -1,14 +1,21 @@
 """What workers are made from: the same objectives as here, by the same names, those of the verdict too."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
+from mnas import plugins
 from mnas.errors import InputError
 from mnas.search.executor import LocalExecutor
 from mnas.search.objective import Objective
 from mnas.search.parallel import make_objectives, open_executor
 from mnas.search.processes import ProcessExecutor
 from mnas.search.setup import SearchOptions, prepare
-from mnas.search.worker import make_request
+from mnas.search.worker import Job, make_request
+from mnas.strategies.registry import make_strategy
+from tests.search.slow import make_own
+from tests.spaces import small_space
 
 OPTIONS = SearchOptions(space="mnasnet-16", data="digits", strategy="evolution", limit=200, verdict_seeds=2)
 
@@ -35,6 +42,26 @@ def test_workers_judge_candidates_finalists_and_the_verdict(prepared, monkeypatc
         assert make_request(ours, again, number, candidate)["objective"] == f"repeat{number}"
 
 
+def test_workers_find_an_own_evaluator_of_the_current_folder_and_run_nothing_else_there(tmp_path, monkeypatch):
+    (tmp_path / "own_worker_judge.py").write_text("def accuracy(architecture):\n    return 0.25\n")
+    for name in ("json", "signal", "runpy"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    name = {"name": "python:own_worker_judge:accuracy"}
+    objectives, made_from = make_own(name)
+    job = Job("tests.search.slow:make_own", name, made_from)
+    (candidate,) = make_strategy("random", small_space(), seed=0).ask(1)
+    try:
+        with ProcessExecutor(job, objectives, num_workers=2) as executor:
+            (trial,) = executor.run(objectives["search"], [(0, candidate)])
+    finally:
+        plugins.sys.modules.pop("own_worker_judge", None)
+    assert trial.measurement.accuracy == 0.25
+    assert not (tmp_path / "ran").exists()
+
+
 def test_one_local_worker_is_this_process(prepared):
     with open_executor(OPTIONS, prepared) as executor:
         assert isinstance(executor, LocalExecutor)
@@ -46,7 +73,7 @@ def test_gpus_are_a_clusters(prepared):
 
 
 def test_parts_of_two_gpus_are_nobodys(prepared):
-    with pytest.raises(InputError, match="--gpus is 1.5: expected a whole number"):
+    with pytest.raises(InputError, match=r"--gpus is 1\.5: expected a whole number"):
         open_executor(OPTIONS, prepared, kind="ray", gpus=1.5).__enter__()
 
 

@@ -1,6 +1,7 @@
 """Evaluations in a process of their own: hangs, crashes and errors are failed trials, and the next one works."""
 
 import os
+import sys
 import time
 from functools import partial
 
@@ -82,3 +83,23 @@ def test_a_hang_a_crash_and_an_error_and_it_goes_on():
 def test_an_evaluator_that_cannot_be_made_there():
     with pytest.raises(MnasError, match="no licence"):
         TimedEvaluator(Moody(), cannot, 1.0).accuracy(GOOD)
+
+
+class Curious(Moody):
+    """Says whether it was started with the variable that what it starts would inherit."""
+
+    def rungs(self, architecture):
+        yield float("PYTHONSAFEPATH" in os.environ)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="PYTHONSAFEPATH is of Python 3.11")
+def test_nothing_of_the_current_folder_is_run(tmp_path, monkeypatch):
+    for name in ("pickle", "struct", "runpy"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    timed = TimedEvaluator(Curious(), Curious, 1.0)
+    assert timed.accuracy(GOOD) == 0
+    timed.close()
+    assert "PYTHONSAFEPATH" not in os.environ
+    assert not (tmp_path / "ran").exists()
