@@ -50,9 +50,9 @@ def bench(
         raise InputError(f"{file} is no .tflite file: make one with mnas export")
     predicted = _prediction(file, data, table, arch)  # before measuring: what is wrong with the arguments shows at once
     opened = open_device(device, runtime=runtime, threads=threads, delegate=delegate, benchmark_binary=benchmark_binary)
-    if predicted:
-        check_same(predicted.configuration, opened.configuration("float32"))
-    measured, details = run(data, opened, seconds=seconds, reference_ms=predicted.reference_ms if predicted else 0.0)
+    same = predicted is not None and check_same(predicted.configuration, opened.configuration("float32"))
+    reference_ms = predicted.reference_ms if predicted and same else 0.0
+    measured, details = run(data, opened, seconds=seconds, reference_ms=reference_ms)
     report: dict[str, Any] = {
         "file": str(file),
         "median_ms": measured.median_ms,
@@ -72,6 +72,7 @@ def bench(
         report["predicted_ms"] = estimate.latency_ms
         report["predicted_interval_ms"] = [estimate.low_ms, estimate.high_ms]
         report["ratio"] = measured.quiet_ms / estimate.latency_ms
+        report["same_machine"] = same
     if json:
         common.print_json(report)
         return

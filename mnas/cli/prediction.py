@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnas.errors import InputError
+from mnas.profiling.flatbuffer import DTYPES
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
     from mnas.latency.estimator import LatencyEstimate
     from mnas.latency.table import Configuration
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,31 @@ def predict(architecture: Architecture, table: Path, *, dtype: str, file: Path) 
     from mnas.latency.table import LatencyTable
 
     loaded = LatencyTable.load(table)
-    computed = "float32" if dtype == "float16" else dtype  # whose weights are widened when it is loaded
-    if computed and computed != loaded.configuration.dtype:
-        raise InputError(
-            f"{file} is {computed}; the table is for {loaded.configuration.dtype}: profile with --dtype {computed}"
-        )
+    if dtype:
+        _check_dtype(dtype, loaded.configuration.dtype, file)
     return Prediction(LatencyEstimator(loaded).predict(architecture), loaded.reference_ms, loaded.configuration)
 
 
-def check_same(table: Configuration, now: Configuration) -> None:
+def _check_dtype(dtype: str, priced: str, file: Path) -> None:
+    """Refuse a file that computes with other numbers than the table's networks."""
+    computed = "float32" if dtype == "float16" else dtype
+    if computed == priced:
+        return
+    if computed not in DTYPES:
+        raise InputError(
+            f"{file} is {dtype}; the table is for {priced}, and mnas profile makes tables for {' and '.join(DTYPES)} "
+            "alone: leave --table out, or export with one of these"
+        )
+    widened = "" if computed == dtype else ", whose weights are widened to float32 when it is loaded"
+    raise InputError(f"{file} is {dtype}{widened}; the table is for {priced}: profile with --dtype {computed}")
+
+
+def check_same(table: Configuration, now: Configuration) -> bool:
     """Refuse to set a measurement beside a prediction for something else.
+
+    Returns:
+        Whether it is the same machine, as far as it tells. If not, that is said: a table of another one shows how the
+        two compare, and what it knows of its own quiet latencies is of no use here.
 
     Raises:
         InputError: it names what differs.
@@ -69,3 +88,11 @@ def check_same(table: Configuration, now: Configuration) -> None:
         raise InputError(
             "the table was measured with another benchmark_model, and builds differ: profile with this one"
         )
+    if (table.soc, table.cpu) == (now.soc, now.cpu):
+        return True
+    _log.warning(
+        "the table is of another machine (%s), this is %s: its predictions are for that one; for this: mnas profile",
+        table.cpu or table.soc,
+        now.cpu or now.soc,
+    )
+    return False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mnas.arch.codec import architecture_to_json
+from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
@@ -58,6 +60,49 @@ def test_bench_refuses_what_it_cannot_use(files: Path) -> None:
         run("bench", files / "net.tflite", "--table", files / "table.json")
     with pytest.raises(InputError, match="--table"):
         run("bench", files / "net.tflite", "--arch", "mnasnet-a1")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "message"),
+    [
+        ("dynamic", "is dynamic; the table is for float32, and mnas profile makes tables for float32 and int8 alone"),
+        ("int8", "is int8; the table is for float32: profile with --dtype int8"),
+    ],
+)
+def test_what_a_file_of_other_numbers_needs_is_said(files: Path, dtype: str, message: str) -> None:
+    (files / "net.json").write_text(
+        json.dumps({"architecture": json.loads(architecture_to_json(NETWORK)), "dtype": dtype})
+    )
+    with pytest.raises(InputError, match=message):
+        run("bench", files / "net.tflite", "--table", files / "table.json")
+
+
+def test_a_float16_file_beside_a_table_of_int8_needs_one_of_float32(files: Path) -> None:
+    described = {"architecture": json.loads(architecture_to_json(NETWORK)), "dtype": "float16"}
+    (files / "net.json").write_text(json.dumps(described))
+    table = make_table(SPACE)
+    replace(table, configuration=replace(table.configuration, dtype="int8")).save(files / "int8.json")
+    with pytest.raises(InputError, match=r"is float16, whose weights are widened .*profile with --dtype float32"):
+        run("bench", files / "net.tflite", "--table", files / "int8.json")
+
+
+def test_a_table_of_another_machine_is_said_to_be_one_and_its_yardstick_left_alone(
+    files: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = ("bench", files / "net.tflite", "--seconds", "0.2", "--json", "--table")
+    here = open_device("local").configuration("float32")
+    # By its yardstick, this machine would be a thousand times slower than when it is quiet.
+    of_this = make_table(SPACE, reference_ms=1e-4, configuration=here)
+    of_this.save(files / "this.json")
+    replace(of_this, configuration=replace(here, cpu="another CPU")).save(files / "other.json")
+    this = json.loads(run(*arguments, files / "this.json"))
+    assert this["same_machine"]
+    assert this["slowdown"] > 10
+    assert not caplog.text
+    other = json.loads(run(*arguments, files / "other.json"))
+    assert not other["same_machine"]
+    assert other["slowdown"] < 10
+    assert "the table is of another machine (another CPU), this is" in caplog.text
 
 
 def test_table_show(files: Path) -> None:
