@@ -238,7 +238,7 @@ class LatencyTable:
             **{
                 **data,
                 "configuration": _read("configuration", data["configuration"], Configuration),
-                "entries": {key: _read(f"the entry {key!r}", value, Entry) for key, value in entries.items()},
+                "entries": {key: _read_entry(key, value) for key, value in entries.items()},
                 "report_card": None if card is None else _read("report_card", card, ReportCard),
             }
         )
@@ -253,6 +253,14 @@ def _read(what: str, data: Any, kind: type[Record]) -> Record:
         return kind(**data)
     except InputError as error:
         raise InputError(f"{what}: {error}") from None
+
+
+def _read_entry(key: str, data: Any) -> Entry:
+    """An entry as it is read. Nothing takes no time, but others' tables say so of what they did not measure."""
+    entry = _read(f"the entry {key!r}", data, Entry)
+    if entry.latency_ms == 0 and entry.source != "imported":
+        raise InputError(f"the entry {key!r}: latency_ms is 0, but it is {entry.source}: expected a time above 0")
+    return entry
 
 
 def _check_names(what: str, data: Any, kind: Any) -> None:
@@ -293,7 +301,10 @@ def _check_pairs(pairs: Any) -> tuple[tuple[float, float], ...]:
 
 
 def _check_texts(record: Any) -> None:
-    for each in fields(record):
-        value = getattr(record, each.name)
-        if each.type == "str" and not isinstance(value, str):
-            raise InputError(f"{each.name} is {value!r}: expected text")
+    """Refuse what is no text, and text that would do something to the terminal that it is printed on."""
+    texts = {each.name: getattr(record, each.name) for each in fields(record) if each.type == "str"}
+    for name, value in (*texts.items(), *(("an entry's key", key) for key in getattr(record, "entries", ()))):
+        if not isinstance(value, str):
+            raise InputError(f"{name} is {value!r}: expected text")
+        if not value.isprintable():
+            raise InputError(f"{name} is {value[:200]!r}: expected text of printable characters, on one line")

@@ -75,6 +75,19 @@ def test_wrong_fields_are_refused(path: Path, fields: dict[str, Any], message: s
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\nb", "\x9b31m", "\u202egnp"])
+def test_text_that_would_do_something_to_a_terminal_is_refused(path: Path, text: str) -> None:
+    whole = json.loads(path.read_text())
+    key, entry = next(iter(whole["entries"].items()))
+    changes: list[dict[str, Any]] = [{name: text} for name in ("space", "date", "method", "mnas_version")]
+    changes += [{"configuration": {**whole["configuration"], name: text}} for name in ("cpu", "os", "model")]
+    for fields in (*changes, {"entries": {**whole["entries"], f"{key}{text}": entry}}):
+        path.write_text(json.dumps({**whole, **fields}))
+        with pytest.raises(InputError, match="expected text of printable characters") as caught:
+            LatencyTable.load(path)
+        assert str(caught.value).isprintable()
+
+
 def test_truncated_and_nan_and_missing_files_are_refused(path: Path, tmp_path: Path) -> None:
     whole = path.read_text()
     path.write_text(whole[: len(whole) // 2])
@@ -96,6 +109,18 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 def test_entries_check_themselves() -> None:
     with pytest.raises(InputError, match="num_networks"):
         Entry(1.0, 0.1, -1)
+
+
+@pytest.mark.parametrize("source", ["measured", "fitted", "imported"])
+def test_only_an_imported_block_takes_no_time(source: str) -> None:
+    data = make_table(small_space()).to_dict()
+    key = min(data["entries"])
+    data["entries"][key] = {"latency_ms": 0, "error_ms": 0.1, "num_networks": 1, "source": source}
+    if source == "imported":
+        assert LatencyTable.from_dict(data).entries[key].latency_ms == 0
+        return
+    with pytest.raises(InputError, match=f"{key}.*latency_ms is 0, but it is {source}: expected a time above 0"):
+        LatencyTable.from_dict(data)
 
 
 def test_the_networks_held_out_are_kept_and_do_not_change_older_tables() -> None:
