@@ -23,7 +23,7 @@ class TabularEvaluator(Evaluator):
     """Accuracies from a JSON file, by the architecture's stages: mnas's own form, or NAS-Bench-Macro's as it is.
 
     The file has `{"format": "mnas.accuracies", "version": 1, "accuracies": {STAGES: ACCURACY}}` with STAGES as
-    `stages_text` gives them, such as `ds_r1_k3_s1_e1_c16|ir_r2_k3_s2_e6_c24`, and ACCURACY between 0 and 1.
+    `stages_text` gives them, such as `ds_r1_k3_s1_c16|ir_r2_k3_s2_e6_c24`, and ACCURACY between 0 and 1.
 
     NAS-Bench-Macro's file is recognised by its content. Its accuracy is the mean of three trainings, on CIFAR-10's test
     images: a benchmark of search strategies, not a way to a network that one may claim a test accuracy for.

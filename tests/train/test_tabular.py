@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -20,6 +21,11 @@ def test_it_looks_accuracies_up_by_stages(tmp_path):
     assert (evaluator.accuracy(first), evaluator.accuracy(second)) == (0.752, 0.745)
     assert evaluator.describe()["num_architectures"] == 2
     assert evaluator.estimate_seconds(first) >= 0
+
+
+def test_the_example_of_the_docstring_is_one_that_is_taken(tmp_path):
+    example = re.search(r"`((?:[a-z]+_r\d\w+\|?)+)`", TabularEvaluator.__doc__)[1]
+    TabularEvaluator(_write(tmp_path / "a.json", {example: 0.5}))
 
 
 def test_a_missing_architecture_is_an_error_that_names_it(tmp_path):
