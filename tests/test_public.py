@@ -19,6 +19,16 @@ def test_import_loads_nothing_but_itself():
     assert done.returncode == 0, done.stderr
 
 
+def test_no_name_loads_tensorflow_before_it_is_called():
+    code = (
+        "import sys, mnas\n"
+        "for name in mnas.__all__: getattr(mnas, name)\n"
+        "sys.exit(', '.join({'tensorflow', 'keras'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", mnas.__all__)
 def test_every_public_name_is_there_and_documented(name):
     value = getattr(mnas, name)

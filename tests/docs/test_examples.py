@@ -1,9 +1,10 @@
 """Every code block of the README and the guides: Python is run, shell lines are parsed, cheap ones are run.
 
-A block with a title, such as `toml title="tiny.toml"`, is that file in the folder where the page's blocks run. The
-lines of a block behind `<!-- run -->` are run.
+JSON is read by what it is for. A block with a title, such as `toml title="tiny.toml"`, is that file in the folder where
+the page's blocks run. The lines of a block behind `<!-- run -->` are run.
 """
 
+import json
 import re
 import shlex
 import shutil
@@ -16,12 +17,22 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from mnas.arch.codec import architecture_from_dict
 from mnas.cli.main import app
+from mnas.latency.table import LatencyTable
+from mnas.train.tabular import TabularEvaluator
 from tests.commands import parse
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _FENCE = re.compile(r"(<!-- run -->\n)?^```([^\n]*)\n(.*?)^```", re.S | re.M)
+# What reads a file, by its `format`.
+READERS = {
+    "mnas.accuracies": TabularEvaluator,
+    "mnas.architecture": lambda path: architecture_from_dict(json.loads(path.read_text())),
+    "mnas.latency_table": LatencyTable.load,
+}
+TENSORFLOW = ("docs/library.md",)  # pages whose Python trains
 SHELL = ("", "bash", "sh", "console", "shell")
 
 
@@ -66,6 +77,7 @@ def _name(page):
 
 _WITH_SHELL = [page for page in PAGES if any(block.kind in SHELL and _lines(block) for block in _blocks(page))]
 _WITH_PYTHON = [page for page in PAGES if any(block.kind == "python" and not block.title for block in _blocks(page))]
+_WITH_JSON = [page for page in PAGES if any(block.kind == "json" for block in _blocks(page))]
 _WITH_RUN = [page for page in PAGES if any(block.run for block in _blocks(page))]
 
 
@@ -78,7 +90,11 @@ def test_shell_lines_are_lines_that_the_program_takes(page):
                     parse(line)
 
 
-@pytest.mark.parametrize("page", _WITH_PYTHON, ids=_name)
+def _marked(page):
+    return pytest.param(page, marks=pytest.mark.tensorflow if _name(page) in TENSORFLOW else ())
+
+
+@pytest.mark.parametrize("page", map(_marked, _WITH_PYTHON), ids=_name)
 def test_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(_folder(page, tmp_path))
     source = "\n\n".join(block.text for block in _blocks(page) if block.kind == "python" and not block.title)
@@ -98,6 +114,15 @@ def test_cheap_lines_run(page, tmp_path, monkeypatch):
         for line in _lines(block) if block.run else []:
             done = CliRunner().invoke(app, shlex.split(line)[1:])
             assert done.exit_code == 0, f"{line}: {done.exception} {done.output}"
+
+
+@pytest.mark.parametrize("page", _WITH_JSON, ids=_name)
+def test_json_is_what_its_reader_takes(page, tmp_path):
+    for block in _blocks(page):
+        if block.kind == "json":
+            path = tmp_path / "block.json"
+            path.write_text(block.text)
+            READERS[json.loads(block.text)["format"]](path)
 
 
 def test_every_guide_is_in_the_contents():
