@@ -17,7 +17,7 @@ pytestmark = pytest.mark.tensorflow
 # Every op, every skip with and without effect, squeeze-and-excitation, both strides, odd sizes.
 STAGES = parse_stages(
     "cn_r2_k3_s1_c8_se0.25_skip|ds_r2_k5_s2_c12_pool|ir_r2_k3_s1_e3_c12_se0.25|ir_r1_k5_s2_e6_c16_noskip|"
-    "ir_r2_k3_s2_e3_c16_pool|cn_r1_k5_s2_c20_pool"
+    "ir_r2_k3_s2_e3_c16_pool|id_r2_k1_s2_c18|cn_r1_k5_s2_c20_pool"
 )
 _NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 _OPTIONS = ("padding", "strideW", "strideH", "fusedActivationFunction", "filterWidth", "keepDims", "depthMultiplier")
