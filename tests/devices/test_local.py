@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mnas.arch.codec import architecture_to_json
 from mnas.devices.local import LocalDevice, Runtime, last_cpus
 from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
+from mnas.export.verify import TFLiteRunner
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
 
-DATA = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(0)))
+NETWORK = load_space("mnasnet-16").sample(np.random.default_rng(0))
+DATA = write_skeleton(NETWORK)
 
 
 @pytest.mark.parametrize("delegate", ["xnnpack", "none"])
@@ -83,3 +88,48 @@ def test_a_runtime_that_is_not_there_says_how_to_install_it() -> None:
     except ImportError:
         with pytest.raises(MnasError, match=r"mnas\[tflite-runtime\]"):
             open_device("local", runtime="tflite-runtime")
+
+
+# In an interpreter that has it: what a file takes there, and what it computes.
+_WITH_TFLITE_RUNTIME = """
+import json, sys
+import numpy as np
+from mnas.arch.codec import architecture_from_json
+from mnas.devices.registry import open_device
+from mnas.export.verify import TFLiteRunner
+from mnas.profiling.skeleton import write_skeleton
+
+network, dtype, delegate, image = json.loads(sys.stdin.read())
+data = write_skeleton(architecture_from_json(network), dtype=dtype)
+device = open_device("local", runtime="tflite-runtime", delegate=delegate)
+with device.measuring():
+    model = device.load(data)
+    times_ms = model.warm_run_times_ms(5, warm_up=1).tolist()
+    output = model.infer(np.array(image, np.float32))
+where = device.configuration(dtype)
+print(json.dumps([times_ms, list(output), where.runtime, where.runtime_version, where.delegate]))
+"""
+
+
+@pytest.mark.parametrize("delegate", ["xnnpack", "none"])
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_tflite_runtime_runs_the_same_files(dtype: str, delegate: str) -> None:
+    root = Path(__file__).parents[2]
+    python = Path(os.environ.get("MNAS_TFLITE_RUNTIME") or root / ".tflite-runtime") / "bin" / "python"
+    if not python.is_file():
+        pytest.skip("no tflite-runtime: bash tools/tflite_runtime_env.sh .tflite-runtime makes an environment with it")
+    here = TFLiteRunner(write_skeleton(NETWORK, dtype=dtype))
+    size = NETWORK.resolution
+    image = np.random.default_rng(0).uniform(-1, 1, (size, size, 3)).astype(np.float32)
+    asked = json.dumps([architecture_to_json(NETWORK), dtype, delegate, here.taken(image).tolist()])
+    done = subprocess.run(
+        [python, "-c", _WITH_TFLITE_RUNTIME], input=asked, capture_output=True, text=True, cwd=root, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    times_ms, output, *configuration = json.loads(done.stdout.splitlines()[-1])
+    assert len(times_ms) == 5
+    assert min(times_ms) > 0
+    assert configuration == ["tflite-runtime", "2.14.0", delegate]
+    # The last bit of an integer is the kernel's own business: two steps of 256.
+    there, expected = here.read(bytes(output)), here(image[None])[0]
+    np.testing.assert_allclose(there, expected, atol=1e-5 if dtype == "float32" else 2 / 256)
