@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 
 from mnas.trial import Trial
@@ -23,13 +24,14 @@ class SearchProgress:
 
     Args:
         totals: how many trials each log will hold, by the log's name; they run in this order.
+        at_once: how many of a log are judged at the same time, by its name; 1 where nothing is said.
     """
 
-    def __init__(self, totals: dict[str, int]) -> None:
+    def __init__(self, totals: dict[str, int], at_once: Mapping[str, int] | None = None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        self._totals = totals
+        self._totals, self._at_once = totals, at_once or {}
         self._seen: dict[str, list[Trial]] = {name: [] for name in totals}
         self._live = sys.stderr.isatty()
         self._said = time.monotonic()
@@ -61,7 +63,7 @@ class SearchProgress:
             return
         trials = self._seen[phase]
         trials.append(trial)
-        note = self._note(trials, self._totals[phase] - len(trials))
+        note = self._note(trials, self._totals[phase] - len(trials), self._at_once.get(phase, 1))
         self._bar.start_task(self._tasks[phase])
         self._bar.update(self._tasks[phase], completed=len(trials), note=note)
         last = len(trials) == self._totals[phase]
@@ -69,9 +71,9 @@ class SearchProgress:
             self._said = time.monotonic()
             print(f"{_NAMES[phase]}: {len(trials)} of {self._totals[phase]}, {note}", file=sys.stderr, flush=True)
 
-    def _note(self, trials: list[Trial], left: int) -> str:
+    def _note(self, trials: list[Trial], left: int, at_once: int) -> str:
         """Rate, time left and the best so far; time comes from the trials, so that replayed ones do not flatter it."""
-        each = sum(trial.seconds for trial in trials) / len(trials)
+        each = sum(trial.seconds for trial in trials) / len(trials) / at_once
         rate = f"{60 / each:.1f} a minute, " if each > 0.05 else ""
         remaining = f"{duration(each * left)} left, " if each * left > 1 else ""
         done = [trial for trial in trials if trial.reward is not None]
@@ -79,6 +81,18 @@ class SearchProgress:
             return f"{rate}{remaining}none has succeeded yet"
         best = max(done, key=lambda trial: trial.reward or 0.0)
         return f"{rate}{remaining}best {describe(best)}"
+
+
+def judged_at_once(*, workers: int, batch: int, finalists: int) -> dict[str, int]:
+    """How many candidates of each log are judged at the same time: workers wait for a batch to end.
+
+    Args:
+        workers: of the search.
+        batch: candidates between two updates of the strategy.
+        finalists: of each of the two runs.
+    """
+    most = {"trials": batch, "baseline": batch, "finalists": finalists, "baseline_finalists": finalists, "repeats": 2}
+    return {log: max(1, min(workers, count)) for log, count in most.items()}
 
 
 def describe(trial: Trial) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mnas.trial import Trial
 
 _LONG_SECONDS = 3600.0  # of a search: above it, a person is told how to shorten it
+_USUAL_MINUTES = 20.0  # of a search by short trainings, where nothing says how large it is to be
+_SIZES = {"trials", "proxy_steps", "final_steps"}  # options that say so
 # Options about this call, not about the search.
 _ONLY_HERE = (
     "study",
@@ -45,6 +47,12 @@ _EVALUATOR = typer.Option(
     "proxy",
     help="proxy (short trainings), supernet (shared weights), predictor (some trainings, the rest predicted), "
     "tabular:FILE.json, or python:MODULE:FUNCTION.",
+)
+
+
+_MINUTES = (
+    "Choose trials and steps of short trainings that take about so long on this machine; 20 where neither this nor "
+    "--trials, --proxy-steps or --final-steps is given."
 )
 
 
@@ -91,7 +99,7 @@ def search(
     address: str = typer.Option(None, help="Of a running Ray cluster; without it ray starts one here."),
     gpus: float = typer.Option(0.0, min=0, help="Of each worker on a Ray cluster; 0.5 shares one between two."),
     resume: bool = typer.Option(False, "--resume", help="Go on with a study; its own options hold unless given."),
-    minutes: float = typer.Option(None, help="Choose trials and steps that take about so long on this machine."),
+    minutes: float = typer.Option(None, help=_MINUTES),
     dry_run: bool = typer.Option(False, "--dry-run", help="Measure a few steps and say how long it will take."),
     tensorboard: Path = typer.Option(None, metavar="DIR", help="Also write scalars there (mnas[tensorboard])."),
     mirror: str = common.MIRROR,
@@ -104,28 +112,40 @@ def search(
     if study is None and not dry_run:
         raise InputError("--study is missing: name a folder for the search's log, such as --study runs/first")
     mirrored = None if dry_run else common.open_mirror(study, mirror)
-    options = _options(context, study if resume else None)
+    resumed = study if resume and study is not None and (study / "study.json").exists() else None
+    options = _options(context, resumed)
     if not (resume or dry_run) and (study / "study.json").exists():
         raise InputError(f"{study} holds a study already: add --resume to go on with it, or name another folder")
-    options = options if minutes is None or resume else _fitted(context, options, minutes)
+    options = options if resumed is not None else _fitted(context, options, minutes)
     if dry_run:
-        return _dry_run(options, json)
+        return _dry_run(options, json, workers)
     where = {"workers": workers, "kind": executor, "address": address, "gpus": gpus}
     _show(study, _search(study, resume, options, where, {"tensorboard": tensorboard, "mirror": mirrored}), json)
 
 
-def _fitted(context: typer.Context, options: SearchOptions, minutes: float) -> SearchOptions:
-    """The options with what fits into the minutes, where the line does not say otherwise; says what that is."""
+def _fitted(context: typer.Context, options: SearchOptions, minutes: float | None) -> SearchOptions:
+    """The options with what fits into the minutes, where the line does not say otherwise; says what that is.
+
+    Where the line says nothing at all of how large a search by short trainings is to be, it is to take 20 minutes:
+    which numbers do is a matter of the machine.
+    """
     from mnas.search.pace import fit_into
 
     sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    if minutes is None and (options.evaluator != "proxy" or given & _SIZES):
+        return options
+    why = (
+        f"Nothing says how large, so as with --minutes {_USUAL_MINUTES:g}"
+        if minutes is None
+        else f"In {minutes:g} minutes"
+    )
+    minutes = _USUAL_MINUTES if minutes is None else minutes
     load_for(options)
     with common.console(stderr=True).status("Measuring a few steps"):
-        fitted = fit_into(
-            options, minutes, {n for n, source in sources.items() if source and source.name == "COMMANDLINE"}
-        )
+        fitted = fit_into(options, minutes, given, workers=context.params["workers"])
     common.console(stderr=True).print(
-        f"In {minutes:g} minutes: {fitted.trials} trials of {fitted.proxy_steps} steps in batches of {fitted.batch}, "
+        f"{why}: {fitted.trials} trials of {fitted.proxy_steps} steps in batches of {fitted.batch}, "
         f"{fitted.finalists} finalists of {fitted.final_steps} steps."
     )
     return fitted
@@ -141,7 +161,7 @@ def _search(
     load_for(options)
     prepared = prepare(options, study)
     with open_executor(options, prepared, **where) as opened:
-        return run_study(study, resume, options, prepared, executor=opened, **beside)
+        return run_study(study, resume, options, prepared, executor=opened, workers=where["workers"], **beside)
 
 
 def _show(study: Path, document: dict[str, Any], json: bool) -> None:
@@ -173,7 +193,7 @@ def _options(context: typer.Context, resumed: Path | None) -> SearchOptions:
     given = {name: value for name, value in context.params.items() if name not in _ONLY_HERE}
     given["table"] = [str(path) for path in given["table"] or []]
     given["budget_ms"] = list(given["budget_ms"] or [])
-    if resumed is not None and (resumed / "study.json").exists():
+    if resumed is not None:
         kept = Study.open(resumed).arguments
         for name in given:
             source = context.get_parameter_source(name)
@@ -191,19 +211,25 @@ def run_study(
     prepared: Prepared,
     *,
     executor: Executor | None = None,
+    workers: int = 1,
     tensorboard: Path | None = None,
     mirror: Mirror | None = None,
 ) -> dict[str, Any]:
-    """Run or resume a search with its progress shown, scalars in the folder `tensorboard`; gives its report."""
+    """Run or resume a search with its progress shown, scalars in the folder `tensorboard`; gives its report.
+
+    How many `workers` the executor has is for the time left, here and in `mnas report --watch`.
+    """
     from contextlib import ExitStack
 
-    from mnas.cli.progress import SearchProgress
+    from mnas.cli.progress import SearchProgress, judged_at_once
     from mnas.search.lock import locked
     from mnas.search.report import next_commands, report
     from mnas.search.run import ignore_update, run_search
     from mnas.search.study import Study
 
-    opened = (Study.resume if resume else Study.create)(folder, prepared.config, options.to_dict())
+    arguments = {**options.to_dict(), **({"workers": workers} if workers > 1 else {})}
+    opened = (Study.resume if resume else Study.create)(folder, prepared.config, arguments)
+    at_once = judged_at_once(workers=workers, batch=options.batch, finalists=options.finalists)
     totals = {"trials": options.trials}
     finals = {"finalists": options.finalists} if prepared.search.finals else {}
     totals.update(finals)
@@ -227,7 +253,7 @@ def run_study(
                     keep()
 
                 prepared.search.objective.evaluator.prepare(on_progress)
-            progress = stack.enter_context(SearchProgress(totals))
+            progress = stack.enter_context(SearchProgress(totals, at_once))
             scalars = stack.enter_context(_scalars(tensorboard))
 
             def on_trial(phase: str, trial: Trial) -> None:
@@ -252,7 +278,7 @@ def _scalars(folder: Path | None) -> AbstractContextManager[ScalarLog | None]:
     return nullcontext() if folder is None else ScalarLog(folder)
 
 
-def _dry_run(options: SearchOptions, json: bool) -> None:
+def _dry_run(options: SearchOptions, json: bool, workers: int) -> None:
     """Say how long it would take, and write nothing."""
     from mnas.cli.progress import duration
     from mnas.search.estimate import estimate_cost
@@ -260,7 +286,7 @@ def _dry_run(options: SearchOptions, json: bool) -> None:
 
     load_for(options)
     prepared = prepare(options)
-    cost = estimate_cost(prepared.search)
+    cost = estimate_cost(prepared.search, workers=workers)
     if json:
         common.print_json({"dry_run": True, "space_size": prepared.space.size, **cost.to_dict()})
         return

@@ -6,8 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-from mnas.cli.progress import describe, duration
+from mnas.arch.spec import check_integer
+from mnas.cli.progress import describe, duration, judged_at_once
+from mnas.errors import InputError
 from mnas.files import write_atomically
+from mnas.search.evaluators import PREPARED
 from mnas.search.lock import is_locked
 from mnas.search.study import LOGS, Study
 from mnas.search.winner import ranked
@@ -23,11 +26,14 @@ def watch_study(study: Study, page: Path | None, every: float, *, quiet: bool = 
         page: the page's file; None for none.
         every: seconds between two looks.
         quiet: say nothing.
+
+    Raises:
+        InputError: if the study was edited, so that its arguments are no numbers.
     """
     said = ""
     while True:
         running = is_locked(study.folder)
-        lines = "\n".join(_lines(study))
+        lines = "\n".join(_lines(study, running))
         if lines != said:
             said = lines
             if page is not None:
@@ -46,17 +52,57 @@ def _write(study: Study, page: Path, refresh: int | None) -> None:
     write_atomically(page, study_page(gather(study), refresh=refresh))
 
 
-def _lines(study: Study) -> list[str]:
-    """One line a log that has trials: how many, how fast, and the best."""
+def _lines(study: Study, running: bool) -> list[str]:
+    """One line a log that has trials: how many, how long still, and the best; or what comes before the first trial."""
     lines = []
+    arguments = _Arguments(study)
     for name, title in _NAMES.items():
         trials = study.log(name).read()
         if not trials:
             continue
-        each = sum(trial.seconds for trial in trials) / len(trials)
-        wanted = int(study.arguments.get("finalists" if "finalists" in name else "trials") or len(trials))
+        each = sum(trial.seconds for trial in trials) / len(trials) / arguments.at_once(name)
+        wanted = arguments.total(name) or len(trials)
         left = max(0, wanted - len(trials))
         rest = f", {duration(each * left)} left" if each * left > 1 else ""
         best = ranked(trials)
         lines.append(f"  {title}: {len(trials)} of {wanted}{rest}" + (f", best {describe(best[0])}" if best else ""))
+    if running and not lines:
+        prepared = PREPARED.get(str(study.arguments.get("evaluator")))
+        lines = [f"  preparing: {prepared} before the first trial" if prepared else "  no trial is finished yet"]
     return lines
+
+
+class _Arguments:
+    """The numbers among a study's arguments, which a person may have edited."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def total(self, log: str) -> int:
+        """How many trials a log will hold; 0 if the study does not say.
+
+        Raises:
+            InputError: if what it says is no such number.
+        """
+        if log == "repeats":
+            return 2 * self._number("verdict_seeds", 0)  # both winners
+        return self._number("finalists" if "finalists" in log else "trials", 0)
+
+    def at_once(self, log: str) -> int:
+        """How many of a log's candidates are judged at the same time, as far as the study says.
+
+        Raises:
+            InputError: as `total`.
+        """
+        workers, batch, finalists = (self._number(name, 1) for name in ("workers", "batch", "finalists"))
+        return judged_at_once(workers=workers, batch=batch, finalists=finalists)[log]
+
+    def _number(self, name: str, otherwise: int) -> int:
+        value = self._study.arguments.get(name)
+        if value is None:
+            return otherwise
+        try:
+            check_integer(name, value, 0, 10**9)
+        except InputError as error:
+            raise InputError(f"{self._study.folder}/study.json: arguments: {error}: was it edited?") from None
+        return int(value)

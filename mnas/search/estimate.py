@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ class CostEstimate:
         seconds_per_ask: the strategy's own time for one batch.
         num_trials: candidates to judge, those of the random baseline included.
         num_finalists: longer trainings, those of the baseline included.
-        seconds: all of it, one candidate after the other.
+        seconds: all of it, by as many workers as there will be.
         cpu_hours: the same on all of this machine's processors.
     """
 
@@ -41,7 +42,7 @@ class CostEstimate:
         return asdict(self)
 
 
-def estimate_cost(search: Search, *, num_samples: int = 2) -> CostEstimate:
+def estimate_cost(search: Search, *, num_samples: int = 2, workers: int = 1) -> CostEstimate:
     """Measure a few candidates and work out what the whole search will take.
 
     The strategy is asked once for the measurement: make a new one for the search itself.
@@ -49,6 +50,7 @@ def estimate_cost(search: Search, *, num_samples: int = 2) -> CostEstimate:
     Args:
         search: what would be run.
         num_samples: how many candidates are measured.
+        workers: how many candidates will be judged at a time.
     """
     strategy = search.strategy
     if strategy.needs_preparation:
@@ -68,8 +70,9 @@ def estimate_cost(search: Search, *, num_samples: int = 2) -> CostEstimate:
     num_trials, num_finalists = runs * search.num_trials, runs * (search.num_finalists + len(search.repeats))
     if search.finals is None:
         num_finalists = 0
-    asks = -(-search.num_trials // search.batch_size)
-    seconds = preparation + num_trials * per_trial + num_finalists * per_finalist + asks * per_ask
+    asks = math.ceil(search.num_trials / search.batch_size)
+    turns, final_turns = _turns(search, workers)
+    seconds = preparation + runs * turns * per_trial + final_turns * per_finalist + asks * per_ask
     return CostEstimate(
         preparation_seconds=preparation,
         seconds_per_trial=per_trial,
@@ -80,3 +83,14 @@ def estimate_cost(search: Search, *, num_samples: int = 2) -> CostEstimate:
         seconds=seconds,
         cpu_hours=seconds * (os.cpu_count() or 1) / 3600,
     )
+
+
+def _turns(search: Search, workers: int) -> tuple[int, int]:
+    """How often each worker judges, at the most, in one run's trials and for all finalists: a batch is waited for."""
+    batches, rest = divmod(search.num_trials, search.batch_size)
+    trials = batches * math.ceil(search.batch_size / workers) + math.ceil(rest / workers)
+    if search.finals is None:
+        return trials, 0
+    runs = 1 if search.baseline is None else 2
+    finals = runs * math.ceil(search.num_finalists / workers)
+    return trials, finals + len(search.repeats) * math.ceil(runs / workers)

@@ -18,7 +18,7 @@ _SEARCH_SHARE = 0.6  # of the rest; finalists get what is left
 _FEWEST_BATCHES, _MOST_TRIALS, _MOST_STEPS = 2, 2000, 3000
 
 
-def fit_into(options: SearchOptions, minutes: float, given: Collection[str]) -> SearchOptions:
+def fit_into(options: SearchOptions, minutes: float, given: Collection[str], *, workers: int = 1) -> SearchOptions:
     """The options with as many trials, and finalists trained for as long, as the minutes allow.
 
     A few steps of a few candidates are measured for it. What comes out is plain numbers, and a study that keeps them
@@ -28,6 +28,7 @@ def fit_into(options: SearchOptions, minutes: float, given: Collection[str]) -> 
         options: of the search; what is not in `given` may be changed.
         minutes: for candidates and finalists, those of the random baseline included.
         given: names of options that a person has set.
+        workers: how many candidates will be judged at a time.
 
     Raises:
         InputError: for an evaluator that does not train candidates one by one, or if the time is too short.
@@ -39,17 +40,20 @@ def fit_into(options: SearchOptions, minutes: float, given: Collection[str]) -> 
         )
     changes: dict[str, Any] = {name: value for name, value in _START.items() if name not in given}
     start = replace(options, **changes)
-    return _filled(start, estimate_cost(prepare(start).search), minutes, given)
+    return _filled(start, estimate_cost(prepare(start).search), minutes, given, workers)
 
 
-def _filled(start: SearchOptions, cost: CostEstimate, minutes: float, given: Collection[str]) -> SearchOptions:
+def _filled(
+    start: SearchOptions, cost: CostEstimate, minutes: float, given: Collection[str], workers: int = 1
+) -> SearchOptions:
     seconds = minutes * 60 * (1 - _SPARE)
     runs = 2 if start.baseline and start.strategy != "random" else 1
     chosen: dict[str, Any] = {}
     if "trials" not in given:
-        batches = int(_SEARCH_SHARE * seconds / (runs * cost.seconds_per_trial) / start.batch)
+        a_batch = runs * cost.seconds_per_trial * math.ceil(start.batch / workers)
+        batches = int(_SEARCH_SHARE * seconds / a_batch)
         if batches < _FEWEST_BATCHES:
-            least = _FEWEST_BATCHES * start.batch * runs * cost.seconds_per_trial / _SEARCH_SHARE / (1 - _SPARE) / 60
+            least = _FEWEST_BATCHES * a_batch / _SEARCH_SHARE / (1 - _SPARE) / 60
             raise InputError(
                 f"in {minutes:g} minutes a strategy learns nothing here: a candidate takes "
                 f"{cost.seconds_per_trial:.2g} s. Give it --minutes {math.ceil(least)} or more, or fewer --proxy-steps"
@@ -57,7 +61,7 @@ def _filled(start: SearchOptions, cost: CostEstimate, minutes: float, given: Col
         chosen["trials"] = min(batches * start.batch, _MOST_TRIALS)
     if "final_steps" not in given:
         a_step = (cost.seconds_per_finalist - cost.seconds_per_trial) / max(1, start.final_steps - start.proxy_steps)
-        left = (1 - _SEARCH_SHARE) * seconds / (runs * start.finalists) - cost.seconds_per_trial
+        left = (1 - _SEARCH_SHARE) * seconds / (runs * math.ceil(start.finalists / workers)) - cost.seconds_per_trial
         more = int(max(0.0, left) / max(a_step, 1e-4))
         chosen["final_steps"] = min(start.proxy_steps + more, _MOST_STEPS)
     return replace(start, **chosen)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -5,10 +6,14 @@ import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.complexity import block_complexity
+from mnas.cli.main import app
 from mnas.latency.table import Configuration, Entry, LatencyTable
+from mnas.search.setup import SearchOptions
+from mnas.search.study import Study
 from mnas.space.files import load_space
 from mnas.train.tabular import stages_text
 
@@ -162,6 +167,71 @@ def test_dry_run_writes_nothing(folder):
     document = json.loads(done.stdout)
     assert document["num_trials"] == 200
     assert not (folder / "study").exists()
+
+
+@pytest.fixture
+def paced(monkeypatch):
+    """What `mnas search` fits into how many minutes, and the size it then searches with; nothing is trained."""
+    asked = []
+
+    def fit_into(options, minutes, given, *, workers):
+        asked.append((minutes, workers))
+        return dataclasses.replace(options, trials=24)
+
+    def searched(study, resume, options, where, beside):
+        asked.append(options.trials)
+
+    monkeypatch.setattr("mnas.search.pace.fit_into", fit_into)
+    monkeypatch.setattr("mnas.cli.search._search", searched)
+    monkeypatch.setattr("mnas.cli.search._show", lambda *what: None)
+    monkeypatch.setattr("mnas.cli.search.load_for", lambda options: None)
+    return asked
+
+
+def _paced(asked, *more, study="study"):
+    asked.clear()
+    line = ["search", "--data", "digits", "--strategy", "random", "--study", study, *more]
+    done = CliRunner().invoke(app, [str(word) for word in line])
+    assert done.exit_code == 0, done.output
+    return " ".join(done.stderr.split())
+
+
+def test_a_search_of_no_size_takes_twenty_minutes_and_says_so(paced, tmp_path):
+    said = _paced(paced, study=tmp_path / "study")
+    assert paced == [(20, 1), 24]
+    assert said == (
+        "Nothing says how large, so as with --minutes 20: 24 trials of 200 steps in batches of 10, "
+        "3 finalists of 1000 steps."
+    )
+    assert _paced(paced, "--workers", "2", "--finalists", "2", study=tmp_path / "study")
+    assert paced == [(20, 2), 24]
+    assert "In 7 minutes: 24 trials" in _paced(paced, "--minutes", "7", "--trials", "5", study=tmp_path / "study")
+    assert paced == [(7, 1), 24]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--trials", "100"],
+        ["--proxy-steps", "50"],
+        ["--final-steps", "500"],
+        ["--evaluator", "supernet"],
+        ["--evaluator", "predictor"],
+    ],
+)
+def test_a_search_of_some_size_is_as_large_as_it_says(paced, tmp_path, more):
+    assert _paced(paced, *more, study=tmp_path / "study") == ""
+    assert paced == [100]
+
+
+def test_minutes_count_with_resume_until_there_is_a_study(paced, tmp_path):
+    _paced(paced, "--minutes", "7", "--resume", study=tmp_path / "study")
+    assert paced == [(7, 1), 24]
+    kept = SearchOptions(data="digits", strategy="random", trials=40).to_dict()
+    Study.create(tmp_path / "study", {}, kept)
+    for more in ([], ["--minutes", "7"]):
+        assert _paced(paced, *more, "--resume", study=tmp_path / "study") == ""
+        assert paced == [40]
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,14 @@ def test_what_a_person_said_stays() -> None:
     assert (fitted.trials, fitted.final_steps, fitted.batch) == (40, 77, 5)
 
 
+def test_workers_judge_more_in_the_same_time() -> None:
+    alone, two, four = (_filled(START, cost(2.0, 0.1), 30, (), workers) for workers in (1, 2, 4))
+    assert two.trials == pytest.approx(2 * alone.trials, abs=2 * START.batch)
+    assert four.trials == pytest.approx(4 * alone.trials, abs=4 * START.batch)
+    assert alone.final_steps < two.final_steps == four.final_steps, "there are two finalists"
+    assert _filled(START, cost(2.0, 0.1), 30, (), 99).trials == _filled(START, cost(2.0, 0.1), 30, (), 8).trials
+
+
 def test_too_short_a_time_says_what_it_takes() -> None:
     with pytest.raises(InputError, match=r"a candidate takes 12 s. Give it --minutes 12 or more"):
         _filled(START, cost(6.0, 0.1), 3, ())

@@ -232,6 +232,18 @@ def test_the_estimate_counts_the_baseline_and_the_finalists(space, objective):
     assert estimate_cost(_search(space, objective)).num_finalists == 0
 
 
+def test_the_estimate_shares_trials_and_finalists_out_among_workers(space, objective):
+    search = _search(space, objective, _finals(space, objective), num_trials=25)
+    search = dataclasses.replace(search, repeats=[search.finals] * 3)
+    search.objective.evaluator.estimate_seconds = lambda candidate: 10.0
+    search.finals.evaluator.estimate_seconds = lambda candidate: 1000.0
+    # batches of 10, 10 and 5 candidates, then 4 finalists, in each of two runs; and three times both winners
+    for workers, turns, final_turns in ((1, 2 * 25, 8 + 6), (2, 2 * 13, 4 + 3), (4, 2 * 8, 2 + 3), (99, 2 * 3, 2 + 3)):
+        cost = estimate_cost(search, workers=workers)
+        assert cost.seconds == pytest.approx(10 * turns + 1000 * final_turns, abs=5)
+        assert (cost.num_trials, cost.num_finalists) == (50, 14)
+
+
 def test_what_the_strategy_says_of_itself_is_logged_once_a_batch_also_after_resume(study, space, objective):
     class Talkative(type(make_strategy("evolution", space))):
         told = 0
