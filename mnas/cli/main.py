@@ -31,7 +31,6 @@ from mnas.logs import set_up_logging
 
 app = typer.Typer(
     name="mnas",
-    help="Designs a neural network for your phone: profile, search, scale, train, export, measure.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # boxes around the help would cost 100 ms of imports at every --help and usage error
@@ -69,7 +68,12 @@ def options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks and what libraries print. Works anywhere."),
 ) -> None:
-    """Designs a neural network for your phone."""
+    """Designs a neural network for your phone: profile, search, scale, train, export, measure.
+
+    \b
+    Examples: mnas quickstart
+              mnas search --data photos --table phone.json --budget-ms 20 --study runs/first
+    """  # noqa: D301  that character keeps click from filling the lines
 
 
 def run() -> None:

@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
+from mnas.cli.main import app
 from tests.commands import all_commands, parse
 
 COMMANDS = all_commands()
@@ -19,6 +21,15 @@ def test_the_help_has_an_example_that_parses(words):
     assert example, f"no example in: {text}"
     assert example[1].startswith("mnas " + " ".join(words))
     parse(example[1])
+
+
+def test_the_program_s_own_help_says_how_to_begin():
+    text = typer.main.get_command(app).help
+    assert text.startswith("Designs a neural network for your phone: profile, search")
+    examples = [line.strip().removeprefix("Examples: ") for line in text.splitlines() if " mnas " in line]
+    assert [line.split()[1] for line in examples] == ["quickstart", "search"]
+    for line in examples:
+        parse(line)
 
 
 def test_an_example_that_does_not_parse_is_found():
