@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mnas.arch.spec import Architecture, check_choice
 from mnas.errors import InputError
@@ -224,7 +224,7 @@ def _learner(
     if options.strategy == "tunas":
         from mnas.train.tunas import TunasLearner, TunasRecipe
 
-        weight = {} if options.beta is None else {"beta": options.beta}
+        weight: dict[str, Any] = {} if options.beta is None else {"beta": options.beta}
         recipe = TunasRecipe(steps=options.supernet_steps, seed=options.seed, **weight)
         return TunasLearner(space, other_half, recipe, priced)
     return None
