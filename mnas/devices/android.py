@@ -7,6 +7,8 @@ the runs of a small network, so bursts are longer than on this machine.
 from __future__ import annotations
 
 import logging
+import os
+import re
 import shlex
 import tempfile
 import time
@@ -21,10 +23,11 @@ from mnas.arch.spec import check_integer
 from mnas.devices.adb import Adb
 from mnas.devices.base import SLOWER, Array, Details, Device, LoadedModel, Pace
 from mnas.devices.benchmark_binary import MAX_SECONDS, BenchmarkBinary
-from mnas.devices.benchmark_log import BenchmarkLog, parse_benchmark_log
+from mnas.devices.benchmark_log import BenchmarkLog, parse_benchmark_log, printable
 from mnas.devices.phone import Cpu, read_heat, read_phone
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
+from mnas.lock import hold
 
 FOLDER = "/data/local/tmp/mnas"  # where every user of adb may write and run
 _PROGRAM = f"{FOLDER}/benchmark_model"
@@ -95,8 +98,16 @@ class AndroidDevice(Device):
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """See `Device`. What is put on the phone is removed afterwards; what an earlier run had to leave, before."""
-        with tempfile.TemporaryDirectory(prefix="mnas-") as folder:
+        """See `Device`. What is put on the phone is removed afterwards; what an earlier run had to leave, before.
+
+        Raises:
+            MnasError: if another mnas of this user measures on the phone, or the phone goes away.
+        """
+        name = printable(self.adb.serial)
+        with (
+            hold(_lock_file(self.adb.serial), f"the phone {name}", remove=True),
+            tempfile.TemporaryDirectory(prefix="mnas-") as folder,
+        ):
             self._folder = Path(folder)
             self.adb.shell(f"rm -rf {FOLDER} && mkdir {FOLDER}")
             try:
@@ -239,6 +250,12 @@ class _PhoneModel(LoadedModel):
     def close(self) -> None:
         """See `LoadedModel`."""
         self._device.forget(self._name)
+
+
+def _lock_file(serial: str) -> Path:
+    """Of a phone, for this user: two mnas would remove each other's files from it."""
+    cache = Path(os.environ.get("MNAS_CACHE") or Path.home() / ".cache" / "mnas")
+    return cache / "phones" / f"{re.sub(r'[^A-Za-z0-9_-]', '-', serial)}.lock"
 
 
 def _mask(cpus: Sequence[Cpu]) -> str:

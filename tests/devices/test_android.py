@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +59,24 @@ def test_a_network_is_measured_and_nothing_stays_on_the_phone(phone: PhoneDouble
     assert phone.files == []
     with pytest.raises(MnasError, match="only while it is being measured"):
         device.load(DATA)
+
+
+def test_a_second_measurement_on_one_phone_is_told_who_uses_it(
+    phone: PhoneDouble, new_phone: Callable[[], PhoneDouble], binary: Path
+) -> None:
+    first, second = open_phone(phone, binary), open_phone(phone, binary)
+    other = open_phone(new_phone(), binary)
+    with first.measuring():
+        model = first.load(DATA)
+        model.run_times_ms(3)
+        said = f"the phone {phone.address} is being worked on by process {os.getpid()} on .* since"
+        with pytest.raises(MnasError, match=said), second.measuring():
+            pass
+        assert model.run_times_ms(3).shape == (3,)  # its files are still there
+        with other.measuring():
+            assert other.load(DATA).run_times_ms(3).shape == (3,)
+    with second.measuring():
+        assert second.load(DATA).run_times_ms(3).shape == (3,)
 
 
 def test_the_flags_say_what_was_asked(phone: PhoneDouble, binary: Path) -> None:
