@@ -111,7 +111,9 @@ class Facts:
     def num_latencies(self) -> int:
         """How many latencies the trials have; a library's study may have some without naming a table."""
         every = (*self.trials, *self.finalists, *self.baseline, *self.baseline_finalists)
-        return max((len(trial.measurement.latencies_ms) for trial in every if trial.measurement), default=0)
+        return max(
+            (len(trial.measurement.latencies_ms) for trial in every if trial.measurement), default=len(self.targets)
+        )
 
     @property
     def max_entropy(self) -> float:

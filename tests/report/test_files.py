@@ -37,6 +37,11 @@ def test_the_sheets_hold_every_trial_and_block(facts, tmp_path):
     assert sum(float(row["latency_ms"]) for row in blocks) == pytest.approx(best["latency_ms"], rel=1e-6)
 
 
+def test_a_search_that_has_just_begun_has_the_sheet_s_columns_already(facts):
+    nothing = dict.fromkeys(("trials", "finalists", "baseline", "baseline_finalists"), ())
+    assert "latency_ms_1" in trial_rows(dataclasses.replace(facts, **nothing))[0]
+
+
 def test_the_winners_trained_again_are_in_the_sheet(facts):
     again = dataclasses.replace(facts.finalists[0], number=1)
     header, *rows = trial_rows(dataclasses.replace(facts, repeats=(again,)))
