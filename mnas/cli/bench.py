@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import typer
 from mnas.cli import common
 
 if TYPE_CHECKING:
-    from mnas.cli.prediction import Prediction
+    from mnas.arch.spec import Architecture
+    from mnas.devices.base import Device
 
 _SLOWEST = 5
 
@@ -29,7 +31,10 @@ def bench(
     benchmark_binary: Path = common.BENCHMARK_BINARY,
     table: Path = typer.Option(None, "--table", help="A latency table: adds the prediction."),
     arch: str = typer.Option(
-        None, "--arch", help="Which network the file is, for the prediction; FILE.json beside it says so too."
+        None, "--arch", help="Which network the file is, for --table and --append; FILE.json beside it says so too."
+    ),
+    append: Path = typer.Option(
+        None, "--append", metavar="MEASURED.json", help="Add it to what mnas table calibrate --from reads."
     ),
     seconds: float = typer.Option(10.0, min=0.1, max=3600, help="At most about this long."),
     json: bool = common.JSON,
@@ -37,7 +42,7 @@ def bench(
     """Measure a .tflite file. Example: mnas bench models/net.tflite --table latency_tables/laptop.json."""
     from dataclasses import asdict
 
-    from mnas.cli.prediction import check_same
+    from mnas.cli.prediction import check_same, predict
     from mnas.devices.registry import open_device
     from mnas.errors import InputError
     from mnas.profiling.bench import bench_with_details as run
@@ -48,10 +53,17 @@ def bench(
         raise InputError(f"cannot read {file}: {error.strerror}") from None
     if data[4:8] != b"TFL3":
         raise InputError(f"{file} is no .tflite file: make one with mnas export")
-    predicted = _prediction(file, data, table, arch)  # before measuring: what is wrong with the arguments shows at once
+    # Before measuring: what is wrong with the arguments shows at once.
+    network = _network(file, data, arch) if table or append else None
+    if arch is not None and network is None:
+        raise InputError("--arch is for the prediction: add --table TABLE.json")
+    predicted = predict(network[0], table, dtype=network[1], file=file) if table and network else None
+    keep = _keeper(append, file, *network) if append and network else None
     opened = open_device(device, runtime=runtime, threads=threads, delegate=delegate, benchmark_binary=benchmark_binary)
     same = predicted is not None and check_same(predicted.configuration, opened.configuration("float32"))
     reference_ms = predicted.reference_ms if predicted and same else 0.0
+    if keep is not None:
+        keep.check(opened)
     measured, details = run(data, opened, seconds=seconds, reference_ms=reference_ms)
     report: dict[str, Any] = {
         "file": str(file),
@@ -73,25 +85,57 @@ def bench(
         report["predicted_interval_ms"] = [estimate.low_ms, estimate.high_ms]
         report["ratio"] = measured.quiet_ms / estimate.latency_ms
         report["same_machine"] = same
+    if keep is not None:
+        report["num_kept"] = keep.add(opened, measured.quiet_ms)
     if json:
         common.print_json(report)
         return
     _print(report)
+    if keep is not None:
+        print(f"{keep.path} holds {report['num_kept']} measurements now; next: mnas table calibrate TABLE --from it")
 
 
-def _prediction(file: Path, data: bytes, table: Path | None, arch: str | None) -> Prediction | None:
-    from mnas.cli.prediction import predict
+def _network(file: Path, data: bytes, arch: str | None) -> tuple[Architecture, str]:
+    """Which network a file is, and its dtype; empty where that is not said."""
     from mnas.errors import InputError
 
-    if table is None:
-        if arch is not None:
-            raise InputError("--arch is for the prediction: add --table TABLE.json")
-        return None
     beside = file.with_suffix(".json")
     if arch is None and not beside.is_file():
-        raise InputError(f"to predict it, say which network {file} is: --arch ARCH, or {beside} beside it")
+        raise InputError(f"for --table and --append, say which network {file} is: --arch ARCH, or {beside} beside it")
     dtype = _described_dtype(beside, file, data) if beside.is_file() else ""
-    return predict(common.resolve_architecture(arch or str(beside)), table, dtype=dtype, file=file)
+    return common.resolve_architecture(arch or str(beside)), dtype
+
+
+@dataclass(frozen=True)
+class _Keeper:
+    """Adds a network's latency to a document of measurements."""
+
+    path: Path
+    architecture: Architecture
+    dtype: str
+
+    def check(self, device: Device) -> None:
+        """See `mnas.latency.measurements.check_kept`."""
+        from mnas.latency.measurements import check_kept
+
+        check_kept(self.path, device.configuration(self.dtype))
+
+    def add(self, device: Device, latency_ms: float) -> int:
+        """See `mnas.latency.measurements.append_measurement`."""
+        from mnas.latency.measurements import append_measurement
+
+        return append_measurement(self.path, self.architecture, latency_ms, device.configuration(self.dtype))
+
+
+def _keeper(path: Path, file: Path, architecture: Architecture, dtype: str) -> _Keeper:
+    from mnas.cli.prediction import computed_dtype
+    from mnas.errors import InputError
+
+    if not dtype:
+        raise InputError(
+            f"--append keeps the dtype, and {file.with_suffix('.json')} does not say it: make {file} with mnas export"
+        )
+    return _Keeper(path, architecture, computed_dtype(dtype, file))
 
 
 def _described_dtype(beside: Path, file: Path, data: bytes) -> str:

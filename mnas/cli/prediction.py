@@ -54,18 +54,27 @@ def predict(architecture: Architecture, table: Path, *, dtype: str, file: Path) 
     return Prediction(LatencyEstimator(loaded).predict(architecture), loaded.reference_ms, loaded.configuration)
 
 
-def _check_dtype(dtype: str, priced: str, file: Path) -> None:
-    """Refuse a file that computes with other numbers than the table's networks."""
-    computed = "float32" if dtype == "float16" else dtype
-    if computed == priced:
-        return
+def computed_dtype(dtype: str, file: Path) -> str:
+    """What a file of some dtype computes with, in a latency table's words: float32 or int8.
+
+    Raises:
+        InputError: if no table is for such files.
+    """
+    computed = "float32" if dtype == "float16" else dtype  # whose weights are widened when it is loaded
     if computed not in DTYPES:
         raise InputError(
-            f"{file} is {dtype}; the table is for {priced}, and mnas profile makes tables for {' and '.join(DTYPES)} "
-            "alone: leave --table out, or export with one of these"
+            f"{file} is {dtype}, and latency tables are for {' and '.join(DTYPES)} alone: measure it without a table, "
+            "or export with one of these"
         )
-    widened = "" if computed == dtype else ", whose weights are widened to float32 when it is loaded"
-    raise InputError(f"{file} is {dtype}{widened}; the table is for {priced}: profile with --dtype {computed}")
+    return computed
+
+
+def _check_dtype(dtype: str, priced: str, file: Path) -> None:
+    """Refuse a file that computes with other numbers than the table's networks."""
+    computed = computed_dtype(dtype, file)
+    if computed != priced:
+        widened = "" if computed == dtype else ", whose weights are widened to float32 when it is loaded"
+        raise InputError(f"{file} is {dtype}{widened}; the table is for {priced}: profile with --dtype {computed}")
 
 
 def check_same(table: Configuration, now: Configuration) -> bool:

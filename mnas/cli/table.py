@@ -177,12 +177,14 @@ def calibrate(
     """Fit a table to a few whole networks. Example: mnas table calibrate t.json --from measured.json --out phone.json.
 
     MEASURED.json holds {"format": "mnas.measurements", "version": 1, "measurements": [{"architecture": A,
-    "latency_ms": 12.5}, ...]}; A is an architecture as mnas writes it, or a zoo name. The table stays as it is where
-    the fit does not help networks that were left out of it.
+    "latency_ms": 12.5}, ...]}; A is an architecture as mnas writes it, or a zoo name. mnas bench --append writes it,
+    with the device that it was measured on, whose table this is then. Blocks stay as they are where the fit does not
+    help networks that were left out of it.
     """
-    from mnas.latency.calibration import calibrate_table, read_measurements
+    from mnas.latency.calibration import calibrate_table, read_configuration, read_measurements
 
-    changed, found = calibrate_table(_load(table), read_measurements(from_))
+    loaded = _load(table)
+    changed, found = calibrate_table(loaded, read_measurements(from_), read_configuration(from_))
     changed.save(out)
     if json:
         common.print_json({"table": str(out), **found.to_dict()})
@@ -191,8 +193,13 @@ def calibrate(
     print(f"{found.error_after:.1%} when each is predicted by a fit to the others.")
     if found.applied:
         print(f"Wrote {out}: every block times {found.scale:.4f}, every network plus {found.offset_ms:.4f} ms.")
+    elif changed is not loaded:
+        print(f"Wrote {out}: its blocks as they were, for a fit does not surely help others; its intervals are new.")
     else:
         print(f"Wrote {out} unchanged: a fit to these networks does not surely help others. Measure more of them.")
+    if changed.configuration != loaded.configuration:
+        where = changed.configuration
+        print(f"It is a table of {where.model or where.cpu or where.soc} now: --device {where.device}, {where.dtype}.")
 
 
 def _load(path: Path) -> LatencyTable:

@@ -18,7 +18,7 @@ from mnas.errors import InputError
 from mnas.files import is_document, read_json
 from mnas.latency.card import calibrate
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
-from mnas.latency.table import LatencyTable
+from mnas.latency.table import Configuration, LatencyTable, configuration_from_dict
 
 FORMAT = "mnas.measurements"
 VERSION = 1
@@ -54,15 +54,13 @@ def read_measurements(path: Path | str) -> list[tuple[Architecture, float]]:
     """Networks and their latencies in ms, from JSON.
 
     `{"format": "mnas.measurements", "version": 1, "measurements": [{"architecture": A, "latency_ms": 12.5}, ...]}`,
-    where A is an architecture as mnas writes it, or a zoo name.
+    where A is an architecture as mnas writes it, or a zoo name. Where they were measured may stand beside them, see
+    `read_configuration`.
 
     Raises:
         InputError: if it is anything else; the message names the measurement.
     """
-    data = read_json(path, "measurements of whole networks")
-    if not is_document(data, FORMAT, VERSION):
-        raise InputError(f"{path} holds no measurements: expected format {FORMAT!r}, version {VERSION}")
-    rows = data.get("measurements")
+    rows = _document(path).get("measurements")
     if not isinstance(rows, list) or not rows:
         raise InputError(f"{path}: measurements is expected to be a list with at least one network")
     found = []
@@ -74,6 +72,26 @@ def read_measurements(path: Path | str) -> list[tuple[Architecture, float]]:
     return found
 
 
+def read_configuration(path: Path | str) -> Configuration | None:
+    """Where and how a document's networks were measured: its `configuration`, as in a table; None if it does not say.
+
+    Raises:
+        InputError: if it is anything else.
+    """
+    data = _document(path).get("configuration")
+    try:
+        return None if data is None else configuration_from_dict(data)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _document(path: Path | str) -> dict[str, Any]:
+    data = read_json(path, "measurements of whole networks")
+    if not is_document(data, FORMAT, VERSION):
+        raise InputError(f"{path} holds no measurements: expected format {FORMAT!r}, version {VERSION}")
+    return dict(data)
+
+
 def _measurement(row: Any) -> tuple[Architecture, float]:
     if not isinstance(row, dict) or set(row) != {"architecture", "latency_ms"}:
         raise InputError("expected an object with architecture and latency_ms (milliseconds), and nothing else")
@@ -83,12 +101,20 @@ def _measurement(row: Any) -> tuple[Architecture, float]:
 
 
 def calibrate_table(
-    table: LatencyTable, measurements: Sequence[tuple[Architecture, float]]
+    table: LatencyTable,
+    measurements: Sequence[tuple[Architecture, float]],
+    configuration: Configuration | None = None,
 ) -> tuple[LatencyTable, Calibration]:
     """Fit a table to measured networks, if that helps networks that the fit has not seen.
 
     The table stays as it is unless the leave-one-out error is surely lower (95 %, one-sided t-test over networks): a
     few noisy measurements do not make a good table worse.
+
+    Args:
+        table: to fit.
+        measurements: networks and their latencies in ms.
+        configuration: where and how they were measured. From three networks on, the table is then one of that device,
+            fitted or not: its intervals are what its errors there call for.
 
     Returns:
         The table to use from now on, and what was found. A changed table's report card is gone: it was about the old
@@ -114,10 +140,12 @@ def calibrate_table(
     gains = before - after
     kept = replace(kept, error_after=float(after.mean()))
     if gains.mean() <= _sure(len(gains)) * gains.std(ddof=1) / math.sqrt(len(gains)):
-        return table, kept
+        if configuration is None:
+            return table, kept
+        return _changed(table, kept, calibrate(estimates, list(times.values())), configuration), kept
     scale, offset_ms = _fit(predicted, measured)
     found = replace(kept, applied=True, scale=scale, offset_ms=offset_ms)
-    return _changed(table, found, calibrate(left_out, list(times.values()))), found
+    return _changed(table, found, calibrate(left_out, list(times.values())), configuration), found
 
 
 def _by_network(measurements: Sequence[tuple[Architecture, float]]) -> Mapping[Architecture, float]:
@@ -170,22 +198,25 @@ def _apply(estimate: LatencyEstimate, scale: float, offset_ms: float) -> Latency
     return replace(estimate, latency_ms=latency_ms, low_ms=latency_ms - margin, high_ms=latency_ms + margin)
 
 
-def _changed(table: LatencyTable, found: Calibration, relative_error: float) -> LatencyTable:
+def _changed(
+    table: LatencyTable, found: Calibration, relative_error: float, configuration: Configuration | None
+) -> LatencyTable:
     entries = {
         key: replace(entry, latency_ms=entry.latency_ms * found.scale, error_ms=entry.error_ms * found.scale)
         for key, entry in table.entries.items()
     }
-    method = (
-        f"{table.method} Calibrated to {found.num_networks} whole networks: times {found.scale:.4f}, plus "
-        f"{found.offset_ms:.4f} ms; mean error {found.error_before:.1%} before, {found.error_after:.1%} after "
-        "(leave-one-out)."
+    fitted = (
+        f"times {found.scale:.4f}, plus {found.offset_ms:.4f} ms; mean error {found.error_before:.1%} before, "
+        f"{found.error_after:.1%} after (leave-one-out)."
     )
-    overhead_ms = table.overhead_ms * found.scale + found.offset_ms
+    kept = f"left as it is, with a mean error of {found.error_before:.1%}."
     return replace(
         table,
+        configuration=configuration or table.configuration,
         entries=entries,
-        overhead_ms=overhead_ms,
-        method=method,
+        overhead_ms=table.overhead_ms * found.scale + found.offset_ms,
+        method=f"{table.method} Calibrated to {found.num_networks} whole networks: {fitted if found.applied else kept}",
         relative_error=relative_error,
+        reference_ms=0.0 if configuration else table.reference_ms,
         report_card=None,
     )

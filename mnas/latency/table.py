@@ -237,11 +237,20 @@ class LatencyTable:
         return LatencyTable(
             **{
                 **data,
-                "configuration": _read("configuration", data["configuration"], Configuration),
+                "configuration": configuration_from_dict(data["configuration"]),
                 "entries": {key: _read_entry(key, value) for key, value in entries.items()},
                 "report_card": None if card is None else _read("report_card", card, ReportCard),
             }
         )
+
+
+def configuration_from_dict(data: Any) -> Configuration:
+    """The inverse of `dataclasses.asdict` for a `Configuration`.
+
+    Raises:
+        InputError: if fields are missing, unknown, or hold what cannot be.
+    """
+    return _read("configuration", data, Configuration)
 
 
 _NESTED = ("configuration", "entries", "report_card")

@@ -65,7 +65,7 @@ def test_bench_refuses_what_it_cannot_use(files: Path) -> None:
 @pytest.mark.parametrize(
     ("dtype", "message"),
     [
-        ("dynamic", "is dynamic; the table is for float32, and mnas profile makes tables for float32 and int8 alone"),
+        ("dynamic", "is dynamic, and latency tables are for float32 and int8 alone: measure it without a table"),
         ("int8", "is int8; the table is for float32: profile with --dtype int8"),
     ],
 )

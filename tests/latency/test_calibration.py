@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from mnas.arch.codec import architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import ZOO
 from mnas.errors import InputError
-from mnas.latency.calibration import calibrate_table, read_measurements
+from mnas.latency.calibration import calibrate_table, read_configuration, read_measurements
 from mnas.latency.estimator import LatencyEstimator
 from tests.latency.tables import make_table
 from tests.spaces import small_space
@@ -91,6 +91,23 @@ def test_too_few_networks_change_nothing(count: int) -> None:
     assert found.error_before == found.error_after == pytest.approx(0.5)
 
 
+def test_from_three_networks_on_it_is_a_table_of_the_device_they_were_measured_on() -> None:
+    phone = replace(TABLE.configuration, device="adb", model="Pixel 4", dtype="int8")
+    known = replace(TABLE, reference_ms=0.2)
+    slower, found = calibrate_table(known, measure(networks(4), 1.3), phone)
+    assert found.applied
+    assert (slower.configuration, slower.reference_ms) == (phone, 0.0)  # the reference network's is the other device's
+    alike, found = calibrate_table(TABLE, measure(networks(6), 1.0, noise=0.05, seed=3), phone)
+    assert not found.applied
+    assert alike.configuration == phone
+    assert alike.entries == TABLE.entries
+    assert alike.report_card is None
+    assert 0.0 < alike.relative_error != TABLE.relative_error
+    assert "left as it is, with a mean error of" in alike.method
+    few, _ = calibrate_table(TABLE, measure(networks(2), 1.3), phone)
+    assert few is TABLE
+
+
 def test_one_network_measured_often_is_one_network() -> None:
     (pair,) = measure(networks(1), 2.0)
     _, found = calibrate_table(TABLE, [pair] * 10)
@@ -134,6 +151,15 @@ def test_measurements_are_read(tmp_path: Path) -> None:
 def test_measurements_that_are_none(tmp_path: Path, row: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_measurements(write(tmp_path / "m.json", [row]))
+
+
+def test_where_they_were_measured_is_read(tmp_path: Path) -> None:
+    rows = [{"architecture": "mnasnet-a1", "latency_ms": 20}]
+    assert read_configuration(write(tmp_path / "m.json", rows)) is None
+    said = write(tmp_path / "m.json", rows, configuration=asdict(TABLE.configuration))
+    assert read_configuration(said) == TABLE.configuration
+    with pytest.raises(InputError, match=r"m\.json: configuration lacks soc"):
+        read_configuration(write(tmp_path / "m.json", rows, configuration={"device": "local"}))
 
 
 @pytest.mark.parametrize("fields", [{"format": "other"}, {"version": 2}, {"measurements": []}, {"measurements": {}}])

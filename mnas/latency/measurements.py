@@ -1,0 +1,54 @@
+"""Keeping whole networks' latencies in a document, one by one, for `mnas table calibrate`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from mnas.arch.codec import architecture_to_dict
+from mnas.arch.spec import Architecture
+from mnas.errors import InputError
+from mnas.files import read_json, write_json
+from mnas.latency.calibration import FORMAT, VERSION, read_configuration, read_measurements
+from mnas.latency.table import Configuration
+
+
+def check_kept(path: Path, configuration: Configuration) -> None:
+    """Refuse a document to which a measurement made in this way cannot be added.
+
+    Raises:
+        InputError: if it is no document of measurements, or they were made elsewhere or in another way.
+    """
+    if not path.exists():
+        return
+    read_measurements(path)
+    before, now = read_configuration(path), asdict(configuration)
+    if before is None:
+        raise InputError(f"{path} does not say where its networks were measured: name another file")
+    different = [f"{name} was {old!r}, is {now[name]!r}" for name, old in asdict(before).items() if old != now[name]]
+    if different:
+        raise InputError(f"{path} was measured in another way ({'; '.join(different)}): name another file")
+
+
+def append_measurement(path: Path, architecture: Architecture, latency_ms: float, configuration: Configuration) -> int:
+    """Add a network to a document of measurements, which is made if it is not there.
+
+    Args:
+        path: of the document.
+        architecture: the network.
+        latency_ms: on the quiet device.
+        configuration: where and how; the same for all of a document.
+
+    Returns:
+        How many it holds now.
+
+    Raises:
+        InputError: as `check_kept`.
+        MnasError: if it cannot be written.
+    """
+    check_kept(path, configuration)
+    rows = read_json(path, "measurements of whole networks")["measurements"] if path.exists() else []
+    rows = [*rows, {"architecture": architecture_to_dict(architecture), "latency_ms": latency_ms}]
+    document = {"format": FORMAT, "version": VERSION, "configuration": asdict(configuration), "measurements": rows}
+    write_json(path, document)
+    return len(rows)
