@@ -12,10 +12,10 @@ from typing import Any
 
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.limits import check_strides
-from mnas.arch.spec import Architecture
+from mnas.arch.spec import Architecture, check_integer, check_number
 from mnas.errors import InputError, MnasError
 from mnas.export.pipeline import versions
-from mnas.files import read_json, set_aside, write_json
+from mnas.files import read_json, set_aside, shorten, write_json
 from mnas.lock import hold
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train import trained as folder_of
@@ -137,12 +137,25 @@ def _read_progress(out: Path, configuration: dict[str, Any], *, resume: bool) ->
     path = out / PROGRESS
     if not path.is_file():
         return []
-    history: list[dict[str, float]] = _refuse_another(path, configuration)["history"]
+    history = _checked_history(path, _refuse_another(path, configuration), configuration["recipe"]["epochs"])
     if not resume:
         done = f"{len(history)} of {configuration['recipe']['epochs']} epochs"
         raise InputError(
             f"{out} holds this training, interrupted after {done}; go on with --resume, or use another --out"
         )
+    return history
+
+
+def _checked_history(path: Path, record: dict[str, Any], epochs: int) -> list[dict[str, float]]:
+    """The epochs that a record says are done, figures by name in each."""
+    history: list[dict[str, float]] = record.get("history", [])
+    try:
+        check_integer("the number of epochs in history", len(history), 1, epochs)
+        for figures in history:
+            for name, figure in figures.items():
+                check_number(shorten(name), figure, -1e308, 1e308)
+    except (TypeError, AttributeError, InputError) as error:
+        raise InputError(f"{path} is damaged ({error}): delete {path.parent} to train anew") from None
     return history
 
 

@@ -233,8 +233,11 @@ class PredictorEvaluator(Evaluator):
                 f"the samples in {file} are of another space, evaluator or recipe: delete the file to judge them anew"
             )
         try:
-            samples = [(tuple(map(int, entry["indices"])), entry["accuracy"]) for entry in document["samples"]]
+            samples = [(tuple(entry["indices"]), entry["accuracy"]) for entry in document["samples"]]
+            check_integer("the number of samples", len(samples), 0, self.recipe.samples)
             for indices, accuracy in samples:
+                for decision, index in zip(self.space.decisions, indices, strict=True):
+                    check_integer(f"the index of {decision.name}", index, 0, len(decision.choices) - 1)
                 self.space.decode(indices)
                 check_number("accuracy", 0 if accuracy is None else accuracy, 0, 1)
         except (KeyError, TypeError, ValueError) as error:  # InputError is a ValueError

@@ -19,7 +19,7 @@ from mnas.nn.functional import Network
 from mnas.train.batches import some_images
 from mnas.train.data import normalise
 from mnas.train.evaluate import recalibrated
-from mnas.train.fit import LOCK, train_network
+from mnas.train.fit import LOCK, _read_progress, train_network
 from mnas.train.optimizer import hold_average, make_optimizer
 from mnas.train.recipe import Recipe
 from mnas.train.trained import DataSource, open_trained
@@ -74,6 +74,21 @@ def test_a_gentle_start_knows_nothing_and_says_so(dataset):
     means, variances = get_layer_weights(model, deep)[3:5]
     assert model.predict_on_batch(images).shape == (64, 10)
     assert (means.shape, variances.shape) == ((8,), (8,))
+
+
+def test_a_damaged_record_of_progress_is_refused(tmp_path):
+    configuration = {"recipe": {"epochs": 3}, "seed": 0}
+    epoch = {"loss": 1.5, "seconds": 1}
+
+    def read(**record):
+        (tmp_path / "progress.json").write_text(json.dumps({"configuration": configuration, **record}))
+        return _read_progress(tmp_path, configuration, resume=True)
+
+    assert read(history=[epoch, epoch]) == [epoch, epoch]
+    damaged = (None, {}, [], [1], [{"loss": True}], [{"loss": "low"}], [epoch] * 4)
+    for record in ({}, *({"history": history} for history in damaged)):
+        with pytest.raises(InputError, match=r"progress.json is damaged \(.*\): delete .* to train anew"):
+            read(**record)
 
 
 def test_what_is_opened_again_is_what_was_tested(trained, dataset):

@@ -111,10 +111,20 @@ def test_samples_of_something_else_are_refused(space, tmp_path):
     with pytest.raises(InputError, match="of another space, evaluator or recipe: delete the file"):
         PredictorEvaluator(space, Fake(space, noise=0.1), RECIPE, file=file).prepare()
     document = json.loads(file.read_text())
-    for damage in ({"indices": [99] * 12, "accuracy": 0.5}, {"indices": [0] * 12, "accuracy": 7}, {}, [1]):
+    no_integers = [{"indices": [0] * 11 + [index], "accuracy": 0.5} for index in (1.0, 1.9, "1", True)]
+    for damage in (
+        {"indices": [99] * 12, "accuracy": 0.5},
+        {"indices": [0] * 12, "accuracy": 7},
+        {},
+        [1],
+        *no_integers,
+    ):
         file.write_text(json.dumps({**document, "samples": [damage]}))
         with pytest.raises(MnasError, match="damaged samples of a predictor"):
             PredictorEvaluator(space, Fake(space), RECIPE, file=file).prepare()
+    file.write_text(json.dumps({**document, "samples": document["samples"] * 2}))
+    with pytest.raises(MnasError, match="the number of samples is"):
+        PredictorEvaluator(space, Fake(space), RECIPE, file=file).prepare()
     file.write_text("{}")
     with pytest.raises(MnasError, match="holds no samples of a predictor"):
         PredictorEvaluator(space, Fake(space), RECIPE, file=file).prepare()
