@@ -141,10 +141,10 @@ def _kept(job: ProfileJob) -> Outcome:
 
 def _way(job: ProfileJob) -> dict[str, Any]:
     """How a job measures, in a configuration's names, as far as it says so. A phone's runtime is its program."""
-    way = {name: job.opening[name] for name in ("threads", "delegate") if name in job.opening}
-    if job.device.partition(":")[0] != "adb":
-        return way | {name: job.opening[name] for name in ("runtime",) if name in job.opening}
-    if job.opening.get("benchmark_binary") is None:
+    phone = job.device.partition(":")[0] == "adb"
+    names = ("threads", "delegate") if phone else ("threads", "delegate", "runtime")
+    way: dict[str, Any] = {name: job.opening[name] for name in names if name in job.opening}
+    if not phone or job.opening.get("benchmark_binary") is None:
         return way
     return way | {"binary_sha256": BenchmarkBinary.read(Path(job.opening["benchmark_binary"])).sha256}
 
