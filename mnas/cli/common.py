@@ -37,10 +37,10 @@ MIRROR = typer.Option(
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where a command prints: stdout for results, stderr for progress."""
+    """Where a command prints: stdout for results, stderr for progress. Brackets, as in `runs/[a]`, are no markup."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    return Console(stderr=stderr, highlight=False, markup=False)
 
 
 def print_json(document: Any) -> None:

@@ -180,7 +180,7 @@ class _Quickstart:
 
 
 def _say(number: int, what: str) -> None:
-    common.console(stderr=True).print(f"\n[bold]{number} of 5[/bold]  {what}")
+    common.console(stderr=True).print(f"\n[bold]{number} of 5[/bold]  {what}", markup=True)
 
 
 def _show(summary: dict[str, Any]) -> None:

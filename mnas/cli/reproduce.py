@@ -36,7 +36,7 @@ def reproduce(
 
     opened = Study.open(study)
     for difference in differences(opened.made_with, environment()):
-        common.console(stderr=True).print(f"Not the same: {difference}", markup=False)
+        common.console(stderr=True).print(f"Not the same: {difference}")
     options = options_of(opened)
     load_for(options)
     prepared = prepare(options)

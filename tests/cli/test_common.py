@@ -33,3 +33,9 @@ def test_so_does_a_progress_bar(text, monkeypatch):
     with common.progress(f"Running {text} again") as report:
         report(0.5, f"on {text}")
     assert f"Running {text} again: on {text}" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_so_does_a_plain_line(text, capsys):
+    common.console().print(f"Written to {text}")
+    assert f"Written to {text}" in capsys.readouterr().out
