@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -19,6 +20,11 @@ from mnas.trial import Measurement, Trial
 from tests.latency.tables import make_table
 
 MADE_OF = {"format": "mnas.supernet 1", "space": "ab", "data": "cd", "recipe": {"steps": 4}}
+GRID = {"base": {"stages": "ir_r1"}, "evaluator": {"kind": "proxy"}, "grid": ["1.2,1.1,1.15", "1,1,1.4"]}
+TFLITE = b"\0\0\0\0TFL3"
+TFLITE_SHA256 = hashlib.sha256(TFLITE).hexdigest()
+CONTEST = {"evaluator": "tabular:t.json", "strategies": ["random", "ppo"], "trials": [50], "budget_madds": 1e6}
+CONTEST_TOML = b'evaluator = "tabular:t.json"\nstrategies = ["random", "ppo"]\ntrials = [50, 300]\nbudget_madds = 1e6\n'
 SINGLE_PATH = {str(n): {str(c): 0.5 + n / 10 + c for c in range(4)} for n in range(22)}
 BLOCKS = ("ir_r3_k5_s2_e3_c40_se0.25", "ds_r1_k3_s1_c16_noskip|ir_r2_k3_s2_e6_c24_pool", "r3_k5_s22_e3_i24_o40_se0.25")
 
@@ -179,3 +185,32 @@ def updates() -> list[dict[str, Any]]:
 def coefficients() -> dict[str, Any]:
     """What a grid has found."""
     return {"format": "mnas.coefficients", "version": 1, "alpha": 1.2, "beta": 1.1, "gamma": 1.15, "found": {}}
+
+
+def progress() -> dict[str, Any]:
+    """The record of a training that was interrupted."""
+    said = training()
+    return {"configuration": {**said["configuration"], "recipe": {"epochs": 5}}, "history": [{"loss": 1.5}] * 2}
+
+
+def grid() -> dict[str, Any]:
+    """What a grid has found when it is interrupted."""
+    found = {"1.2,1.1,1.15": {"accuracy": 0.5}, "1,1,1.4": {"error": "it diverged"}}
+    return {"format": "mnas.grid", "version": 1, "made_of": GRID, "found": found}
+
+
+def description() -> dict[str, Any]:
+    """What is written beside a `.tflite` file."""
+    architecture = architecture_to_dict(trials()[0].architecture)
+    return {
+        "format": "mnas.tflite",
+        "version": 1,
+        "sha256": TFLITE_SHA256,
+        "dtype": "int8",
+        "architecture": architecture,
+    }
+
+
+def bench() -> dict[str, Any]:
+    """What `mnas bench --json` says, in part."""
+    return {"file": "models/winner.tflite", "quiet_ms": 0.5, "median_ms": 0.55, "predicted_ms": 0.52}

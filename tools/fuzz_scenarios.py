@@ -44,6 +44,7 @@ from tools.fuzz_readings import (
     same_toml,
     sound_updates,
 )
+from tools.fuzz_work import WORK
 
 _SPACES = Path(__file__).parent.parent / "mnas" / "space"
 
@@ -209,5 +210,6 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "image folder": Scenario(valid.image_folder, _read_folder, lambda data, fine: fine, name="images/cat/0.png"),
     "image file (IDX)": Scenario(lambda folder: valid.idx(), _read_idx_file),
+    **WORK,
     **DEVICES,
 }
