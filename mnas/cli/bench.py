@@ -92,7 +92,7 @@ def bench(
         return
     _print(report)
     if keep is not None:
-        print(f"{keep.path} holds {report['num_kept']} measurements now; next: mnas table calibrate TABLE --from it")
+        print(f"{keep.path} holds {report['num_kept']} measurements now, for mnas table calibrate")
 
 
 def _network(file: Path, data: bytes, arch: str | None) -> tuple[Architecture, str]:
