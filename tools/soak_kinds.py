@@ -134,7 +134,8 @@ def profile_kind() -> Kind:
 
         collect.write_skeleton = noted
         device = FakeDevice(noise=0.0)
-        profile(small_space(), device, folder / "table.json", ProfileOptions(minutes=0.05))
+        # Time for every burst, however often it is killed: then tables are equal to the last bit.
+        profile(small_space(), device, folder / "table.json", ProfileOptions(minutes=0.5))
 
     def end(folder: Path) -> Any:
         left = sorted(path.name for path in folder.iterdir() if path.name != "begun")

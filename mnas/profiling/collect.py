@@ -19,6 +19,7 @@ LEAST, MOST = 40, 1500  # networks, whatever the time
 _WAVE_BYTES = 400e6  # of networks that stand ready at a time
 _FITTING_BURSTS, _HELD_OUT_BURSTS = 5, 24  # a low quantile of few bursts is too high: by 1 % of four
 _PATIENCE = 3.0  # times a wave's length on a quiet device that it may take on a busy one
+_LEAST_PATIENCE_S = 1.0  # for a wave of few networks, which one disturbance can fill
 _LOOK_S = 0.004  # of a device whose bursts start at once
 
 
@@ -65,7 +66,8 @@ def collect(
         few = [FEWEST_BURSTS] * len(models)
         least = time.monotonic() - began + _quiet_seconds(models, few, device.pace)
         wanted = [_HELD_OUT_BURSTS if networks[number].held_out else _FITTING_BURSTS for number in wave]
-        limit = min(_PATIENCE * _quiet_seconds(models, wanted, device.pace), max(finish - time.monotonic(), 0.0))
+        patience = max(_PATIENCE * _quiet_seconds(models, wanted, device.pace), _LEAST_PATIENCE_S)
+        limit = min(patience, max(finish - time.monotonic(), 0.0))
         times = measure_networks(
             models,
             reference,
