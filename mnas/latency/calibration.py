@@ -24,6 +24,7 @@ FORMAT = "mnas.measurements"
 VERSION = 1
 _LEAST_NETWORKS = 3
 _LEAST_FOR_OFFSET = 5
+_LEAST_INSIDE = 0.7  # of the networks, for a table that was not fitted to be one of their device
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ def calibrate_table(
     Args:
         table: to fit.
         measurements: networks and their latencies in ms.
-        configuration: where and how they were measured. From three networks on, the table is then one of that device,
-            fitted or not: its intervals are what its errors there call for.
+        configuration: where and how they were measured. The table is then one of that device, if it was fitted to
+            three networks or more, or most of them are inside their 90 % intervals as it is.
 
     Returns:
         The table to use from now on, and what was found. A changed table's report card is gone: it was about the old
@@ -140,12 +141,19 @@ def calibrate_table(
     gains = before - after
     kept = replace(kept, error_after=float(after.mean()))
     if gains.mean() <= _sure(len(gains)) * gains.std(ddof=1) / math.sqrt(len(gains)):
-        if configuration is None:
+        if configuration is None or not _holds(table, times):
             return table, kept
         return _changed(table, kept, calibrate(estimates, list(times.values())), configuration), kept
     scale, offset_ms = _fit(predicted, measured)
     found = replace(kept, applied=True, scale=scale, offset_ms=offset_ms)
     return _changed(table, found, calibrate(left_out, list(times.values())), configuration), found
+
+
+def _holds(table: LatencyTable, times: Mapping[Architecture, float]) -> bool:
+    """Whether most networks are inside their intervals."""
+    estimates = {network: LatencyEstimator(table).predict(network) for network in times}
+    inside = [estimates[network].low_ms <= ms <= estimates[network].high_ms for network, ms in times.items()]
+    return sum(inside) >= _LEAST_INSIDE * len(inside)
 
 
 def _by_network(measurements: Sequence[tuple[Architecture, float]]) -> Mapping[Architecture, float]:

@@ -59,7 +59,11 @@ def test_a_published_table_becomes_one_of_this_device(tmp_path: Path) -> None:
         said = json.loads(run("bench", file, "--seconds", 0.2, "--append", measured, "--json"))
         assert said["num_kept"] == number + 1
         kept.append(said["quiet_ms"])
-    assert [row["latency_ms"] for row in json.loads(measured.read_text())["measurements"]] == kept
+    document = json.loads(measured.read_text())
+    assert [row["latency_ms"] for row in document["measurements"]] == kept
+    for row, (_, ms) in zip(document["measurements"], measure(networks(4), 1.5), strict=True):
+        row["latency_ms"] = ms  # whatever else this machine is doing, the fit helps
+    measured.write_text(json.dumps(document))
     first = (tmp_path / "0.tflite", "--seconds", 0.2, "--table")
     with pytest.raises(InputError, match="is float32; the table is for unknown"):
         run("bench", *first, table)

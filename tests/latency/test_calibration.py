@@ -97,13 +97,16 @@ def test_from_three_networks_on_it_is_a_table_of_the_device_they_were_measured_o
     slower, found = calibrate_table(known, measure(networks(4), 1.3), phone)
     assert found.applied
     assert (slower.configuration, slower.reference_ms) == (phone, 0.0)  # the reference network's is the other device's
-    alike, found = calibrate_table(TABLE, measure(networks(6), 1.0, noise=0.05, seed=3), phone)
+    alike, found = calibrate_table(TABLE, measure(networks(6), 1.0, noise=0.01, seed=3), phone)
     assert not found.applied
     assert alike.configuration == phone
     assert alike.entries == TABLE.entries
     assert alike.report_card is None
     assert 0.0 < alike.relative_error != TABLE.relative_error
     assert "left as it is, with a mean error of" in alike.method
+    unlike, found = calibrate_table(TABLE, measure(networks(6), 1.0, noise=0.4, seed=3), phone)
+    assert not found.applied
+    assert unlike is TABLE
     few, _ = calibrate_table(TABLE, measure(networks(2), 1.3), phone)
     assert few is TABLE
 
