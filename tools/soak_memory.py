@@ -1,11 +1,9 @@
 """Memory over trials in one process, as a curve: `python tools/soak.py --memory 500 --evaluator supernet`.
 
-The supernet and the table stay where they are after the first line. Short trainings (proxy) do not: TensorFlow keeps
-0.1 MiB of the C heap for every network that it has not met before, while the number of Python's objects stays the same.
-One network trained 335 times added 0.1 MiB, eight in turn, 243 trainings, 0.05 MiB, and different ones 17 MiB over 207
-trials although TF_ENABLE_ONEDNN_OPTS was 0: these are not oneDNN's caches of primitives. The curve flattens because new
-networks get rarer in a small space; in a large one 10,000 of them would be about 1 GiB. So a line says how many were
-different, and what each has added since the first line. Resident memory jumps beside, as glibc takes and gives it back.
+A line says how many different networks were judged, the resident memory, and the bytes of the C heap that are in use,
+which is what a leak adds to: resident memory jumps beside, as glibc takes and gives it back. Short trainings of networks
+that were not met before once added 0.1 MiB each: TensorFlow's kernels of networks long gone (`mnas.train.proxy` forgets
+them now).
 """
 
 from __future__ import annotations

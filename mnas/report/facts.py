@@ -188,13 +188,13 @@ def _blocks(winner: Architecture, targets: Sequence[Target]) -> tuple[BlockRow, 
 def _benches(study: Study) -> list[Bench]:
     found = []
     for path in sorted(study.folder.glob("bench*.json")):
-        data = read_json(path, "what mnas bench --json has printed")
         try:
+            data = read_json(path, "what mnas bench --json has printed")
             figures = [data["quiet_ms"], data["median_ms"], data.get("predicted_ms")]
             for name, figure in zip(("quiet_ms", "median_ms", "predicted_ms"), figures, strict=True):
                 if name != "predicted_ms" or figure is not None:
                     check_number(name, figure, 1e-6, 1e9)
             found.append(Bench(path.name, str(data["file"]), *figures))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, MnasError) as error:
             _LOGGER.warning("%s is not what mnas bench --json prints (%s): left out", path, error)
     return found

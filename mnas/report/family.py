@@ -65,7 +65,7 @@ def _known(path: Path) -> dict[str, dict[str, Any]]:
         return {}
     data = read_json(path, "a family")
     rows = data.get("members") if isinstance(data, dict) else None
-    return {str(row.get("name")): row for row in rows or [] if isinstance(row, dict)}
+    return {str(row.get("name")): row for row in rows if isinstance(row, dict)} if isinstance(rows, list) else {}
 
 
 def _member(name: str, data: Any, known: dict[str, Any], table: LatencyTable | None, table_path: str) -> Member:

@@ -161,6 +161,16 @@ def test_a_measurement_that_is_no_number_is_left_out(finished, tmp_path, caplog,
     assert "bench.json is not what mnas bench --json prints" in caplog.text
 
 
+def test_a_torn_measurement_or_list_of_a_family_does_not_cost_the_report(finished, tmp_path, caplog):
+    folder = shutil.copytree(finished, tmp_path / "study")
+    (folder / "bench.json").write_text('{"quiet_ms": 1')
+    (folder / "family" / "family.json").write_text('{"members": 3}')
+    facts = gather(Study.open(folder))
+    assert facts.benches == ()
+    assert facts.family
+    assert "bench.json is not what mnas bench --json prints" in caplog.text
+
+
 def test_study_and_table_show_themselves_in_a_notebook(finished):
     study = Study.open(finished)
     shown = study._repr_html_()
