@@ -1,9 +1,9 @@
 """Memory over trials in one process, as a curve: `python tools/soak.py --memory 500 --evaluator supernet`.
 
 A line says how many different networks were judged, the resident memory, and the bytes of the C heap that are in use,
-which is what a leak adds to: resident memory jumps beside, as glibc takes and gives it back. Short trainings of networks
-that were not met before once added 0.1 MiB each: TensorFlow's kernels of networks long gone (`mnas.train.proxy` forgets
-them now).
+which is what a leak adds to: resident memory jumps beside, as glibc takes and gives it back. Short trainings of
+networks that were not met before once added 0.1 MiB each: TensorFlow's kernels of networks long gone, which
+`mnas.train.proxy` makes it forget.
 """
 
 from __future__ import annotations
