@@ -53,7 +53,7 @@ def finished(folder):
     found.append(kind.finished(folder))
     return found[-1]
 
-print(kill_often(replace(kind, finished=finished), 4, random.Random(5)), max(map(len, found)))
+print(kill_often(replace(kind, finished=finished), 4, random.Random(5)), *map(len, found))
 """
 
 
@@ -62,9 +62,9 @@ def test_a_killed_profile_goes_on_from_what_it_has_measured():
         [sys.executable, "-c", _PROFILE_KILLED], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    lost, _, most_found = done.stdout.strip().rpartition(" ")
+    lost, *found = done.stdout.split()
     assert lost == "[]"
-    assert 0 < int(most_found) < 24  # or nothing was gone on with
+    assert any(0 < int(measured) < 24 for measured in found), "else nothing was gone on with"
 
 
 @pytest.fixture(scope="module")

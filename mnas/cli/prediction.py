@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnas.errors import InputError
-from mnas.profiling.flatbuffer import DTYPES
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
@@ -60,6 +59,8 @@ def computed_dtype(dtype: str, file: Path) -> str:
     Raises:
         InputError: if no table is for such files.
     """
+    from mnas.profiling.flatbuffer import DTYPES
+
     computed = "float32" if dtype == "float16" else dtype  # whose weights are widened when it is loaded
     if computed not in DTYPES:
         raise InputError(
