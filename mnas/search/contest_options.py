@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -141,14 +142,19 @@ def read_options(path: Path, given: Mapping[str, Any]) -> ContestOptions:
     for name, value in document.items():
         values = value if name in _LISTS else [value]
         kinds = _KINDS[name]
-        wrong = not isinstance(values, list) or any(
-            not isinstance(one, kinds) or (isinstance(one, bool) and bool not in kinds) for one in values
-        )
+        wrong = not isinstance(values, list) or not all(_is_one(one, kinds) for one in values)
         if wrong:
             kind = " or ".join(sorted(kind.__name__ for kind in kinds))
             many = "a list of " if name in _LISTS else ""
             raise InputError(f"{path}: {name} is {value!r}: expected {many}{kind}")
     return ContestOptions(**{**_located(document, path.parent), **given})
+
+
+def _is_one(value: Any, kinds: tuple[type, ...]) -> bool:
+    """Whether a value is of one of the kinds; True is no number, and neither are nan and inf, which TOML can say."""
+    if isinstance(value, bool) and bool not in kinds:
+        return False
+    return isinstance(value, kinds) and not (isinstance(value, float) and not math.isfinite(value))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -158,7 +164,7 @@ def _read(path: Path) -> dict[str, Any]:
         data = read_bytes(path, "a comparison")
         try:
             document = tomllib.loads(data.decode("utf-8"))
-        except ValueError as error:  # TOML and UTF-8 errors both
+        except (ValueError, RecursionError) as error:  # TOML and UTF-8 errors both; and brackets without end
             raise InputError(f"{path} is not a TOML file: {error}") from None
     if not isinstance(document, dict):
         raise InputError(f"{path} is no comparison: expected names and values")

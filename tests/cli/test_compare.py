@@ -156,6 +156,9 @@ def test_a_comparison_from_a_file_and_the_line_goes_before_it(macro, tmp_path):
         ('evaluation_minutes = "long"', "evaluation_minutes is 'long': expected float or int"),
         ("seeds = [", "is not a TOML file"),
         ("seeds = 3", "no evaluator is named"),
+        ("budget_madds = nan", "budget_madds is nan: expected"),
+        ("beta = -inf", "beta is -inf: expected"),
+        ("beta = " + "[" * 3000, "is not a TOML file"),
     ],
 )
 def test_a_wrong_file_is_one_message(tmp_path, text, said):
