@@ -37,11 +37,11 @@ from tools.fuzz_readings import (
     same_blocks,
     same_coefficients,
     same_json,
-    same_lines,
     same_macro,
     same_profile,
     same_table,
     same_toml,
+    same_trials,
     sound_updates,
 )
 from tools.fuzz_work import WORK
@@ -184,7 +184,7 @@ SCENARIOS: dict[str, Scenario] = {
         name="study/study.json",
     ),
     "study's log": Scenario(
-        lambda folder: valid.json_lines([t.to_dict() for t in valid.trials()]), _read_log, same_lines
+        lambda folder: valid.json_lines([t.to_dict() for t in valid.trials()]), _read_log, same_trials
     ),
     "study's winner": Scenario(
         lambda folder: [(valid.study_folder(folder) / "best.json").read_bytes()],
