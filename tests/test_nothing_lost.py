@@ -42,29 +42,51 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened():
 
 
 _PROFILE_KILLED = """
-import random
+import os
+import signal
+import tempfile
 from dataclasses import replace
-from tools.soak import kill_often
+from pathlib import Path
+
+from mnas.profiling.log import ProfileLog
+from tools.soak import _life
 from tools.soak_kinds import profile_kind
 
-kind, found = profile_kind(), []
+append = ProfileLog.append
 
-def finished(folder):
-    found.append(kind.finished(folder))
-    return found[-1]
 
-print(kill_often(replace(kind, finished=finished), 4, random.Random(5)), *map(len, found))
+def work(folder):
+    def appended(log, *measurement):
+        append(log, *measurement)
+        if len(log.times) == most:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    ProfileLog.append = appended
+    kind.work(folder)
+
+
+kind, lost, found, ends = profile_kind(), [], [], []
+for moments in ([], [3, 10, 17]):
+    folder = Path(tempfile.mkdtemp(dir="."))
+    for most in [*moments, -1]:
+        _life(replace(kind, work=work), folder, lost, lambda child: None)
+        found.append(len(kind.finished(folder)))
+    ends.append(kind.end(folder))
+print(lost, found, ends[0] == ends[1])
 """
 
 
-def test_a_killed_profile_goes_on_from_what_it_has_measured():
+def test_a_killed_profile_goes_on_from_what_it_has_measured(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", _PROFILE_KILLED], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", _PROFILE_KILLED],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    lost, *found = done.stdout.split()
-    assert lost == "[]"
-    assert any(0 < int(measured) < 24 for measured in found), "else nothing was gone on with"
+    assert done.stdout == "[] [0, 3, 10, 17, 0] True\n"  # nothing twice, every life from there, the same table
 
 
 @pytest.fixture(scope="module")
