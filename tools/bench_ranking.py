@@ -7,7 +7,8 @@ Against it, each with what judging 300 architectures would cost, training includ
 - rungs: the long training as it stood on the way, and stopped early as a search does, against the other seed;
 - predictor: what other architectures' short trainings teach, alone and together with a supernet's scores or with a
   short training of the architecture itself;
-- supernet: by accuracy and by likelihood, as it is trained longer and longer.
+- supernet: by accuracy and by likelihood, as it is trained longer and longer; and with a few steps of its own for every
+  architecture, from the weights that it inherits.
 And images a second of a supernet's step beside plain Keras models of sampled architectures, where the time goes, and
 what share of the processor's arithmetic is used.
 
@@ -45,8 +46,9 @@ from tools.pieces import Pieces
 from tools.ranking_report import Found, report
 from tools.step_profile import peak_madds_per_second, where_time_goes
 
-TABLE = "latency_tables/xeon-2.5ghz_litert_float32_mnasnet-32.json"
-PARTS = ("speed", "truth", "proxies", "taught", "supernet", "report")
+TABLE = "latency_tables/epyc_litert_float32_mnasnet-32.json"
+DRAWN = 20_000  # random architectures, of which those are taken whose latencies are wanted
+PARTS = ("speed", "truth", "proxies", "taught", "supernet", "tuned", "report")
 PROXY_SEED = 7  # not one of the truth's: two trainings with equal weights and images agree too well
 
 
@@ -58,18 +60,20 @@ class Bench:
         self.pieces = Pieces(arguments.out, arguments.seconds)
         self.space = load_space(arguments.space)
         rng = np.random.default_rng(arguments.seed)
+        self.costs = table_costs(arguments.table, self.space)[0]
         self.judged = self._sampled(rng, arguments.count)
         self.taught_with = self._sampled(rng, arguments.taught)
 
     def _sampled(self, rng: np.random.Generator, count: int) -> list[Architecture]:
-        """Random architectures within the budget."""
-        costs = table_costs(self.given.table, self.space)[0] if self.given.budget_ms else None
-        found: list[Architecture] = []
-        while len(found) < count:
-            rows = np.stack([rng.integers(len(one.choices), size=1000) for one in self.space.decisions], axis=1)
-            fitting = rows if costs is None else rows[costs(rows) <= self.given.budget_ms]
-            found += [self.space.decode(row.tolist()) for row in fitting]
-        return found[:count]
+        """Random architectures, their latencies evenly spread (by the logarithm) over the range that is asked for.
+
+        Most of a space's architectures are alike in latency and accuracy; a search that trades one for the other has to
+        tell apart those that are not.
+        """
+        rows = np.stack([rng.integers(len(one.choices), size=DRAWN) for one in self.space.decisions], axis=1)
+        latencies = self.costs(rows)
+        nearest = [int(np.argmin(np.abs(latencies - wanted))) for wanted in np.geomspace(*self.given.range_ms, count)]
+        return [self.space.decode(rows[place].tolist()) for place in nearest]
 
     @cached_property
     def dataset(self) -> Any:
@@ -115,18 +119,37 @@ class Bench:
             learning_rate=given.learning_rate,
         )
 
+    @property
+    def _name(self) -> str:
+        recipe = self._recipe
+        name = f"{recipe.sampling} {recipe.num_paths}x{recipe.batch_size} rate {recipe.learning_rate:g}"
+        return f"{name} of {recipe.steps}"
+
+    @cached_property
+    def _evaluator(self) -> SupernetEvaluator:
+        checkpoint = self.pieces.folder / f"supernet_{self._name.replace(' ', '_')}.npz"
+        return SupernetEvaluator(
+            self.space, self.dataset, self._recipe, checkpoint=checkpoint, max_validation=self.given.images
+        )
+
     def supernet(self) -> None:
         """Train a supernet, and score the architectures on the way."""
-        recipe = self._recipe
-        name = f"supernet {recipe.sampling} {recipe.num_paths}x{recipe.batch_size} rate {recipe.learning_rate:g}"
-        name += f" of {recipe.steps}"
-        checkpoint = self.pieces.folder / f"{name.replace(' ', '_')}.npz"
-        evaluator = SupernetEvaluator(
-            self.space, self.dataset, recipe, checkpoint=checkpoint, max_validation=self.given.images
-        )
         for share in self.given.milestones:
-            until = round(recipe.steps * share)
-            self.pieces.do(f"{name} at {until}", lambda: self._scored(evaluator, until))  # noqa: B023
+            until = round(self.given.steps * share)
+            self.pieces.do(f"supernet {self._name} at {until}", lambda: self._scored(self._evaluator, until))  # noqa: B023
+
+    def tuned(self) -> None:
+        """Train every architecture shortly from the weights that it inherits from the supernet."""
+        for steps in self.given.tuned_steps:
+            recipe = ProxyRecipe(
+                steps=steps, batch_size=self.given.batch, seed=PROXY_SEED, learning_rate=self.given.tuned_rate
+            )
+            evaluator = ProxyEvaluator(
+                self.dataset, recipe, max_validation=self.given.images, initial=self._evaluator.inherit
+            )
+            for number, architecture in enumerate(self.judged):
+                key = f"tuned {steps}x{self.given.batch} {self._name} number {number}"
+                self.pieces.do(key, lambda: evaluator.accuracy(architecture))  # noqa: B023
 
     def _scored(self, evaluator: SupernetEvaluator, until: int) -> dict[str, Any]:
         evaluator.train_until(until, lambda share, what: self.pieces.stop_in_time())
@@ -208,17 +231,21 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--space", default="mnasnet-32")
     parser.add_argument("--table", default=TABLE)
-    parser.add_argument("--budget-ms", type=float, default=0.6, help="of the architectures, by the table; 0 for any")
+    parser.add_argument(
+        "--range-ms", type=float, nargs=2, default=[0.15, 0.6], help="of the architectures' latencies, by the table"
+    )
     parser.add_argument("--data", default="fashion_mnist")
     parser.add_argument("--count", type=int, default=30, help="architectures that are ranked")
     parser.add_argument("--taught", type=int, default=40, help="other architectures, which teach the predictor")
     parser.add_argument("--seed", type=int, default=11, help="of the architectures")
-    parser.add_argument("--images", type=int, default=2000, help="validation images")
+    parser.add_argument("--images", type=int, default=3000, help="validation images")
     parser.add_argument("--batch", type=int, default=32, help="images a step, of everything")
-    parser.add_argument("--truth-steps", type=int, default=480)
-    parser.add_argument("--rungs", type=int, default=5, help="scores on the way of the truth's trainings")
+    parser.add_argument("--truth-steps", type=int, default=640)
+    parser.add_argument("--rungs", type=int, default=6, help="scores on the way of the truth's trainings")
     parser.add_argument("--proxy-steps", type=int, nargs="+", default=[15, 30, 60, 120])
     parser.add_argument("--taught-steps", type=int, default=60)
+    parser.add_argument("--tuned-steps", type=int, nargs="+", default=[15, 30], help="from inherited weights")
+    parser.add_argument("--tuned-rate", type=float, default=0.05, help="their learning rate")
     parser.add_argument("--steps", type=int, default=3000, help="of the supernet")
     parser.add_argument("--paths", type=int, default=1, help="architectures a step of the supernet")
     parser.add_argument("--sampling", default="fair")

@@ -19,7 +19,7 @@ from mnas.space.files import load_space
 from mnas.trial import Measurement, Trial
 from tests.latency.tables import make_table
 
-MADE_OF = {"format": "mnas.supernet 1", "space": "ab", "data": "cd", "recipe": {"steps": 4}}
+MADE_OF = {"format": "mnas.supernet 2", "space": "ab", "data": "cd", "recipe": {"steps": 4}}
 GRID = {"base": {"stages": "ir_r1"}, "evaluator": {"kind": "proxy"}, "grid": ["1.2,1.1,1.15", "1,1,1.4"]}
 TFLITE = b"\0\0\0\0TFL3"
 TFLITE_SHA256 = hashlib.sha256(TFLITE).hexdigest()

@@ -105,7 +105,7 @@ def report(found: Found) -> None:
     """Print a line an evaluator, and write ranking.csv and ranking.html."""
     truth = Truth(found)
     rows = [*_totals(found, truth), *_proxies(found, truth), *_rungs(found, truth)]
-    rows += [*_predictors(found, truth), *_supernets(found, truth)]
+    rows += [*_predictors(found, truth), *_supernets(found, truth), *_tuned(found, truth)]
     print(
         f"{len(truth.kept)} architectures, {found.truth_steps} steps of {found.batch}: accuracies "
         f"{truth.mean.min():.3f} to {truth.mean.max():.3f}, {len(truth.seeds)} seeds"
@@ -225,6 +225,23 @@ def _supernets(found: Found, truth: Truth) -> Iterator[Row]:
         accuracies, losses = np.array(piece["scores"]).T
         yield truth.row("supernet by accuracy", name, accuracies, minutes)
         yield truth.row("supernet by likelihood", name, -losses, minutes)
+
+
+def _tuned(found: Found, truth: Truth) -> Iterator[Row]:
+    """Short trainings from inherited weights; they cost what a supernet costs, and their own steps."""
+    trained = {
+        name.rpartition(" at ")[0]: minutes - MANY * piece["seconds_each"] / 60
+        for name, piece, minutes in _milestones(found)
+    }
+    first = [path.stem.replace("_", " ") for path in found.pieces.folder.glob("tuned*_number_0.json")]
+    for name in sorted(key.removesuffix(" number 0") for key in first):
+        keys = [f"{name} number {number}" for number in range(len(found.judged))]
+        scores = [found.pieces.get(key) for key in keys]
+        steps, _, supernet = name.removeprefix("tuned ").partition(f"x{found.batch} ")
+        if None not in scores and supernet in trained:
+            each = float(np.mean([found.pieces.seconds_of(key) for key in keys]))
+            minutes = trained[supernet] + MANY * each / 60
+            yield truth.row("supernet and own steps", f"{steps} after {supernet}", scores, minutes)
 
 
 def _ratios(rows: Sequence[Row]) -> Iterator[str]:

@@ -1,7 +1,9 @@
-"""Networks as pure functions of one flat vector of weights: what short trainings run on.
+"""Networks as pure functions of their weights: what short trainings and the supernet run on.
 
-Building and tracing a Keras model costs many seconds before it learns anything. The same network as plain TensorFlow
-operators on one flat vector traces in a fraction of that, and an optimiser's step on a single vector is one operator.
+Building and tracing a Keras model costs many seconds before it learns anything. Here a network runs block by block.
+Blocks that are made alike (operation, stride, squeeze-and-excitation, skip, activation) share one traced function,
+which takes kernels of any size: a few dozen small graphs serve all architectures of a space, so that a candidate costs
+no tracing, and every path of a supernet costs what its own size costs.
 
 Batch normalisation uses the batch's own statistics in training. For inference the statistics are averaged over a few
 training batches (`calibrate`), so short trainings do not suffer from a slow moving average.
@@ -11,6 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,31 +48,27 @@ def kernel_shape(layer: Layer) -> tuple[int, ...]:
 
 
 class Network:
-    """An architecture as a function of its flat weights.
+    """An architecture as a function of its weights.
 
     The vector holds, layer by layer in the order of the walk, the kernel and then gamma and beta (with batch norm) or
-    the bias. The statistics' vector holds mean and variance of every batch norm.
+    the bias: the network's arrays. The statistics' vector holds mean and variance of every batch norm.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         self.architecture = architecture
         self.blocks = tuple(layers(placed) for placed in unroll(architecture))
+        self._cuts = [_cut(own) for own in self.blocks]
         self._weighted = tuple(layer for own in self.blocks for layer in own if kernel_shape(layer))
-        self._shapes: list[tuple[int, ...]] = []
-        for layer in self._weighted:
-            self._shapes += [kernel_shape(layer)] + [(layer.filters,)] * (2 if layer.norm else 1)
-        self._sizes = [math.prod(shape) for shape in self._shapes]
-        self._stat_sizes = [layer.filters for layer in self._weighted if layer.norm for _ in range(2)]
 
     @property
     def num_weights(self) -> int:
         """Length of the flat vector: the architecture's trainable parameters."""
-        return sum(self._sizes)
+        return sum(cut.num_weights for cut in self._cuts)
 
     def decay_mask(self) -> Vector:
         """1 for kernels, which weight decay applies to; 0 for biases and batch norms. Shape (num_weights,)."""
-        pairs = zip(self._shapes, self._sizes, strict=True)
-        return np.concatenate([np.full(size, len(shape) > 1, np.float32) for shape, size in pairs])
+        shapes = [shape for layer in self._weighted for shape in array_shapes(layer)]
+        return np.concatenate([np.full(math.prod(shape), len(shape) > 1, np.float32) for shape in shapes])
 
     def initial_weights(self, seed: int) -> Vector:
         """He-normal kernels over fan-out as MnasNet's and EfficientNet's, a small dense layer, gamma 1, the rest 0.
@@ -92,48 +92,36 @@ class Network:
 
     def initial_layer_weights(self, seed: int) -> list[npt.NDArray[np.float32]]:
         """The same, with statistics of 0 and 1, as `mnas.nn.build.set_layer_weights` takes them."""
-        statistics = np.concatenate(
-            [np.full(size, number % 2, np.float32) for number, size in enumerate(self._stat_sizes)]
-        )
+        filters = [layer.filters for layer in self._weighted if layer.norm]
+        statistics = np.concatenate([np.repeat(np.array([0, 1], np.float32), count) for count in filters])
         return [array for own in self.layer_weights(self.initial_weights(seed), statistics) for array in own]
 
-    def train(self, weights: Any, images: Any) -> tuple[Any, Any]:
-        """Batch norms on the batch's own statistics. Differentiable in `weights`.
+    def cut(self, vector: Vector) -> list[Vector]:
+        """Views of the flat vector, one a block, as `train` takes them."""
+        return np.split(vector, np.cumsum([block.num_weights for block in self._cuts])[:-1])
+
+    def train(self, weights: Sequence[Any], images: Any) -> tuple[Any, Any]:
+        """Batch norms on the batch's own statistics. Differentiable in the weights.
 
         Args:
-            weights: the flat vector.
+            weights: one vector a block, as `cut` gives them.
             images: float32 of shape (batch, resolution, resolution, 3).
 
         Returns:
             Logits of shape (batch, classes), and the statistics' vector of this batch.
         """
-        found: list[Any] = []
+        x, statistics = images, []
+        for own, cut, vector in zip(self.blocks, self._cuts, weights, strict=True):
+            x, found = _on_batch(_sizeless(own))(x, vector, cut.sizes, cut.dimensions)
+            statistics.append(found)
+        return x, tf.concat(statistics, 0)
 
-        def norm(y: Any, gamma: Any, beta: Any) -> Any:
-            y, mean, variance, *_ = tf.compat.v1.nn.fused_batch_norm(y, gamma, beta, epsilon=EPSILON)
-            found.extend((mean, variance))
-            return y
-
-        logits = self._run(weights, images, norm)
-        return logits, tf.concat(found, 0)
-
-    def infer(self, weights: Any, statistics: Any, images: Any) -> Any:
+    def infer(self, weights: Vector, statistics: Vector, images: Any) -> Any:
         """Logits of shape (batch, classes) with the given statistics' vector."""
-        known = iter(tf.split(statistics, self._stat_sizes))
-
-        def norm(y: Any, gamma: Any, beta: Any) -> Any:
-            return known_norm(y, gamma, beta, next(known), next(known))
-
-        return self._run(weights, images, norm)
-
-    def _run(self, weights: Any, x: Any, norm: Callable[[Any, Any, Any], Any]) -> Any:
-        cut = zip(tf.split(weights, self._sizes), self._shapes, strict=True)
-        pieces = iter([tf.reshape(piece, shape) for piece, shape in cut])
-        for own in self.blocks:
-            values = [x]
-            for layer in own:
-                values.append(_apply(layer, [values[i] for i in layer.inputs], pieces, norm))
-            x = values[-1]
+        x = images
+        known = np.split(statistics, np.cumsum([block.num_statistics for block in self._cuts])[:-1])
+        for own, cut, vector, found in zip(self.blocks, self._cuts, self.cut(weights), known, strict=True):
+            x = _on_known(_sizeless(own))(x, vector, cut.sizes, cut.dimensions, found, cut.statistics_sizes)
         return x
 
     def layer_weights(self, weights: Vector, statistics: Vector) -> list[list[npt.NDArray[np.float32]]]:
@@ -141,33 +129,139 @@ class Network:
 
         Per layer: kernel, then gamma, beta, moving mean, moving variance, or the bias.
         """
-        cut = zip(np.split(weights, np.cumsum(self._sizes)[:-1]), self._shapes, strict=True)
-        pieces = iter([piece.reshape(shape) for piece, shape in cut])
-        known = iter(np.split(statistics, np.cumsum(self._stat_sizes)[:-1]))
-        result = []
+        result, start, start_known = [], 0, 0
         for layer in self._weighted:
-            own = [next(pieces) for _ in range(3 if layer.norm else 2)]
-            result.append(own + [next(known) for _ in range(2 if layer.norm else 0)])
+            own = []
+            for shape in array_shapes(layer):
+                end = start + math.prod(shape)
+                own.append(weights[start:end].reshape(shape))
+                start = end
+            for _ in range(2 if layer.norm else 0):
+                own.append(statistics[start_known : start_known + layer.filters])
+                start_known += layer.filters
+            result.append(own)
         return result
 
 
-def known_norm(y: Any, gamma: Any, beta: Any, mean: Any, variance: Any) -> Any:
+@dataclass(frozen=True)
+class _Cut:
+    """How a block's vectors are cut into its arrays.
+
+    Attributes:
+        sizes: of its arrays in the vector of weights, int32 (arrays,).
+        dimensions: of its kernels, one after the other, int32.
+        statistics_sizes: of mean and variance of its batch norms, int32.
+    """
+
+    sizes: Any
+    dimensions: Any
+    statistics_sizes: Any
+    num_weights: int
+    num_statistics: int
+
+
+@cache
+def _cut(own: tuple[Layer, ...]) -> _Cut:
+    shapes = [shape for layer in own for shape in array_shapes(layer)]
+    sizes = [math.prod(shape) for shape in shapes]
+    dimensions = [dimension for shape in shapes if len(shape) > 1 for dimension in shape]
+    statistics = [layer.filters for layer in own if layer.norm for _ in range(2)]
+    integers = [tf.constant(each, tf.int32, [len(each)]) for each in (sizes, dimensions, statistics)]
+    return _Cut(integers[0], integers[1], integers[2], sum(sizes), sum(statistics))
+
+
+def array_shapes(layer: Layer) -> list[tuple[int, ...]]:
+    """Shapes of a layer's arrays: kernel, then gamma and beta, or the bias; [] for a layer without weights."""
+    kernel = kernel_shape(layer)
+    return [kernel, *[(layer.filters,)] * (2 if layer.norm else 1)] if kernel else []
+
+
+def mean_statistics(batches: Sequence[Any]) -> Vector:
+    """Average the statistics' vectors of several batches."""
+    found: Vector = np.mean(np.stack(list(batches)), axis=0, dtype=np.float32)
+    return found
+
+
+@cache
+def _sizeless(own: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """The layers without the sizes of their arrays: the same for all blocks that are made alike."""
+    return tuple(
+        replace(layer, in_size=0, in_filters=1, filters=1, kernel_size=layer.kernel_size if layer.kind == "pool" else 1)
+        for layer in own
+    )
+
+
+_IMAGES = tf.TensorSpec([None] * 4, tf.float32)
+_FLOATS, _INTEGERS = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32)
+
+
+@cache
+def _on_batch(own: tuple[Layer, ...]) -> Any:
+    """The traced function of all blocks that are made like this one: output and statistics, which are the batch's."""
+
+    def run(x: Any, vector: Any, sizes: Any, dimensions: Any) -> tuple[Any, Any]:
+        found: list[Any] = []
+
+        def norm(y: Any, gamma: Any, beta: Any) -> Any:
+            y, mean, variance, *_ = tf.compat.v1.nn.fused_batch_norm(y, gamma, beta, epsilon=EPSILON)
+            found.extend((mean, variance))
+            return y
+
+        y = _run(own, x, _arrays(own, vector, sizes, dimensions), norm)
+        return y, tf.concat(found, 0) if found else tf.zeros(0)
+
+    return tf.function(run, input_signature=[_IMAGES, _FLOATS, _INTEGERS, _INTEGERS], autograph=False)
+
+
+@cache
+def _on_known(own: tuple[Layer, ...]) -> Any:
+    """The same with statistics that are given: the output."""
+
+    def run(x: Any, vector: Any, sizes: Any, dimensions: Any, statistics: Any, statistics_sizes: Any) -> Any:
+        count = 2 * sum(layer.norm for layer in own)
+        known = iter(tf.split(statistics, statistics_sizes, num=count) if count else [])
+
+        def norm(y: Any, gamma: Any, beta: Any) -> Any:
+            return _known_norm(y, gamma, beta, next(known), next(known))
+
+        return _run(own, x, _arrays(own, vector, sizes, dimensions), norm)
+
+    signature = [_IMAGES, _FLOATS, _INTEGERS, _INTEGERS, _FLOATS, _INTEGERS]
+    return tf.function(run, input_signature=signature, autograph=False)
+
+
+def _arrays(own: Sequence[Layer], vector: Any, sizes: Any, dimensions: Any) -> Iterator[Any]:
+    """A block's arrays out of its vector."""
+    shapes = [shape for layer in own for shape in array_shapes(layer)]  # of which the lengths alone are meant
+    pieces = tf.split(vector, sizes, num=len(shapes)) if shapes else []
+    start = 0
+    for piece, shape in zip(pieces, shapes, strict=True):
+        if len(shape) == 1:
+            yield piece
+        else:
+            yield tf.reshape(piece, dimensions[start : start + len(shape)])
+            start += len(shape)
+
+
+def _run(own: Sequence[Layer], x: Any, arrays: Iterator[Any], norm: Callable[[Any, Any, Any], Any]) -> Any:
+    values = [x]
+    for layer in own:
+        values.append(_apply(layer, [values[i] for i in layer.inputs], arrays, norm))
+    return values[-1]
+
+
+def _known_norm(y: Any, gamma: Any, beta: Any, mean: Any, variance: Any) -> Any:
     """Batch normalisation on given statistics, as one operator: as several it took twice as long as training's."""
     return tf.compat.v1.nn.fused_batch_norm(
         y, gamma, beta, mean=mean, variance=variance, epsilon=EPSILON, is_training=False
     )[0]
 
 
-def mean_statistics(batches: Sequence[Any]) -> Any:
-    """Average the statistics' vectors of several batches."""
-    return tf.add_n(list(batches)) / len(batches)
-
-
 def _apply(layer: Layer, args: list[Any], pieces: Iterator[Any], norm: Callable[[Any, Any, Any], Any]) -> Any:
     """One layer on its inputs; takes its weights off `pieces`."""
     x = args[0]
     if kernel_shape(layer):
-        y = _linear(layer, x, next(pieces))
+        y = linear(layer, x, next(pieces))
         y = norm(y, next(pieces), next(pieces)) if layer.norm else y + next(pieces)
     elif layer.kind == "mean":
         y = tf.reduce_mean(x, [1, 2], keepdims=True)
@@ -178,9 +272,11 @@ def _apply(layer: Layer, args: list[Any], pieces: Iterator[Any], norm: Callable[
     return ACTIVATIONS[layer.activation](y)
 
 
-def _linear(layer: Layer, x: Any, kernel: Any) -> Any:
+def linear(layer: Layer, x: Any, kernel: Any) -> Any:
+    """A dense, depthwise or full convolution; channels may be known at run time only."""
     if layer.kind == "dense":
         return tf.matmul(x[:, 0, 0, :], kernel)
+    strides = [1, layer.stride, layer.stride, 1]
     if layer.kind == "depthwise":
-        return tf.nn.depthwise_conv2d(x, kernel, [1, layer.stride, layer.stride, 1], "SAME")
-    return tf.nn.conv2d(x, kernel, layer.stride, "SAME")
+        return tf.raw_ops.DepthwiseConv2dNative(input=x, filter=kernel, strides=strides, padding="SAME")
+    return tf.nn.conv2d(x, kernel, strides, "SAME")

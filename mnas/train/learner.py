@@ -98,12 +98,9 @@ class LogitsLearner(ABC, Generic[R]):
 
     def estimate_seconds(self, trainer: SupernetTrainer) -> float:
         """How long all updates will take: tracing and one more update are measured; nothing is learnt from them."""
-        from mnas.nn.supernet import light_graphs
-
         stamps = [time.perf_counter()]
         for _ in range(2):
-            with light_graphs():
-                self._rehearse(trainer)
+            self._rehearse(trainer)
             stamps.append(time.perf_counter())
         updates = sum(map(self.recipe.due, range(self.recipe.steps)))
         return stamps[1] - stamps[0] + updates * (stamps[2] - stamps[1])

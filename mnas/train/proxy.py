@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,10 @@ from mnas.arch.spec import Architecture, check_integer, check_number
 from mnas.errors import InputError, MnasError
 from mnas.train.base import Evaluator
 from mnas.train.data import Dataset, Split, normalise
+from mnas.train.descent import descend, loss_and_gradient
+
+if TYPE_CHECKING:
+    from mnas.nn.functional import Network
 
 NUM_CALIBRATION_BATCHES = 4
 EVALUATION_BATCH = 256
@@ -180,22 +184,17 @@ class ProxyEvaluator(Evaluator):
 class TrainedNetwork:
     """A network with its weights and statistics, ready to score or to be copied into a Keras model."""
 
-    def __init__(
-        self,
-        network: Any,
-        weights: npt.NDArray[np.float32],
-        statistics: npt.NDArray[np.float32],
-        infer: Any,
-    ) -> None:
+    def __init__(self, network: Network, weights: npt.NDArray[np.float32], statistics: npt.NDArray[np.float32]) -> None:
         self.network = network
         self.weights = weights
         self.statistics = statistics
-        self._infer = infer
 
     def logits(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Logits of uint8 images, shape (count, classes)."""
         parts = [
-            self._infer(self.weights, self.statistics, normalise(images[start : start + EVALUATION_BATCH])).numpy()
+            self.network.infer(
+                self.weights, self.statistics, normalise(images[start : start + EVALUATION_BATCH])
+            ).numpy()
             for start in range(0, len(images), EVALUATION_BATCH)
         ]
         return np.concatenate(parts)
@@ -206,65 +205,34 @@ class TrainedNetwork:
 
 
 class _Trainer:
-    """One network in training: its weights, its momentum, its traced step."""
+    """One network in training: its weights and its momentum."""
 
     def __init__(
         self, architecture: Architecture, recipe: ProxyRecipe, initial: npt.NDArray[np.float32] | None = None
     ) -> None:
-        import tensorflow as tf
-
         from mnas.nn.functional import Network
 
-        _forget_kernels()
         self.network = Network(architecture)
-        self._weights = tf.Variable(self.network.initial_weights(recipe.seed) if initial is None else initial)
-        self._velocity = tf.Variable(tf.zeros_like(self._weights))
-        self._decay = tf.constant(self.network.decay_mask() * np.float32(recipe.weight_decay))
-        self._smoothing = recipe.label_smoothing
-        self._step = tf.function(self._update, autograph=False)
-        self._forward = tf.function(lambda weights, images: self.network.train(weights, images)[1], autograph=False)
-        self._infer = tf.function(self.network.infer, autograph=False, reduce_retracing=True)
-
-    def _update(self, images: Any, labels: Any, rate: Any) -> Any:
-        """One step of SGD with Nesterov momentum 0.9 and decoupled-from-batch-norm weight decay."""
-        import tensorflow as tf
-
-        weights = self._weights.read_value()
-        with tf.GradientTape() as tape:
-            tape.watch(weights)
-            logits, _ = self.network.train(weights, images)
-            classes = self.network.architecture.num_classes
-            targets = tf.one_hot(labels, classes) * (1 - self._smoothing) + self._smoothing / classes
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
-        gradient = tape.gradient(loss, weights) + self._decay * weights
-        velocity = self._velocity.assign(0.9 * self._velocity - rate * gradient)
-        self._weights.assign_add(0.9 * velocity - rate * gradient)
-        return loss
+        self._recipe = recipe
+        self._weights = self.network.initial_weights(recipe.seed) if initial is None else initial.copy()
+        self._velocity = np.zeros_like(self._weights)
+        self._decay = self.network.decay_mask() * np.float32(recipe.weight_decay)
 
     def step(self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], rate: float) -> float:
-        import tensorflow as tf
-
-        return float(self._step(tf.constant(images), tf.constant(labels), tf.constant(rate, tf.float32)))
+        """One update; returns the loss."""
+        smoothing, classes = self._recipe.label_smoothing, self.network.architecture.num_classes
+        targets = np.eye(classes, dtype=np.float32)[labels] * (1 - smoothing) + smoothing / classes
+        loss, _, gradient = loss_and_gradient(self.network, self._weights, images, targets.astype(np.float32))
+        descend(self._weights, self._velocity, gradient, self._decay, rate=rate)
+        return loss
 
     def network_now(self, calibration: list[npt.NDArray[np.float32]]) -> TrainedNetwork:
         """What it has become, its batch norms' statistics averaged over some batches; the training can go on."""
-        import tensorflow as tf
-
         from mnas.nn.functional import mean_statistics
 
-        weights = self._weights.read_value()
-        statistics = mean_statistics([self._forward(weights, tf.constant(images)) for images in calibration])
-        return TrainedNetwork(self.network, weights.numpy(), statistics.numpy(), self._infer)
-
-
-def _forget_kernels() -> None:
-    """Give back what TensorFlow keeps of networks that are gone: else every new network costs 0.1 MiB for good.
-
-    What is still in use is made again at its next call. `keras.utils.clear_session` does the same, and much else.
-    """
-    from tensorflow.python.eager import context
-
-    context.context().clear_kernel_cache()
+        blocks = self.network.cut(self._weights)
+        statistics = mean_statistics([self.network.train(blocks, images)[1] for images in calibration])
+        return TrainedNetwork(self.network, self._weights.copy(), statistics)
 
 
 def _check_fit(architecture: Architecture, dataset: Dataset) -> None:

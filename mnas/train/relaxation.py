@@ -114,14 +114,15 @@ class RelaxationLearner(LogitsLearner[RelaxationRecipe]):
     ) -> npt.NDArray[np.float32]:
         import tensorflow as tf
 
-        if self._graph is None:
-            from mnas.nn.mixture import Mixture
+        from mnas.nn.mixture import Mixture, light_graphs
 
-            self._mixture = Mixture(trainer.supernet.shared)
+        if self._graph is None:
+            self._mixture = Mixture(trainer.shared)
             self._graph = tf.function(self._loss_and_gradient, autograph=False)
         temperature = tf.constant(self.recipe.temperature(step), tf.float32)
         arguments = map(tf.constant, (self._logits.values, noise, images, labels))
-        _, gradient = self._graph(trainer.weights.read_value(), temperature, *arguments)
+        with light_graphs():
+            _, gradient = self._graph(tf.constant(trainer.weights), temperature, *arguments)
         found: npt.NDArray[np.float32] = gradient.numpy()
         return found
 

@@ -21,8 +21,7 @@ from mnas.train.supernet_recipe import SupernetRecipe
 from mnas.train.weight_sharing import Companion, SupernetTrainer
 
 _LOGGER = logging.getLogger(__name__)
-NUM_CALIBRATION = 128  # training images that a path's batch statistics come from
-CHUNK = 384  # validation images beside them
+NUM_CALIBRATION = 256  # training images that a path's batch statistics come from
 SAVE_SECONDS = 30.0
 MEASURED_STEPS = 5  # of the training, to estimate how long all will take
 SCORES = ("accuracy", "likelihood")
@@ -77,11 +76,10 @@ class SupernetEvaluator(Evaluator):
         self._checkpoint, self._score = checkpoint, score
         self._validation = dataset.validation.take(slice(max_validation))
         self._trainer: SupernetTrainer | None = None
-        self._judge: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the network itself, for workers in other processes: these read it from the checkpoint."""
-        return {**self.__dict__, "_trainer": None, "_judge": None}
+        return {**self.__dict__, "_trainer": None}
 
     def describe(self) -> dict[str, Any]:
         """The recipe and the data, for the study file."""
@@ -201,38 +199,23 @@ class SupernetEvaluator(Evaluator):
             InputError: if the architecture is not of the space.
         """
         self.prepare()
-        return self.trainer.supernet.shared.inherit(architecture, self.trainer.weights.numpy())
+        return self.trainer.shared.inherit(architecture, self.trainer.weights)
 
     def judge(self, architecture: Architecture) -> tuple[float, float]:
         """Accuracy and mean cross-entropy of a path on the validation split, with the weights as they are."""
-        right, losses = [], []
-        for start in range(0, len(self._validation), CHUNK):
-            chunk = self._validation.take(slice(start, start + CHUNK))
-            logits = self.logits(architecture, chunk.images).astype(np.float64)
-            right.append(logits.argmax(1) == chunk.labels)
-            shifted = logits - logits.max(1, keepdims=True)
-            losses.append(np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(chunk)), chunk.labels])
-        return float(np.concatenate(right).mean()), float(np.concatenate(losses).mean())
+        logits = self.logits(architecture, self._validation.images).astype(np.float64)
+        labels = self._validation.labels
+        shifted = logits - logits.max(1, keepdims=True)
+        losses = np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(labels)), labels]
+        return float(np.mean(logits.argmax(1) == labels)), float(losses.mean())
 
     def logits(self, architecture: Architecture, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Logits (count, classes) of uint8 images, which the path's batch statistics do not depend on."""
-        import tensorflow as tf
+        """Logits (count, classes) of uint8 images; the path's batch statistics are its own, from training images."""
+        from mnas.nn.functional import Network
+        from mnas.train.proxy import TrainedNetwork
 
-        from mnas.nn.supernet import light_graphs
-
-        trainer = self.trainer
-        if self._judge is None:
-            self._judge = tf.function(trainer.supernet.score, autograph=False, reduce_retracing=True)
-        path = trainer.supernet.shared.path(architecture)
-        calibration = self.dataset.train.images[:NUM_CALIBRATION]
-        together = normalise(np.concatenate([calibration, images]))
-        with light_graphs():
-            logits = self._judge(
-                trainer.weights.read_value(),
-                tf.constant(path.corners),
-                tf.constant(path.flags),
-                tf.constant(together),
-                tf.constant(len(calibration)),
-            )
-        found: npt.NDArray[np.float32] = logits.numpy()[len(calibration) :]
-        return found
+        trainer, network = self.trainer, Network(architecture)
+        weights = trainer.shared.inherit(architecture, trainer.weights)
+        calibration = normalise(self.dataset.train.images[:NUM_CALIBRATION])
+        statistics = network.train(network.cut(weights), calibration)[1].numpy()
+        return TrainedNetwork(network, weights, statistics).logits(images)

@@ -23,6 +23,9 @@ class SupernetRecipe:
         learning_rate: at its peak, for a batch of 96; scaled linearly with the batch size.
         weight_decay: on the kernels that a step uses.
         clip_norm: the gradient is scaled down to this norm.
+        stage_warm_up: whether every stage is one network's, with the most filters, with a chance that falls from 1 to 0
+            over the first quarter of the steps: TuNAS's warm-up of filters among it; see `PathSampler`. Those steps
+            cost more than others, and since all paths begin alike the paths were no better for it.
         operation_warm_up: whether a step trains all operations at once, averaged, with a chance that falls from 1 to 0
             over the first quarter of the steps (TuNAS). Such a step costs several others; fair sampling gives every
             operation its share as well.
@@ -36,6 +39,7 @@ class SupernetRecipe:
     learning_rate: float = 0.1
     weight_decay: float = 1e-4
     clip_norm: float = 5.0
+    stage_warm_up: bool = False
     operation_warm_up: bool = False
     seed: int = 0
 

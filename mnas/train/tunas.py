@@ -59,14 +59,12 @@ class TunasLearner(LogitsLearner[TunasRecipe]):
     """Moves the logits by REINFORCE; the arguments are `LogitsLearner`'s."""
 
     kind = "tunas"
-    traced = ("_forward",)
 
     def __init__(self, space: SearchSpace, split: Split, recipe: TunasRecipe, targets: Sequence[Target] = ()) -> None:
         logits = Logits(space, learning_rate=recipe.learning_rate, first_decay=0.0)
         super().__init__(space, split, recipe, targets, logits)
         self._targets = list(targets)
         self._baseline = np.float64(0.0)  # means nothing before the first update
-        self._forward: Any = None
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """The logits' state and the baseline."""
@@ -98,14 +96,12 @@ class TunasLearner(LogitsLearner[TunasRecipe]):
 
     def _reward(self, trainer: SupernetTrainer, indices: list[int], update: int) -> float:
         """TuNAS's absolute reward of one architecture on one batch."""
-        import tensorflow as tf
+        from mnas.nn.functional import Network
 
-        if self._forward is None:
-            self._forward = tf.function(trainer.supernet.train, autograph=False)
         images, labels = self._batches(update)
-        path = trainer.supernet.shared.path(self.space.decode(indices))
-        constants = map(tf.constant, (path.corners, path.flags, images))
-        logits = self._forward(trainer.weights.read_value(), *constants).numpy()
+        architecture = self.space.decode(indices)
+        network, weights = Network(architecture), trainer.shared.inherit(architecture, trainer.weights)
+        logits = network.train(network.cut(weights), images)[0].numpy()
         accuracy = float(np.mean(logits.argmax(1) == labels))
         misses = [abs(float(costs(indices)[0]) / budget - 1) for costs, budget in self._targets]
         return accuracy + self.recipe.beta * sum(misses)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,12 +16,12 @@ from mnas.space.space import SearchSpace
 from mnas.train.batches import Batches
 from mnas.train.checkpoint import Arrays, read_checkpoint, write_checkpoint
 from mnas.train.data import Split
+from mnas.train.descent import descend, loss_and_gradient
 from mnas.train.sampling import PathSampler
 from mnas.train.supernet_recipe import SupernetRecipe
 
-MOMENTUM = 0.9
 WARM_UP_SHARE = 0.25  # of the steps: TuNAS's
-FORMAT = "mnas.supernet 1"
+FORMAT = "mnas.supernet 2"
 
 
 class Companion(Protocol):
@@ -52,7 +51,8 @@ class SupernetTrainer:
         companion: learns beside the weights.
 
     Attributes:
-        supernet: the graph and the layout.
+        shared: the layout of the weights.
+        weights: all of them, one flat vector.
         step: how many steps are done.
         in_step: whether a step was begun and not finished: what an interruption leaves then is not worth keeping.
     """
@@ -66,11 +66,9 @@ class SupernetTrainer:
         data: str = "",
         companion: Companion | None = None,
     ) -> None:
-        import tensorflow as tf
+        from mnas.nn.shared import SharedWeights
 
-        from mnas.nn.supernet import Supernet
-
-        self.supernet = Supernet(space)
+        self.shared = SharedWeights(space)
         self.recipe = recipe
         self.step = 0
         self.in_step = False
@@ -79,47 +77,19 @@ class SupernetTrainer:
         if companion is not None:
             self._made_of["companion"] = companion.describe()
         self._num_classes = space.num_classes
-        self._warm_up = warm_up = round(recipe.steps * WARM_UP_SHARE)
+        self._warm_up = round(recipe.steps * WARM_UP_SHARE)
         self._sampler = PathSampler(
-            space, recipe.sampling, num_paths=recipe.num_paths, seed=recipe.seed, warm_up_steps=warm_up
+            space,
+            recipe.sampling,
+            num_paths=recipe.num_paths,
+            seed=recipe.seed,
+            warm_up_steps=self._warm_up if recipe.stage_warm_up else 0,
         )
         self._batches = Batches(split, recipe.batch_size, recipe.seed)
-        self.weights = tf.Variable(self.supernet.shared.initial_weights(recipe.seed))
-        self._velocity = tf.Variable(tf.zeros_like(self.weights))
-        self._decay = tf.constant(self.supernet.shared.decay_mask() * np.float32(recipe.weight_decay))
-        self._mixture: Any = None
+        self.weights = self.shared.initial_weights(recipe.seed)
+        self._velocity = np.zeros_like(self.weights)
+        self._decay = self.shared.decay_mask() * np.float32(recipe.weight_decay)
         self._mixture_gradient: Any = None
-        self._gradient = tf.function(self._gradient_graph, autograph=False)
-        vector, scalar = tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.float32)
-        self._apply = tf.function(
-            self._apply_graph, input_signature=[vector, tf.TensorSpec([None], tf.int32), scalar], autograph=False
-        )
-
-    def _gradient_graph(self, corners: Any, flags: Any, images: Any, targets: Any) -> tuple[Any, Any, Any]:
-        """Loss, probabilities of the classes, and the gradient with respect to the whole vector."""
-        return self._differentiate(lambda weights: self.supernet.train(weights, corners, flags, images), targets)
-
-    def _differentiate(self, network: Callable[[Any], Any], targets: Any) -> tuple[Any, Any, Any]:
-        """The same three of any network that is a function of the weights."""
-        import tensorflow as tf
-
-        weights = self.weights.read_value()
-        with tf.GradientTape() as tape:
-            tape.watch(weights)
-            logits = network(weights)
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
-        return loss, tf.nn.softmax(logits), tape.gradient(loss, weights)
-
-    def _apply_graph(self, gradient: Any, active: Any, rate: Any) -> None:
-        """SGD with Nesterov momentum on the active weights only: the others keep their values and their momentum."""
-        import tensorflow as tf
-
-        weights, velocity = tf.gather(self.weights, active), tf.gather(self._velocity, active)
-        own = tf.clip_by_norm(tf.gather(gradient, active), self.recipe.clip_norm)
-        own += tf.gather(self._decay, active) * weights
-        velocity = MOMENTUM * velocity - rate * own
-        self._velocity.scatter_update(tf.IndexedSlices(velocity, active))
-        self.weights.scatter_update(tf.IndexedSlices(weights + MOMENTUM * velocity - rate * own, active))
 
     def advance(self) -> float:
         """One step on the paths whose turn it is; returns the mean of their losses.
@@ -127,17 +97,14 @@ class SupernetTrainer:
         Raises:
             MnasError: if the training diverges.
         """
-        from mnas.nn.supernet import light_graphs
-
         self.in_step = True
         images, labels = self._batches(self.step)
-        with light_graphs():
-            chosen = self._sampler(self.step)
-            everything = self.recipe.operation_warm_up and self._warming(self.step)
-            learn = self.learn_all_operations if everything else self.learn
-            loss = learn(chosen, images, labels, self.recipe.rate(self.step))
-            if self.companion is not None:
-                self.companion.after_step(self, self.step)
+        chosen = self._sampler(self.step)
+        everything = self.recipe.operation_warm_up and self._warming(self.step)
+        learn = self.learn_all_operations if everything else self.learn
+        loss = learn(chosen, images, labels, self.recipe.rate(self.step))
+        if self.companion is not None:
+            self.companion.after_step(self, self.step)
         self.step += 1
         self.in_step = False
         return loss
@@ -160,37 +127,42 @@ class SupernetTrainer:
         Raises:
             MnasError: if the training diverges.
         """
-        import tensorflow as tf
+        from mnas.nn.functional import Network
 
-        from mnas.nn.supernet import light_graphs
+        targets = np.eye(self._num_classes, dtype=np.float32)[labels]
+        gradients, losses = [], []
+        for number, architecture in enumerate(architectures):
+            weights = self.shared.inherit(architecture, self.weights)
+            loss, answers, gradient = loss_and_gradient(Network(architecture), weights, images, targets)
+            if self.recipe.sampling == "sandwich" and number == 0:
+                share = np.float32(self.step / self.recipe.steps)  # who has learnt little has little to teach
+                targets = (1 - share) * targets + share * answers
+            gradients.append(gradient)
+            losses.append(loss)
+        self._check(losses)
+        total = np.zeros_like(self.weights)
+        for architecture, gradient in zip(architectures, gradients, strict=True):
+            self.shared.add(architecture, gradient / np.float32(len(gradients)), total)
+        self._update(architectures, total, rate)
+        return float(np.mean(losses))
 
-        targets = tf.one_hot(labels, self._num_classes)
-        shared, gradients, losses = self.supernet.shared, [], []
-        used = np.zeros(shared.num_weights, bool)
-        with light_graphs():
-            for number, architecture in enumerate(architectures):
-                path = shared.path(architecture)
-                used |= shared.active(path) > 0
-                constants = map(tf.constant, (path.corners, path.flags, images))
-                loss, answers, gradient = self._gradient(*constants, targets)
-                if self.recipe.sampling == "sandwich" and number == 0:
-                    share = self.step / self.recipe.steps  # who has learnt little has little to teach
-                    targets = (1 - share) * targets + share * answers
-                gradients.append(gradient)
-                losses.append(float(loss))
-            return self._update(tf.add_n(gradients) / len(gradients), used, rate, float(np.mean(losses)))
+    def _update(self, architectures: Sequence[Architecture], gradient: npt.NDArray[np.float32], rate: float) -> None:
+        """Of the weights that some architecture uses: the others keep their values and their momentum."""
+        used = np.zeros(len(self.weights), bool)
+        for architecture in architectures:
+            for view in self.shared.cut(architecture, used):
+                view[...] = True
+        places = np.flatnonzero(used)
+        weights, velocity, decay = self.weights[places], self._velocity[places], self._decay[places]
+        descend(weights, velocity, gradient[places], decay, rate=rate, clip_norm=self.recipe.clip_norm)
+        self.weights[places], self._velocity[places] = weights, velocity
 
-    def _update(self, gradient: Any, used: npt.NDArray[np.bool_], rate: float, loss: float) -> float:
-        import tensorflow as tf
-
-        if not math.isfinite(loss):
+    def _check(self, losses: Sequence[float]) -> None:
+        if not np.isfinite(losses).all():
             raise MnasError(
                 f"the supernet's training diverged at step {self.step}: take a lower learning rate than "
                 f"{self.recipe.learning_rate:g}"
             )
-        active = np.flatnonzero(used).astype(np.int32)
-        self._apply(gradient, tf.constant(active), tf.constant(rate, tf.float32))
-        return loss
 
     def _warming(self, step: int) -> bool:
         """Whether this step is one of the operations' warm-up."""
@@ -212,25 +184,20 @@ class SupernetTrainer:
         """
         import tensorflow as tf
 
-        from mnas.nn.mixture import Mixture, every_operation
-        from mnas.nn.supernet import light_graphs
+        from mnas.nn.mixture import Mixture, every_operation, light_graphs
 
-        if self._mixture is None:
-            self._mixture = Mixture(self.supernet.shared)
-            self._mixture_gradient = tf.function(self._mixture_graph, autograph=False)
-        shared = self.supernet.shared
-        shares, variants = every_operation(shared.space, architectures[0])
-        used = np.zeros(shared.num_weights, bool)
-        for variant in variants:
-            used |= shared.active(shared.path(variant)) > 0
+        if self._mixture_gradient is None:
+            mixture = Mixture(self.shared)
+            self._mixture_gradient = tf.function(
+                lambda *arguments: _mixture_gradient(mixture, *arguments), autograph=False
+            )
+        shares, variants = every_operation(self.shared.space, architectures[0])
         targets = tf.one_hot(labels, self._num_classes)
         with light_graphs():
-            loss, gradient = self._mixture_gradient(tf.constant(shares), tf.constant(images), targets)
-            return self._update(gradient, used, rate, float(loss))
-
-    def _mixture_graph(self, shares: Any, images: Any, targets: Any) -> tuple[Any, Any]:
-        loss, _, gradient = self._differentiate(lambda weights: self._mixture.train(weights, shares, images), targets)
-        return loss, gradient
+            loss, gradient = self._mixture_gradient(*map(tf.constant, (self.weights, shares, images)), targets)
+        self._check([float(loss)])
+        self._update(variants, gradient.numpy(), rate)
+        return float(loss)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint.
@@ -238,7 +205,7 @@ class SupernetTrainer:
         Raises:
             MnasError: if it cannot be written.
         """
-        arrays = {"step": np.array(self.step), "weights": self.weights.numpy(), "velocity": self._velocity.numpy()}
+        arrays = {"step": np.array(self.step), "weights": self.weights, "velocity": self._velocity}
         if self.companion is not None:
             arrays |= {f"companion_{name}": array for name, array in self.companion.state().items()}
         write_checkpoint(path, self._made_of, arrays)
@@ -250,11 +217,22 @@ class SupernetTrainer:
             MnasError: if it is damaged.
             InputError: if it is of another space, other data or another recipe; it says which.
         """
-        whole = (self.supernet.shared.num_weights,)
+        whole = self.weights.shape
         arrays = read_checkpoint(path, self._made_of, {"step": (), "weights": whole, "velocity": whole})
-        self.weights.assign(arrays["weights"])
-        self._velocity.assign(arrays["velocity"])
+        self.weights[...] = arrays["weights"]
+        self._velocity[...] = arrays["velocity"]
         self.step = int(arrays["step"])
         if self.companion is not None:
             names = [name for name in arrays if name.startswith("companion_")]
             self.companion.restore({name.removeprefix("companion_"): arrays[name] for name in names})
+
+
+def _mixture_gradient(mixture: Any, weights: Any, shares: Any, images: Any, targets: Any) -> tuple[Any, Any]:
+    """Loss of a mixture of architectures, and its gradient with respect to all shared weights."""
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        logits = mixture.train(weights, shares, images)
+        loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+    return loss, tape.gradient(loss, weights)

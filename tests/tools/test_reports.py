@@ -29,6 +29,7 @@ def found(tmp_path):
             keep(pieces, f"truth 8x16 seed {seed} number {number}", {"curve": curve}, seconds=60.0)
         keep(pieces, f"proxy 2x16 seed 7 number {number}", {"curve": [1 - worth(network)]}, seconds=1.0)
         keep(pieces, f"proxy 4x16 seed 7 number {number}", {"curve": [worth(network)]}, seconds=2.0)
+        keep(pieces, f"tuned 2x16 fair 1x16 rate 0.1 of 10 number {number}", worth(network), seconds=3.0)
     for number, network in enumerate(taught):
         keep(pieces, f"taught 4x16 seed 7 number {number}", {"curve": [worth(network)] if number else None})
     scores = [[worth(network), 1 - worth(network)] for network in judged]
@@ -49,6 +50,8 @@ def test_the_ranking_report_says_tau_and_what_it_costs(found, capsys):
     assert tau["proxy", "2 steps"] == -1
     assert tau["proxy", "4 steps"] == tau["supernet by likelihood", "fair 1x16 rate 0.1 of 10 at 5"] == 1
     assert minutes["proxy", "4 steps"] == pytest.approx(10)
+    assert tau["supernet and own steps", "2 after fair 1x16 rate 0.1 of 10"] == 1
+    assert minutes["supernet and own steps", "2 after fair 1x16 rate 0.1 of 10"] == pytest.approx(2 + 15)
     assert minutes["supernet by accuracy", "fair 1x16 rate 0.1 of 10 at 10"] == pytest.approx(2 + 0.5)
     assert minutes["long training at", "50%"] == pytest.approx(150)
     assert tau["predictor", "23 taught with 4 steps"] > 0.6

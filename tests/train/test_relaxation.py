@@ -17,7 +17,7 @@ from mnas.train.relaxation import ExpectedCost, RelaxationLearner, RelaxationRec
 from mnas.train.supernet import SupernetEvaluator
 from mnas.train.supernet_recipe import SupernetRecipe
 from tests.latency.tables import make_table
-from tests.nn.test_supernet import tiny_space
+from tests.nn.test_shared import tiny_space
 from tests.spaces import small_space
 
 pytestmark = pytest.mark.tensorflow

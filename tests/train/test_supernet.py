@@ -15,7 +15,7 @@ from mnas.train.supernet import SupernetEvaluator
 from mnas.train.supernet_recipe import SupernetRecipe
 from mnas.train.weight_sharing import SupernetTrainer
 from tests.images import without_test
-from tests.nn.test_supernet import tiny_space
+from tests.nn.test_shared import tiny_space
 
 pytestmark = pytest.mark.tensorflow
 STAGE = {"op": ("sepconv", "mbconv3"), "kernel_size": (3, 5), "se_ratio": (0,), "skip": ("none", "identity")}
@@ -41,6 +41,13 @@ def trained(digits, tmp_path_factory):
     return evaluator, folder
 
 
+def used(trainer, architecture):
+    mask = np.zeros(len(trainer.weights), bool)
+    for view in trainer.shared.cut(architecture, mask):
+        view[...] = True
+    return mask
+
+
 def test_it_learns_and_goes_on_bit_for_bit(digits, trained):
     evaluator, folder = trained
     rng = np.random.default_rng(0)
@@ -51,7 +58,7 @@ def test_it_learns_and_goes_on_bit_for_bit(digits, trained):
     resumed = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=folder / "early.npz")
     assert resumed.trainer.step == 40
     resumed.prepare()
-    np.testing.assert_array_equal(resumed.trainer.weights.numpy(), evaluator.trainer.weights.numpy())
+    np.testing.assert_array_equal(resumed.trainer.weights, evaluator.trainer.weights)
     worker = copy.copy(resumed)  # as another process gets it: without the network, which is read from the checkpoint
     assert worker.accuracy(candidates[0]) == accuracies[0]
 
@@ -59,24 +66,23 @@ def test_it_learns_and_goes_on_bit_for_bit(digits, trained):
 def test_a_step_leaves_the_weights_of_other_paths_alone(digits):
     recipe = SupernetRecipe(steps=4, batch_size=16, sampling="uniform")
     trainer = SupernetTrainer(SPACE, digits.train, recipe)
-    sampler = PathSampler(SPACE, "uniform", num_paths=1, seed=0, warm_up_steps=1)
-    before = trainer.weights.numpy()
+    sampler = PathSampler(SPACE, "uniform", num_paths=1, seed=0, warm_up_steps=0)
+    before = trainer.weights.copy()
     trainer.advance()
     (architecture,) = sampler(0)
-    active = trainer.supernet.shared.active(trainer.supernet.shared.path(architecture)) > 0
-    moved = trainer.weights.numpy() != before
+    active = used(trainer, architecture)
+    moved = trainer.weights != before
     assert not moved[~active].any()
     assert moved[active].mean() > 0.5
 
 
 def test_all_operations_at_once_train_them_all_and_nothing_else(digits):
     trainer = SupernetTrainer(SPACE, digits.train, SupernetRecipe(steps=4, batch_size=16))
-    space, shared = SPACE, trainer.supernet.shared
-    variants = [space.decode([operation, 1, 0, 1, 1, 1]) for operation in range(2)]
-    before = trainer.weights.numpy()
+    variants = [SPACE.decode([operation, 1, 0, 1, 1, 1]) for operation in range(2)]
+    before = trainer.weights.copy()
     trainer.learn_all_operations(variants[:1], *Batches(digits.train, 16, 0)(0), 0.1)
-    moved = trainer.weights.numpy() != before
-    actives = [shared.active(shared.path(variant)) > 0 for variant in variants]
+    moved = trainer.weights != before
+    actives = [used(trainer, variant) for variant in variants]
     assert not moved[~np.any(actives, axis=0)].any()
     assert all(moved[active].mean() > 0.5 for active in actives)
 
@@ -99,7 +105,7 @@ def test_a_checkpoint_half_written_is_set_aside_and_the_end_is_the_same(digits, 
     path.write_bytes(half)
     again = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=path)
     again.prepare()
-    np.testing.assert_array_equal(again.trainer.weights.numpy(), evaluator.trainer.weights.numpy())
+    np.testing.assert_array_equal(again.trainer.weights, evaluator.trainer.weights)
     assert path.read_bytes() == (folder / "supernet.npz").read_bytes()
     assert (tmp_path / "supernet.npz.damaged").read_bytes() == half
     assert "or a damaged one" in caplog.text
