@@ -117,7 +117,7 @@ def report(found: Found) -> None:
             f"{row.evaluator}, {row.made_with}: tau {row.tau:.3f} ({row.low:.2f} to {row.high:.2f}), "
             f"{row.minutes:.1f} processor minutes for {MANY}"
         )
-    for line in [*_ratios(rows), *_speeds(found)]:
+    for line in [*_stopped(found, truth), *_ratios(rows), *_speeds(found)]:
         print(line)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -169,6 +169,21 @@ def _halved(space: SearchSpace, curves: Array, rng: np.random.Generator) -> tupl
         assert trial.measurement is not None
         scores[place] = len(trial.measurement.rungs) + trial.measurement.accuracy
     return scores, share_of_steps(trials, curves.shape[1])
+
+
+def _stopped(found: Found, truth: Truth) -> Iterator[str]:
+    """What successive halving over 2, 3, ... rungs saves of the long trainings, and what it costs the winner."""
+    for rungs in range(2, len(truth.seeds[0][truth.kept[0]] or ()) + 1):
+        shares, lost = [], []
+        for curves in (np.array([seed[i] for i in truth.kept])[:, -rungs:] for seed in truth.seeds):
+            for order in range(SUBSETS):
+                scores, share = _halved(found.space, curves, np.random.default_rng(order))
+                shares.append(share)
+                lost.append(curves[:, -1].max() - curves[np.argmax(scores), -1])
+        yield (
+            f"stopped early over {rungs} rungs: {np.mean(shares):.0%} of the steps, the winner kept "
+            f"{np.mean(np.array(lost) == 0):.0%} of the times, {np.mean(lost):.4f} of its accuracy lost on average"
+        )
 
 
 def _predictors(found: Found, truth: Truth) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from mnas.arch.walk import Layer, layers, unroll
 
 Vector = npt.NDArray[np.float32]
 EPSILON = 1e-3
+_BLOCKS_KEPT = 512  # of which sizes and make are remembered; a space has thousands
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,
     "relu": tf.nn.relu,
@@ -160,7 +161,7 @@ class _Cut:
     num_statistics: int
 
 
-@cache
+@lru_cache(_BLOCKS_KEPT)
 def _cut(own: tuple[Layer, ...]) -> _Cut:
     shapes = [shape for layer in own for shape in array_shapes(layer)]
     sizes = [math.prod(shape) for shape in shapes]
@@ -182,7 +183,7 @@ def mean_statistics(batches: Sequence[Any]) -> Vector:
     return found
 
 
-@cache
+@lru_cache(_BLOCKS_KEPT)
 def _sizeless(own: tuple[Layer, ...]) -> tuple[Layer, ...]:
     """The layers without the sizes of their arrays: the same for all blocks that are made alike."""
     return tuple(

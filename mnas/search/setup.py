@@ -89,8 +89,8 @@ class SearchOptions:
     proxy_batch: int = 64
     rungs: int = 1
     evaluation_minutes: float | None = None
-    supernet_steps: int = 2000
-    supernet_batch: int = 96
+    supernet_steps: int = 3000
+    supernet_batch: int = 32
     supernet_sampling: str = "fair"
     supernet_paths: int = 1
     predictor_samples: int = 32
