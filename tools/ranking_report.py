@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,15 @@ Array = npt.NDArray[np.float64]
 MANY = 300  # architectures whose cost is told
 WORST = -1.0  # the score of what could not be trained
 TRAINING_FACTOR = 3  # multiply-adds of a step over those of its forward half
+DRAWN = (
+    "proxy",
+    "long training at",
+    "predictor",
+    "supernet by accuracy",
+    "supernet and own steps",
+    "predictor and supernet",
+    "totals",
+)
 SUBSETS = 20  # of the teaching architectures, where fewer than all teach
 
 
@@ -294,22 +302,11 @@ def _speeds(found: Found) -> Iterator[str]:
 def picture(rows: Sequence[Row]) -> str:
     """Tau over the minutes for 300 architectures, a line an evaluator, as a page of its own."""
     drawn = []
-    for name, look in zip(dict.fromkeys(row.evaluator for row in rows), cycle(CYCLE), strict=False):
+    for name, look in zip(DRAWN, CYCLE, strict=False):
         own = sorted((row for row in rows if row.evaluator == name), key=lambda row: row.minutes)
-        drawn.append(
-            Series(
-                name,
-                look,
-                tuple(max(row.minutes, 0.01) for row in own),
-                tuple(row.tau for row in own),
-                kind="both",
-                hover=tuple(row.made_with for row in own),
-                interval=tuple((row.low, row.high) for row in own),
-            )
-        )
-    title = "Rank correlation with long stand-alone training"
-    x, summary = (
-        f"processor minutes for {MANY} architectures, training included",
-        "Bars are 95 % intervals over architectures.",
-    )
+        minutes, taus = tuple(max(row.minutes, 1.0) for row in own), tuple(row.tau for row in own)
+        drawn.append(Series(name, look, minutes, taus, kind="both", hover=tuple(row.made_with for row in own)))
+    title = "Rank correlation with long trainings"
+    x = f"processor minutes for {MANY} architectures, training included (totals: none)"
+    summary = "The 95 % intervals over architectures, and the evaluators that are not drawn, are in ranking.csv."
     return figures_page([Figure("ranking", title, x, "Kendall tau", tuple(drawn), summary, log_x=True)], title=title)

@@ -78,7 +78,8 @@ def test_interrupted_every_worker_tidies_up_and_ends(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         list(run_profiles(jobs(tmp_path, "fake:a", "fake:b"), progress=interrupt))
     left = {path.name for path in tmp_path.iterdir()}
-    assert left & {"0.json.log", "1.json.log"}, "what was measured is kept"
+    # On a busy machine both may have ended before the interrupt came.
+    assert left & {"0.json.log", "1.json.log", "0.json", "1.json"}, "what was measured is kept"
     assert not left & {".0.json.lock", ".1.json.lock"}, "no worker holds anything any more"
 
 
