@@ -216,7 +216,7 @@ def keras_step(architecture: Architecture, images: Any, labels: Any) -> Any:
 def per_second(step: Any, images: int) -> float:
     """Images a second, by the median of some steps after the first, which trace."""
     times = []
-    for _ in range(12):
+    for _ in range(24):
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)

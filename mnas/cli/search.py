@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mnas.trial import Trial
 
 _LONG_SECONDS = 3600.0  # of a search: above it, a person is told how to shorten it
-_USUAL_MINUTES = 20.0  # of a search by short trainings, where nothing says how large it is to be
+_USUAL_MINUTES = 15.0  # of a search by short trainings, where nothing says how large it is to be
 _SIZES = {"trials", "proxy_steps", "final_steps"}  # options that say so
 # Options about this call, not about the search.
 _ONLY_HERE = (
@@ -126,7 +126,7 @@ def search(
 def _fitted(context: typer.Context, options: SearchOptions, minutes: float | None) -> SearchOptions:
     """The options with what fits into the minutes, where the line does not say otherwise; says what that is.
 
-    Where the line says nothing at all of how large a search by short trainings is to be, it is to take 20 minutes:
+    Where the line says nothing at all of how large a search by short trainings is to be, it is to take 15 minutes:
     which numbers do is a matter of the machine.
     """
     from mnas.search.pace import fit_into

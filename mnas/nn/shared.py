@@ -156,11 +156,11 @@ class SharedWeights:
         """An architecture's own weights out of the shared ones, as the flat vector of its `Network`."""
         return np.concatenate([view.ravel() for view in self.cut(architecture, weights)])
 
-    def add(self, architecture: Architecture, own: Vector, total: Vector) -> None:
-        """Add an architecture's own vector, as `inherit` gives it, to where it belongs in a vector of all."""
+    def put(self, architecture: Architecture, own: Vector, vector: Vector) -> None:
+        """Put an architecture's own vector where `inherit` takes it from."""
         start = 0
-        for view in self.cut(architecture, total):
-            view += own[start : start + view.size].reshape(view.shape)
+        for view in self.cut(architecture, vector):
+            view[...] = own[start : start + view.size].reshape(view.shape)
             start += view.size
 
     def decay_mask(self) -> Vector:

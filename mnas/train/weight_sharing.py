@@ -140,11 +140,28 @@ class SupernetTrainer:
             gradients.append(gradient)
             losses.append(loss)
         self._check(losses)
-        total = np.zeros_like(self.weights)
-        for architecture, gradient in zip(architectures, gradients, strict=True):
-            self.shared.add(architecture, gradient / np.float32(len(gradients)), total)
-        self._update(architectures, total, rate)
+        if len(architectures) == 1:
+            self._update_one(architectures[0], weights, gradients[0], rate)
+        else:
+            total = np.zeros_like(self.weights)
+            for architecture, gradient in zip(architectures, gradients, strict=True):
+                shared = self.shared.inherit(architecture, total)
+                self.shared.put(architecture, shared + gradient / np.float32(len(gradients)), total)
+            self._update(architectures, total, rate)
         return float(np.mean(losses))
+
+    def _update_one(
+        self,
+        architecture: Architecture,
+        weights: npt.NDArray[np.float32],
+        gradient: npt.NDArray[np.float32],
+        rate: float,
+    ) -> None:
+        """As `_update`, of one architecture, without looking at all the others' weights."""
+        velocity, decay = (self.shared.inherit(architecture, vector) for vector in (self._velocity, self._decay))
+        descend(weights, velocity, gradient, decay, rate=rate, clip_norm=self.recipe.clip_norm)
+        self.shared.put(architecture, weights, self.weights)
+        self.shared.put(architecture, velocity, self._velocity)
 
     def _update(self, architectures: Sequence[Architecture], gradient: npt.NDArray[np.float32], rate: float) -> None:
         """Of the weights that some architecture uses: the others keep their values and their momentum."""

@@ -196,15 +196,15 @@ def _paced(asked, *more, study="study"):
     return " ".join(done.stderr.split())
 
 
-def test_a_search_of_no_size_takes_twenty_minutes_and_says_so(paced, tmp_path):
+def test_a_search_of_no_size_takes_fifteen_minutes_and_says_so(paced, tmp_path):
     said = _paced(paced, study=tmp_path / "study")
-    assert paced == [(20, 1), 24]
+    assert paced == [(15, 1), 24]
     assert said == (
-        "Nothing says how large, so as with --minutes 20: 24 trials of 200 steps in batches of 10, "
+        "Nothing says how large, so as with --minutes 15: 24 trials of 200 steps in batches of 10, "
         "3 finalists of 1000 steps."
     )
     assert _paced(paced, "--workers", "2", "--finalists", "2", study=tmp_path / "study")
-    assert paced == [(20, 2), 24]
+    assert paced == [(15, 2), 24]
     assert "In 7 minutes: 24 trials" in _paced(paced, "--minutes", "7", "--trials", "5", study=tmp_path / "study")
     assert paced == [(7, 1), 24]
 

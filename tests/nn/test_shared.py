@@ -46,7 +46,7 @@ def test_an_architecture_inherits_as_many_weights_as_it_has_and_gives_them_back_
         own = shared.inherit(architecture, weights)
         assert len(own) == Network(architecture).num_weights
         total = np.zeros_like(weights)
-        shared.add(architecture, own, total)
+        shared.put(architecture, own, total)
         used = total != 0
         assert used.sum() == len(own)
         np.testing.assert_array_equal(total[used], weights[used])
