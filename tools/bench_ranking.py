@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -176,12 +177,17 @@ class Bench:
         trainer = SupernetTrainer(self.space, self.dataset.train, self._recipe)
         found = []
         for architecture in chosen:
-            shared = per_second(lambda: trainer.learn([architecture], images, labels, 0.01), count)  # noqa: B023
-            alone = per_second(keras_step(architecture, images, labels), count)
+            ours, alone = per_second(
+                [
+                    lambda: trainer.learn([architecture], images, labels, 0.01),  # noqa: B023
+                    keras_step(architecture, images, labels),
+                ],
+                count,
+            )
             goes = where_time_goes(lambda: trainer.learn([architecture], images, labels, 0.01))  # noqa: B023
             cost = float(complexity(architecture).madds)
             peak = peak_madds_per_second()
-            found.append({"supernet": shared, "keras": alone, "madds": cost, "peak": peak, "goes": goes})
+            found.append({"supernet": ours, "keras": alone, "madds": cost, "peak": peak, "goes": goes})
         return found
 
     def report(self) -> None:
@@ -213,14 +219,18 @@ def keras_step(architecture: Architecture, images: Any, labels: Any) -> Any:
     return lambda: model.train_on_batch(images, labels)
 
 
-def per_second(step: Any, images: int) -> float:
-    """Images a second, by the median of some steps after the first, which trace."""
-    times = []
-    for _ in range(24):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    return float(images / np.median(times[4:]))
+def per_second(steps: Sequence[Callable[[], Any]], images: int) -> list[float]:
+    """Images a second of several steps in turn, so that what disturbs the machine disturbs all of them.
+
+    By each one's median after the first few, which trace.
+    """
+    times: list[list[float]] = [[] for _ in steps]
+    for _ in range(28):
+        for own, step in zip(times, steps, strict=True):
+            start = time.perf_counter()
+            step()
+            own.append(time.perf_counter() - start)
+    return [float(images / np.median(own[4:])) for own in times]
 
 
 def main() -> None:

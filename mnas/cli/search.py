@@ -140,10 +140,10 @@ def _fitted(context: typer.Context, options: SearchOptions, minutes: float | Non
         if minutes is None
         else f"In {minutes:g} minutes"
     )
-    minutes = _USUAL_MINUTES if minutes is None else minutes
+    usual, minutes = minutes is None, _USUAL_MINUTES if minutes is None else minutes
     load_for(options)
     with common.console(stderr=True).status("Measuring a few steps"):
-        fitted = fit_into(options, minutes, given, workers=context.params["workers"])
+        fitted = fit_into(options, minutes, given, workers=context.params["workers"], stretch=usual)
     common.console(stderr=True).print(
         f"{why}: {fitted.trials} trials of {fitted.proxy_steps} steps in batches of {fitted.batch}, "
         f"{fitted.finalists} finalists of {fitted.final_steps} steps."

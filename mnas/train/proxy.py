@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NUM_CALIBRATION_BATCHES = 4
 EVALUATION_BATCH = 256
-MEASURED_STEPS = 6  # of a candidate, to estimate how long all will take; the first one traces the graph
+MEASURED_STEPS = 6  # of a candidate, to estimate how long all will take
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +137,14 @@ class ProxyEvaluator(Evaluator):
             yield trained.accuracy(self._validation)
 
     def estimate_seconds(self, architecture: Architecture) -> float:
-        """How long `accuracy` will take: tracing, a few steps and the scoring are measured, the rest reckoned."""
+        """How long `accuracy` will take: a few steps and the scoring are measured, the rest reckoned.
+
+        Tracing is left out: candidates share what is traced.
+        """
+        ProxyEvaluator(self.dataset, replace(self.recipe, steps=1, rungs=1), max_validation=1).accuracy(architecture)
         start = time.perf_counter()
         stamps: list[float] = []
-        few = replace(self.recipe, steps=min(self.recipe.steps, MEASURED_STEPS))
+        few = replace(self.recipe, steps=min(self.recipe.steps, MEASURED_STEPS), rungs=1)
         trained = ProxyEvaluator(self.dataset, few).fit(
             architecture, on_step=lambda step, loss: stamps.append(time.perf_counter())
         )

@@ -174,7 +174,7 @@ def paced(monkeypatch):
     """What `mnas search` fits into how many minutes, and the size it then searches with; nothing is trained."""
     asked = []
 
-    def fit_into(options, minutes, given, *, workers):
+    def fit_into(options, minutes, given, *, workers, stretch):
         asked.append((minutes, workers))
         return dataclasses.replace(options, trials=24)
 

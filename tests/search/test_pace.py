@@ -64,6 +64,13 @@ def test_too_short_a_time_says_what_it_takes() -> None:
     assert _filled(START, cost(6.0, 0.1), 12, ()).trials >= 16
 
 
+def test_a_time_that_nobody_gave_is_stretched_to_what_it_takes(caplog: pytest.LogCaptureFixture) -> None:
+    stretched = _filled(START, cost(6.0, 0.1), 3, (), stretch=True)
+    assert stretched.trials == 16
+    assert "a candidate takes 12 s here: this needs 12 minutes" in caplog.text
+    assert _filled(START, cost(6.0, 0.1), 30, (), stretch=True) == _filled(START, cost(6.0, 0.1), 30, ())
+
+
 def test_other_evaluators_are_refused() -> None:
     with pytest.raises(InputError, match="--evaluator is supernet: say --trials"):
         fit_into(SearchOptions(data="digits", evaluator="supernet"), 5, ())
