@@ -49,8 +49,9 @@ def descend(
         clip_norm: the gradient is scaled down to this norm.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # a training that diverges is told by its loss
-        norm = math.sqrt(float(np.vdot(gradient, gradient)))
-        scale = np.float32(clip_norm / max(norm, clip_norm) if math.isfinite(clip_norm) else 1)
+        scale = np.float32(1)
+        if math.isfinite(clip_norm):
+            scale = np.float32(clip_norm / max(math.sqrt(float(np.vdot(gradient, gradient))), clip_norm))
         step = np.float32(rate) * (scale * gradient + decay * weights)
         velocity *= np.float32(MOMENTUM)
         velocity -= step

@@ -76,8 +76,14 @@ def test_a_space_of_whole_blocks_shares_weights_too():
     weights, images = weights_and_images(shared)
     for indices in ((0, 0), (1, 2), (2, 0)):
         network = Network(shared.space.decode(indices))
-        logits, _ = network.train(network.cut(shared.inherit(network.architecture, weights)), images)
+        own = shared.inherit(network.architecture, weights)
+        logits, _ = network.train(network.cut(own), images)
         assert logits.shape == (16, 10)
+        assert len(own) == network.num_weights
+        total = np.zeros_like(weights)
+        shared.put(network.architecture, own, total)
+        assert (total != 0).sum() == np.count_nonzero(own)
+        np.testing.assert_array_equal(shared.inherit(network.architecture, total), own)
 
 
 def test_projections_onto_a_skip_start_silent_and_others_do_not(shared):
