@@ -10,6 +10,7 @@ import numpy as np
 from mnas.errors import InputError
 from mnas.latency.estimator import Z90, LatencyEstimate
 from mnas.latency.table import ReportCard
+from mnas.statistics import kendall_tau
 
 
 def make_report_card(
@@ -39,15 +40,6 @@ def make_report_card(
         median_mape=float(np.abs(predicted / np.asarray(median_ms) - 1).mean()),
         pairs_ms=tuple(zip(predicted.tolist(), quiet.tolist(), strict=True)),
     )
-
-
-def kendall_tau(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
-    """Rank correlation: concordant less discordant pairs, over all pairs (Kendall 1938); 0 for fewer than two."""
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if len(a) < 2:
-        return 0.0
-    agreement = np.sign(a[:, None] - a) * np.sign(b[:, None] - b)
-    return float(agreement.sum() / (len(a) * (len(a) - 1)))
 
 
 def calibrate(estimates: Sequence[LatencyEstimate], quiet_ms: Sequence[float]) -> float:

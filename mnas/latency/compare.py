@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mnas.latency.card import kendall_tau
 from mnas.latency.table import LatencyTable
+from mnas.statistics import kendall_tau
 
 _NUM_FURTHEST = 8
 

@@ -1,4 +1,4 @@
-"""Comparing strategies over seeds: means with bootstrap intervals, ranks, and the score against random. Numpy only."""
+"""Comparing strategies over seeds: means with bootstrap intervals, ranks, and the score against random."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.errors import InputError
-
-Array = npt.NDArray[np.float64]
-_RESAMPLES = 10_000
+from mnas.statistics import Array, bootstrap_interval, mean_ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,38 +98,6 @@ def against(values: npt.ArrayLike, baseline: npt.ArrayLike) -> Against:
     difference = np.asarray(values, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
     won, tied = float((difference > 0).mean()), float((difference == 0).mean())
     return Against(float(difference.mean()), bootstrap_interval(difference), won, tied)
-
-
-def bootstrap_interval(
-    values: npt.ArrayLike, *, level: float = 0.95, num_resamples: int = _RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean (Efron 1979): quantiles of the means of resamples with replacement.
-
-    Args:
-        values: shape (count,).
-        level: how much of the resampled means lies within.
-        num_resamples: how many.
-        seed: of the resampling; the same values and seed give the same interval.
-    """
-    sample = np.asarray(values, dtype=np.float64)
-    drawn = np.random.default_rng(seed).integers(len(sample), size=(num_resamples, len(sample)))
-    low, high = np.quantile(sample[drawn].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def mean_ranks(best: Array) -> Array:
-    """Mean rank of every strategy; the highest reward of a seed has rank 1, equal ones the mean of their ranks.
-
-    Args:
-        best: shape (strategies, seeds).
-
-    Returns:
-        Shape (strategies,); the sum is n (n + 1) / 2 for n strategies.
-    """
-    higher = (best[None, :, :] > best[:, None, :]).sum(axis=1)
-    equal = (best[None, :, :] == best[:, None, :]).sum(axis=1)
-    result: Array = (higher + (equal + 1) / 2).mean(axis=1)
-    return result
 
 
 def best_so_far(rewards: Sequence[float | None]) -> Array:

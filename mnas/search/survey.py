@@ -16,14 +16,13 @@ import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
-from mnas.search.compare import bootstrap_interval
 from mnas.search.objective import Objective
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
+from mnas.statistics import Array, bootstrap_interval, difference_interval
 from mnas.strategies.random import RandomSearch
 from mnas.trial import Trial
 
-Array = npt.NDArray[np.float64]
 _PRICED = 10_000  # random architectures that are only priced, which costs next to nothing
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -158,16 +157,6 @@ def choices(found: Survey, *, least: int = 5) -> list[Choice]:
                 interval = difference_interval(with_it, without)
                 result.append(Choice(decision.name, choice, int(chose.sum()), difference, interval))
     return sorted(result, key=lambda entry: -entry.interval[0])
-
-
-def difference_interval(first: Array, second: Array, *, num_resamples: int = 2000) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the difference of two samples' means."""
-    rng = np.random.default_rng(0)
-    means = [
-        values[rng.integers(len(values), size=(num_resamples, len(values)))].mean(axis=1) for values in (first, second)
-    ]
-    low, high = np.quantile(means[0] - means[1], [0.025, 0.975])
-    return float(low), float(high)
 
 
 def to_rows(surveys: Sequence[Survey]) -> list[list[Any]]:

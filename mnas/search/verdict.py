@@ -13,18 +13,14 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import unroll
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.log import Log
 from mnas.search.objective import Objective
+from mnas.statistics import top_interval, welch_interval
 from mnas.trial import Trial
-
-_RESAMPLES = 10_000
-LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,30 +114,3 @@ def _rewards(repeats: Sequence[Trial], winner: dict[str, Any]) -> list[float]:
 def _distinct(trials: Sequence[Trial]) -> list[float]:
     """The reward of every different network."""
     return list({unroll(trial.architecture): trial.reward for trial in trials if trial.reward is not None}.values())
-
-
-def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """Welch's 95 % interval of the difference of two means; a point where nothing varies."""
-    from scipy import stats
-
-    if len({*first}) == len({*second}) == 1:
-        return first[0] - second[0], first[0] - second[0]
-    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(LEVEL)
-    return float(interval.low), float(interval.high)
-
-
-def top_interval(own: Sequence[float], chance: Sequence[float]) -> tuple[float, float]:
-    """95 % bootstrap interval of the difference of two searches' best rewards.
-
-    The bootstrap of a maximum never exceeds what was seen, so this says how much each best one rests on a single trial,
-    not how good a longer search would be.
-    """
-    rng = np.random.default_rng(0)
-    tops = []
-    for rewards in (own, chance):
-        values = np.sort(np.asarray(rewards, dtype=np.float64))
-        # The largest of n draws from n values: the inverse of its distribution function, u ** (1 / n).
-        place = np.ceil(rng.random(_RESAMPLES) ** (1 / len(values)) * len(values)).astype(int) - 1
-        tops.append(values[np.clip(place, 0, len(values) - 1)])
-    low, high = np.quantile(tops[0] - tops[1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)

@@ -20,8 +20,8 @@ import numpy as np
 from mnas.arch.spec import Architecture, check_integer, check_number
 from mnas.errors import InputError, MnasError
 from mnas.files import is_document, read_json, write_json
-from mnas.latency.card import kendall_tau
 from mnas.space.space import SearchSpace
+from mnas.statistics import kendall_tau
 from mnas.train.base import Evaluator, OnProgress
 from mnas.train.regression import LEAST, Regression, features, held_out
 

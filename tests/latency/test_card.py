@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnas.errors import InputError
-from mnas.latency.card import calibrate, kendall_tau, make_report_card
+from mnas.latency.card import calibrate, make_report_card
 from mnas.latency.estimator import Z90, LatencyEstimate
 
 
@@ -29,13 +29,6 @@ def test_every_figure() -> None:
 def test_nothing_to_compare_is_an_error() -> None:
     with pytest.raises(InputError, match="at least one"):
         make_report_card([], [], [], [])
-
-
-def test_kendall_tau() -> None:
-    assert kendall_tau([1, 2, 3], [10, 20, 30]) == 1
-    assert kendall_tau([1, 2, 3], [3, 2, 1]) == -1
-    assert kendall_tau([1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx(4 / 6)
-    assert kendall_tau([1], [1]) == 0
 
 
 def test_calibrated_intervals_hold_for_fresh_networks() -> None:

@@ -2,47 +2,10 @@
 
 import math
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from mnas.errors import InputError
-from mnas.search.compare import against, best_so_far, bootstrap_interval, compare, mean_ranks
-
-
-def test_the_interval_of_a_constant_is_the_constant():
-    assert bootstrap_interval([0.25] * 7) == (0.25, 0.25)
-
-
-def test_the_interval_of_a_large_sample_is_the_normal_one():
-    values = np.random.default_rng(1).normal(3.0, 2.0, 400)
-    margin = 1.959964 * values.std() / math.sqrt(len(values))
-    assert bootstrap_interval(values) == pytest.approx((values.mean() - margin, values.mean() + margin), abs=0.01)
-    narrow = bootstrap_interval(values, level=0.5)
-    assert narrow == pytest.approx((values.mean() - 0.344 * margin, values.mean() + 0.344 * margin), abs=0.01)
-
-
-def test_the_interval_of_zeros_and_ones_is_the_binomial_one():
-    """Resampled means of 10 zeros and 10 ones are binomial over 20: 2.5 % lie at 0.25 and below, as many mirrored."""
-    assert bootstrap_interval([0.0, 1.0] * 10) == pytest.approx((0.3, 0.7), abs=0.0501)
-
-
-def test_intervals_are_seeded():
-    values = np.random.default_rng(2).random(9)
-    assert bootstrap_interval(values) == bootstrap_interval(values) != bootstrap_interval(values, seed=1)
-
-
-def test_ranks_with_ties():
-    best = np.array([[3.0, 1.0, 1.0], [2.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
-    assert mean_ranks(best).tolist() == pytest.approx([(1 + 2 + 1.5) / 3, (2 + 2 + 3) / 3, (3 + 2 + 1.5) / 3])
-
-
-@given(arrays(float, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.integers(0, 3).map(float)))
-def test_ranks_add_up_whatever_ties(best):
-    count = len(best)
-    assert mean_ranks(best).sum() == pytest.approx(count * (count + 1) / 2)
+from mnas.search.compare import against, best_so_far, compare
 
 
 def test_against_counts_seeds_won_and_tied():

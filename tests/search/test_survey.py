@@ -6,7 +6,7 @@ import pytest
 from mnas.errors import MnasError
 from mnas.reward import make_reward
 from mnas.search.objective import Objective
-from mnas.search.survey import Survey, choices, difference_interval, survey, to_rows
+from mnas.search.survey import Survey, choices, survey, to_rows
 from mnas.train.base import Evaluator
 from mnas.trial import Measurement, Trial
 from tests.search.conftest import FakeEvaluator, madds_target
@@ -54,14 +54,6 @@ def test_the_choice_that_harms_is_found():
     assert worst.difference == pytest.approx(0.1, abs=0.01)
     assert worst.worse
     assert sum(choice.worse for choice in rest) <= 2
-
-
-def test_the_difference_of_normal_samples_has_the_normal_interval():
-    rng = np.random.default_rng(0)
-    first, second = rng.normal(1, 1, 400), rng.normal(0, 2, 900)
-    margin = 1.96 * np.sqrt(first.var() / 400 + second.var() / 900)
-    middle = first.mean() - second.mean()
-    assert difference_interval(first, second) == pytest.approx((middle - margin, middle + margin), abs=0.02)
 
 
 def test_when_every_sample_fails_the_reason_is_said(space):

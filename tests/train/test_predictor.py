@@ -7,8 +7,8 @@ import pytest
 
 from mnas.arch.complexity import complexity
 from mnas.errors import InputError, MnasError
-from mnas.latency.card import kendall_tau
 from mnas.search.setup import SearchOptions
+from mnas.statistics import kendall_tau
 from mnas.train.base import Evaluator
 from mnas.train.predictor import PredictorEvaluator, PredictorRecipe
 from mnas.train.regression import cut_off, features, held_out

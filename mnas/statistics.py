@@ -1,0 +1,118 @@
+"""Rank correlation, mean ranks, and intervals of means and differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+LEVEL = 0.95
+_RESAMPLES = 10_000
+_MOST_DRAWN = 2**23  # values drawn at a time: some 200 MB
+
+
+def kendall_tau(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
+    """Kendall's rank correlation, tau-b, so that equal values are allowed for.
+
+    Args:
+        first: shape (count,).
+        second: shape (count,).
+
+    Returns:
+        -1 to 1; 0 where there is no order to compare: fewer than two values, or all of them equal.
+    """
+    from scipy.stats import kendalltau
+
+    first, second = np.asarray(first), np.asarray(second)
+    if len(np.unique(first)) < 2 or len(np.unique(second)) < 2:
+        return 0.0
+    return float(kendalltau(first, second).statistic)
+
+
+def mean_ranks(best: Array) -> Array:
+    """Mean rank of every strategy; the highest reward of a seed has rank 1, equal ones the mean of their ranks.
+
+    Args:
+        best: shape (strategies, seeds).
+
+    Returns:
+        Shape (strategies,); the sum is n (n + 1) / 2 for n strategies.
+    """
+    from scipy.stats import rankdata
+
+    result: Array = rankdata(-best, axis=0).mean(axis=1)
+    return result
+
+
+def bootstrap_interval(
+    values: npt.ArrayLike, *, level: float = LEVEL, num_resamples: int = _RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean (Efron 1979): quantiles of the means of resamples with replacement.
+
+    Args:
+        values: shape (count,).
+        level: how much of the resampled means lies within.
+        num_resamples: how many.
+        seed: of the resampling; the same values and seed give the same interval.
+    """
+    return _bootstrap([np.asarray(values, dtype=np.float64)], np.mean, level, num_resamples, seed)
+
+
+def difference_interval(first: Array, second: Array, *, num_resamples: int = 2000) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the difference of two samples' means."""
+
+    def difference(one: Array, other: Array, axis: int) -> Array:
+        result: Array = one.mean(axis=axis) - other.mean(axis=axis)
+        return result
+
+    return _bootstrap([first, second], difference, LEVEL, num_resamples, 0)
+
+
+def _bootstrap(
+    samples: Sequence[Array], statistic: Callable[..., Array], level: float, num_resamples: int, seed: int
+) -> tuple[float, float]:
+    from scipy.stats import bootstrap
+
+    # SciPy wants at least two values. A single one gives the same resamples as that value twice.
+    pairs = [np.repeat(sample, 2) if len(sample) == 1 else sample for sample in samples]
+    found = bootstrap(
+        pairs,
+        statistic,
+        n_resamples=num_resamples,
+        batch=max(1, _MOST_DRAWN // sum(map(len, pairs))),
+        vectorized=True,
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Welch's 95 % interval of the difference of two means; a point where nothing varies."""
+    from scipy import stats
+
+    if len({*first}) == len({*second}) == 1:
+        return first[0] - second[0], first[0] - second[0]
+    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(LEVEL)
+    return float(interval.low), float(interval.high)
+
+
+def top_interval(own: Sequence[float], chance: Sequence[float]) -> tuple[float, float]:
+    """95 % bootstrap interval of the difference of two searches' best rewards.
+
+    The bootstrap of a maximum never exceeds what was seen, so this says how much each best one rests on a single trial,
+    not how good a longer search would be.
+    """
+    rng = np.random.default_rng(0)
+    tops = []
+    for rewards in (own, chance):
+        values = np.sort(np.asarray(rewards, dtype=np.float64))
+        # The largest of n draws from n values: the inverse of its distribution function, u ** (1 / n). One number a
+        # resample instead of n, which matters for searches of thousands of trials.
+        place = np.ceil(rng.random(_RESAMPLES) ** (1 / len(values)) * len(values)).astype(int) - 1
+        tops.append(values[np.clip(place, 0, len(values) - 1)])
+    low, high = np.quantile(tops[0] - tops[1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
