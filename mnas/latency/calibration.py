@@ -24,6 +24,7 @@ FORMAT = "mnas.measurements"
 VERSION = 1
 _LEAST_NETWORKS = 3
 _LEAST_FOR_OFFSET = 5
+_SURE = 0.95  # of a lower error, before a table is changed
 _LEAST_INSIDE = 0.7  # of the networks, for a table that was not fitted to be one of their device
 
 
@@ -124,6 +125,8 @@ def calibrate_table(
     Raises:
         InputError: without measurements, or if a network has a block that is not in the table.
     """
+    from scipy.stats import t
+
     times = _by_network(measurements)
     estimator = LatencyEstimator(replace(table, relative_error=0.0))
     estimates = [estimator.predict(network) for network in times]
@@ -140,7 +143,7 @@ def calibrate_table(
     after = np.abs([e.latency_ms / ms - 1 for e, ms in zip(left_out, measured, strict=True)])
     gains = before - after
     kept = replace(kept, error_after=float(after.mean()))
-    if gains.mean() <= _sure(len(gains)) * gains.std(ddof=1) / math.sqrt(len(gains)):
+    if gains.mean() <= t.ppf(_SURE, len(gains) - 1) * gains.std(ddof=1) / math.sqrt(len(gains)):
         if configuration is None or not _holds(table, times):
             return table, kept
         return _changed(table, kept, calibrate(estimates, list(times.values())), configuration), kept
@@ -187,12 +190,6 @@ def _fit(predicted: np.ndarray, measured: np.ndarray) -> tuple[float, float]:
     scale = 1 + level - slope * float(inverse.mean())
     # A slope so steep that larger networks would be faster is no property of a device.
     return (scale, slope * middle) if scale > 0 else (1 + level, 0.0)
-
-
-def _sure(count: int) -> float:
-    """Student's t for 95 %, one-sided, fitted to its tables: right to 0.03 from 3 networks on."""
-    free = count - 1
-    return 1.645 + 1.52 / free + 2.06 / free**2
 
 
 def _shrink(value: float, variance: float) -> float:

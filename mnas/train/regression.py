@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture, BlockSpec
 from mnas.arch.walk import unroll
 from mnas.space.space import SearchSpace
+from mnas.statistics import Array
 
-Array = npt.NDArray[np.float64]
 LEAST = 5  # architectures to learn from
 _OUTLIER = 2.5  # spreads below the median at which an accuracy is cut off: a failed training says bad, not how bad
 _WEIGHTS = (0.0, 0.25)  # of the choices beside the totals
@@ -81,10 +80,11 @@ class Regression:
 
 def cut_off(accuracies: Sequence[float]) -> Array:
     """Accuracies with those far below the rest moved nearer; the spread is the median distance from the median."""
+    from scipy.stats import median_abs_deviation
+
     found = np.asarray(accuracies, dtype=np.float64)
-    middle = np.median(found)
-    spread = 1.4826 * np.median(np.abs(found - middle))  # of a normal variable, its standard deviation
-    cut: Array = np.maximum(found, middle - _OUTLIER * spread)
+    spread = median_abs_deviation(found, scale="normal")  # of a normal variable, its standard deviation
+    cut: Array = np.maximum(found, np.median(found) - _OUTLIER * spread)
     return cut
 
 
