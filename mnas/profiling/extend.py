@@ -29,8 +29,7 @@ from mnas.arch.walk import Layer, PlacedBlock, layers, unroll
 from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator, params_factor
 from mnas.latency.table import Entry, LatencyTable
-from mnas.profiling.fit import canonical, line_features, operator_group
-from mnas.profiling.least_squares import non_negative_least_squares
+from mnas.profiling.fit import canonical, line_features, non_negative_least_squares, operator_group
 
 Array = npt.NDArray[np.float64]
 _LEAST_ENTRIES = 20

@@ -26,7 +26,7 @@ from mnas.arch.complexity import complexity, layer_complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, layers, unroll
 from mnas.errors import InputError
-from mnas.profiling.least_squares import Array, non_negative_least_squares
+from mnas.statistics import Array
 
 _SMOOTH = (0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)  # deviation shared by similar operators, as a fraction of the prior
 _OWN = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4)  # deviation of each operator by itself
@@ -37,6 +37,7 @@ _LEAST = 0.05  # of its prior, that an operator takes at the least
 _OVERHEAD = 0.05  # deviation of the overhead from the prior's, as a fraction of a mean network
 _TILES = (16, 32)  # filters that vector kernels compute at a time, whether they are needed or not
 _MOST_FOR_EVIDENCE = 400
+_RIDGE = 1e-2  # of the least squares, against columns that a few networks cannot tell apart
 
 
 @cache
@@ -271,6 +272,26 @@ def _prior(counts: Array, measured: Array, operators: Sequence[Layer]) -> tuple[
     prior = basis @ solution[:-1]
     # An operator whose line came out as nothing costs something all the same: a small share of a typical one.
     return np.maximum(prior, 0.02 * float(np.median(prior[prior > 0]))), float(solution[-1])
+
+
+def non_negative_least_squares(design: Array, target: Array) -> Array:
+    """Ridge-regularised least squares with coefficients that cannot be negative, as times cannot.
+
+    Args:
+        design: shape (count, coefficients).
+        target: shape (count,).
+
+    Returns:
+        Shape (coefficients,).
+    """
+    from scipy.optimize import nnls
+
+    count = design.shape[1]
+    solution, _ = nnls(
+        np.vstack([design, _RIDGE * np.eye(count)]), np.append(target, np.zeros(count)), maxiter=10 * count
+    )
+    result: Array = solution
+    return result
 
 
 def _similarity(operators: Sequence[Layer]) -> Array:

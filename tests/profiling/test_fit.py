@@ -12,7 +12,7 @@ from mnas.arch.complexity import complexity, layer_complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, layers
 from mnas.errors import InputError
-from mnas.profiling.fit import canonical, count_operators, fit_operators
+from mnas.profiling.fit import canonical, count_operators, fit_operators, non_negative_least_squares
 from mnas.profiling.plan import MOST_HELD_OUT, class_counts, plan_networks
 from tests.spaces import small_space
 
@@ -127,3 +127,17 @@ def test_a_long_plan_holds_out_no_more_than_it_needs() -> None:
 def test_class_counts_are_three_different_ones() -> None:
     assert class_counts(10) == (10, 1000, 100)
     assert len(set(class_counts(1000))) == len(set(class_counts(37))) == 3
+
+
+def test_non_negative_least_squares() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        design, truth = rng.random((30, 8)), np.maximum(rng.normal(size=8), 0)
+        found = non_negative_least_squares(design, design @ truth)
+        assert found == pytest.approx(truth, abs=0.01)
+        target = rng.normal(size=30)  # at the optimum nothing can fall, and what is above zero has no slope
+        found = non_negative_least_squares(design, target)
+        slope = design.T @ (design @ found - target) + 1e-4 * found
+        assert (found >= 0).all()
+        assert (slope > -1e-8).all()
+        assert np.abs(slope[found > 0]).max(initial=0) < 1e-8
