@@ -48,7 +48,7 @@ def _imported(target: str, text: str) -> Any:
     if not module or not attribute:
         raise InputError(f"{text!r}: expected {PREFIX}MODULE:ATTRIBUTE, such as {PREFIX}my_evaluator:accuracy")
     try:
-        found = import_module(module)
+        found = import_module(module)  # pkgutil.resolve_name would refuse a file called my-evaluator.py
     except Exception as error:  # a user's module may raise anything
         raise InputError(f"cannot import {module} for {text!r}: {type(error).__name__}: {error}") from error
     if not hasattr(found, attribute):

@@ -45,6 +45,11 @@ def test_a_strategy_by_entry_point(own, tmp_path, monkeypatch):
     assert "" not in plugins.sys.path, "an installed package needs nothing of the current folder"
 
 
+def test_a_file_may_have_a_name_that_is_no_identifier(own, tmp_path):
+    (tmp_path / "my-strategy.py").write_text(OWN)
+    assert load_named("python:my-strategy:Mine", "mnas.strategies").__name__ == "Mine"
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

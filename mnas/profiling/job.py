@@ -12,8 +12,8 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from mnas.errors import MnasError
@@ -54,10 +54,9 @@ class ProfileJob:
         Raises:
             MnasError: if the device fails, or a file cannot be written.
         """
-        module, _, name = self.open_with.partition(":")
         binary = self.opening.get("benchmark_binary")
         opening = {**self.opening, "benchmark_binary": None if binary is None else Path(binary)}
-        device = getattr(import_module(module), name)(self.device, **opening)
+        device = resolve_name(self.open_with)(self.device, **opening)
         space, options = SearchSpace.from_dict(self.space), ProfileOptions(**self.options)
         return profile(space, device, Path(self.out), options, progress=progress)
 

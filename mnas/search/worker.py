@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
@@ -57,8 +57,7 @@ class Worker:
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
-        module, _, name = job["make"].partition(":")
-        make: Callable[[dict[str, Any]], tuple[Objectives, Any]] = getattr(import_module(module), name)
+        make: Callable[[dict[str, Any]], tuple[Objectives, Any]] = resolve_name(job["make"])
         self._objectives, made_from = make(job["arguments"])
         difference = first_difference(job["made_from"], json.loads(json.dumps(made_from)))
         if difference:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from mnas.errors import InputError
@@ -11,13 +11,13 @@ from mnas.space.space import SearchSpace
 from mnas.strategies.base import Accept, Strategy
 
 _WHERE = {
-    "random": ("mnas.strategies.random", "RandomSearch"),
-    "reinforce": ("mnas.strategies.reinforce", "Reinforce"),
-    "ppo": ("mnas.strategies.ppo", "PPO"),
-    "evolution": ("mnas.strategies.evolution", "Evolution"),
-    "nsga2": ("mnas.strategies.nsga2", "NSGA2"),
-    "differentiable": ("mnas.strategies.beforehand", "Differentiable"),
-    "tunas": ("mnas.strategies.beforehand", "Tunas"),
+    "random": "mnas.strategies.random:RandomSearch",
+    "reinforce": "mnas.strategies.reinforce:Reinforce",
+    "ppo": "mnas.strategies.ppo:PPO",
+    "evolution": "mnas.strategies.evolution:Evolution",
+    "nsga2": "mnas.strategies.nsga2:NSGA2",
+    "differentiable": "mnas.strategies.beforehand:Differentiable",
+    "tunas": "mnas.strategies.beforehand:Tunas",
 }
 _WITH_TENSORFLOW = ("reinforce", "ppo")
 STRATEGIES = tuple(_WHERE)
@@ -67,10 +67,9 @@ def make_strategy(
     check_strategy(name)
     if name.startswith(OPTUNA):
         name, options = "optuna", {"sampler": name.removeprefix(OPTUNA), **options}
-        factory = import_module("mnas.strategies.optuna").OptunaStrategy
+        factory = resolve_name("mnas.strategies.optuna:OptunaStrategy")
     elif name in _WHERE:
-        module, attribute = _WHERE[name]
-        factory = getattr(import_module(module), attribute)
+        factory = resolve_name(_WHERE[name])
     else:
         factory = load_named(name, GROUP)
     try:
