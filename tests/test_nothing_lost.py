@@ -1,4 +1,4 @@
-"""Kills, full disks, folders that cannot be written, two processes, clocks that jump. More kills: tools/soak.py."""
+"""Kills, full disks, folders that cannot be written, two processes, clocks that jump. More kills: tools/soak."""
 
 import errno
 import json
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened():
-    command = [sys.executable, "tools/soak.py", "--kills", "5", "--kinds", "evolution,profile", "--seed", "5"]
+    command = [sys.executable, "-m", "tools.soak", "--kills", "5", "--kinds", "evolution,profile", "--seed", "5"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("lost   0") == 2
@@ -49,8 +49,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mnas.profiling.log import ProfileLog
-from tools.soak import _life
-from tools.soak_kinds import profile_kind
+from tools.soak.runner import _life
+from tools.soak.searches import profile_kind
 
 append = ProfileLog.append
 
@@ -224,7 +224,7 @@ def test_a_full_disk_ends_a_profile_and_the_same_table_comes_out_later(tmp_path)
 
 
 def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
-    from tools.soak_kinds import _Slow, search_kind
+    from tools.soak.searches import _Slow, search_kind
 
     kind = search_kind("evolution")
     monkeypatch.setattr(_Slow, "accuracy", lambda self, architecture: 0.9 * self.function(architecture) + self.bonus)

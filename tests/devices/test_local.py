@@ -117,7 +117,9 @@ def test_tflite_runtime_runs_the_same_files(dtype: str, delegate: str) -> None:
     root = Path(__file__).parents[2]
     python = Path(os.environ.get("MNAS_TFLITE_RUNTIME") or root / ".tflite-runtime") / "bin" / "python"
     if not python.is_file():
-        pytest.skip("no tflite-runtime: bash tools/tflite_runtime_env.sh .tflite-runtime makes an environment with it")
+        pytest.skip(
+            "no tflite-runtime: bash tools/environments/tflite_runtime.sh .tflite-runtime makes an environment with it"
+        )
     here = TFLiteRunner(write_skeleton(NETWORK, dtype=dtype))
     size = NETWORK.resolution
     image = np.random.default_rng(0).uniform(-1, 1, (size, size, 3)).astype(np.float32)

@@ -213,7 +213,7 @@ def test_a_profile_over_ssh(board: Board, tmp_path: Path, monkeypatch: pytest.Mo
 def test_an_arm64_board(board: Board, dtype: str) -> None:
     folder = Path(os.environ.get("MNAS_ARM64_BOARD") or Path(__file__).parents[2] / ".arm64-board")
     if not (folder / "python3").is_file():
-        pytest.skip("no arm64 Python under qemu: bash tools/arm64_board.sh .arm64-board makes one")
+        pytest.skip("no arm64 Python under qemu: bash tools/environments/arm64_board.sh .arm64-board makes one")
     device = open_device(f"ssh:board:{folder / 'python3'}", runtime="tflite-runtime")
     content = write_skeleton(SMALL, dtype=dtype)
     with device.measuring():

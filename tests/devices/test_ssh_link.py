@@ -11,7 +11,7 @@ import pytest
 from mnas.devices.ssh import BoardDevice
 from mnas.devices.ssh_link import _MOST_ANSWERS, _MOST_WORDS, SshLink
 from mnas.errors import MnasError
-from tools.fuzz_devices import Line
+from tools.fuzz.devices import Line
 
 
 @pytest.mark.parametrize(

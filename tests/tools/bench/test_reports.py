@@ -1,0 +1,102 @@
+"""The reports of `python -m tools.bench.ranking` and `python -m tools.bench.headline`, from pieces that are made up."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from mnas.files import write_json
+from tests.spaces import separable, small_space
+from tools.bench.headline_report import write_report
+from tools.bench.ranking_report import Found, report, tau_with_interval
+from tools.bench.resumable import Pieces
+
+
+def keep(pieces, key, result, seconds=6.0):
+    write_json(pieces.path(key), {"seconds": seconds, "result": result})
+
+
+@pytest.fixture
+def found(tmp_path):
+    """Ten judged architectures and 24 that teach; proxies of 4 steps are perfect, those of 2 the wrong way round."""
+    space, pieces, rng = small_space(), Pieces(tmp_path, 100), np.random.default_rng(0)
+    networks = list(dict.fromkeys(space.sample(rng) for _ in range(60)))[:34]
+    judged, taught, worth = networks[:10], networks[10:], separable(space)
+    for number, network in enumerate(judged):
+        for seed in (0, 1):
+            curve = [0.1 * number, worth(network)]
+            keep(pieces, f"truth 8x16 seed {seed} number {number}", {"curve": curve}, seconds=60.0)
+        keep(pieces, f"proxy 2x16 seed 7 number {number}", {"curve": [1 - worth(network)]}, seconds=1.0)
+        keep(pieces, f"proxy 4x16 seed 7 number {number}", {"curve": [worth(network)]}, seconds=2.0)
+        keep(pieces, f"tuned 2x16 fair 1x16 rate 0.1 of 10 number {number}", worth(network), seconds=3.0)
+    for number, network in enumerate(taught):
+        keep(pieces, f"taught 4x16 seed 7 number {number}", {"curve": [worth(network)] if number else None})
+    scores = [[worth(network), 1 - worth(network)] for network in judged]
+    others = [[worth(network), 1 - worth(network)] for network in taught]
+    for step in (5, 10):
+        piece = {"scores": scores, "others": others, "seconds_each": 0.1, "scoring_seconds": 2.0}
+        keep(pieces, f"supernet fair 1x16 rate 0.1 of 10 at {step}", piece, seconds=62.0)
+    speed = {"supernet": 80.0, "keras": 100.0, "madds": 1e6, "peak": 1e9, "goes": {"depthwise": 0.3, "all else": 0.7}}
+    keep(pieces, "speed 16", [speed])
+    return Found(pieces, space, judged, taught, 16, 8, [2, 4, 6], 4, 7)
+
+
+def test_the_ranking_report_says_tau_and_what_it_costs(found, capsys):
+    report(found)
+    rows = list(csv.DictReader((found.pieces.folder / "ranking.csv").read_text().splitlines()))
+    tau = {(row["evaluator"], row["made_with"]): float(row["tau"]) for row in rows}
+    minutes = {(row["evaluator"], row["made_with"]): float(row["minutes"]) for row in rows}
+    assert tau["proxy", "2 steps"] == -1
+    assert tau["proxy", "4 steps"] == tau["supernet by likelihood", "fair 1x16 rate 0.1 of 10 at 5"] == 1
+    assert minutes["proxy", "4 steps"] == pytest.approx(10)
+    assert tau["supernet and own steps", "2 after fair 1x16 rate 0.1 of 10"] == 1
+    assert minutes["supernet and own steps", "2 after fair 1x16 rate 0.1 of 10"] == pytest.approx(2 + 15)
+    assert minutes["supernet by accuracy", "fair 1x16 rate 0.1 of 10 at 10"] == pytest.approx(2 + 0.5)
+    assert minutes["long training at", "50%"] == pytest.approx(150)
+    assert tau["predictor", "23 taught with 4 steps"] > 0.6
+    assert minutes["predictor", "10 taught with 4 steps"] == pytest.approx(1)
+    assert ("proxy", "6 steps") not in tau  # these were not trained
+    text = capsys.readouterr().out
+    assert "ceiling, tau between two seeds: 1.000" in text
+    assert "of 10 at 10: a proxy that ranks as well costs 4.0 times as much for 300 architectures" in text
+    assert "80 images/s in the supernet, 100 as a Keras model alone (0.80 of it)" in text
+    assert "24% of what a matrix product reaches (1 G multiply-adds/s); all else 70%, depthwise 30%" in text
+    assert "plotly" in (found.pieces.folder / "ranking.html").read_text()
+
+
+def test_a_ranking_without_its_truth_says_what_to_do(found):
+    found.pieces.path("truth 8x16 seed 0 number 3").unlink()
+    with pytest.raises(SystemExit, match="the long trainings are not done yet: the same command"):
+        report(found)
+
+
+def test_an_interval_of_tau_holds_it():
+    rng = np.random.default_rng(0)
+    truth = rng.random(30)
+    tau, low, high = tau_with_interval(truth + 0.3 * rng.random(30), truth)
+    assert low < tau < high
+    assert tau_with_interval(truth, truth) == (1, 1, 1)
+
+
+def test_the_headline_report_compares_and_writes(tmp_path, capsys):
+    def runs(*tests):
+        return [{"test": test, "madds": 2_000_000, "params": 1000} for test in tests]
+
+    trained = {
+        "searched 0.5": [*runs(0.85, 0.86), None],
+        "mobilenet-v2 0.5": runs(0.80, 0.81, 0.80),
+        "mobilenet-v2 1": runs(0.90, 0.91, 0.90),
+        "mobilenet-v2 1.4": [None, None, None],
+    }
+    times = {f"{name} #0": {"quiet_ms": 1.0 + number, "halves_ms": (1.0, 1.01)} for number, name in enumerate(trained)}
+    times["searched 0.5 exported"] = {"quiet_ms": 1.05, "halves_ms": (1.0, 1.01)}
+    write_report(tmp_path, trained, times, groups=(("mobilenet-v2",), ("searched",)), facts={"minutes": {}})
+    document = json.loads((tmp_path / "headline.json").read_text())
+    assert document["exported_over_skeleton"] == {"searched 0.5": 1.05}
+    (against,) = document["comparisons"].items()
+    assert against[0] == "searched 0.5 ms against mobilenet-v2"
+    assert 2.0 < against[1]["speed_up"] < 3.0
+    assert against[1]["difference"] > 0.05
+    assert len((tmp_path / "headline.csv").read_text().splitlines()) == 4
+    assert "times as fast" in capsys.readouterr().out

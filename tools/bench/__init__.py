@@ -1,0 +1,1 @@
+"""Benchmarks: each module with a `main` is a program, and asserts nothing."""

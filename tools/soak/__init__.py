@@ -1,0 +1,1 @@
+"""Kills at random moments, and memory over trials: `python -m tools.soak`."""
