@@ -92,9 +92,7 @@ class Adb:
         done = _run(["devices"], 2 * _ANSWER_S)
         if done.returncode != 0:
             raise MnasError(f"adb does not start its server:\n  {last_lines(done.stderr)}")
-        lines = done.stdout.splitlines()
-        pairs = [line.partition("\t") for line in lines if "\t" in line]
-        return {name: printable(state.partition(" (")[0].partition(";")[0]).strip() for name, _, state in pairs}
+        return parse_states(done.stdout)
 
     def shell(self, command: str, *, limit_s: float = 10.0, check: bool = True) -> str:
         """What a shell command prints, stdout and stderr together.
@@ -186,6 +184,12 @@ class Adb:
     @property
     def _name(self) -> str:
         return printable(self.serial)
+
+
+def parse_states(text: str) -> dict[str, str]:
+    """State by serial, from what `adb devices` prints."""
+    pairs = [line.partition("\t") for line in text.splitlines() if "\t" in line]
+    return {name: printable(state.partition(" (")[0].partition(";")[0]).strip() for name, _, state in pairs}
 
 
 def _why_not(serial: str, state: str) -> str:

@@ -169,16 +169,20 @@ def _fashion_mnist(resolution: int) -> Raw:
     """Debian's package dataset-fashion-mnist if it is installed, else Keras's download."""
     folder = DEBIAN_FASHION_MNIST
     if (folder / "train-images-idx3-ubyte.gz").is_file():
-        train, test = (_read_idx(folder / f"{name}-images-idx3-ubyte.gz") for name in ("train", "t10k"))
-        train_labels, test_labels = (_read_idx(folder / f"{name}-labels-idx1-ubyte.gz") for name in ("train", "t10k"))
+        train, test = (read_idx(folder / f"{name}-images-idx3-ubyte.gz") for name in ("train", "t10k"))
+        train_labels, test_labels = (read_idx(folder / f"{name}-labels-idx1-ubyte.gz") for name in ("train", "t10k"))
     else:
         (train, train_labels), (test, test_labels) = _keras_download("fashion_mnist")
     labels, held = train_labels.astype(np.int64), test_labels.astype(np.int64)
     return to_square_rgb(train, resolution), labels, to_square_rgb(test, resolution), held, FASHION_CLASSES
 
 
-def _read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """Read a gzipped IDX file of bytes: a magic number that ends in the rank, then the sizes, then the data."""
+def read_idx(path: Path) -> npt.NDArray[np.uint8]:
+    """Read a gzipped IDX file of bytes: a magic number that ends in the rank, then the sizes, then the data.
+
+    Raises:
+        MnasError: if it is no such file, is cut off, or unpacks to too much.
+    """
     try:
         with gzip.open(path) as file:
             raw = file.read(_MOST_IDX_BYTES + 1)

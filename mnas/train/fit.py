@@ -88,7 +88,7 @@ def train_network(
         log.info("%s already holds this very training", out)
         return open_trained(out)
     with hold(out / LOCK, f"the training {out}", remove=True):
-        before = _read_progress(out, configuration, resume=resume)
+        before = read_progress(out, configuration, resume=resume)
         run = _Run(architecture, dataset, recipe, seed, out, configuration, progress, weights)
         return run.finish(run.train(before))
 
@@ -132,8 +132,18 @@ def _refuse_another(path: Path, configuration: dict[str, Any]) -> dict[str, Any]
     return record
 
 
-def _read_progress(out: Path, configuration: dict[str, Any], *, resume: bool) -> list[dict[str, float]]:
-    """The history of the epochs that are done; empty for a fresh start."""
+def read_progress(out: Path, configuration: dict[str, Any], *, resume: bool) -> list[dict[str, float]]:
+    """The history of the epochs that are done, figures by name in each; empty for a fresh start.
+
+    Args:
+        out: the folder of the training.
+        configuration: what decides the outcome of the training.
+        resume: whether an interrupted training may be resumed.
+
+    Raises:
+        InputError: if the folder belongs to another training, its record is damaged, or it holds an interrupted
+            training and `resume` is False.
+    """
     path = out / PROGRESS
     if not path.is_file():
         return []

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
 from mnas.devices.ssh import BoardDevice
 from mnas.devices.ssh_link import _MOST_ANSWERS, _MOST_WORDS, SshLink
 from mnas.errors import MnasError
-from tools.fuzz.devices import Line
+from tools.fuzz.devices import board_that_says
 
 
 @pytest.mark.parametrize(
@@ -26,7 +25,7 @@ from tools.fuzz.devices import Line
 )
 def test_what_a_board_may_not_answer(line: bytes, message: str) -> None:
     start = b'mnas {"ok": {}}\nmnas {"ok": null}\n'
-    with mock.patch("mnas.devices.ssh.SshLink", return_value=Line(start + line)):
+    with board_that_says(start + line):
         device = BoardDevice("board", "python3", runtime="litert", threads=1, delegate="xnnpack")
         model = device.load(b"")
         with pytest.raises(MnasError, match=message):

@@ -19,7 +19,7 @@ from mnas.nn.functional import Network
 from mnas.train.batches import some_images
 from mnas.train.data import normalise
 from mnas.train.evaluate import recalibrated
-from mnas.train.fit import LOCK, _read_progress, train_network
+from mnas.train.fit import LOCK, read_progress, train_network
 from mnas.train.optimizer import hold_average, make_optimizer
 from mnas.train.recipe import Recipe
 from mnas.train.trained import DataSource, open_trained
@@ -82,7 +82,7 @@ def test_a_damaged_record_of_progress_is_refused(tmp_path):
 
     def read(**record):
         (tmp_path / "progress.json").write_text(json.dumps({"configuration": configuration, **record}))
-        return _read_progress(tmp_path, configuration, resume=True)
+        return read_progress(tmp_path, configuration, resume=True)
 
     assert read(history=[epoch, epoch]) == [epoch, epoch]
     damaged = (None, {}, [], [1], [{"loss": True}], [{"loss": "low"}], [epoch] * 4)

@@ -5,21 +5,20 @@ from __future__ import annotations
 import io
 import json
 import math
-import queue
+import os
 import re
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from mnas.devices.adb import Adb
+from mnas.devices.adb import parse_states
 from mnas.devices.benchmark_log import parse_benchmark_log
 from mnas.devices.phone import read_heat, read_phone
 from mnas.devices.ssh import BoardDevice
-from mnas.devices.ssh_link import SshLink
-from mnas.errors import MnasError
 from tests.devices.test_benchmark_log import CLASSIC, COMPILED
 from tools.fuzz.scenario import Scenario
 
@@ -53,46 +52,37 @@ _NUM_RUNS = 3
 
 
 def _phone(path: Path) -> dict[str, Any]:
-    return asdict(read_phone(_said(path)))
+    return asdict(read_phone(_shell(path)))
 
 
 def _heat(path: Path) -> dict[str, Any]:
-    return asdict(read_heat(_said(path)))
+    return asdict(read_heat(_shell(path)))
 
 
-def _said(path: Path) -> Any:
-    text = path.read_bytes().decode("utf-8", "replace")
-    return SimpleNamespace(shell=lambda command, check: text)
+def _shell(path: Path) -> Any:
+    """A phone that answers every command with the file."""
+    return SimpleNamespace(shell=lambda command, check: _text(path))
 
 
-def _states(path: Path) -> dict[str, str]:
-    done = subprocess.CompletedProcess(["adb"], 0, path.read_bytes().decode("utf-8", "replace"), "")
-    with mock.patch("mnas.devices.adb._run", return_value=done):
-        return Adb._states()
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8", "replace")
 
 
-class Line(SshLink):
-    """The other end is a file."""
+@contextmanager
+def board_that_says(data: bytes) -> Iterator[None]:
+    """Within it, every `ssh` that is started prints this and ends, and takes whatever is written to it."""
 
-    def __init__(self, data: bytes) -> None:
-        self.host = "board"
-        self._lines: queue.Queue[bytes] = queue.Queue()
-        self._process: Any = SimpleNamespace(stdout=io.BytesIO(data))
-        self._read()
+    def start(*arguments: Any, **options: Any) -> Any:
+        ended = {"wait": lambda timeout=None: 0, "kill": lambda: None}
+        return SimpleNamespace(stdin=io.BytesIO(), stdout=io.BytesIO(data), stderr=open(os.devnull, "rb"), **ended)
 
-    def _send(self, data: bytes) -> None:
-        pass
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def _gone(self) -> MnasError:
-        return MnasError("the connection broke")
+    with mock.patch("mnas.devices.ssh_link.subprocess.Popen", start):
+        yield
 
 
 def _board(path: Path) -> dict[str, Any]:
     """A whole conversation: what the board is, a network loaded, its times."""
-    with mock.patch("mnas.devices.ssh.SshLink", return_value=Line(path.read_bytes())):
+    with board_that_says(path.read_bytes()):
         device = BoardDevice("board", "python3", runtime="litert", threads=1, delegate="xnnpack")
         times = device.load(b"").run_times_ms(_NUM_RUNS)
         return {"facts": asdict(device.configuration("float32")), "times_ms": times.tolist()}
@@ -141,11 +131,11 @@ def _sound_log(data: bytes, understood: dict[str, Any]) -> bool:
 DEVICES: dict[str, Scenario] = {
     "benchmark_model's log": Scenario(
         lambda folder: [CLASSIC.encode(), COMPILED.encode()],
-        lambda path: asdict(parse_benchmark_log(path.read_bytes().decode("utf-8", "replace"))),
+        lambda path: asdict(parse_benchmark_log(_text(path))),
         _sound_log,
     ),
     "adb: what a phone is": Scenario(lambda folder: [_PHONE], _phone, _same_phone),
     "adb: how warm it is": Scenario(lambda folder: [_HEAT], _heat, _same_heat),
-    "adb: the list of phones": Scenario(lambda folder: [_STATES], _states, _same_states),
+    "adb: the list of phones": Scenario(lambda folder: [_STATES], lambda path: parse_states(_text(path)), _same_states),
     "ssh: a board's answers": Scenario(lambda folder: [_BOARD], _board, _same_board),
 }

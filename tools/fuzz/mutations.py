@@ -91,7 +91,7 @@ def _document(rng: random.Random, data: bytes) -> bytes:
         document = json.loads(data if whole else lines[place])
         changed = _changed(rng, document)
         text = json.dumps(changed).encode()
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, OverflowError):
         return _text(rng, data)
     if rng.random() < 0.1:
         text = text.replace(b": ", b": 1, " + text[1 : text.find(b":") + 1] + b" ", 1)  # the first name twice

@@ -132,13 +132,19 @@ def finite_sums(data: bytes, understood: list[float]) -> bool:
     return all(map(math.isfinite, understood))
 
 
-def same_macro(data: bytes, understood: Any) -> bool:
-    """Whether the accuracies are those of NAS-Bench-Macro's file, in whatever order."""
+def same_macro(data: bytes, understood: list[float]) -> bool:
+    """Whether the accuracies are those of NAS-Bench-Macro's file."""
     said = json.loads(data, object_pairs_hook=_once)
-    if "format" in said:
-        return False
-    names = sorted(entry["mean_acc"] / 100 for entry in said.values())
-    return names == sorted(understood["accuracies"].values())
+    return "format" not in said and understood == [entry["mean_acc"] / 100 for entry in said.values()]
+
+
+def same_single_path(data: bytes, understood: dict[str, dict[str, Any]]) -> bool:
+    """Whether Single-Path NAS's times are the file's: of each stage the first block, and the mean of the others."""
+    said = json.loads(data, object_pairs_hook=_once)
+    first, rest = ([[1], [5], [9], [13], [17]], [[2, 3, 4], [6, 7, 8], [10, 11, 12], [14, 15, 16], [18, 19, 20]])
+    times = [[said[str(block)][choice] for block in blocks] for choice in "0123" for blocks in (*first, *rest)]
+    means = sorted(math.fsum(own) / len(own) for own in times)
+    return means == sorted(entry["latency_ms"] for entry in understood.values() if entry["source"] == "imported")
 
 
 def as_many(rows: Callable[[bytes], int]) -> Callable[[bytes, Any], bool]:

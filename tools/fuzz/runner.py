@@ -72,6 +72,8 @@ class Guard:
             self._found.append(f"{event} {arguments[0]!r}"[:200])
 
     def _inside(self, path: Any) -> bool:
+        if isinstance(path, int):  # a file that is open: its path was looked at when it was opened
+            return True
         text = os.fsdecode(path) if isinstance(path, str | bytes) else ""
         return f"{os.path.abspath(text)}/".startswith(f"{self._folder}/") or text == "/dev/null"
 

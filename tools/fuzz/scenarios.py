@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from mnas.arch.codec import architecture_from_json, architecture_to_dict, format_stage, parse_stages
+from mnas.arch.spec import Architecture
 from mnas.arch.zoo import ZOO
 from mnas.latency.calibration import read_measurements
-from mnas.latency.importers import single_path
 from mnas.latency.importers.importer import import_table
 from mnas.latency.table import LatencyTable
 from mnas.profiling.log import ProfileLog
@@ -38,6 +38,7 @@ from tools.fuzz.oracle import (
     same_json,
     same_macro,
     same_profile,
+    same_single_path,
     same_table,
     same_toml,
     same_trials,
@@ -115,14 +116,21 @@ def _read_folder(path: Path) -> Any:
 
 
 def _read_idx_file(path: Path) -> Any:
-    from mnas.train.data import _read_idx
+    from mnas.train.data import read_idx
 
-    return _read_idx(path).size
+    return read_idx(path).size
 
 
 def _read_tabular(path: Path) -> Any:
     evaluator = TabularEvaluator(path)
-    return {"format": "mnas.accuracies", "version": 1, "accuracies": evaluator._table}
+    names = json.loads(path.read_bytes()).get("accuracies", {})
+    found = {name: evaluator.accuracy(Architecture(parse_stages(name))) for name in names}
+    return {"format": "mnas.accuracies", "version": 1, "accuracies": found}
+
+
+def _read_macro(path: Path) -> list[float]:
+    evaluator, space = TabularEvaluator(path), load_space("nas-bench-macro")
+    return [evaluator.accuracy(space.decode([int(digit) for digit in name])) for name in json.loads(path.read_bytes())]
 
 
 def _measurements(path: Path) -> Any:
@@ -171,8 +179,8 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "table of Single-Path NAS": Scenario(
         lambda folder: valid.json_bytes(valid.SINGLE_PATH),
-        lambda path: single_path._rows(path.read_bytes().decode("utf-8", "replace")),
-        lambda data, rows: same_json(data, {str(n): {str(c): v for c, v in enumerate(r)} for n, r in enumerate(rows)}),
+        _import("single-path"),
+        same_single_path,
     ),
     "calibration measurements": Scenario(
         lambda folder: valid.json_bytes(valid.measurements()), _measurements, same_json
@@ -194,7 +202,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "profile's log": Scenario(lambda folder: valid.profile_lines(), _read_profile_log, same_profile),
     "tabular accuracies": Scenario(lambda folder: valid.json_bytes(valid.accuracies()), _read_tabular, same_json),
-    "NAS-Bench-Macro": Scenario(lambda folder: valid.json_bytes(valid.macro_accuracies()), _read_tabular, same_macro),
+    "NAS-Bench-Macro": Scenario(lambda folder: valid.json_bytes(valid.macro_accuracies()), _read_macro, same_macro),
     "trained folder's record": Scenario(
         lambda folder: valid.json_bytes(valid.training()), _read_training, same_json, "training.json"
     ),

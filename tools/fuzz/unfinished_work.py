@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from mnas.report.facts import _benches
+from mnas.arch.spec import Architecture
+from mnas.errors import MnasError
+from mnas.export.description import check_description
+from mnas.files import read_json
+from mnas.report.facts import gather
 from mnas.report.family import read_family
-from mnas.search import grid
+from mnas.scaling.coefficients import different
+from mnas.scaling.compound import Coefficients
 from mnas.search.contest_options import read_options
+from mnas.search.grid import run_grid
+from mnas.search.study import Study
 from mnas.space.files import load_space, tomllib
 from tools.fuzz import valid_inputs as valid
 from tools.fuzz.oracle import same_json
@@ -20,30 +28,74 @@ from tools.fuzz.scenario import Scenario
 
 _PATHS = ("space", "table", "evaluator", "data")  # a comparison's, which are read as seen from its file's folder
 
+_NEW = 0.123456789  # the accuracy of what is evaluated once the work has been resumed
+
 
 def _read_progress(path: Path) -> Any:
-    from mnas.train.fit import _read_progress
+    from mnas.train.fit import read_progress
 
-    return _read_progress(path.parent, valid.progress()["configuration"], resume=True)
+    return read_progress(path.parent, valid.progress()["configuration"], resume=True)
 
 
-def _predictor(path: Path) -> Any:
+class _Outcomes:
+    """Evaluations that give one accuracy after the other, fail for None, and interrupt the work at the end."""
+
+    def __init__(self, *accuracies: float | None) -> None:
+        self._left = iter(accuracies)
+
+    def accuracy(self, architecture: Architecture) -> float:
+        """The next one."""
+        try:
+            accuracy = next(self._left)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+        if accuracy is None:
+            raise MnasError("it diverged")
+        return accuracy
+
+    def describe(self) -> dict[str, Any]:
+        """What the unfinished work says of its evaluator."""
+        return {"kind": "proxy"}
+
+
+def _predict(path: Path, *accuracies: float | None) -> list[dict[str, Any]]:
+    """What a predictor keeps once it has judged further samples and is interrupted."""
     from mnas.train.predictor import PredictorEvaluator, PredictorRecipe
 
-    inner: Any = SimpleNamespace(describe=lambda: {"kind": "proxy"})
-    return PredictorEvaluator(load_space("mnasnet-16"), inner, PredictorRecipe(), file=path)
+    inner: Any = _Outcomes(*accuracies)
+    with suppress(KeyboardInterrupt):
+        PredictorEvaluator(load_space("mnasnet-16"), inner, PredictorRecipe(), file=path).prepare()
+    samples: list[dict[str, Any]] = json.loads(path.read_bytes())["samples"]
+    return samples
 
 
 def _samples(folder: Path) -> list[bytes]:
-    """What a predictor keeps while it judges its samples."""
-    evaluator = _predictor(folder / "predictor.json")
-    most = [len(decision.choices) - 1 for decision in evaluator.space.decisions]
-    evaluator._write([(tuple(most), 0.5), (tuple(0 for _ in most), None), (tuple(n // 2 for n in most), 0.75)])
-    return [(folder / "predictor.json").read_bytes()]
+    path = folder / "predictor.json"
+    _predict(path, 0.5, None, 0.75)
+    return [path.read_bytes()]
 
 
-def _read_samples(path: Path) -> Any:
-    return [{"indices": list(indices), "accuracy": accuracy} for indices, accuracy in _predictor(path)._read()]
+@cache
+def _grid_networks() -> tuple[Architecture, dict[Architecture, Coefficients]]:
+    space = load_space("mnasnet-16")
+    base = space.decode([0] * len(space.decisions))
+    return base, different(base, [Coefficients(1, 1, 1 + number / 5) for number in range(1, 6)])
+
+
+def _search_grid(path: Path, *accuracies: float | None) -> dict[str, Any]:
+    """What a grid keeps once it has evaluated further networks and is interrupted; without the new ones."""
+    base, networks = _grid_networks()
+    outcomes = _Outcomes(*accuracies)
+    with suppress(KeyboardInterrupt):
+        run_grid(base, networks, outcomes.accuracy, outcomes.describe(), path.with_suffix(""))
+    found: dict[str, Any] = json.loads(path.read_bytes())["found"]
+    return {name: one for name, one in found.items() if one != {"accuracy": _NEW}}
+
+
+def _grid(folder: Path) -> list[bytes]:
+    path = folder / "coefficients.json.partial"
+    _search_grid(path, 0.5, None)
+    return [path.read_bytes()]
 
 
 def _of(name: str) -> Callable[[bytes, Any], bool]:
@@ -52,10 +104,11 @@ def _of(name: str) -> Callable[[bytes, Any], bool]:
 
 
 def _read_description(path: Path) -> Any:
-    from mnas.cli.bench import _described_dtype
     from mnas.cli.common import resolve_architecture
 
-    _described_dtype(path, path.with_suffix(".tflite"), valid.TFLITE)
+    description = read_json(path, "the description of a network")
+    if isinstance(description, dict):
+        check_description(description, path.with_suffix(".tflite"), valid.TFLITE)
     resolve_architecture(str(path))
 
 
@@ -72,8 +125,12 @@ def _same_contest(load: Callable[[str], Any]) -> Callable[[bytes, Any], bool]:
 
 
 def _read_bench(path: Path) -> Any:
-    study: Any = SimpleNamespace(folder=path.parent)
-    return [[bench.quiet_ms, bench.median_ms, bench.ratio] for bench in _benches(study)]
+    return [[bench.quiet_ms, bench.median_ms, bench.ratio] for bench in gather(Study.open(path.parent)).benches]
+
+
+def _bench(folder: Path) -> list[bytes]:
+    valid.study_folder(folder)
+    return valid.json_bytes(valid.bench())
 
 
 def _read_family(path: Path) -> Any:
@@ -84,10 +141,8 @@ WORK: dict[str, Scenario] = {
     "training under way": Scenario(
         lambda folder: valid.json_bytes(valid.progress()), _read_progress, _of("history"), "progress.json"
     ),
-    "predictor's samples": Scenario(_samples, _read_samples, _of("samples"), "predictor.json"),
-    "grid under way": Scenario(
-        lambda folder: valid.json_bytes(valid.grid()), lambda path: grid._read(path, valid.GRID), _of("found")
-    ),
+    "predictor's samples": Scenario(_samples, lambda path: _predict(path, _NEW)[:-1], _of("samples"), "predictor.json"),
+    "grid under way": Scenario(_grid, lambda path: _search_grid(path, _NEW), _of("found"), "coefficients.json.partial"),
     "description of a file": Scenario(
         lambda folder: valid.json_bytes(valid.description()), _read_description, name="network.json"
     ),
@@ -97,7 +152,7 @@ WORK: dict[str, Scenario] = {
     "comparison (TOML)": Scenario(
         lambda folder: [valid.CONTEST_TOML], _read_contest, _same_contest(tomllib.loads), "contest.toml"
     ),
-    "bench in a report": Scenario(lambda folder: valid.json_bytes(valid.bench()), _read_bench, name="bench.json"),
+    "bench in a report": Scenario(_bench, _read_bench, name="study/bench.json"),
     "family in a report": Scenario(
         lambda folder: valid.json_bytes(valid.description()), _read_family, name="family/0.json"
     ),

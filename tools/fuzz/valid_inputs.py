@@ -20,7 +20,6 @@ from mnas.trial import Measurement, Trial
 from tests.latency.tables import make_table
 
 MADE_OF = {"format": "mnas.supernet 2", "space": "ab", "data": "cd", "recipe": {"steps": 4}}
-GRID = {"base": {"stages": "ir_r1"}, "evaluator": {"kind": "proxy"}, "grid": ["1.2,1.1,1.15", "1,1,1.4"]}
 TFLITE = b"\0\0\0\0TFL3"
 TFLITE_SHA256 = hashlib.sha256(TFLITE).hexdigest()
 CONTEST = {"evaluator": "tabular:t.json", "strategies": ["random", "ppo"], "trials": [50], "budget_madds": 1e6}
@@ -191,12 +190,6 @@ def progress() -> dict[str, Any]:
     """The record of a training that was interrupted."""
     said = training()
     return {"configuration": {**said["configuration"], "recipe": {"epochs": 5}}, "history": [{"loss": 1.5}] * 2}
-
-
-def grid() -> dict[str, Any]:
-    """What a grid has found when it is interrupted."""
-    found = {"1.2,1.1,1.15": {"accuracy": 0.5}, "1,1,1.4": {"error": "it diverged"}}
-    return {"format": "mnas.grid", "version": 1, "made_of": GRID, "found": found}
 
 
 def description() -> dict[str, Any]:
