@@ -49,7 +49,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mnas.profiling.log import ProfileLog
-from tools.soak.runner import _life
+from tools.soak.runner import run_in_fork
 from tools.soak.searches import profile_kind
 
 append = ProfileLog.append
@@ -69,7 +69,7 @@ kind, lost, found, ends = profile_kind(), [], [], []
 for moments in ([], [3, 10, 17]):
     folder = Path(tempfile.mkdtemp(dir="."))
     for most in [*moments, -1]:
-        _life(replace(kind, work=work), folder, lost, lambda child: None)
+        run_in_fork(replace(kind, work=work), folder, lost)
         found.append(len(kind.finished(folder)))
     ends.append(kind.end(folder))
 print(lost, found, ends[0] == ends[1])
@@ -224,10 +224,12 @@ def test_a_full_disk_ends_a_profile_and_the_same_table_comes_out_later(tmp_path)
 
 
 def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
-    from tools.soak.searches import _Slow, search_kind
+    from tools.soak.searches import SlowEvaluator, search_kind
 
     kind = search_kind("evolution")
-    monkeypatch.setattr(_Slow, "accuracy", lambda self, architecture: 0.9 * self.function(architecture) + self.bonus)
+    monkeypatch.setattr(
+        SlowEvaluator, "accuracy", lambda self, architecture: 0.9 * self.function(architecture) + self.bonus
+    )
     for name in ("steady", "jumping"):
         (tmp_path / name).mkdir()
         if name == "jumping":

@@ -20,11 +20,12 @@ from mnas.quiet import load_tensorflow
 from mnas.search.halving import share_of_steps
 from mnas.space.files import load_space
 from tools.bench.early_stopping_replay import replayed
+from tools.command_line import make_parser
 
 
 def main() -> None:
     """Train, replay, print one JSON document."""
-    parser = argparse.ArgumentParser()
+    parser = make_parser("tools.bench.early_stopping", __doc__)
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--data", default="digits")
     parser.add_argument("--space", default="mnasnet-16")

@@ -36,6 +36,7 @@ from mnas.nn.build import build_model
 from mnas.profiling.bench import open_reference
 from mnas.profiling.measure import measure_networks
 from mnas.quiet import load_tensorflow, quiet
+from tools.command_line import make_parser
 
 NETWORKS = ("mobilenet-v2", "mnasnet-a1", "efficientnet-b0")
 DTYPES = ("float32", "float16", "dynamic", "int8")
@@ -77,7 +78,7 @@ def _line(figures: Figures) -> str:
 
 def main() -> None:
     """Run the parts that were asked for, and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser("tools.bench.export", __doc__)
     parser.add_argument("--only", choices=PARTS, help="this part; all of them otherwise")
     parser.add_argument("--out", type=Path, default=Path("runs/bench_export"), help="where figures and files are kept")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin nothing new after so many")

@@ -9,7 +9,6 @@ that have one) is MnasNet's soft one with the median multiply-adds as its target
 
 from __future__ import annotations
 
-import argparse
 import json
 from itertools import product
 from pathlib import Path
@@ -24,6 +23,7 @@ from mnas.search.objective import Objective, Target
 from mnas.space.files import load_space
 from mnas.strategies.registry import make_strategy
 from mnas.train.tabular import TabularEvaluator
+from tools.command_line import make_parser
 
 SPACE = load_space("nas-bench-macro")
 Point = tuple[float, float]
@@ -31,7 +31,7 @@ Point = tuple[float, float]
 
 def main() -> None:
     """Run, print one JSON document."""
-    parser = argparse.ArgumentParser()
+    parser = make_parser("tools.bench.front", __doc__)
     parser.add_argument("accuracies", type=Path)
     parser.add_argument("--strategies", default="random,evolution,nsga2")
     parser.add_argument("--seeds", type=int, default=20)

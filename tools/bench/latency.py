@@ -41,6 +41,7 @@ from mnas.profiling.profile import fit_table
 from mnas.profiling.skeleton import write_block, write_skeleton
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
+from tools.command_line import make_parser
 
 BURSTS, BLOCK_BURSTS = 30, 3  # quiet ones; a block's is shorter than a network's, and takes as many runs
 TWICE = 20  # networks that are measured both ways
@@ -51,7 +52,7 @@ Measured = list[tuple[Architecture, float]]  # and its quiet latency in ms
 
 def main() -> None:
     """Profile, measure fresh networks and their blocks, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser("tools.bench.latency", __doc__)
     parser.add_argument("--space", default="mnasnet-32")
     parser.add_argument("--minutes", type=float, default=3.0, help="for the table")
     parser.add_argument("--seconds", type=float, default=240.0, help="at most, for the fresh networks")

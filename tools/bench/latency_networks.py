@@ -8,7 +8,6 @@ Run it as: python -m tools.bench.latency_networks --space mnasnet-32 --dtype int
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,12 @@ from mnas.files import write_atomically
 from mnas.nn.build import build_model
 from mnas.space.files import load_space
 from tools.bench.latency import file_name
+from tools.command_line import make_parser
 
 
 def main() -> None:
     """Sample, build, convert, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser("tools.bench.latency_networks", __doc__)
     parser.add_argument("--space", default="mnasnet-32")
     parser.add_argument("--networks", type=int, default=60)
     parser.add_argument("--dtype", default="float32")

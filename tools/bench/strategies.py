@@ -32,6 +32,7 @@ from mnas.space.costs import SpaceCosts
 from mnas.space.files import load_space
 from mnas.strategies.registry import needs_tensorflow
 from mnas.train.tabular import TabularEvaluator
+from tools.command_line import make_parser
 
 SPACE = load_space("nas-bench-macro")
 EVERY = np.stack(np.meshgrid(*[np.arange(3)] * 8, indexing="ij"), axis=-1).reshape(-1, 8)
@@ -40,7 +41,7 @@ PERCENTILE = 30
 
 def main() -> None:
     """Run what is missing, then print the figures."""
-    parser = argparse.ArgumentParser()
+    parser = make_parser("tools.bench.strategies", __doc__)
     parser.add_argument("accuracies", type=Path)
     parser.add_argument("--table", help="a latency table for nas-bench-macro; multiply-adds without one")
     parser.add_argument("--log", type=Path, required=True)

@@ -6,7 +6,6 @@ Run: python -m tools.bench.workers [--trials 12] [--steps 30] [--handed-over 300
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import tempfile
@@ -29,6 +28,7 @@ from mnas.space.files import load_space
 from mnas.strategies.registry import make_strategy
 from mnas.train.data import Dataset, Split
 from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
+from tools.command_line import make_parser
 
 KINDS = (("local", 1), ("local", 2), ("ray", 1), ("ray", 2))
 
@@ -126,7 +126,7 @@ def _seconds(evaluator: ProxyEvaluator, network: Architecture, split: Split) -> 
 
 def main() -> None:
     """What is asked for, with and without Ray."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser("tools.bench.workers", __doc__)
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--handed-over", type=int, default=300)

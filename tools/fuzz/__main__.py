@@ -10,7 +10,6 @@ The kinds are in tools/fuzz/scenarios.py: a new one is three lines there.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import resource
 import sys
@@ -19,16 +18,17 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
+from tools.command_line import make_parser
 from tools.fuzz.runner import Tally, limit_memory, run_scenario
 from tools.fuzz.scenarios import SCENARIOS
 
 
 def main() -> None:
     """Try them all; exit with 1 if any was lost."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser("tools.fuzz", __doc__)
     parser.add_argument("--count", type=int, default=20_000, help="inputs in all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=sorted(SCENARIOS))
+    parser.add_argument("--only", choices=sorted(SCENARIOS), metavar="NAME", help=f"of {', '.join(SCENARIOS)}")
     parser.add_argument("--keep", type=Path, help="where to write the inputs that were lost")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)

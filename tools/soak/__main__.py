@@ -9,7 +9,6 @@ work in one bit (times apart), or if something that was finished is done again.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import random
@@ -20,6 +19,7 @@ from functools import partial
 
 from mnas.quiet import quiet
 from mnas.strategies.registry import STRATEGIES
+from tools.command_line import make_parser
 from tools.soak.kind import Kind
 from tools.soak.memory import EVALUATORS, memory_curve
 from tools.soak.runner import kill_often
@@ -42,7 +42,7 @@ LIGHT = ("random", "evolution", "nsga2", "workers", "predictor", "profile", "gri
 
 def main() -> None:
     """Kill, or measure memory."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser("tools.soak", __doc__)
     parser.add_argument("--kills", type=int, default=100, help="in all, shared out over the kinds")
     parser.add_argument("--kinds", default=",".join(KINDS), help=f"of {', '.join(KINDS)}")
     parser.add_argument("--seed", type=int, default=0)

@@ -31,7 +31,7 @@ EVALUATORS = ("tabular", "proxy", "supernet")
 
 
 @dataclass(frozen=True)
-class _Memory:
+class Memory:
     """A process's memory.
 
     Attributes:
@@ -44,7 +44,7 @@ class _Memory:
     resident_mb: float
     in_use_mb: float | None
 
-    def since(self, first: _Memory) -> str:
+    def since(self, first: Memory) -> str:
         """In words, with what was added since the first line."""
         text = f"{self.networks} networks, {self.resident_mb:.1f} MiB ({self.resident_mb - first.resident_mb:+.1f})"
         if self.in_use_mb is None or first.in_use_mb is None:
@@ -67,7 +67,7 @@ def memory_curve(num_trials: int, evaluator_name: str, seconds: float) -> None:
     candidates = make_strategy("random", small_space(), seed=0).ask(num_trials)
     points = sorted({round(num_trials * step / 10) for step in range(1, 11)})
     met: set[Architecture] = set()
-    first: _Memory | None = None
+    first: Memory | None = None
     for number, candidate in enumerate(candidates, 1):
         met.add(candidate)
         trial = objective.judge(number, candidate)
@@ -76,7 +76,7 @@ def memory_curve(num_trials: int, evaluator_name: str, seconds: float) -> None:
         late = time.monotonic() - start > seconds
         if number in points or late:
             gc.collect()
-            now = _Memory(len(met), _resident_mb(), _in_use_mb())
+            now = Memory(len(met), _resident_mb(), in_use_mb())
             first = first or now
             print(
                 f"{evaluator_name:8} {number:5} trials: {now.since(first)}; {time.monotonic() - start:.0f} s",
@@ -122,27 +122,20 @@ def _resident_mb() -> float:
     return pages * os.sysconf("SC_PAGESIZE") / 2**20
 
 
+_MALLINFO_FIELDS = (
+    *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+    *("usmblks", "fsmblks", "uordblks", "fordblks", "keep"),
+)
+
+
 class _Mallinfo(ctypes.Structure):
     """glibc's `struct mallinfo2`, bytes; see mallinfo(3)."""
 
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in (
-            "arena",
-            "ordblks",
-            "smblks",
-            "hblks",
-            "hblkhd",
-            "usmblks",
-            "fsmblks",
-            "uordblks",
-            "fordblks",
-            "keep",
-        )
-    ]
+    _fields_ = [(name, ctypes.c_size_t) for name in _MALLINFO_FIELDS]
 
 
-def _in_use_mb() -> float | None:
+def in_use_mb() -> float | None:
+    """What this process has of the C heap, in MiB; None where the C library does not tell."""
     try:
         mallinfo = ctypes.CDLL(None).mallinfo2
     except AttributeError:  # another C library, or glibc before 2.33

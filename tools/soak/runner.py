@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import shutil
 import signal
 import tempfile
 import time
@@ -16,6 +15,12 @@ from pathlib import Path
 from tools.soak.kind import Kind
 
 _MOST_KILLS = 6  # of one piece of work: after so many it is let be until its end
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="mnas-soak-") as folder:
+        yield Path(folder)
 
 
 def begin(kind: Kind, folder: Path) -> int:
@@ -43,20 +48,20 @@ def kill_often(kind: Kind, kills: int, rng: random.Random) -> list[str]:
     Returns:
         What was lost, in words.
     """
-    with _folder() as folder:
+    with _temporary_folder() as folder:
         start = time.monotonic()
-        _finish(kind, folder)
+        run_in_fork(kind, folder, [])
         seconds, expected = time.monotonic() - start, kind.end(folder)
     lost: list[str] = []
     while kills > 0:
-        with _folder() as folder:
+        with _temporary_folder() as folder:
             planned = min(kills, rng.randint(1, _MOST_KILLS))
             for _ in range(planned):
                 kills -= 1
                 if not _kill_once(kind, folder, rng.uniform(0, seconds / 1.5), lost):
                     break
             try:
-                _life(kind, folder, lost, lambda child: None)
+                run_in_fork(kind, folder, lost)
                 if kind.end(folder) != expected:
                     lost.append("the end is another one")
             except Exception as error:
@@ -71,14 +76,26 @@ def _kill_once(kind: Kind, folder: Path, seconds: float, lost: list[str]) -> boo
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
 
-    return _life(kind, folder, lost, kill) == signal.SIGKILL
+    return run_in_fork(kind, folder, lost, kill) == signal.SIGKILL
 
 
-def _life(kind: Kind, folder: Path, lost: list[str], during: Callable[[int], None]) -> int:
-    """One process from its beginning to its end; notes what it did that was finished before."""
+def run_in_fork(kind: Kind, folder: Path, lost: list[str], during: Callable[[int], None] = lambda child: None) -> int:
+    """Run the work, or resume it, in a process of its own, and wait until that ends.
+
+    Args:
+        kind: the work.
+        folder: where it is done.
+        lost: what it did again although it was finished before is added here, in words.
+        during: called with the process's id while it runs.
+
+    Returns:
+        The signal that ended the process, or 0.
+
+    Raises:
+        RuntimeError: if the work raised something; its last line says what.
+    """
     before = kind.finished(folder)
-    with contextlib.suppress(FileNotFoundError):
-        (folder / "begun").unlink()
+    (folder / "begun").unlink(missing_ok=True)
     child = begin(kind, folder)
     during(child)
     status = os.waitpid(child, 0)[1]
@@ -90,17 +107,3 @@ def _life(kind: Kind, folder: Path, lost: list[str], during: Callable[[int], Non
         lost.append(f"{len(again)} finished pieces of work were done again, such as {again[0][:80]}")
     (folder / "begun").unlink(missing_ok=True)
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-
-
-def _finish(kind: Kind, folder: Path) -> None:
-    lost: list[str] = []
-    _life(kind, folder, lost, lambda child: None)
-
-
-@contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="mnas-soak-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)

@@ -26,18 +26,20 @@ from tests.spaces import separable, small_space
 from tools.soak.kind import Kind, note
 
 
-class _Slow(Evaluator):
+class SlowEvaluator(Evaluator):
     """Separable accuracies, a few milliseconds each; notes every evaluation."""
 
     def __init__(self, folder: Path, space: SearchSpace, name: str, bonus: float) -> None:
         self.folder, self.name, self.bonus, self.function = folder, name, bonus, separable(space)
 
     def accuracy(self, architecture: Any) -> float:
+        """Of the separable function, scaled, and a bonus."""
         note(self.folder, f"{self.name} {architecture.stages}")
         time.sleep(0.004)
         return 0.9 * self.function(architecture) + self.bonus
 
     def describe(self) -> dict[str, Any]:
+        """The name alone."""
         return {"name": self.name}
 
 
@@ -45,7 +47,7 @@ def make_objectives(arguments: dict[str, Any]) -> tuple[dict[str, Objective], An
     """Those of the search and of its finalists; workers make them too."""
     folder, space, reward = Path(arguments["folder"]), small_space(), make_reward("absolute", [])
     slow = {"search": ("trials", 0.0), "finals": ("finalists", 0.05)}
-    return {name: Objective(_Slow(folder, space, *how), reward) for name, how in slow.items()}, "soak"
+    return {name: Objective(SlowEvaluator(folder, space, *how), reward) for name, how in slow.items()}, "soak"
 
 
 def search_kind(strategy: str, *, workers: int = 0) -> Kind:
@@ -137,7 +139,7 @@ def predictor_kind() -> Kind:
         from mnas.train.predictor import PredictorEvaluator, PredictorRecipe
 
         space = small_space()
-        inner, recipe = _Slow(folder, space, "sample", 0.0), PredictorRecipe(samples=40)
+        inner, recipe = SlowEvaluator(folder, space, "sample", 0.0), PredictorRecipe(samples=40)
         predictor = PredictorEvaluator(space, inner, recipe, file=folder / "predictor.json")
         candidates = make_strategy("random", space, seed=1).ask(20)
         write_json(folder / "predicted.json", [predictor.accuracy(candidate) for candidate in candidates])
