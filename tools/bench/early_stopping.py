@@ -19,7 +19,7 @@ import numpy as np
 from mnas.quiet import load_tensorflow
 from mnas.search.halving import share_of_steps
 from mnas.space.files import load_space
-from tools.bench.early_stopping_replay import replayed
+from tools.bench.early_stopping_replay import replay_early_stopping
 from tools.command_line import make_parser
 
 
@@ -74,7 +74,7 @@ def _replay(curves: np.ndarray, rng: np.random.Generator) -> tuple[float, float]
     """Share of the steps that is trained, and accuracy that the winner lost, with candidates in a random order."""
     space = load_space("mnasnet-16")
     order = rng.permutation(len(curves))
-    trials = replayed(curves, order, space.decode([0] * len(space.decisions)))
+    trials = replay_early_stopping(curves, order, space.decode([0] * len(space.decisions)))
     best = max(trials, key=lambda trial: trial.reward or 0.0)
     winner = curves[order[best.number], -1]
     return share_of_steps(trials, curves.shape[1]), float(curves[:, -1].max() - winner)

@@ -13,7 +13,7 @@ from mnas.search.halving import thresholds
 from mnas.trial import Measurement, Trial
 
 
-def replayed(
+def replay_early_stopping(
     curves: npt.NDArray[np.float64], order: Sequence[int], anything: Architecture, *, batch: int = 10
 ) -> list[Trial]:
     """One trial a candidate, in the order in which they are met; hopeless ones end at an early rung.

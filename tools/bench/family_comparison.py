@@ -8,11 +8,12 @@ latencies are disturbed by the noise of their measurement.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import bootstrap
 
 Array = npt.NDArray[np.float64]
 
@@ -27,7 +28,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class FamilyComparison:
     """One network against a family.
 
     Attributes:
@@ -49,7 +50,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return asdict(self)
 
 
 def accuracy_at(latency: float, latencies: Array, accuracies: Array) -> float:
@@ -76,7 +77,7 @@ def latency_at(accuracy: float, latencies: Array, accuracies: Array) -> tuple[fl
 
 def compare(
     network: Network, family: Sequence[Network], *, noise: float, num_resamples: int = 4000, seed: int = 0
-) -> Comparison:
+) -> FamilyComparison:
     """A network against a family.
 
     Args:
@@ -89,30 +90,31 @@ def compare(
     rng = np.random.default_rng(seed)
     everyone = [network, *family]
     latencies = np.array([one.latency_ms for one in everyone])
-    means = np.array([np.mean(one.accuracies) for one in everyone])
-    drawn = np.stack([_resampled(one.accuracies, num_resamples, rng) for one in everyone], axis=1)
-    disturbed = latencies * np.exp(noise * rng.standard_normal((num_resamples, len(everyone))))
-    found = np.array([_once(*pair) for pair in zip(disturbed, drawn, strict=True)])
-    difference, speed_up, _ = _once(latencies, means)
-    intervals = np.quantile(found[:, :2], [0.025, 0.975], axis=0)
-    return Comparison(
-        difference,
-        (float(intervals[0, 0]), float(intervals[1, 0])),
-        speed_up,
-        (float(intervals[0, 1]), float(intervals[1, 1])),
-        float((found[:, 2] > 0).mean()),
-        float((found[:, 2] < 0).mean()),
+
+    def resampled(*accuracies: Array) -> Array:
+        disturbed = latencies * np.exp(noise * rng.standard_normal(len(everyone)))
+        return np.array(_compare_once(disturbed, np.array([np.mean(drawn) for drawn in accuracies])))
+
+    # SciPy refuses a sample of one; drawn with replacement, the same value twice is the same sample.
+    samples = [np.resize(one.accuracies, max(2, len(one.accuracies))) for one in everyone]
+    found = bootstrap(
+        samples, resampled, n_resamples=num_resamples, vectorized=False, method="percentile", random_state=rng
+    )
+    low, high = (bounds.tolist() for bounds in found.confidence_interval)
+    outside = found.bootstrap_distribution[2]
+    difference, speed_up, _ = _compare_once(latencies, np.array([np.mean(one.accuracies) for one in everyone]))
+    return FamilyComparison(
+        difference=difference,
+        difference_interval=(low[0], high[0]),
+        speed_up=speed_up,
+        speed_up_interval=(low[1], high[1]),
+        beyond=float((outside > 0).mean()),
+        below=float((outside < 0).mean()),
     )
 
 
-def _resampled(accuracies: Sequence[float], count: int, rng: np.random.Generator) -> Array:
-    """Means of as many seeds drawn with replacement, shape (count,)."""
-    values = np.asarray(accuracies, dtype=np.float64)
-    means: Array = values[rng.integers(len(values), size=(count, len(values)))].mean(1)
-    return means
-
-
-def _once(latencies: Array, accuracies: Array) -> tuple[float, float, int]:
+def _compare_once(latencies: Array, accuracies: Array) -> tuple[float, float, int]:
+    """Difference, speed-up, and whether the accuracy is outside of the family's range; the network stands first."""
     difference = accuracies[0] - accuracy_at(latencies[0], latencies[1:], accuracies[1:])
     latency, outside = latency_at(accuracies[0], latencies[1:], accuracies[1:])
     return float(difference), float(latency / latencies[0]), outside

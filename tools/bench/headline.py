@@ -17,7 +17,7 @@ Time, on 2 cores at 2.5 GHz, where a step of 32 images takes about 11 ms for eac
   finalists of 200 steps, 40 s each: 6 minutes a search, 25 in all;
 - 15 networks of 139 M together, 400 steps and 22 s of tracing and scoring each: 16 minutes a seed, 47 for three;
 - measuring: 3 minutes. In all 75 minutes. Other programs make it longer, and the latencies worse.
-Every piece is kept in --out: stop it whenever you like (--seconds ends a call in time), the same command goes on.
+Every result is kept in --out: stop it whenever you like (--seconds ends a call in time), the same command resumes.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ from mnas.quiet import load_tensorflow
 from mnas.search.setup import SearchOptions, prepare, table_costs
 from mnas.space.files import load_space
 from tools.bench.headline_report import write_report
-from tools.bench.resumable import Pieces
+from tools.bench.measuring import measure_files
+from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 
 TABLE = "latency_tables/xeon-2.5ghz_litert_float32_mnasnet-32.json"
 PARTS = ("search", "random", "train", "latency", "report")
@@ -54,36 +56,32 @@ OURS = ("searched", "random search", "random pick")
 
 
 class Headline:
-    """All of the work, piece by piece."""
+    """All of the work, step by step."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.given = arguments
-        self.pieces = Pieces(arguments.out / "pieces", arguments.seconds)
+        self.run = ResumableRun(arguments.out / "pieces", arguments.seconds)
         self.space = load_space(arguments.space)
-        self._dataset: Any = None
 
-    @property
+    @cached_property
     def dataset(self) -> Any:
         """The images, loaded when they are needed first."""
-        if self._dataset is None:
-            from mnas.train.data import load_dataset
+        from mnas.train.data import load_dataset
 
-            load_tensorflow()
-            size, limit = self.space.resolution, self.given.limit
-            self._dataset = load_dataset(self.given.data, resolution=size, limit=limit)
-        return self._dataset
+        load_tensorflow()
+        return load_dataset(self.given.data, resolution=self.space.resolution, limit=self.given.limit)
 
     def search(self) -> None:
         """One search for every budget."""
         for budget in self.given.budgets:
-            self._study("searched", budget, evaluator="predictor", strategy="evolution", trials=self.given.trials)
+            self._search("searched", budget, evaluator="predictor", strategy="evolution", trials=self.given.trials)
 
     def random(self) -> None:
         """Random search for every budget, with as many trainings and steps."""
         for budget in self.given.budgets:
-            self._study("random search", budget, evaluator="proxy", strategy="random", trials=self.given.samples)
+            self._search("random search", budget, evaluator="proxy", strategy="random", trials=self.given.samples)
 
-    def _study(self, kind: str, budget: float, *, evaluator: str, strategy: str, trials: int) -> None:
+    def _search(self, kind: str, budget: float, *, evaluator: str, strategy: str, trials: int) -> None:
         given = self.given
         options = SearchOptions(
             space=given.space,
@@ -101,9 +99,9 @@ class Headline:
             final_steps=given.final_steps,
             baseline=False,
         )
-        self.pieces.do(f"{kind} {budget:g}", lambda: self._searched(options, f"{kind} {budget:g}"))
+        self.run.do(f"{kind} {budget:g}", lambda: self._run_study(options, f"{kind} {budget:g}"))
 
-    def _searched(self, options: SearchOptions, name: str) -> dict[str, Any]:
+    def _run_study(self, options: SearchOptions, name: str) -> dict[str, Any]:
         """The winner of one study, which is gone on with where it was begun."""
         from mnas.search.run import run_search
         from mnas.search.study import Study
@@ -112,15 +110,15 @@ class Headline:
         folder = self.given.out / "studies" / name.replace(" ", "_")
         prepared = prepare(options, folder)
         study = Study.resume(folder, prepared.config, options.to_dict())
-        prepared.search.objective.evaluator.prepare(lambda share, what: self.pieces.stop_in_time())
-        return run_search(study, prepared.search, on_trial=lambda phase, trial: self.pieces.stop_in_time())
+        prepared.search.objective.evaluator.prepare(lambda share, what: self.run.stop_in_time())
+        return run_search(study, prepared.search, on_trial=lambda phase, trial: self.run.stop_in_time())
 
     def networks(self) -> dict[str, list[Architecture]]:
         """Every network by name: for every seed one, mostly the same."""
         seeds, found = self.given.seeds, {}
         for budget in self.given.budgets:
             for kind in OURS[:2]:
-                winner = self.pieces.get(f"{kind} {budget:g}")
+                winner = self.run.get(f"{kind} {budget:g}")
                 if winner is None:
                     sys.exit(f"{kind} for {budget:g} ms is not done: leave out --parts, the same command does it first")
                 found[f"{kind} {budget:g}"] = [architecture_from_dict(winner["architecture"])] * seeds
@@ -149,9 +147,9 @@ class Headline:
         networks = self.networks()
         for seed in range(self.given.seeds):
             for name, own in networks.items():
-                self.pieces.do(f"train {name} seed {seed}", lambda: self._trained(name, own[seed], seed))  # noqa: B023
+                self.run.do(f"train {name} seed {seed}", lambda: self._train(name, own[seed], seed))  # noqa: B023
 
-    def _trained(self, name: str, architecture: Architecture, seed: int) -> dict[str, Any]:
+    def _train(self, name: str, architecture: Architecture, seed: int) -> dict[str, Any]:
         from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 
         given = self.given
@@ -184,20 +182,18 @@ class Headline:
 
     def latency(self) -> None:
         """Measure every network; in a process of its own, because TensorFlow's threads make small networks slower."""
-        if self.pieces.get("latency") is not None:
+        if self.run.get("latency") is not None:
             return
         if "tensorflow" in sys.modules:
-            self.pieces.stop_in_time()
+            self.run.stop_in_time()
             line = [sys.executable, "-m", "tools.bench.headline", *sys.argv[1:], "--parts", "latency"]
             if subprocess.run(line, check=False).returncode:
                 sys.exit("measuring failed: see above")
             return
-        self.pieces.do("latency", self._measured)
+        self.run.do("latency", self._measure)
 
-    def _measured(self) -> dict[str, Any]:
+    def _measure(self) -> dict[str, Any]:
         from mnas.devices.registry import open_device
-        from mnas.profiling.bench import open_reference
-        from mnas.profiling.measure import measure_networks
         from mnas.profiling.skeleton import write_skeleton
 
         files: dict[str, bytes] = {}
@@ -206,12 +202,8 @@ class Headline:
                 files[f"{name} #{number}"] = write_skeleton(architecture)
             if self._file(name).exists():
                 files[f"{name} exported"] = self._file(name).read_bytes()
-        device = open_device("local")
-        with device.measuring():
-            reference = open_reference(device)
-            models = [device.load(data) for data in files.values()]
-            bursts, seconds = [self.given.bursts] * len(models), self.given.measure_seconds
-            times = measure_networks(models, reference, seconds=seconds, quiet_bursts=bursts, seed=0)
+        bursts, seconds = [self.given.bursts] * len(files), self.given.measure_seconds
+        times = measure_files(open_device("local"), list(files.values()), seconds=seconds, quiet_bursts=bursts)
         return {
             name: {"quiet_ms": one.quiet_ms, "median_ms": one.median_ms, "halves_ms": one.halves_ms}
             for name, one in zip(files, times, strict=True)
@@ -220,15 +212,15 @@ class Headline:
     def report(self) -> None:
         """All figures: a document, a table, a picture; and the comparisons on the terminal."""
         runs = {
-            name: [self.pieces.get(f"train {name} seed {seed}") for seed in range(self.given.seeds)]
+            name: [self.run.get(f"train {name} seed {seed}") for seed in range(self.given.seeds)]
             for name in self.networks()
         }
-        times = self.pieces.get("latency")
+        times = self.run.get("latency")
         if times is None or not any(run for own in runs.values() for run in own):
             sys.exit("nothing is trained and measured yet: leave out --parts, the same command does it")
         facts = {
             "options": {name: str(value) for name, value in vars(self.given).items()},
-            "minutes": self.pieces.minutes(),
+            "minutes": self.run.minutes(),
         }
         write_report(self.given.out, runs, times, groups=(tuple(FAMILIES), OURS), facts=facts)
 
@@ -245,10 +237,7 @@ def resized(name: str, width: float, resolution: int, *, adapted: bool, num_clas
 
 def main(line: Sequence[str] | None = None) -> None:
     """Do what is left."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="where all is kept: not in the repository")
-    parser.add_argument("--seconds", type=float, default=1e9, help="begin nothing more in this call after so long")
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser = resumable_parser("tools.bench.headline", __doc__, PARTS)
     parser.add_argument("--space", default="mnasnet-32")
     parser.add_argument("--table", default=TABLE)
     parser.add_argument("--data", default="fashion_mnist")
@@ -267,9 +256,7 @@ def main(line: Sequence[str] | None = None) -> None:
     parser.add_argument("--bursts", type=int, default=12, help="undisturbed ones of every network")
     parser.add_argument("--measure-seconds", type=float, default=180)
     arguments = parser.parse_args(line)
-    work = Headline(arguments)
-    for part in [part for part in PARTS if part in arguments.parts]:
-        getattr(work, part)()
+    run_parts(Headline(arguments), PARTS, arguments.parts)
 
 
 if __name__ == "__main__":

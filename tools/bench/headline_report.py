@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -14,7 +12,8 @@ import numpy as np
 from mnas.files import write_atomically, write_json
 from mnas.report.figure import CYCLE, Figure, Series
 from mnas.report.page import figures_page
-from tools.bench.family_comparison import Comparison, Network, compare
+from tools.bench.family_comparison import FamilyComparison, Network, compare
+from tools.bench.tables import write_csv
 
 Runs = Mapping[str, Sequence[dict[str, Any] | None]]
 
@@ -55,18 +54,14 @@ def write_report(
         "comparisons": {name: one.to_dict() for name, one in comparisons.items()},
     }
     write_json(out / "headline.json", document)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(out / "headline.csv", text.getvalue())
+    write_csv(out / "headline.csv", rows)
     write_picture(known, groups, out / "headline.html")
     show(document, comparisons)
 
 
 def _comparisons(
     known: Mapping[str, Network], noise: float, families: Sequence[str], ours: Sequence[str]
-) -> Iterator[tuple[str, Comparison]]:
+) -> Iterator[tuple[str, FamilyComparison]]:
     for name, network in known.items():
         for family in families if any(_of(name, kind) for kind in ours) else ():
             members = [one for other, one in known.items() if _of(other, family)]
@@ -108,7 +103,7 @@ def write_picture(known: Mapping[str, Network], groups: tuple[Sequence[str], Seq
     write_atomically(path, figures_page([figure], title=title))
 
 
-def show(document: Mapping[str, Any], comparisons: Mapping[str, Comparison]) -> None:
+def show(document: Mapping[str, Any], comparisons: Mapping[str, FamilyComparison]) -> None:
     """What was found, in plain lines."""
     for name, ratio in document["exported_over_skeleton"].items():
         print(f"{name}: the exported file takes {ratio:.3f} times what its skeleton takes")

@@ -32,15 +32,15 @@ from mnas.devices.registry import open_device
 from mnas.latency.card import calibrate, make_report_card
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import Entry, LatencyTable
-from mnas.profiling.bench import open_reference
 from mnas.profiling.collect import collect
 from mnas.profiling.log import ProfileLog
-from mnas.profiling.measure import NetworkTime, measure_networks
+from mnas.profiling.measure import NetworkTime
 from mnas.profiling.plan import table_blocks
 from mnas.profiling.profile import fit_table
 from mnas.profiling.skeleton import write_block, write_skeleton
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
+from tools.bench.measuring import measure_files
 from tools.command_line import make_parser
 
 BURSTS, BLOCK_BURSTS = 30, 3  # quiet ones; a block's is shorter than a network's, and takes as many runs
@@ -87,11 +87,11 @@ def main() -> None:
     if twice:
         ratios = np.array([b.quiet_ms / a.quiet_ms for a, b in zip(twice, truth[:TWICE], strict=True)])
         print(f"converter's file over skeleton: {ratios.mean():.3f} on average, {ratios.std():.3f} deviation")
-    judge_madds(networks, truth)
+    evaluate_madds(networks, truth)
     bare = replace(table, overhead_ms=0.0, relative_error=0.0, params_curve=())
-    isolated = judge("isolated", replace(bare, entries=alone), networks, truth)
-    judge("in context", replace(bare, entries=in_context(space, learned_from)), networks, truth)
-    shipped = judge("shipped", table, networks, truth)
+    isolated = evaluate_method("isolated", replace(bare, entries=alone), networks, truth)
+    evaluate_method("in context", replace(bare, entries=in_context(space, learned_from)), networks, truth)
+    shipped = evaluate_method("shipped", table, networks, truth)
     print(f"error of the shipped method over that of isolated blocks: {shipped / isolated:.2f}")
 
 
@@ -123,12 +123,12 @@ def measure(
 ) -> tuple[list[NetworkTime], list[NetworkTime], dict[str, Entry]]:
     """All in one go: the fresh networks' latencies, the skeletons', and the blocks' each by itself."""
     blocks = list(dict.fromkeys(placed for network in networks for placed in unroll(network)))
-    with device.measuring():
-        models = [device.load(content) for content in [*files, *skeletons]]
-        wanted = [BURSTS] * len(models) + [BLOCK_BURSTS] * len(blocks)
-        models += [device.load(write_block(placed, dtype=options.dtype)) for placed in blocks]
-        reference = open_reference(device, known_ms=table.reference_ms)
-        times = measure_networks(models, reference, seconds=options.seconds, quiet_bursts=wanted, seed=0)
+    whole = [*files, *skeletons]
+    contents = [*whole, *(write_block(placed, dtype=options.dtype) for placed in blocks)]
+    wanted = [BURSTS] * len(whole) + [BLOCK_BURSTS] * len(blocks)
+    times = measure_files(
+        device, contents, seconds=options.seconds, quiet_bursts=wanted, reference_ms=table.reference_ms
+    )
     alone = times[len(files) + len(skeletons) :]
     entries = {placed.key: Entry(t.quiet_ms, 0.0, 1) for placed, t in zip(blocks, alone, strict=True)}
     return times[: len(files)], times[len(files) : len(files) + len(skeletons)], entries
@@ -156,7 +156,7 @@ def in_context(space: SearchSpace, learned_from: Measured) -> dict[str, Entry]:
     return {key: Entry(float(found[index]), 0.0, 1) for key, index in blocks.items()}
 
 
-def judge(name: str, table: LatencyTable, networks: list[Architecture], truth: list[NetworkTime]) -> float:
+def evaluate_method(name: str, table: LatencyTable, networks: list[Architecture], truth: list[NetworkTime]) -> float:
     """Print one method's figures; returns its mean error."""
     quiet = [t.quiet_ms for t in truth]
     estimates = [LatencyEstimator(table).predict(network) for network in networks]
@@ -173,7 +173,7 @@ def judge(name: str, table: LatencyTable, networks: list[Architecture], truth: l
     return card.mape
 
 
-def judge_madds(networks: list[Architecture], truth: list[NetworkTime]) -> None:
+def evaluate_madds(networks: list[Architecture], truth: list[NetworkTime]) -> None:
     """Print how far latency is from a line through multiply-adds."""
     work = np.array([complexity(network).madds for network in networks], dtype=float)
     quiet = np.array([t.quiet_ms for t in truth])

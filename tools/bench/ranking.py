@@ -12,7 +12,7 @@ Against it, each with what judging 300 architectures would cost, training includ
 And images a second of a supernet's step beside plain Keras models of sampled architectures, where the time goes, and
 what share of the processor's arithmetic is used.
 
-Every piece is kept in --out: stop it whenever you like (--seconds ends a call in time), the same command goes on.
+Every result is kept in --out: stop it whenever you like (--seconds ends a call in time), the same command resumes.
 Another recipe of a supernet (--paths 4, say) is added to what is there. The last part writes ranking.csv and .html.
 
 Run: python -m tools.bench.ranking --out /somewhere/ranking [--seconds 1700] [--parts ...]
@@ -25,7 +25,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,9 +40,10 @@ from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 from mnas.train.supernet import SupernetEvaluator
 from mnas.train.supernet_recipe import SupernetRecipe
 from mnas.train.weight_sharing import SupernetTrainer
-from tools.bench.ranking_report import Found, report
-from tools.bench.resumable import Pieces
-from tools.bench.step_profile import peak_madds_per_second, where_time_goes
+from tools.bench.ranking_report import report
+from tools.bench.ranking_results import RankingResults
+from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
+from tools.bench.step_profile import peak_madds_per_second, time_shares
 
 TABLE = "latency_tables/epyc_litert_float32_mnasnet-32.json"
 DRAWN = 20_000  # random architectures, of which those are taken whose latencies are wanted
@@ -51,17 +51,17 @@ PARTS = ("speed", "truth", "proxies", "taught", "supernet", "tuned", "report")
 PROXY_SEED = 7  # not one of the truth's: two trainings with equal weights and images agree too well
 
 
-class Bench:
-    """The work that is left, piece by piece."""
+class Ranking:
+    """The work that is left, step by step."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.given = arguments
-        self.pieces = Pieces(arguments.out, arguments.seconds)
+        self.run = ResumableRun(arguments.out, arguments.seconds)
         self.space = load_space(arguments.space)
         rng = np.random.default_rng(arguments.seed)
         self.costs = table_costs(arguments.table, self.space)[0]
-        self.judged = self._sampled(rng, arguments.count)
-        self.taught_with = self._sampled(rng, arguments.taught)
+        self.ranked = self._sampled(rng, arguments.count)
+        self.teachers = self._sampled(rng, arguments.taught)
 
     def _sampled(self, rng: np.random.Generator, count: int) -> list[Architecture]:
         """Random architectures, their latencies evenly spread (by the logarithm) over the range that is asked for.
@@ -79,7 +79,7 @@ class Bench:
         """The images."""
         return load_dataset(self.given.data, resolution=self.space.resolution)
 
-    def _curve(self, architecture: Architecture, steps: int, seed: int, rungs: int) -> list[float] | None:
+    def _train(self, architecture: Architecture, steps: int, seed: int, rungs: int) -> list[float] | None:
         """Accuracies of one training on its way, or None where it diverged."""
         recipe = ProxyRecipe(steps=steps, batch_size=self.given.batch, seed=seed, rungs=rungs)
         try:
@@ -91,21 +91,21 @@ class Bench:
     def _train_all(self, kind: str, chosen: list[Architecture], steps: int, seed: int, rungs: int = 1) -> None:
         for number, architecture in enumerate(chosen):
             key = f"{kind} {steps}x{self.given.batch} seed {seed} number {number}"
-            self.pieces.do(key, lambda: {"curve": self._curve(architecture, steps, seed, rungs)})  # noqa: B023
+            self.run.do(key, lambda: {"curve": self._train(architecture, steps, seed, rungs)})  # noqa: B023
 
     def truth(self) -> None:
         """Train every architecture by itself, with two seeds."""
         for seed in range(2):
-            self._train_all("truth", self.judged, self.given.truth_steps, seed, self.given.rungs)
+            self._train_all("truth", self.ranked, self.given.truth_steps, seed, self.given.rungs)
 
     def proxies(self) -> None:
         """Train every architecture shortly, at several lengths."""
         for steps in self.given.proxy_steps:
-            self._train_all("proxy", self.judged, steps, PROXY_SEED)
+            self._train_all("proxy", self.ranked, steps, PROXY_SEED)
 
     def taught(self) -> None:
         """Train other architectures shortly: they teach the predictor."""
-        self._train_all("taught", self.taught_with, self.given.taught_steps, PROXY_SEED)
+        self._train_all("taught", self.teachers, self.given.taught_steps, PROXY_SEED)
 
     @property
     def _recipe(self) -> SupernetRecipe:
@@ -126,7 +126,7 @@ class Bench:
 
     @cached_property
     def _evaluator(self) -> SupernetEvaluator:
-        checkpoint = self.pieces.folder / f"supernet_{self._name.replace(' ', '_')}.npz"
+        checkpoint = self.run.folder / f"supernet_{self._name.replace(' ', '_')}.npz"
         return SupernetEvaluator(
             self.space, self.dataset, self._recipe, checkpoint=checkpoint, max_validation=self.given.images
         )
@@ -135,7 +135,7 @@ class Bench:
         """Train a supernet, and score the architectures on the way."""
         for share in self.given.milestones:
             until = round(self.given.steps * share)
-            self.pieces.do(f"supernet {self._name} at {until}", lambda: self._scored(self._evaluator, until))  # noqa: B023
+            self.run.do(f"supernet {self._name} at {until}", lambda: self._score(self._evaluator, until))  # noqa: B023
 
     def tuned(self) -> None:
         """Train every architecture shortly from the weights that it inherits from the supernet."""
@@ -146,43 +146,43 @@ class Bench:
             evaluator = ProxyEvaluator(
                 self.dataset, recipe, max_validation=self.given.images, initial=self._evaluator.inherit
             )
-            for number, architecture in enumerate(self.judged):
+            for number, architecture in enumerate(self.ranked):
                 key = f"tuned {steps}x{self.given.batch} {self._name} number {number}"
-                self.pieces.do(key, lambda: evaluator.accuracy(architecture))  # noqa: B023
+                self.run.do(key, lambda: evaluator.accuracy(architecture))  # noqa: B023
 
-    def _scored(self, evaluator: SupernetEvaluator, until: int) -> dict[str, Any]:
-        evaluator.train_until(until, lambda share, what: self.pieces.stop_in_time())
+    def _score(self, evaluator: SupernetEvaluator, until: int) -> dict[str, Any]:
+        evaluator.train_until(until, lambda share, what: self.run.stop_in_time())
         start = time.process_time()
-        evaluator.judge(self.judged[0])  # traces, which is no cost of an architecture
+        evaluator.judge(self.ranked[0])  # traces, which is no cost of an architecture
         traced = time.process_time()
-        scores = [evaluator.judge(architecture) for architecture in self.judged]
+        scores = [evaluator.judge(architecture) for architecture in self.ranked]
         each = (time.process_time() - traced) / len(scores)
-        others = [evaluator.judge(architecture) for architecture in self.taught_with]
+        others = [evaluator.judge(architecture) for architecture in self.teachers]
         spent = time.process_time() - start
         return {"scores": scores, "others": others, "seconds_each": each, "scoring_seconds": spent}
 
     def speed(self) -> None:
         """Images a second of a training step: the supernet's on a sampled architecture, and Keras's on it alone."""
-        self.pieces.do(f"speed {self.given.batch}", self._speed)
+        self.run.do(f"speed {self.given.batch}", self._measure_speed)
 
-    def _speed(self) -> list[dict[str, Any]]:
-        madds = np.array([complexity(architecture).madds for architecture in self.judged])
+    def _measure_speed(self) -> list[dict[str, Any]]:
+        madds = np.array([complexity(architecture).madds for architecture in self.ranked])
         chosen = [
-            self.judged[place] for place in np.argsort(madds)[[len(madds) // 6, len(madds) // 2, -len(madds) // 6]]
+            self.ranked[place] for place in np.argsort(madds)[[len(madds) // 6, len(madds) // 2, -len(madds) // 6]]
         ]
         count = self.given.batch
         images, labels = normalise(self.dataset.train.images[:count]), self.dataset.train.labels[:count]
         trainer = SupernetTrainer(self.space, self.dataset.train, self._recipe)
         found = []
         for architecture in chosen:
-            ours, alone = per_second(
+            ours, alone = images_per_second(
                 [
                     lambda: trainer.learn([architecture], images, labels, 0.01),  # noqa: B023
                     keras_step(architecture, images, labels),
                 ],
                 count,
             )
-            goes = where_time_goes(lambda: trainer.learn([architecture], images, labels, 0.01))  # noqa: B023
+            goes = time_shares(lambda: trainer.learn([architecture], images, labels, 0.01))  # noqa: B023
             cost = float(complexity(architecture).madds)
             peak = peak_madds_per_second()
             found.append({"supernet": ours, "keras": alone, "madds": cost, "peak": peak, "goes": goes})
@@ -191,11 +191,11 @@ class Bench:
     def report(self) -> None:
         """Print what was found, and draw it."""
         report(
-            Found(
-                pieces=self.pieces,
+            RankingResults(
+                run=self.run,
                 space=self.space,
-                judged=self.judged,
-                taught_with=self.taught_with,
+                ranked=self.ranked,
+                teachers=self.teachers,
                 batch=self.given.batch,
                 truth_steps=self.given.truth_steps,
                 proxy_steps=self.given.proxy_steps,
@@ -217,7 +217,7 @@ def keras_step(architecture: Architecture, images: Any, labels: Any) -> Any:
     return lambda: model.train_on_batch(images, labels)
 
 
-def per_second(steps: Sequence[Callable[[], Any]], images: int) -> list[float]:
+def images_per_second(steps: Sequence[Callable[[], Any]], images: int) -> list[float]:
     """Images a second of several steps in turn, so that what disturbs the machine disturbs all of them.
 
     By each one's median after the first few, which trace.
@@ -233,10 +233,7 @@ def per_second(steps: Sequence[Callable[[], Any]], images: int) -> list[float]:
 
 def main() -> None:
     """Do what is left, then report."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="where all is kept: not in the repository")
-    parser.add_argument("--seconds", type=float, default=1e9, help="begin nothing more in this call after so long")
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser = resumable_parser("tools.bench.ranking", __doc__, PARTS)
     parser.add_argument("--space", default="mnasnet-32")
     parser.add_argument("--table", default=TABLE)
     parser.add_argument(
@@ -264,9 +261,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if set(arguments.parts) != {"report"}:
         load_tensorflow()
-    bench = Bench(arguments)
-    for part in [part for part in PARTS if part in arguments.parts]:
-        getattr(bench, part)()
+    run_parts(Ranking(arguments), PARTS, arguments.parts)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ GROUPS = {  # a word in the operator's type: what it is; the first that fits cou
 OTHER = "all else"
 
 
-def where_time_goes(step: Callable[[], Any], *, count: int = 5) -> dict[str, float]:
+def time_shares(step: Callable[[], Any], *, count: int = 5) -> dict[str, float]:
     """Shares of a step's time by kind of operator, from `count` steps under the profiler; they add up to 1.
 
     Run it on one thread: operators that run at the same time are counted one after the other.

@@ -33,7 +33,7 @@ from tools.command_line import make_parser
 KINDS = (("local", 1), ("local", 2), ("ray", 1), ("ray", 2))
 
 
-def timed(
+def time_trials(
     opened: AbstractContextManager[Executor], prepared: Prepared, candidates: Sequence[Architecture], warm_up: int
 ) -> tuple[float, float, list[object]]:
     """Seconds to start (a candidate a worker, too), seconds for the rest, and what was found."""
@@ -47,7 +47,7 @@ def timed(
     return ready - start, done - ready, facts
 
 
-def training(num_trials: int, steps: int, kinds: Sequence[tuple[str, int]]) -> None:
+def time_training(num_trials: int, steps: int, kinds: Sequence[tuple[str, int]]) -> None:
     """Proxy trainings; one thread each, so that all find the same; the sequential run with all threads beside them."""
     options = SearchOptions(
         space="mnasnet-16",
@@ -63,7 +63,7 @@ def training(num_trials: int, steps: int, kinds: Sequence[tuple[str, int]]) -> N
     found = []
     for kind, workers in kinds:
         opened = open_executor(options, prepared, workers=workers, kind=kind)
-        started, seconds, facts = timed(opened, prepared, candidates, 2)
+        started, seconds, facts = time_trials(opened, prepared, candidates, 2)
         found.append(facts)
         print(
             f"{kind} {workers} worker(s), 1 thread each: {3600 * num_trials / seconds:7.0f} trials an hour "
@@ -73,7 +73,7 @@ def training(num_trials: int, steps: int, kinds: Sequence[tuple[str, int]]) -> N
     print(f"all found the same, to the last bit: {all(facts == found[0] for facts in found)}")
 
 
-def handing_over(num_trials: int, kinds: Sequence[tuple[str, int]]) -> None:
+def time_handing_over(num_trials: int, kinds: Sequence[tuple[str, int]]) -> None:
     """Look-ups that take no time: what is left is what the executor itself takes."""
     with tempfile.TemporaryDirectory() as folder:
         names = ["".join(digits) for digits in product("012", repeat=8)]
@@ -88,13 +88,13 @@ def handing_over(num_trials: int, kinds: Sequence[tuple[str, int]]) -> None:
         here = 0.0
         for kind, workers in kinds:
             opened = open_executor(options, prepared, workers=workers, kind=kind)
-            _, seconds, _ = timed(opened, prepared, candidates, 2)
+            _, seconds, _ = time_trials(opened, prepared, candidates, 2)
             each = 1e3 * seconds / num_trials
             here = here or each
             print(f"{kind} {workers} worker(s): {each:6.2f} ms a trial, {each - here:+.2f} ms against this process")
 
 
-def large(steps: int, batch: int) -> None:
+def time_large_steps(steps: int, batch: int) -> None:
     """Steps of networks of the space `mnasnet` at 224 px, on noise and with all CPUs."""
     space = load_space("mnasnet")
     rng = np.random.default_rng(0)
@@ -137,17 +137,17 @@ def main() -> None:
     kinds = [kind for kind in KINDS if kind[0] != "ray" or not options.no_ray]
     print(f"{num_cpus()} CPUs")
     if options.handed_over:
-        handing_over(options.handed_over, kinds)
+        time_handing_over(options.handed_over, kinds)
     if options.trials:
         from mnas.quiet import load_tensorflow
 
         load_tensorflow(threads=1)
-        training(options.trials, options.steps, kinds)
+        time_training(options.trials, options.steps, kinds)
     if options.large_steps:
         from mnas.quiet import load_tensorflow
 
         load_tensorflow()
-        large(options.large_steps, options.large_batch)
+        time_large_steps(options.large_steps, options.large_batch)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Comparing networks with families, as `tools.bench.headline` does; pieces of work that are not done twice."""
+"""Comparing networks with families, as `tools.bench.headline` does; steps that are not done twice."""
 
 import numpy as np
 import pytest
 
 from tools.bench.family_comparison import Network, accuracy_at, compare, latency_at
-from tools.bench.resumable import Pieces
+from tools.bench.resumable import ResumableRun
 
 LATENCIES = np.array([1.0, 4.0, 2.0])
 ACCURACIES = np.array([0.80, 0.90, 0.85])
@@ -43,27 +43,27 @@ def test_intervals_hold_the_truth_and_widen_with_the_spread_between_seeds():
     assert (beyond.beyond, beyond.below, beyond.speed_up) == (1.0, 0.0, pytest.approx(4.0))
 
 
-def test_a_piece_is_done_once_and_nothing_is_begun_after_the_time(tmp_path):
+def test_a_step_is_done_once_and_nothing_is_begun_after_the_time(tmp_path):
     done = []
     for _ in range(2):
-        assert Pieces(tmp_path, 100).do("train net seed 0", lambda: done.append(1) or {"accuracy": 0.5}) == {
+        assert ResumableRun(tmp_path, 100).do("train net seed 0", lambda: done.append(1) or {"accuracy": 0.5}) == {
             "accuracy": 0.5
         }
     assert done == [1]
-    late = Pieces(tmp_path, -1)
+    late = ResumableRun(tmp_path, -1)
     assert late.do("train net seed 0", lambda: None) == {"accuracy": 0.5}
-    with pytest.raises(SystemExit, match="1 pieces done; the same command goes on"):
+    with pytest.raises(SystemExit, match="1 steps done; the same command resumes"):
         late.do("another", lambda: {})
 
 
 def test_what_an_interrupted_attempt_took_is_counted(tmp_path):
-    pieces = Pieces(tmp_path, 100)
+    run = ResumableRun(tmp_path, 100)
     with pytest.raises(KeyboardInterrupt):
-        pieces.do("search 0.3", _interrupted)
-    pieces.path("search 0.3").with_suffix(".spent").write_text("60")
-    assert pieces.do("search 0.3", lambda: 1) == 1
-    assert pieces.seconds_of("search 0.3") > 60
-    assert pieces.minutes()["search"] > 1
+        run.do("search 0.3", _interrupted)
+    run.path("search 0.3").with_suffix(".spent").write_text("60")
+    assert run.do("search 0.3", lambda: 1) == 1
+    assert run.seconds_of("search 0.3") > 60
+    assert run.minutes()["search"] > 1
     assert [path.name for path in tmp_path.iterdir()] == ["search_0.3.json"]
 
 

@@ -1,4 +1,4 @@
-"""The reports of `python -m tools.bench.ranking` and `python -m tools.bench.headline`, from pieces that are made up."""
+"""The reports of `tools.bench.ranking` and `tools.bench.headline`, from results that are made up."""
 
 import csv
 import json
@@ -9,42 +9,43 @@ import pytest
 from mnas.files import write_json
 from tests.spaces import separable, small_space
 from tools.bench.headline_report import write_report
-from tools.bench.ranking_report import Found, report, tau_with_interval
-from tools.bench.resumable import Pieces
+from tools.bench.ranking_report import report
+from tools.bench.ranking_results import RankingResults, tau_with_interval
+from tools.bench.resumable import ResumableRun
 
 
-def keep(pieces, key, result, seconds=6.0):
-    write_json(pieces.path(key), {"seconds": seconds, "result": result})
+def keep(run, key, result, seconds=6.0):
+    write_json(run.path(key), {"seconds": seconds, "result": result})
 
 
 @pytest.fixture
-def found(tmp_path):
+def results(tmp_path):
     """Ten judged architectures and 24 that teach; proxies of 4 steps are perfect, those of 2 the wrong way round."""
-    space, pieces, rng = small_space(), Pieces(tmp_path, 100), np.random.default_rng(0)
+    space, run, rng = small_space(), ResumableRun(tmp_path, 100), np.random.default_rng(0)
     networks = list(dict.fromkeys(space.sample(rng) for _ in range(60)))[:34]
     judged, taught, worth = networks[:10], networks[10:], separable(space)
     for number, network in enumerate(judged):
         for seed in (0, 1):
             curve = [0.1 * number, worth(network)]
-            keep(pieces, f"truth 8x16 seed {seed} number {number}", {"curve": curve}, seconds=60.0)
-        keep(pieces, f"proxy 2x16 seed 7 number {number}", {"curve": [1 - worth(network)]}, seconds=1.0)
-        keep(pieces, f"proxy 4x16 seed 7 number {number}", {"curve": [worth(network)]}, seconds=2.0)
-        keep(pieces, f"tuned 2x16 fair 1x16 rate 0.1 of 10 number {number}", worth(network), seconds=3.0)
+            keep(run, f"truth 8x16 seed {seed} number {number}", {"curve": curve}, seconds=60.0)
+        keep(run, f"proxy 2x16 seed 7 number {number}", {"curve": [1 - worth(network)]}, seconds=1.0)
+        keep(run, f"proxy 4x16 seed 7 number {number}", {"curve": [worth(network)]}, seconds=2.0)
+        keep(run, f"tuned 2x16 fair 1x16 rate 0.1 of 10 number {number}", worth(network), seconds=3.0)
     for number, network in enumerate(taught):
-        keep(pieces, f"taught 4x16 seed 7 number {number}", {"curve": [worth(network)] if number else None})
+        keep(run, f"taught 4x16 seed 7 number {number}", {"curve": [worth(network)] if number else None})
     scores = [[worth(network), 1 - worth(network)] for network in judged]
     others = [[worth(network), 1 - worth(network)] for network in taught]
     for step in (5, 10):
         piece = {"scores": scores, "others": others, "seconds_each": 0.1, "scoring_seconds": 2.0}
-        keep(pieces, f"supernet fair 1x16 rate 0.1 of 10 at {step}", piece, seconds=62.0)
+        keep(run, f"supernet fair 1x16 rate 0.1 of 10 at {step}", piece, seconds=62.0)
     speed = {"supernet": 80.0, "keras": 100.0, "madds": 1e6, "peak": 1e9, "goes": {"depthwise": 0.3, "all else": 0.7}}
-    keep(pieces, "speed 16", [speed])
-    return Found(pieces, space, judged, taught, 16, 8, [2, 4, 6], 4, 7)
+    keep(run, "speed 16", [speed])
+    return RankingResults(run, space, judged, taught, 16, 8, [2, 4, 6], 4, 7)
 
 
-def test_the_ranking_report_says_tau_and_what_it_costs(found, capsys):
-    report(found)
-    rows = list(csv.DictReader((found.pieces.folder / "ranking.csv").read_text().splitlines()))
+def test_the_ranking_report_says_tau_and_what_it_costs(results, capsys):
+    report(results)
+    rows = list(csv.DictReader((results.run.folder / "ranking.csv").read_text().splitlines()))
     tau = {(row["evaluator"], row["made_with"]): float(row["tau"]) for row in rows}
     minutes = {(row["evaluator"], row["made_with"]): float(row["minutes"]) for row in rows}
     assert tau["proxy", "2 steps"] == -1
@@ -62,13 +63,13 @@ def test_the_ranking_report_says_tau_and_what_it_costs(found, capsys):
     assert "of 10 at 10: a proxy that ranks as well costs 4.0 times as much for 300 architectures" in text
     assert "80 images/s in the supernet, 100 as a Keras model alone (0.80 of it)" in text
     assert "24% of what a matrix product reaches (1 G multiply-adds/s); all else 70%, depthwise 30%" in text
-    assert "plotly" in (found.pieces.folder / "ranking.html").read_text()
+    assert "plotly" in (results.run.folder / "ranking.html").read_text()
 
 
-def test_a_ranking_without_its_truth_says_what_to_do(found):
-    found.pieces.path("truth 8x16 seed 0 number 3").unlink()
+def test_a_ranking_without_its_truth_says_what_to_do(results):
+    results.run.path("truth 8x16 seed 0 number 3").unlink()
     with pytest.raises(SystemExit, match="the long trainings are not done yet: the same command"):
-        report(found)
+        report(results)
 
 
 def test_an_interval_of_tau_holds_it():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.bench.step_profile import OTHER, peak_madds_per_second, where_time_goes
+from tools.bench.step_profile import OTHER, peak_madds_per_second, time_shares
 
 
 @pytest.mark.tensorflow
@@ -18,7 +18,7 @@ def test_the_profiler_finds_convolutions_and_the_shares_add_up():
         return tape.gradient(loss, kernel)
 
     step()
-    shares = where_time_goes(lambda: step().numpy())
+    shares = time_shares(lambda: step().numpy())
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["convolution, gradient of the kernel"] > 0
     assert shares["depthwise, forward"] == 0
