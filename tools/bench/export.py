@@ -5,7 +5,8 @@ prepare   writes the files that `latency` measures: ours, and the networks of ke
 latency   both files in interleaved bursts, in one run; needs a quiet machine, and nothing but the files
 accuracy  of a trained folder on its test images, in every dtype, quantisation-aware, pruned and clustered (--trained)
 
-Every figure is kept in --out as soon as it is known, and not measured again: run it in turns with --minutes.
+Every figure is kept in --out as soon as it is known, and not measured again: stop it whenever you like (--minutes ends
+a call in time), the same command resumes.
 
 Run: python -m tools.bench.export --only convert --minutes 8
      python -m tools.bench.export --only accuracy --trained runs/winner
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import logging
 import os
 import sys
@@ -33,9 +33,9 @@ from mnas.errors import MnasError
 from mnas.export.convert import to_tflite
 from mnas.export.quantize import quantizer
 from mnas.nn.build import build_model
-from mnas.profiling.bench import open_reference
-from mnas.profiling.measure import measure_networks
 from mnas.quiet import load_tensorflow, quiet
+from tools.bench.measuring import measure_files
+from tools.bench.resumable import ResumableRun
 from tools.command_line import make_parser
 
 NETWORKS = ("mobilenet-v2", "mnasnet-a1", "efficientnet-b0")
@@ -46,34 +46,16 @@ PARTS = ("convert", "prepare", "latency", "accuracy")
 Figures = dict[str, Any]
 
 
-class Kept:
-    """Figures by name, one line of JSON each, in a file that only grows."""
-
-    def __init__(self, folder: Path, minutes: float) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.end = folder, time.monotonic() + 60 * minutes
-        self.path = folder / "figures.jsonl"
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        self.figures: dict[str, Figures] = {line["name"]: line for line in map(json.loads, lines)}
-
-    def __call__(self, name: str, measure: Callable[[], Figures]) -> None:
-        """Print the figures of this name; measure them first if they are not known and there is time."""
-        if name not in self.figures:
-            if time.monotonic() > self.end:
-                print(f"{name}: not measured yet, run it again")
-                return
-            self.figures[name] = {"name": name, **measure()}
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(self.figures[name]) + "\n")
-        print(_line(self.figures[name]), flush=True)
+def show(run: ResumableRun, name: str, measure: Callable[[], Figures]) -> None:
+    """Print the figures of this name; measure them first if they are not known."""
+    print(_line(name, run.do(name, measure)), flush=True)
 
 
-def _line(figures: Figures) -> str:
+def _line(name: str, figures: Figures) -> str:
     def shown(value: Any) -> str:
         return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
 
-    values = [f"{name} {shown(value)}" for name, value in figures.items() if name != "name"]
-    return f"{figures['name']:34} {', '.join(values)}"
+    return f"{name:34} {', '.join(f'{key} {shown(value)}' for key, value in figures.items())}"
 
 
 def main() -> None:
@@ -97,12 +79,13 @@ def main() -> None:
         parser.error("accuracy is that of a trained network: name its folder with --trained")
     if parts != ["latency"]:
         load_tensorflow()
-    kept = Kept(options.out, options.minutes)
+    options.out.mkdir(parents=True, exist_ok=True)
+    run = ResumableRun(options.out / "figures", 60 * options.minutes)
     for part in parts:
-        {"convert": convert, "prepare": prepare, "latency": latency, "accuracy": accuracy}[part](kept, options)
+        {"convert": convert, "prepare": prepare, "latency": latency, "accuracy": accuracy}[part](run, options)
 
 
-def convert(kept: Kept, options: argparse.Namespace) -> None:
+def convert(run: ResumableRun, options: argparse.Namespace) -> None:
     """Every network in every dtype, both ways."""
     images = np.random.default_rng(0).uniform(-1, 1, (options.calibration, *[options.resolution] * 2, 3))
     warm: list[Any] = []
@@ -117,7 +100,7 @@ def convert(kept: Kept, options: argparse.Namespace) -> None:
                     model.append(build_model(replace(zoo(name), resolution=options.resolution), probabilities=True))
                 return _both_ways(model[0], quantizer(dtype, calibration=images.astype(np.float32)), options.repeats)
 
-            kept(f"convert {name} {options.resolution} {dtype}", measure)
+            show(run, f"convert {name} {options.resolution} {dtype}", measure)
 
 
 def _both_ways(model: Any, configure: Callable[[Any], None], repeats: int) -> Figures:
@@ -157,22 +140,26 @@ def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def _files(kept: Kept, name: str, resolution: int) -> tuple[Path, Path]:
-    return tuple(kept.folder / f"{name}_{resolution}_{whose}.tflite" for whose in ("ours", "applications"))  # type: ignore[return-value]
+def _files(run: ResumableRun, name: str, resolution: int) -> tuple[Path, Path]:
+    return tuple(run.folder.parent / f"{name}_{resolution}_{whose}.tflite" for whose in ("ours", "applications"))  # type: ignore[return-value]
 
 
-def prepare(kept: Kept, options: argparse.Namespace) -> None:
+def prepare(run: ResumableRun, options: argparse.Namespace) -> None:
     """Our file, and keras.applications' network converted plainly."""
     for name in options.networks:
         if name in APPLICATIONS:
-            kept(f"prepare {name} {options.resolution}", lambda name=name: _write_pair(kept, name, options.resolution))
+            show(
+                run,
+                f"prepare {name} {options.resolution}",
+                lambda name=name: _write_pair(run, name, options.resolution),
+            )
 
 
-def _write_pair(kept: Kept, name: str, resolution: int) -> Figures:
+def _write_pair(run: ResumableRun, name: str, resolution: int) -> Figures:
     import keras
     import tensorflow as tf
 
-    ours, theirs = _files(kept, name, resolution)
+    ours, theirs = _files(run, name, resolution)
     make = getattr(keras.applications, APPLICATIONS[name])
     with quiet():
         reference = make(weights=None, input_shape=(resolution, resolution, 3))
@@ -181,27 +168,19 @@ def _write_pair(kept: Kept, name: str, resolution: int) -> Figures:
     return {"ours_bytes": ours.stat().st_size, "applications_bytes": theirs.stat().st_size}
 
 
-def latency(kept: Kept, options: argparse.Namespace) -> None:
+def latency(run: ResumableRun, options: argparse.Namespace) -> None:
     """Ours against keras.applications converted plainly, in float32; bursts of both in turns."""
     for name in options.networks:
-        ours, theirs = _files(kept, name, options.resolution)
+        ours, theirs = _files(run, name, options.resolution)
         if name in APPLICATIONS and not (ours.exists() and theirs.exists()):
             sys.exit(f"the files of {name} are not there: run it with --only prepare first")
         if name in APPLICATIONS:
             pair = [ours.read_bytes(), theirs.read_bytes()]
-            kept(f"latency {name} {options.resolution}", lambda pair=pair: _measured(pair, options.seconds))
+            show(run, f"latency {name} {options.resolution}", lambda pair=pair: _measured(pair, options.seconds))
 
 
 def _measured(contents: list[bytes], seconds: float) -> Figures:
-    device = open_device("local")
-    with device.measuring():
-        models = [device.load(content) for content in contents]
-        reference = open_reference(device)
-        try:
-            times = measure_networks(models, reference, seconds=seconds, quiet_bursts=[40, 40], seed=0)
-        finally:
-            reference.close()
-    mine, other = times
+    mine, other = measure_files(open_device("local"), contents, seconds=seconds, quiet_bursts=[40, 40])
     return {
         "ours_ms": mine.quiet_ms,
         "applications_ms": other.quiet_ms,
@@ -211,7 +190,7 @@ def _measured(contents: list[bytes], seconds: float) -> Figures:
     }
 
 
-def accuracy(kept: Kept, options: argparse.Namespace) -> None:
+def accuracy(run: ResumableRun, options: argparse.Namespace) -> None:
     """The trained network's test accuracy in every form; each file goes through the export's own checks."""
     loaded: list[Any] = []
     for form in (*DTYPES, *COMPRESSED):
@@ -222,9 +201,9 @@ def accuracy(kept: Kept, options: argparse.Namespace) -> None:
 
                 trained = open_trained(options.trained)
                 loaded.extend((trained, trained.load_data(), trained.build()))
-            return _exported(*loaded, form, kept.folder / f"winner_{form}.tflite", options.images)
+            return _exported(*loaded, form, run.folder.parent / f"winner_{form}.tflite", options.images)
 
-        kept(f"accuracy {options.trained.name} {form}", measure)
+        show(run, f"accuracy {options.trained.name} {form}", measure)
 
 
 def _exported(trained: Any, dataset: Any, model: Any, form: str, out: Path, images: int) -> Figures:
