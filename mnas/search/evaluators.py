@@ -204,7 +204,7 @@ def _supernet(
         space,
         dataset,
         recipe,
-        checkpoint=None if folder is None else folder / "supernet.npz",
+        checkpoint=None if folder is None else folder / "supernet.safetensors",
         max_validation=PROXY_VALIDATION,
         learner=_learner(options, space, dataset, targets),
     )

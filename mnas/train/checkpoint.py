@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from mnas.errors import InputError, MnasError
-from mnas.files import parse_json
-
-Arrays = Mapping[str, npt.NDArray[Any]]
-_DESCRIPTION = "made_of"
-
-
-def write_checkpoint(path: Path, made_of: Mapping[str, Any], arrays: Arrays) -> None:
-    """Write arrays and what they were made of, whole or not at all: numbers and JSON, nothing that could run.
-
-    Raises:
-        MnasError: if it cannot be written; what was there before is untouched.
-    """
-    from mnas.train.trained import write_arrays
-
-    text = json.dumps(made_of, sort_keys=True).encode()
-    write_arrays(path, {_DESCRIPTION: np.frombuffer(text, np.uint8), **arrays})
+from mnas.system.arrays import Arrays, read_described_arrays
 
 
 def read_checkpoint(path: Path, made_of: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
-    """Read what `write_checkpoint` wrote.
+    """Read arrays that were written with a description of what they were made of.
 
     Args:
         path: the file.
@@ -41,16 +22,12 @@ def read_checkpoint(path: Path, made_of: Mapping[str, Any], shapes: Mapping[str,
         MnasError: if it is damaged or something else.
         InputError: if it was made of something else; it names the first part that differs.
     """
-    from mnas.train.trained import read_arrays
-
     try:
-        arrays = read_arrays(path)
+        arrays, found = read_described_arrays(path)
     except MnasError as error:
         raise MnasError(f"{path} is no supernet's checkpoint, or a damaged one ({error})") from None
-    try:
-        found = dict(parse_json(arrays[_DESCRIPTION].tobytes()))
-    except (KeyError, ValueError, TypeError, RecursionError):
-        raise MnasError(f"{path} is no supernet's checkpoint") from None
+    if not found:
+        raise MnasError(f"{path} is no supernet's checkpoint")
     for name, value in made_of.items():
         if found.get(name) != value:
             raise InputError(

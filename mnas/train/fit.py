@@ -18,6 +18,7 @@ from mnas.export.pipeline import versions
 from mnas.files import read_json, set_aside, shorten, write_json
 from mnas.lock import hold
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
+from mnas.system.arrays import stored
 from mnas.train import trained as folder_of
 from mnas.train.batches import training_epoch
 from mnas.train.data import Dataset
@@ -196,7 +197,7 @@ class _Run:
         with accelerated(self.recipe):
             model = self.compiled()
         put_average = hold_average(model)
-        if history and not self.restored(model, self.checkpoint(len(history))):
+        if history and not self.restored(model, stored(self.checkpoint(len(history)))):
             history = []
         for epoch in range(len(history), self.recipe.epochs):
             history = [*history, self.epoch(model, epoch)]
@@ -265,7 +266,7 @@ class _Run:
         )
 
     def checkpoint(self, epochs: int) -> Path:
-        return self.out / f"checkpoint-{epochs}.npz"
+        return self.out / f"checkpoint-{epochs}.safetensors"
 
     def keep(self, model: Any, history: list[dict[str, float]]) -> None:
         """Write a checkpoint, then say that it counts, then drop the one before."""
@@ -275,8 +276,8 @@ class _Run:
 
     def drop_checkpoints(self, *, but: int = 0) -> None:
         """Remove them, those too that a killed process had no time to remove."""
-        for path in self.out.glob("checkpoint-*.npz"):
-            if path != self.checkpoint(but):
+        for path in self.out.glob("checkpoint-*"):
+            if path.suffix in (".safetensors", ".npz") and path != self.checkpoint(but):
                 path.unlink(missing_ok=True)
 
     def finish(self, done: tuple[Any, list[dict[str, float]]]) -> Trained:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
+from mnas.system.arrays import Arrays
 from mnas.train.batches import Batches
-from mnas.train.checkpoint import Arrays
 from mnas.train.data import Split
 from mnas.train.logits import Logits
 from mnas.train.weight_sharing import SupernetTrainer

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mnas.errors import MnasError
 from mnas.space.space import SearchSpace
-from mnas.train.checkpoint import Arrays
+from mnas.system.arrays import Arrays
 
 Vector = npt.NDArray[np.float32]
 SECOND_DECAY, EPSILON = 0.999, 1e-8

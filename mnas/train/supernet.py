@@ -15,6 +15,7 @@ from mnas.arch.spec import Architecture
 from mnas.errors import InputError, MnasError
 from mnas.files import set_aside
 from mnas.space.space import SearchSpace
+from mnas.system.arrays import stored
 from mnas.train.base import Evaluator, OnProgress
 from mnas.train.data import Dataset, normalise
 from mnas.train.supernet_recipe import SupernetRecipe
@@ -109,7 +110,7 @@ class SupernetEvaluator(Evaluator):
         return SupernetTrainer(self.space, train, self.recipe, data=data, companion=self.learner)
 
     def _restored(self) -> SupernetTrainer | None:
-        path = self._checkpoint
+        path = None if self._checkpoint is None else stored(self._checkpoint)
         if path is None or not path.exists():
             return None
         trainer = self._untrained()

@@ -1,33 +1,26 @@
-"""A trained network on disk: architecture.json, weights.npz and training.json in one folder."""
+"""A trained network on disk: architecture.json, weights.safetensors and training.json in one folder."""
 
 from __future__ import annotations
 
-import io
-import math
-import struct
-import zipfile
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture, check_integer, check_number
 from mnas.errors import InputError, MnasError
-from mnas.files import is_document, read_bytes, read_json, shorten, write_atomically
+from mnas.files import is_document, read_json
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
+from mnas.system.arrays import read_arrays, stored, write_arrays
 from mnas.train.data import Dataset, load_dataset
 
 FORMAT = "mnas.training"
-VERSION = 1
+VERSION = 2  # 1: the weights are in a .npz file
 ARCHITECTURE = "architecture.json"
-WEIGHTS = "weights.npz"
+WEIGHTS = "weights.safetensors"
 TRAINING = "training.json"
-_MOST_BYTES = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +68,7 @@ class Trained:
             MnasError: if the weights are missing, damaged, or of another architecture.
         """
         model = build_model(self.architecture, probabilities=probabilities)
-        load_weights(model, self.architecture, self.folder / WEIGHTS)
+        load_weights(model, self.architecture, stored(self.folder / WEIGHTS))
         return model
 
     @property
@@ -117,8 +110,8 @@ def open_trained(folder: Path) -> Trained:
         )
     training = read_json(folder / TRAINING, "a training's record")
     try:
-        if not is_document(training, FORMAT, VERSION):
-            raise InputError(f"{folder / TRAINING} is not of this version of mnas: expected {FORMAT} {VERSION}")
+        if not any(is_document(training, FORMAT, version) for version in (1, VERSION)):
+            raise InputError(f"{folder / TRAINING} is not of this version of mnas: expected {FORMAT} 1 or {VERSION}")
         architecture = architecture_from_dict(training["configuration"]["architecture"])
         trained = Trained(folder, architecture, training)
         _check_record(training, architecture)
@@ -193,57 +186,3 @@ def load_state(model: Any, path: Path) -> None:
 def _state(model: Any) -> list[Any]:
     # Keras counts the seeds of dropout among a layer's variables, but not among its weights.
     return [*(variable for layer in model.layers for variable in layer.variables), *model.optimizer.variables]
-
-
-def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write arrays as a NumPy .npz file: numbers and nothing else.
-
-    Raises:
-        MnasError: if it cannot be written; what was there before is untouched.
-    """
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **arrays)
-    write_atomically(path, file.getvalue())
-
-
-def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Read a .npz file; objects in it are refused, so that nothing in it can run.
-
-    Raises:
-        MnasError: if it is missing or damaged.
-    """
-    try:
-        data = read_bytes(path, "weights", most=_MOST_BYTES)
-        with zipfile.ZipFile(io.BytesIO(data)) as file:
-            members = {info.filename.removesuffix(".npy"): info for info in file.infolist()}
-            if len(members) != len(file.infolist()):
-                raise ValueError("an array is there twice")
-            return {name: _read_array(file, members[name]) for name in sorted(members)}
-    except InputError as error:
-        raise MnasError(f"{error}; train again") from None
-    # zipfile and NumPy's header raise what they please for damaged bytes
-    except (ValueError, EOFError, LookupError, TypeError, SyntaxError, NotImplementedError, RuntimeError) as error:
-        raise MnasError(_damaged(path, error)) from None
-    except (zipfile.BadZipFile, zlib.error, OSError, OverflowError, struct.error, MemoryError) as error:
-        raise MnasError(_damaged(path, error)) from None
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    return f"cannot read the weights in {path}: missing or damaged ({shorten(str(error))}); train again"
-
-
-def _read_array(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    """One array of a .npz file as NumPy's `savez` writes it; nothing larger than the file itself is ever allocated."""
-    if info.compress_type != zipfile.ZIP_STORED:  # a small file that unpacks to a huge one is none of ours
-        raise ValueError(f"{info.filename} is compressed")
-    content = io.BytesIO(file.read(info))
-    if np.lib.format.read_magic(content) != (1, 0):
-        raise ValueError(f"{info.filename} is of another format")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(content)
-    values = content.read()
-    if dtype.kind not in "fiub" or math.prod(shape) * dtype.itemsize != len(values):
-        raise ValueError(f"{info.filename} does not hold the numbers that it announces")
-    array = np.frombuffer(values, dtype).reshape(shape, order="F" if fortran else "C")
-    if dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(f"{info.filename} holds NaN or infinity")
-    return array

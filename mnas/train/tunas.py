@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mnas.arch.spec import check_integer, check_number
 from mnas.space.space import SearchSpace
-from mnas.train.checkpoint import Arrays
+from mnas.system.arrays import Arrays
 from mnas.train.data import Split
 from mnas.train.learner import LogitsLearner, Target
 from mnas.train.logits import Logits

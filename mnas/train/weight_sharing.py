@@ -13,8 +13,9 @@ import numpy.typing as npt
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
 from mnas.space.space import SearchSpace
+from mnas.system.arrays import Arrays, write_arrays
 from mnas.train.batches import Batches
-from mnas.train.checkpoint import Arrays, read_checkpoint, write_checkpoint
+from mnas.train.checkpoint import read_checkpoint
 from mnas.train.data import Split
 from mnas.train.descent import descend, loss_and_gradient
 from mnas.train.sampling import PathSampler
@@ -225,7 +226,7 @@ class SupernetTrainer:
         arrays = {"step": np.array(self.step), "weights": self.weights, "velocity": self._velocity}
         if self.companion is not None:
             arrays |= {f"companion_{name}": array for name, array in self.companion.state().items()}
-        write_checkpoint(path, self._made_of, arrays)
+        write_arrays(path, arrays, self._made_of)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.

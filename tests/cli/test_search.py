@@ -267,12 +267,12 @@ def test_the_supernet_is_trained_once_and_kept_in_the_study(folder):
     done = _mnas(folder, *line, "--trials", "2")
     assert done.returncode == 0, done.stderr
     assert "step 6, loss" in done.stderr
-    kept = (folder / "study" / "supernet.npz").read_bytes()
+    kept = (folder / "study" / "supernet.safetensors").read_bytes()
     more = _mnas(folder, *line, "--trials", "4", "--resume")
     assert more.returncode == 0, more.stderr
     assert json.loads(more.stdout)["num_trials"] == 4
     assert "loss" not in more.stderr
-    assert (folder / "study" / "supernet.npz").read_bytes() == kept
+    assert (folder / "study" / "supernet.safetensors").read_bytes() == kept
 
 
 @pytest.mark.tensorflow

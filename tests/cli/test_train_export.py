@@ -102,13 +102,13 @@ def damaged(folder):
     """Weights of another network, images that are all black, a network that strides on at one pixel."""
     import shutil
 
-    import numpy as np
     from PIL import Image
 
+    from mnas.system.arrays import read_arrays, write_arrays
+
     shutil.copytree(folder / "run", folder / "swapped")
-    with np.load(folder / "run" / "weights.npz") as weights:
-        arrays = dict(weights)
-    np.savez(folder / "swapped" / "weights.npz", **{name: arrays[name][..., :4] for name in arrays})
+    arrays = read_arrays(folder / "run" / "weights.safetensors")
+    write_arrays(folder / "swapped" / "weights.safetensors", {name: arrays[name][..., :4] for name in arrays})
     for split in ("train", "test"):
         for number in range(10):
             (folder / "black" / split / str(number)).mkdir(parents=True)
@@ -145,7 +145,7 @@ def test_a_file_is_verified_where_it_is_asked_to_be(folder, monkeypatch):
     (["export", "run", "--out", "/dev/full/y.tflite"], 1, "cannot write"),
     (["train", "arch.json", "--data", "digits", "--out", "run", "--epochs", "3"], 2, "belongs to another training"),
     (["train", "arch.json", "--data", "missing", "--out", "z"], 2, "missing"),
-    (["export", "swapped", "--out", "y.tflite"], 1, "swapped/weights.npz are of another network"),
+    (["export", "swapped", "--out", "y.tflite"], 1, "swapped/weights.safetensors are of another network"),
     (["export", "run", "--data", "black", "--dtype", "int8", "--out", "y.tflite"], 2, "range only from -1 to -1"),
     (["export", "deep.json", "--untrained", "--out", "y.tflite"], 2, "it needs at least 17 px"),
     (["train", "deep.json", "--data", "digits", "--out", "z"], 2, "it needs at least 17 px"),

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.nn.functional import Network
 from mnas.train.batches import some_images
 from mnas.train.data import normalise
-from mnas.train.evaluate import recalibrated
+from mnas.train.evaluate import evaluate, recalibrated
 from mnas.train.fit import LOCK, read_progress, train_network
 from mnas.train.optimizer import hold_average, make_optimizer
 from mnas.train.recipe import Recipe
@@ -58,7 +59,7 @@ def test_it_learns_and_says_how(trained, dataset):
     assert sorted(path.name for path in trained.folder.iterdir()) == [
         "architecture.json",
         "training.json",
-        "weights.npz",
+        "weights.safetensors",
     ]
 
 
@@ -130,7 +131,7 @@ def test_an_interrupted_training_goes_on_where_it_stopped(trained, dataset, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in trained.folder.iterdir())
     histories = [[{**epoch, "seconds": 0} for epoch in run.training["history"]] for run in (resumed, trained)]
     assert histories[0] == histories[1]
-    assert (tmp_path / "weights.npz").read_bytes() == (trained.folder / "weights.npz").read_bytes()
+    assert (tmp_path / "weights.safetensors").read_bytes() == (trained.folder / "weights.safetensors").read_bytes()
 
 
 TWO = """
@@ -168,12 +169,12 @@ def test_a_checkpoint_half_written_is_set_aside_and_the_training_begins_anew(tra
 
     with pytest.raises(KeyboardInterrupt):
         train_network(TINY, SOURCE, tmp_path, recipe=RECIPE, dataset=dataset, progress=interrupt)
-    checkpoint = tmp_path / "checkpoint-1.npz"
+    checkpoint = tmp_path / "checkpoint-1.safetensors"
     half = checkpoint.read_bytes()[:5000]
     checkpoint.write_bytes(half)
     resumed = train_network(TINY, SOURCE, tmp_path, recipe=RECIPE, dataset=dataset, resume=True)
     assert "The training begins anew" in caplog.text
-    assert (tmp_path / "checkpoint-1.npz.damaged").read_bytes() == half
+    assert (tmp_path / "checkpoint-1.safetensors.damaged").read_bytes() == half
     for one, other in zip(resumed.training["history"], trained.training["history"], strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
 
@@ -232,14 +233,16 @@ def test_recalibrated_statistics_are_those_of_the_training_images(trained, datas
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "another"])
 def test_damaged_weights_are_an_error_with_a_name(damage, trained, tmp_path):
-    weights = (trained.folder / "weights.npz").read_bytes()
+    weights = (trained.folder / "weights.safetensors").read_bytes()
     if damage != "missing":
-        (tmp_path / "weights.npz").write_bytes(weights[: len(weights) // 2] if damage == "truncated" else weights)
+        (tmp_path / "weights.safetensors").write_bytes(
+            weights[: len(weights) // 2] if damage == "truncated" else weights
+        )
     architecture = trained.architecture
     if damage == "another":
         architecture = dataclasses.replace(architecture, head_filters=48)
     broken = dataclasses.replace(trained, folder=tmp_path, architecture=architecture)
-    with pytest.raises(MnasError, match=r"weights\.npz"):
+    with pytest.raises(MnasError, match=r"weights\.safetensors"):
         broken.build()
 
 
@@ -249,3 +252,20 @@ def test_a_folder_without_training_is_refused(tmp_path):
     (tmp_path / "training.json").write_text('{"format": "mnas.training", "version": 1}')
     with pytest.raises(InputError, match="not a training's record"):
         open_trained(tmp_path)
+
+
+def test_folders_written_before_safetensors_open_and_go_on(tmp_path):
+    before = Path(__file__).parents[1] / "fixtures" / "npz"
+    finished = open_trained(before / "trained")
+    accuracy = evaluate(finished.build(probabilities=False), finished.load_data().test, 64)
+    assert accuracy == pytest.approx(finished.training["test_accuracy"], abs=0.006)  # two of the images
+    shutil.copytree(before / "interrupted", tmp_path / "run")
+    said = finished.training["configuration"]
+    resumed = train_network(
+        finished.architecture, finished.data, tmp_path / "run", recipe=Recipe(**said["recipe"]), resume=True
+    )
+    assert resumed.training["history"][:2] == json.loads((before / "interrupted/progress.json").read_text())["history"]
+    assert resumed.training["test_accuracy"] == pytest.approx(finished.training["test_accuracy"], abs=0.03)
+    names = sorted(path.name for path in resumed.folder.iterdir())
+    assert names == ["architecture.json", "training.json", "weights.safetensors"]
+    assert resumed.training["version"] == 2

@@ -98,9 +98,9 @@ def test_the_faster_of_two_paths_is_preferred_and_resuming_changes_nothing(tmp_p
     whole = evaluator()
     policy = whole.policy()
     assert policy[1][0] > 0.8  # kernel size 3
-    stopped = evaluator(tmp_path / "supernet.npz")
+    stopped = evaluator(tmp_path / "supernet.safetensors")
     stopped.train_until(13)
-    resumed = evaluator(tmp_path / "supernet.npz")
+    resumed = evaluator(tmp_path / "supernet.safetensors")
     for own, again in zip(policy, resumed.policy(), strict=True):
         np.testing.assert_array_equal(own, again)
 

@@ -2,12 +2,16 @@
 
 import copy
 import dataclasses
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mnas.errors import InputError
+from mnas.space.space import SearchSpace
 from mnas.space.stages import StageChoices
+from mnas.system.arrays import write_arrays
 from mnas.train.batches import Batches
 from mnas.train.data import load_dataset
 from mnas.train.sampling import PathSampler
@@ -34,9 +38,9 @@ def digits():
 def trained(digits, tmp_path_factory):
     """An evaluator that was stopped on the way, and its checkpoints from then and from the end."""
     folder = tmp_path_factory.mktemp("supernet")
-    evaluator = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=folder / "supernet.npz")
+    evaluator = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=folder / "supernet.safetensors")
     evaluator.train_until(40)
-    (folder / "early.npz").write_bytes((folder / "supernet.npz").read_bytes())
+    (folder / "early.safetensors").write_bytes((folder / "supernet.safetensors").read_bytes())
     evaluator.prepare()
     return evaluator, folder
 
@@ -55,7 +59,7 @@ def test_it_learns_and_goes_on_bit_for_bit(digits, trained):
     accuracies, losses = zip(*map(evaluator.judge, candidates), strict=True)
     assert np.mean(accuracies) > 0.35  # chance is 0.1
     assert np.mean(losses) < 2.0  # chance is 2.303
-    resumed = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=folder / "early.npz")
+    resumed = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=folder / "early.safetensors")
     assert resumed.trainer.step == 40
     resumed.prepare()
     np.testing.assert_array_equal(resumed.trainer.weights, evaluator.trainer.weights)
@@ -89,7 +93,7 @@ def test_all_operations_at_once_train_them_all_and_nothing_else(digits):
 
 def test_a_checkpoint_of_something_else_is_refused(digits, trained):
     _, folder = trained
-    checkpoint = folder / "supernet.npz"
+    checkpoint = folder / "supernet.safetensors"
     other_space = dataclasses.replace(SPACE, head_filters=24)
     with pytest.raises(InputError, match="was trained for another space: delete the file"):
         _ = SupernetEvaluator(other_space, digits, RECIPE, checkpoint=checkpoint).trainer
@@ -100,16 +104,16 @@ def test_a_checkpoint_of_something_else_is_refused(digits, trained):
 
 def test_a_checkpoint_half_written_is_set_aside_and_the_end_is_the_same(digits, trained, tmp_path, caplog):
     evaluator, folder = trained
-    path = tmp_path / "supernet.npz"
-    half = (folder / "early.npz").read_bytes()[:5000]
+    path = tmp_path / "supernet.safetensors"
+    half = (folder / "early.safetensors").read_bytes()[:5000]
     path.write_bytes(half)
     again = SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=path)
     again.prepare()
     np.testing.assert_array_equal(again.trainer.weights, evaluator.trainer.weights)
-    assert path.read_bytes() == (folder / "supernet.npz").read_bytes()
-    assert (tmp_path / "supernet.npz.damaged").read_bytes() == half
+    assert path.read_bytes() == (folder / "supernet.safetensors").read_bytes()
+    assert (tmp_path / "supernet.safetensors.damaged").read_bytes() == half
     assert "or a damaged one" in caplog.text
-    np.savez(path, weights=np.zeros(3))
+    write_arrays(path, {"weights": np.zeros(3)})
     assert SupernetEvaluator(SPACE, digits, RECIPE, checkpoint=path).trainer.step == 0
     assert "is no supernet's checkpoint" in caplog.text
 
@@ -126,3 +130,17 @@ def test_batches_are_a_function_of_the_step(digits):
     again = Batches(digits.train, 100, 0)(epoch)[1]
     np.testing.assert_array_equal(labels[-1], again)
     assert not np.array_equal(labels[0], labels[-1])
+
+
+def test_a_checkpoint_written_before_safetensors_goes_on(tmp_path):
+    stage = {"op": ("sepconv",), "kernel_size": (3,), "se_ratio": (0,), "skip": ("none", "identity")}
+    stages = (StageChoices(stride=1, filters=(4,), repeats=(1,), **stage),)
+    space = SearchSpace("small", stages, stem_filters=4, stem_stride=1, head_filters=8, resolution=8, num_classes=10)
+    shutil.copy(Path(__file__).parents[1] / "fixtures/npz/supernet.npz", tmp_path)
+    recipe, data = SupernetRecipe(steps=3, batch_size=8), load_dataset("digits", resolution=8)
+    evaluator = SupernetEvaluator(space, data, recipe, checkpoint=tmp_path / "supernet.safetensors")
+    assert evaluator.trainer.step == 2
+    evaluator.prepare()
+    again = SupernetEvaluator(space, data, recipe, checkpoint=tmp_path / "supernet.safetensors")
+    assert again.trainer.step == 3
+    np.testing.assert_array_equal(again.trainer.weights, evaluator.trainer.weights)

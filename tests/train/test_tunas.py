@@ -26,8 +26,8 @@ def test_the_faster_of_two_paths_is_preferred_and_resuming_changes_nothing(tmp_p
     policy = _evaluator().policy()
     assert policy[1][0] > 0.7  # kernel size 3
     for step in (5, 21):  # before and after the logits begin to learn
-        _evaluator(tmp_path / "supernet.npz").train_until(step)
-    resumed = _evaluator(tmp_path / "supernet.npz")
+        _evaluator(tmp_path / "supernet.safetensors").train_until(step)
+    resumed = _evaluator(tmp_path / "supernet.safetensors")
     for own, again in zip(policy, resumed.policy(), strict=True):
         np.testing.assert_array_equal(own, again)
 

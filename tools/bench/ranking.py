@@ -126,7 +126,7 @@ class Ranking:
 
     @cached_property
     def _evaluator(self) -> SupernetEvaluator:
-        checkpoint = self.run.folder / f"supernet_{self._name.replace(' ', '_')}.npz"
+        checkpoint = self.run.folder / f"supernet_{self._name.replace(' ', '_')}.safetensors"
         return SupernetEvaluator(
             self.space, self.dataset, self._recipe, checkpoint=checkpoint, max_validation=self.given.images
         )

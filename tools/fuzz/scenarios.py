@@ -95,7 +95,7 @@ def _read_training(path: Path) -> Any:
 
 
 def _read_weights(path: Path) -> Any:
-    from mnas.train.trained import read_arrays
+    from mnas.system.arrays import read_arrays
 
     arrays = read_arrays(path)
     return [float(array.sum()) if array.dtype.kind == "f" else 0.0 for array in arrays.values()]
@@ -206,8 +206,8 @@ SCENARIOS: dict[str, Scenario] = {
     "trained folder's record": Scenario(
         lambda folder: valid.json_bytes(valid.training()), _read_training, same_json, "training.json"
     ),
-    "trained folder's weights": Scenario(lambda folder: valid.arrays(), _read_weights, finite_sums),
-    "supernet's checkpoint": Scenario(valid.checkpoint, _read_checkpoint, finite_sums, name="supernet.npz"),
+    "trained folder's weights": Scenario(valid.arrays, _read_weights, finite_sums),
+    "supernet's checkpoint": Scenario(valid.checkpoint, _read_checkpoint, finite_sums, name="supernet.safetensors"),
     "what a strategy said": Scenario(
         lambda folder: valid.json_lines(valid.updates()), _read_updates, sound_updates, name="updates.jsonl"
     ),

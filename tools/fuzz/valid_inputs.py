@@ -111,12 +111,21 @@ def training() -> dict[str, Any]:
     return {**document, **figures, "made_with": {}}
 
 
-def arrays() -> list[bytes]:
-    """A file of weights."""
-    file = io.BytesIO()
+def arrays(folder: Path) -> list[bytes]:
+    """Files of weights, as they are written and as they were before."""
     rng = np.random.default_rng(0)
-    np.savez(file, **{f"{n:04d}": rng.random((3, n + 1)).astype(np.float32) for n in range(4)})  # type: ignore[arg-type]
-    return [file.getvalue()]
+    numbers = {f"{n:04d}": rng.random((3, n + 1)).astype(np.float32) for n in range(4)}
+    return _array_files(folder, numbers, {})
+
+
+def _array_files(folder: Path, numbers: dict[str, Any], description: dict[str, Any]) -> list[bytes]:
+    from mnas.system.arrays import write_arrays
+
+    write_arrays(folder / "arrays.safetensors", numbers, description)
+    file = io.BytesIO()
+    made_of = {"made_of": np.frombuffer(json.dumps(description).encode(), np.uint8)} if description else {}
+    np.savez(file, allow_pickle=False, **made_of, **numbers)
+    return [(folder / "arrays.safetensors").read_bytes(), file.getvalue()]
 
 
 def images() -> list[bytes]:
@@ -168,12 +177,9 @@ def measurements() -> dict[str, Any]:
 
 def checkpoint(folder: Path) -> list[bytes]:
     """Of a supernet."""
-    from mnas.train.checkpoint import write_checkpoint
-
     rng = np.random.default_rng(0)
     numbers = {name: rng.random(40).astype(np.float32) for name in ("weights", "velocity")}
-    write_checkpoint(folder / "supernet.npz", MADE_OF, {"step": np.array(4), **numbers})
-    return [(folder / "supernet.npz").read_bytes()]
+    return _array_files(folder, {"step": np.array(4), **numbers}, MADE_OF)
 
 
 def updates() -> list[dict[str, Any]]:

@@ -92,12 +92,16 @@ def supernet_kind(strategy: str) -> Kind:
 
     def end(folder: Path) -> Any:
         names = sorted(path.name for path in (folder / "study").iterdir() if not is_leftover(path))
-        return found_trials(folder), hashlib.sha256((folder / "study/supernet.npz").read_bytes()).hexdigest(), names
+        return (
+            found_trials(folder),
+            hashlib.sha256((folder / "study/supernet.safetensors").read_bytes()).hexdigest(),
+            names,
+        )
 
     def finished(folder: Path) -> set[str]:
-        from mnas.train.trained import read_arrays
+        from mnas.system.arrays import read_arrays
 
-        path = folder / "study" / "supernet.npz"
+        path = folder / "study" / "supernet.safetensors"
         steps = int(read_arrays(path)["step"]) if path.exists() else 0
         return {f"step {number}" for number in range(steps)} | finished_trials(folder)
 
@@ -128,7 +132,7 @@ def train_kind() -> Kind:
         record = read_json(folder / "out" / "training.json", "a record")
         for epoch in record["history"]:
             epoch.pop("seconds")
-        weights = hashlib.sha256((folder / "out" / "weights.npz").read_bytes()).hexdigest()
+        weights = hashlib.sha256((folder / "out" / "weights.safetensors").read_bytes()).hexdigest()
         return record, weights, sorted(path.name for path in (folder / "out").iterdir())
 
     def finished(folder: Path) -> set[str]:

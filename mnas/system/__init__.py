@@ -1,0 +1,1 @@
+"""What mnas needs of the machine and its files, under everything else."""
