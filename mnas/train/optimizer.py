@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 def make_optimizer(recipe: Recipe, steps: int) -> Any:
     """The recipe's Keras optimizer with its learning rate schedule; biases and batch norms do not decay.
 
-    With `ema` it keeps an average of the weights, which `finish_average` puts in their place.
+    With `ema` it keeps an average of the weights, which what `hold_average` returns puts in their place.
     """
     import keras
 
@@ -52,15 +52,17 @@ def smoothed_loss(num_classes: int, smoothing: float) -> Callable[[Any, Any], An
 
     def loss(labels: Any, logits: Any) -> Any:
         target = keras.ops.one_hot(keras.ops.reshape(labels, (-1,)), num_classes)
-        target = target * (1.0 - smoothing) + smoothing / num_classes
         logits = keras.ops.cast(logits, "float32")  # float16 logits overflow in the exponential
-        return keras.losses.categorical_crossentropy(target, logits, from_logits=True)
+        return keras.losses.categorical_crossentropy(target, logits, from_logits=True, label_smoothing=smoothing)
 
     return loss
 
 
 def _schedule(values: list[float]) -> Any:
-    """A learning rate that is read off a list, step by step."""
+    """A learning rate that is read off a list, step by step.
+
+    Keras's schedules give other rates: `CosineDecay` warms up from a rate of 0, and `ExponentialDecay` has no warm-up.
+    """
     import keras
 
     class Listed(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
