@@ -6,7 +6,7 @@ which takes kernels of any size: a few dozen small graphs serve all architecture
 no tracing, and every path of a supernet costs what its own size costs.
 
 Batch normalisation uses the batch's own statistics in training. For inference the statistics are averaged over a few
-training batches (`calibrate`), so short trainings do not suffer from a slow moving average.
+training batches (`mean_statistics`), so short trainings do not suffer from a slow moving average.
 """
 
 from __future__ import annotations

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer
 from mnas.errors import InputError
-from mnas.nn.functional import ACTIVATIONS, EPSILON, Vector, linear
+from mnas.nn.functional import ACTIVATIONS, EPSILON, linear
 from mnas.nn.shared import Family, SharedWeights, Slot
 from mnas.space.space import SearchSpace
 from mnas.space.stages import StageChoices, split_op
@@ -216,32 +215,6 @@ def _widened(x: Any, width: int) -> Any:
     """Cut to `width` filters, or filled up with zeros."""
     missing = width - x.shape[-1]
     return tf.pad(x, [[0, 0]] * 3 + [[0, missing]]) if missing > 0 else x[..., :width]
-
-
-def every_operation(space: SearchSpace, architecture: Architecture) -> tuple[Vector, list[Architecture]]:
-    """One architecture with all operations in the place of its own.
-
-    Returns:
-        Probabilities as `Mixture.train` takes them: the operations equally likely, everything else the architecture's;
-        and one architecture an operation, which together use all the weights that the mixture uses.
-    """
-    shares: list[Vector] = []
-    indices = space.encode(architecture)
-    for decision, index in zip(space.decisions, indices, strict=True):
-        count = len(decision.choices)
-        if decision.name.endswith(".op"):
-            shares.append(np.full(count, 1 / count, np.float32))
-        else:
-            shares.append(np.eye(count, dtype=np.float32)[index])
-    most = max(len(decision.choices) for decision in space.decisions if decision.name.endswith(".op"))
-    variants = [
-        space.decode([
-            number % len(decision.choices) if decision.name.endswith(".op") else index
-            for decision, index in zip(space.decisions, indices, strict=True)
-        ])
-        for number in range(most)
-    ]  # fmt: skip
-    return np.concatenate(shares), variants
 
 
 @contextmanager

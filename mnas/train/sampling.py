@@ -10,7 +10,6 @@ import numpy as np
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.space.space import SearchSpace
-from mnas.space.stages import Decision
 
 SAMPLINGS = ("uniform", "fair", "sandwich")
 _SIZES = ("kernel_size", "se_ratio", "filters", "repeats")  # decisions whose choices can be smaller and larger
@@ -23,29 +22,21 @@ class PathSampler:
     them once in n draws, in random order. `sandwich` (BigNAS, Yu et al. 2020) gives in every step the largest and the
     smallest sizes, with operations and skips drawn fairly, and fair draws in between; the largest one comes first.
 
-    In a warm-up every stage is that of one network, the anchor, with a chance that falls from 1 to 0: the shared
-    weights learn one set of features first, and every other choice then learns to stand in for the anchor's. That is
-    Once-for-All's progressive shrinking (Cai et al. 2020) stage by stage, and holds TuNAS's warm-up of filters, since
-    the anchor has the most.
-
     Args:
         space: the space.
         kind: one of `SAMPLINGS`.
         num_paths: how many a step; 2 at least for the sandwich.
         seed: of what chance decides.
-        warm_up_steps: over how many steps that lasts; 0 for none.
 
     Raises:
         InputError: for an unknown kind or too few paths.
     """
 
-    def __init__(self, space: SearchSpace, kind: str, *, num_paths: int, seed: int, warm_up_steps: int) -> None:
+    def __init__(self, space: SearchSpace, kind: str, *, num_paths: int, seed: int) -> None:
         check_sampling(kind, num_paths)
         self.space = space
-        self._kind, self._num_paths, self._seed, self._warm_up = kind, num_paths, seed, warm_up_steps
+        self._kind, self._num_paths, self._seed = kind, num_paths, seed
         self._names = [decision.name.partition(".")[2] for decision in space.decisions]
-        self._stages = [decision.name.partition(".")[0] for decision in space.decisions]
-        self._anchor = [_anchor(decision) for decision in space.decisions]
 
     def __call__(self, step: int) -> list[Architecture]:
         """The architectures of one step, counted from 0."""
@@ -53,8 +44,6 @@ class PathSampler:
         drawn = []
         for place in range(self._num_paths):
             indices = self._draw(rng, step * self._num_paths + place)
-            if step < self._warm_up:
-                indices = self._anchored(indices, 1 - step / self._warm_up, rng)
             extreme = {0: max, self._num_paths - 1: min}.get(place) if self._kind == "sandwich" else None
             if extreme is not None:
                 indices = self._stretched(indices, extreme, _SIZES)
@@ -72,12 +61,6 @@ class PathSampler:
         order = np.random.default_rng([self._seed, 4, position, number // count]).permutation(count)
         return int(order[number % count])
 
-    def _anchored(self, indices: Sequence[int], chance: float, rng: np.random.Generator) -> list[int]:
-        """The indices, with every stage the anchor's by that chance."""
-        kept = {stage: bool(rng.random() < chance) for stage in dict.fromkeys(self._stages)}
-        trio = zip(indices, self._anchor, self._stages, strict=True)
-        return [anchor if kept[stage] else index for index, anchor, stage in trio]
-
     def _stretched(self, indices: Sequence[int], extreme: Callable[..., Any], fields: Sequence[str]) -> list[int]:
         """The indices, with the largest or smallest choice for some decisions."""
         result = list(indices)
@@ -85,18 +68,6 @@ class PathSampler:
             if name in fields:
                 result[position] = decision.choices.index(extreme(decision.choices))
         return result
-
-
-def _anchor(decision: Decision) -> int:
-    """The anchor's choice: the last operation, the most filters, a skip, half of the repeats, the rest small."""
-    name, choices = decision.name.partition(".")[2], decision.choices
-    if name in ("filters", "kernel_size", "se_ratio"):
-        return choices.index(max(choices) if name == "filters" else min(choices))
-    if name == "repeats":
-        return choices.index(sorted(choices)[len(choices) // 2])
-    if name == "skip" and "identity" in choices:
-        return choices.index("identity")
-    return len(choices) - 1
 
 
 def check_sampling(kind: str, num_paths: int) -> None:

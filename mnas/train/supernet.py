@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +24,6 @@ _LOGGER = logging.getLogger(__name__)
 NUM_CALIBRATION = 256  # training images that a path's batch statistics come from
 SAVE_SECONDS = 30.0
 MEASURED_STEPS = 5  # of the training, to estimate how long all will take
-SCORES = ("accuracy", "likelihood")
 
 
 class ArchitectureLearner(Companion, Protocol):
@@ -47,7 +45,6 @@ class SupernetEvaluator(Evaluator):
         recipe: of the supernet's training.
         checkpoint: where the training is kept, so that it can go on; None keeps it in memory only.
         max_validation: score on at most so many validation images.
-        score: accuracy, or likelihood: the geometric mean of the right classes' probabilities, exp(-loss).
         learner: learns an architecture beside the weights, which are trained on the first half of the images only.
 
     Raises:
@@ -62,7 +59,6 @@ class SupernetEvaluator(Evaluator):
         *,
         checkpoint: Path | None = None,
         max_validation: int | None = None,
-        score: str = "accuracy",
         learner: ArchitectureLearner | None = None,
     ) -> None:
         size = dataset.train.images.shape[1]
@@ -71,10 +67,8 @@ class SupernetEvaluator(Evaluator):
                 f"the space {space.name} takes {space.resolution} px and {space.num_classes} classes; "
                 f"{dataset.name} has {size} px and {dataset.num_classes} classes"
             )
-        if score not in SCORES:
-            raise InputError(f"no score is called {score!r}: expected one of {', '.join(SCORES)}")
         self.space, self.dataset, self.recipe, self.learner = space, dataset, recipe, learner
-        self._checkpoint, self._score = checkpoint, score
+        self._checkpoint = checkpoint
         self._validation = dataset.validation.take(slice(max_validation))
         self._trainer: SupernetTrainer | None = None
 
@@ -85,9 +79,9 @@ class SupernetEvaluator(Evaluator):
     def describe(self) -> dict[str, Any]:
         """The recipe and the data, for the study file."""
         data = {"name": self.dataset.name, "fingerprint": self.dataset.fingerprint}
-        own = {"kind": "supernet", "score": self._score, "num_validation": len(self._validation)}
+        own = {"kind": "supernet", "score": "accuracy", "num_validation": len(self._validation)}
         learner = {"learner": self.learner.describe()} if self.learner else {}
-        return {**own, **asdict(self.recipe), **learner, "data": data}
+        return {**own, **self.recipe.to_dict(), **learner, "data": data}
 
     @property
     def trainer(self) -> SupernetTrainer:
@@ -179,8 +173,7 @@ class SupernetEvaluator(Evaluator):
             InputError: if the architecture is not of the space.
         """
         self.prepare()
-        accuracy, loss = self.judge(architecture)
-        return accuracy if self._score == "accuracy" else float(np.exp(-loss))
+        return self.judge(architecture)[0]
 
     def policy(self) -> list[npt.NDArray[np.float64]]:
         """What the learner has learnt, once the training is done: the probabilities of every decision's choices.

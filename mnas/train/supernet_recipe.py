@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from mnas.arch.spec import check_integer, check_number
 from mnas.train.sampling import check_sampling
@@ -23,12 +24,6 @@ class SupernetRecipe:
         learning_rate: at its peak, for a batch of 96; scaled linearly with the batch size.
         weight_decay: on the kernels that a step uses.
         clip_norm: the gradient is scaled down to this norm.
-        stage_warm_up: whether every stage is one network's, with the most filters, with a chance that falls from 1 to 0
-            over the first quarter of the steps: TuNAS's warm-up of filters among it; see `PathSampler`. Those steps
-            cost more than others, and since all paths begin alike the paths were no better for it.
-        operation_warm_up: whether a step trains all operations at once, averaged, with a chance that falls from 1 to 0
-            over the first quarter of the steps (TuNAS). Such a step costs several others; fair sampling gives every
-            operation its share as well.
         seed: of the weights, the paths and the order of images.
     """
 
@@ -39,8 +34,6 @@ class SupernetRecipe:
     learning_rate: float = 0.1
     weight_decay: float = 1e-4
     clip_norm: float = 5.0
-    stage_warm_up: bool = False
-    operation_warm_up: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -49,6 +42,10 @@ class SupernetRecipe:
         check_number("learning_rate", self.learning_rate, 1e-8, 100)
         check_number("clip_norm", self.clip_norm, 1e-6, 1e9)
         check_sampling(self.sampling, self.num_paths)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as studies and checkpoints have it since there were two more ways to begin."""
+        return {**asdict(self), "stage_warm_up": False, "operation_warm_up": False}
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +20,6 @@ from mnas.train.descent import descend, loss_and_gradient
 from mnas.train.sampling import PathSampler
 from mnas.train.supernet_recipe import SupernetRecipe
 
-WARM_UP_SHARE = 0.25  # of the steps: TuNAS's
 FORMAT = "mnas.supernet 2"
 
 
@@ -74,23 +72,15 @@ class SupernetTrainer:
         self.step = 0
         self.in_step = False
         self.companion = companion
-        self._made_of = {"format": FORMAT, "space": space.fingerprint, "data": data, "recipe": asdict(recipe)}
+        self._made_of = {"format": FORMAT, "space": space.fingerprint, "data": data, "recipe": recipe.to_dict()}
         if companion is not None:
             self._made_of["companion"] = companion.describe()
         self._num_classes = space.num_classes
-        self._warm_up = round(recipe.steps * WARM_UP_SHARE)
-        self._sampler = PathSampler(
-            space,
-            recipe.sampling,
-            num_paths=recipe.num_paths,
-            seed=recipe.seed,
-            warm_up_steps=self._warm_up if recipe.stage_warm_up else 0,
-        )
+        self._sampler = PathSampler(space, recipe.sampling, num_paths=recipe.num_paths, seed=recipe.seed)
         self._batches = Batches(split, recipe.batch_size, recipe.seed)
         self.weights = self.shared.initial_weights(recipe.seed)
         self._velocity = np.zeros_like(self.weights)
         self._decay = self.shared.decay_mask() * np.float32(recipe.weight_decay)
-        self._mixture_gradient: Any = None
 
     def advance(self) -> float:
         """One step on the paths whose turn it is; returns the mean of their losses.
@@ -101,9 +91,7 @@ class SupernetTrainer:
         self.in_step = True
         images, labels = self._batches(self.step)
         chosen = self._sampler(self.step)
-        everything = self.recipe.operation_warm_up and self._warming(self.step)
-        learn = self.learn_all_operations if everything else self.learn
-        loss = learn(chosen, images, labels, self.recipe.rate(self.step))
+        loss = self.learn(chosen, images, labels, self.recipe.rate(self.step))
         if self.companion is not None:
             self.companion.after_step(self, self.step)
         self.step += 1
@@ -182,41 +170,6 @@ class SupernetTrainer:
                 f"{self.recipe.learning_rate:g}"
             )
 
-    def _warming(self, step: int) -> bool:
-        """Whether this step is one of the operations' warm-up."""
-        chance = 1 - step / self._warm_up if step < self._warm_up else 0.0
-        return bool(np.random.default_rng([self.recipe.seed, 8, step]).random() < chance)
-
-    def learn_all_operations(
-        self,
-        architectures: Sequence[Architecture],
-        images: npt.NDArray[np.float32],
-        labels: npt.NDArray[np.int64],
-        rate: float,
-    ) -> float:
-        """As `learn`, on the first architecture with every operation in the place of its own, averaged.
-
-        Raises:
-            InputError: if the space's stages are whole blocks.
-            MnasError: if the training diverges.
-        """
-        import tensorflow as tf
-
-        from mnas.nn.mixture import Mixture, every_operation, light_graphs
-
-        if self._mixture_gradient is None:
-            mixture = Mixture(self.shared)
-            self._mixture_gradient = tf.function(
-                lambda *arguments: _mixture_gradient(mixture, *arguments), autograph=False
-            )
-        shares, variants = every_operation(self.shared.space, architectures[0])
-        targets = tf.one_hot(labels, self._num_classes)
-        with light_graphs():
-            loss, gradient = self._mixture_gradient(*map(tf.constant, (self.weights, shares, images)), targets)
-        self._check([float(loss)])
-        self._update(variants, gradient.numpy(), rate)
-        return float(loss)
-
     def save(self, path: Path) -> None:
         """Write a checkpoint.
 
@@ -243,14 +196,3 @@ class SupernetTrainer:
         if self.companion is not None:
             names = [name for name in arrays if name.startswith("companion_")]
             self.companion.restore({name.removeprefix("companion_"): arrays[name] for name in names})
-
-
-def _mixture_gradient(mixture: Any, weights: Any, shares: Any, images: Any, targets: Any) -> tuple[Any, Any]:
-    """Loss of a mixture of architectures, and its gradient with respect to all shared weights."""
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        tape.watch(weights)
-        logits = mixture.train(weights, shares, images)
-        loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
-    return loss, tape.gradient(loss, weights)

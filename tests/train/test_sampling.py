@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-import numpy as np
 import pytest
 
 from mnas.errors import InputError
@@ -10,8 +9,8 @@ from mnas.train.sampling import PathSampler
 from tests.spaces import small_space
 
 
-def _drawn(kind, steps, num_paths=1, warm_up_steps=0, seed=0):
-    sampler = PathSampler(small_space(), kind, num_paths=num_paths, seed=seed, warm_up_steps=warm_up_steps)
+def _drawn(kind, steps, num_paths=1, seed=0):
+    sampler = PathSampler(small_space(), kind, num_paths=num_paths, seed=seed)
     return [sampler(step) for step in range(steps)]
 
 
@@ -33,23 +32,6 @@ def test_fair_sampling_uses_every_choice_equally_often():
 
 def test_the_sandwich_holds_the_largest_and_the_smallest_sizes():
     for first, _, last in _drawn("sandwich", 5, 3):
-        assert {(s.block.kernel_size, s.block.filters, s.repeats) for s in first.stages} == {(5, 12, 2)}
-        assert {(s.block.kernel_size, s.block.filters, s.repeats) for s in last.stages} == {(3, 8, 1)}
-
-
-def test_the_warm_up_begins_with_one_network_and_ends():
-    drawn = [a for (a,) in _drawn("fair", 400, warm_up_steps=300)]
-    anchor = drawn[0]
-    assert {(s.block.filters, s.block.kernel_size, s.block.expand_ratio) for s in anchor.stages} == {(12, 3, 6)}
-    shared = [sum(a == b for a, b in zip(anchor.stages, other.stages, strict=True)) for other in drawn]
-    assert shared[0] == len(anchor.stages) == 2
-    assert 1.5 < np.mean(shared[:100]) < 1.9
-    assert 0.2 < np.mean(shared[200:300]) < 0.6
-    assert drawn[300:] == [a for (a,) in _drawn("fair", 400)][300:]
-
-
-def test_the_warm_up_leaves_the_sandwich_its_sizes():
-    for first, _, last in _drawn("sandwich", 5, 3, warm_up_steps=5):
         assert {(s.block.kernel_size, s.block.filters, s.repeats) for s in first.stages} == {(5, 12, 2)}
         assert {(s.block.kernel_size, s.block.filters, s.repeats) for s in last.stages} == {(3, 8, 1)}
 
