@@ -16,6 +16,7 @@ from mnas.latency.table import Configuration, LatencyTable, ReportCard
 from mnas.profiling.bench import open_reference
 from mnas.profiling.measure import NetworkTime, measure_networks
 from mnas.profiling.skeleton import write_skeleton
+from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 
 _QUIET_BURSTS = 24
@@ -64,7 +65,7 @@ def check_table(
         InputError: if the table does not price the space.
         MnasError: if the device fails.
     """
-    rng = np.random.default_rng([seed, 0x636865636B])  # not the networks that profiling chose
+    rng = generator(seed, Stream.CHECK_NETWORKS)
     networks = [space.sample(rng) for _ in range(count)]
     estimator = LatencyEstimator(table)
     estimates = [estimator.predict(network) for network in networks]

@@ -12,6 +12,7 @@ import numpy as np
 from mnas.arch.spec import Architecture, ClassifierSpec
 from mnas.arch.walk import PlacedBlock, layers
 from mnas.profiling.fit import canonical, count_operators
+from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 
 _CANDIDATES = 6  # random networks looked at for each one chosen
@@ -44,7 +45,7 @@ def plan_networks(space: SearchSpace, *, seed: int) -> Iterator[PlannedNetwork]:
     Held-out networks are uniform over the space. For fitting, each time the one of a few random networks is taken whose
     operators have been seen least, counting what the others already show.
     """
-    rng = np.random.default_rng([seed, 0x6D6E6173])
+    rng = generator(seed, Stream.PROFILE_NETWORKS)
     seen: Counter[object] = Counter()
     counts = class_counts(space.num_classes)
     num_held_out = num_fitting = 0

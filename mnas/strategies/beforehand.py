@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
+from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.strategies.base import Accept, Strategy, check_count, learnable
 from mnas.trial import Trial
@@ -45,7 +46,7 @@ class LearntBeforehand(Strategy):
                 "mnas search --evaluator supernet"
             )
         self._policy = policy
-        self._rng = np.random.default_rng([seed, 7])
+        self._rng = generator(seed, Stream.LEARNT_POLICY)
         self._proposed: set[Architecture] = set()
         self._entropy: float | None = None
         self._told = False

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from mnas.random_streams import Stream, generator
+
 Indices = npt.NDArray[np.int32]
 _IMPOSSIBLE = -1e9  # the logit of a choice that is only padding: its probability is exactly 0 in float32
 
@@ -37,7 +39,7 @@ class Controller:
         self._mask = tf.constant(
             [[0.0 if choice < count else _IMPOSSIBLE for choice in range(widest)] for count in num_choices]
         )
-        rng = np.random.default_rng([seed, 0x5EED])
+        rng = generator(seed, Stream.CONTROLLER_WEIGHTS)
         seeds = [int(s) for s in rng.integers(2**31 - 1, size=4)]
         self._cell = keras.layers.LSTMCell(
             units,

@@ -7,10 +7,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError, MnasError
+from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.strategies.base import Accept, Strategy, check_count, learnable
 from mnas.trial import Trial
@@ -75,7 +74,7 @@ class OptunaStrategy(Strategy):
         made: Any = _make_sampler(optuna_samplers()[sampler], sampler, seed, options)
         self._study = optuna.create_study(sampler=made, direction="maximize")
         self._distributions = _distributions(space, ordered=sampler in _ORDERED_ONLY)
-        self._rng = np.random.default_rng([seed, 1])
+        self._rng = generator(seed, Stream.OPTUNA)
         self._failed, self._pruned = optuna.trial.TrialState.FAIL, optuna.trial.TrialState.PRUNED
         self._waiting: dict[Indices, Any] = {}
         self._seen: set[Indices] = set()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.errors import InputError
+from mnas.random_streams import Stream, generator
 from mnas.remote import is_remote, local_copy
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
@@ -95,7 +96,7 @@ def _classes(root: Path) -> list[str]:
 
 def _held_out(labels: Labels, seed: int) -> npt.NDArray[np.bool_]:
     """The same share of every class, at least one image of each, never all of them."""
-    rng = np.random.default_rng([seed, 1])
+    rng = generator(seed, Stream.IMAGE_FOLDER_TEST)
     held = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         own = rng.permutation(np.flatnonzero(labels == label))

@@ -20,6 +20,7 @@ import numpy as np
 from mnas.arch.spec import Architecture, check_integer, check_number
 from mnas.errors import InputError, MnasError
 from mnas.files import is_document, read_json, write_json
+from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.statistics import kendall_tau
 from mnas.train.base import Evaluator, OnProgress
@@ -171,13 +172,13 @@ class PredictorEvaluator(Evaluator):
         return np.stack([features(self.space, self.space.decode(indices)) for indices in chosen])
 
     def _random(self, count: int) -> list[tuple[int, ...]]:
-        rng = np.random.default_rng([self.recipe.seed, 11])
+        rng = generator(self.recipe.seed, Stream.PREDICTOR_RANDOM)
         return [self._accepted(lambda: self.space.sample(rng)) for _ in range(count)]
 
     def _promising(self, before: list[Sample], count: int) -> list[tuple[int, ...]]:
         """The most promising mutations of the best so far, by mean plus one standard deviation."""
         regression = self._learn(before)
-        rng = np.random.default_rng([self.recipe.seed, 12, len(before)])
+        rng = generator(self.recipe.seed, Stream.PREDICTOR_PROMISING, len(before))
         known = [(accuracy, indices) for indices, accuracy in before if accuracy is not None]
         parents = [self.space.decode(indices) for _, indices in sorted(known, reverse=True)[:_PARENTS]]
         taken = {indices for indices, _ in before}

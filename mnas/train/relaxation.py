@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.spec import check_integer, check_number
+from mnas.random_streams import Stream, generator
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
 from mnas.train.data import Split
@@ -96,7 +97,7 @@ class RelaxationLearner(LogitsLearner[RelaxationRecipe]):
         if not self.recipe.due(step):
             return
         images, labels = self._batches(self._logits.updates)
-        rng = np.random.default_rng([self.recipe.seed, 6, step])
+        rng = generator(self.recipe.seed, Stream.RELAXATION_NOISE, step)
         noise = rng.gumbel(size=len(self._logits.values)).astype(np.float32)
         self._logits.descend(self._gradient(trainer, step, noise, images, labels))
 

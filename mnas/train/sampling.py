@@ -9,6 +9,7 @@ import numpy as np
 
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
+from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 
 SAMPLINGS = ("uniform", "fair", "sandwich")
@@ -40,7 +41,7 @@ class PathSampler:
 
     def __call__(self, step: int) -> list[Architecture]:
         """The architectures of one step, counted from 0."""
-        rng = np.random.default_rng([self._seed, 3, step])
+        rng = generator(self._seed, Stream.SUPERNET_PATHS, step)
         drawn = []
         for place in range(self._num_paths):
             indices = self._draw(rng, step * self._num_paths + place)
@@ -58,7 +59,7 @@ class PathSampler:
 
     def _turn(self, position: int, count: int, number: int) -> int:
         """The choice whose turn it is: within every `count` draws each choice has one."""
-        order = np.random.default_rng([self._seed, 4, position, number // count]).permutation(count)
+        order = generator(self._seed, Stream.SUPERNET_TURNS, position, number // count).permutation(count)
         return int(order[number % count])
 
     def _stretched(self, indices: Sequence[int], extreme: Callable[..., Any], fields: Sequence[str]) -> list[int]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.spec import check_integer, check_number
+from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.system.arrays import Arrays
 from mnas.train.data import Split
@@ -83,7 +84,7 @@ class TunasLearner(LogitsLearner[TunasRecipe]):
         """One draw, one reward, one update of the logits, once they may learn."""
         if not self.recipe.due(step):
             return
-        rng = np.random.default_rng([self.recipe.seed, 9, step])
+        rng = generator(self.recipe.seed, Stream.TUNAS_PATHS, step)
         shares = self.policy()
         indices = [int(rng.choice(len(own), p=own)) for own in shares]
         reward = self._reward(trainer, indices, self._logits.updates)
