@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,11 @@ from mnas.train.recipe import Recipe
 
 
 def training_epoch(split: Split, recipe: Recipe, *, seed: int, epoch: int) -> Any:
-    """One epoch as a `tf.data.Dataset` of (images in [-1, 1], labels); the same seed and epoch give the same batches.
-
-    The images that do not fill the last batch are left out of this epoch: another few in the next.
-    """
+    """One epoch as a `tf.data.Dataset` of (images in [-1, 1], labels), decided by the seed and the epoch."""
     import tensorflow as tf
 
-    count, size = len(split), split.images.shape[1]
-    batch = min(recipe.batch_size, count)
-    order = np.random.default_rng([seed, epoch]).permutation(count)[: count // batch * batch]
-    reach = round(recipe.shift * size)
+    order = Batches(split, recipe.batch_size, lambda number: np.random.default_rng([seed, number])).order(epoch)
+    reach = round(recipe.shift * split.images.shape[1])
     rand_augment = _rand_augment(recipe, seed, epoch)
 
     def load(number: Any, chosen: Any) -> tuple[Any, Any]:
@@ -37,7 +32,7 @@ def training_epoch(split: Split, recipe: Recipe, *, seed: int, epoch: int) -> An
 
     with tf.device("/cpu:0"):
         images_all, labels_all = tf.constant(split.images), tf.constant(split.labels)
-        chosen = tf.data.Dataset.from_tensor_slices(order.reshape(-1, batch)).enumerate()
+        chosen = tf.data.Dataset.from_tensor_slices(order).enumerate()
         # Keras's RandAugment draws from a generator with a state: one batch after the other, or nothing repeats.
         workers = tf.data.AUTOTUNE if rand_augment is None else 1
         return chosen.map(load, num_parallel_calls=workers, deterministic=True).prefetch(4)
@@ -85,26 +80,35 @@ def some_images(split: Split, count: int) -> npt.NDArray[np.float32]:
 
 
 class Batches:
-    """The batch of every step: epoch after epoch in a new order, a pure function of seed and step.
+    """The batch of every step: epoch after epoch in a new order.
+
+    The images that do not fill an epoch's last batch are left out of it: another few in the next.
 
     Args:
         split: the images.
         batch_size: images a step; all there are if these are fewer.
-        seed: of the order.
+        chance: gives the random numbers that decide on an epoch's order. If it gives each epoch its own, the batches
+            are a pure function of the step.
     """
 
-    def __init__(self, split: Split, batch_size: int, seed: int) -> None:
-        self._split, self._size, self._seed = split, min(batch_size, len(split)), seed
+    def __init__(self, split: Split, batch_size: int, chance: Callable[[int], np.random.Generator]) -> None:
+        self._split, self._size, self._chance = split, min(batch_size, len(split)), chance
         self._epoch = -1
-        self._order = np.arange(0)
+        self._order = np.zeros((0, self._size), np.intp)
 
-    def __call__(self, step: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    def __len__(self) -> int:
+        """How many there are in an epoch."""
+        return len(self._split) // self._size
+
+    def order(self, epoch: int) -> npt.NDArray[np.intp]:
+        """Which images an epoch's batches hold, shape (batches, batch size)."""
+        chosen = self._chance(epoch).permutation(len(self._split))[: len(self) * self._size]
+        return chosen.reshape(-1, self._size)
+
+    def __call__(self, step: int) -> tuple[npt.NDArray[np.float32], Labels]:
         """Float32 images in [-1, 1] and int64 labels."""
-        epoch, place = divmod(step, len(self._split) // self._size)
+        epoch, place = divmod(step, len(self))
         if epoch != self._epoch:
-            self._epoch, self._order = (
-                epoch,
-                np.random.default_rng([self._seed, 5, epoch]).permutation(len(self._split)),
-            )
-        chosen = self._order[place * self._size : (place + 1) * self._size]
-        return normalise(self._split.images[chosen]), self._split.labels[chosen]
+            self._epoch, self._order = epoch, self.order(epoch)
+        part = self._split.take(self._order[place])
+        return normalise(part.images), part.labels

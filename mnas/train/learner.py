@@ -6,11 +6,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from mnas.random_streams import Stream, generator
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
 from mnas.system.arrays import Arrays
@@ -60,7 +62,8 @@ class LogitsLearner(ABC, Generic[R]):
 
     def __init__(self, space: SearchSpace, split: Split, recipe: R, targets: Sequence[Target], logits: Logits) -> None:
         self.space, self.recipe = space, recipe
-        self._batches = Batches(split, recipe.batch_size, recipe.seed)
+        chance = partial(generator, recipe.seed, Stream.SUPERNET_BATCHES)
+        self._batches = Batches(split, recipe.batch_size, chance)
         self._budgets = [budget for _, budget in targets]
         self._logits = logits
 

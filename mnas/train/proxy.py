@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from mnas.arch.spec import Architecture, check_integer, check_number
 from mnas.errors import InputError, MnasError
+from mnas.random_streams import Stream, generator
 from mnas.train.base import Evaluator
+from mnas.train.batches import Batches
 from mnas.train.data import Dataset, Split, normalise
 from mnas.train.descent import descend, loss_and_gradient
 
@@ -172,17 +174,28 @@ class ProxyEvaluator(Evaluator):
         """The network as it is after so many steps, for each of the stops; it is trained no further than is asked."""
         _check_fit(architecture, self.dataset)
         trainer = _Trainer(architecture, self.recipe, self._initial(architecture) if self._initial else None)
-        batches = _batches(self.dataset.train, self.recipe)
+        batches = self._batches(Stream.PROXY_BATCHES)
         for step in range(stops[-1]):
-            images, labels = next(batches)
+            images, labels = batches(step)
             loss = trainer.step(images, labels, self.recipe.rate(step))
             if not math.isfinite(loss):
                 raise MnasError(f"the training diverged at step {step} (the loss is {loss})")
             if on_step is not None:
                 on_step(step, loss)
             if step + 1 in stops:
-                calibration = _batches(self.dataset.train, self.recipe, stream=3)
-                yield trainer.network_now([next(calibration)[0] for _ in range(NUM_CALIBRATION_BATCHES)])
+                calibration = self._batches(Stream.PROXY_STATISTICS)
+                yield trainer.network_now([calibration(number)[0] for number in range(NUM_CALIBRATION_BATCHES)])
+
+    def _batches(self, stream: Stream) -> Callable[[int], tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
+        """The batch of every step, asked for one after the other; the same ones for every candidate."""
+        rng = generator(self.recipe.seed, stream)
+        batches = Batches(self.dataset.train, self.recipe.batch_size, lambda epoch: rng)
+
+        def shifted(step: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+            images, labels = batches(step)
+            return _shifted(images, self.recipe.max_shift, rng), labels
+
+        return shifted
 
 
 class TrainedNetwork:
@@ -246,19 +259,6 @@ def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
             f"the architecture takes {architecture.resolution} px and {architecture.num_classes} classes; "
             f"{dataset.name} has {size} px and {dataset.num_classes} classes"
         )
-
-
-def _batches(
-    split: Split, recipe: ProxyRecipe, *, stream: int = 2
-) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
-    """Endless batches: every epoch a new order, the same for every candidate. Yields float32 images, int64 labels."""
-    rng = np.random.default_rng([recipe.seed, stream])
-    size = min(recipe.batch_size, len(split))
-    while True:
-        order = rng.permutation(len(split))
-        for start in range(0, len(order) - size + 1, size):
-            chosen = order[start : start + size]
-            yield _shifted(normalise(split.images[chosen]), recipe.max_shift, rng), split.labels[chosen]
 
 
 def _shifted(images: npt.NDArray[np.float32], max_shift: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:

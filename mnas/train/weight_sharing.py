@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
+from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.system.arrays import Arrays, write_arrays
 from mnas.train.batches import Batches
@@ -77,7 +79,8 @@ class SupernetTrainer:
             self._made_of["companion"] = companion.describe()
         self._num_classes = space.num_classes
         self._sampler = PathSampler(space, recipe.sampling, num_paths=recipe.num_paths, seed=recipe.seed)
-        self._batches = Batches(split, recipe.batch_size, recipe.seed)
+        chance = partial(generator, recipe.seed, Stream.SUPERNET_BATCHES)
+        self._batches = Batches(split, recipe.batch_size, chance)
         self.weights = self.shared.initial_weights(recipe.seed)
         self._velocity = np.zeros_like(self.weights)
         self._decay = self.shared.decay_mask() * np.float32(recipe.weight_decay)

@@ -1,11 +1,13 @@
 """Batches: the same ones from the same seed, changed only as the recipe says."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from mnas.train.batches import plain_batches, some_images, training_epoch
+from mnas.random_streams import Stream, generator
+from mnas.train.batches import Batches, plain_batches, some_images, training_epoch
 from mnas.train.data import Split, normalise
 from mnas.train.recipe import Recipe
 
@@ -19,6 +21,24 @@ def split():
 def epoch(split, *, seed=0, epoch=0, **knobs):
     batches = list(training_epoch(split, Recipe(batch_size=16, **knobs), seed=seed, epoch=epoch).as_numpy_iterator())
     return np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches])
+
+
+def test_the_order_of_images_is_what_it_has_always_been(split):
+    batches = Batches(split, 16, partial(generator, 3, Stream.SUPERNET_BATCHES))
+    order = np.random.default_rng([3, 5, 2]).permutation(50)[:48].reshape(3, 16)
+    assert len(batches) == 3
+    assert np.array_equal(batches.order(2), order)
+    images, labels = batches(7)
+    assert np.array_equal(labels, order[1])  # an image's label is its number
+    assert np.array_equal(images, normalise(split.images[order[1]]))
+    everything = Batches(split, 1000, lambda epoch: np.random.default_rng([0, epoch]))
+    assert [sorted(everything(step)[1]) for step in range(2)] == [list(range(50))] * 2
+
+
+@pytest.mark.tensorflow
+def test_an_epoch_of_training_has_the_order_that_it_has_always_had(split):
+    order = np.random.default_rng([3, 2]).permutation(50)[:48]
+    assert np.array_equal(epoch(split, seed=3, epoch=2)[1], order)
 
 
 @pytest.mark.tensorflow

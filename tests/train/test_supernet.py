@@ -3,12 +3,14 @@
 import copy
 import dataclasses
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mnas.errors import InputError
+from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.space.stages import StageChoices
 from mnas.system.arrays import write_arrays
@@ -113,10 +115,11 @@ def test_a_space_that_does_not_fit_the_data_is_refused(digits):
 
 
 def test_batches_are_a_function_of_the_step(digits):
-    batches = Batches(digits.train, 100, 0)
+    chance = partial(generator, 0, Stream.SUPERNET_BATCHES)
+    batches = Batches(digits.train, 100, chance)
     epoch = len(digits.train) // 100
     labels = [batches(step)[1] for step in range(epoch + 1)]
-    again = Batches(digits.train, 100, 0)(epoch)[1]
+    again = Batches(digits.train, 100, chance)(epoch)[1]
     np.testing.assert_array_equal(labels[-1], again)
     assert not np.array_equal(labels[0], labels[-1])
 
