@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mnas.arch.spec import check_integer, check_number
-from mnas.errors import InputError, MnasError
-from mnas.files import parse_json, read_bytes, shorten
+from mnas.errors import InputError
+from mnas.files import parse_json, shorten
 from mnas.profiling.measure import NetworkTime
-
-_LOGGER = logging.getLogger(__name__)
+from mnas.system.jsonlines import JsonLines
 
 
 class ProfileLog:
@@ -33,19 +30,15 @@ class ProfileLog:
         self.path = path
         self.times: dict[int, NetworkTime] = {}
         self.seconds = 0.0
+        self._lines = JsonLines(path, "measurements")
+        self._lines.repair()
         header = json.loads(json.dumps(header))
-        lines = read_bytes(path, "a log of mnas profile").split(b"\n") if path.is_file() else []
-        if len(lines) > 1:
-            self._read(lines, header)
+        if lines := self._lines.read():
+            self._read([line for _, line in lines], header)
         else:
-            self._write({"profile": header}, "w")
+            self._lines.append({"profile": header})
 
     def _read(self, lines: list[bytes], header: dict[str, Any]) -> None:
-        torn = lines.pop()  # what follows the last newline: nothing, or half a line
-        if torn:
-            _LOGGER.warning("%s: the last line is incomplete and was dropped", self.path)
-            with self.path.open("r+b") as file:
-                file.truncate(sum(len(line) + 1 for line in lines))
         try:
             first, *rest = (parse_json(line) for line in lines)
             found = dict(first["profile"])
@@ -89,17 +82,7 @@ class ProfileLog:
         """
         self.times[network] = time
         self.seconds += seconds
-        self._write({"network": network, "seconds": seconds, "time": asdict(time)}, "a")
-
-    def _write(self, record: dict[str, Any], mode: str) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open(mode, encoding="utf-8") as file:
-                file.write(json.dumps(record, allow_nan=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise MnasError(f"cannot write {self.path}: {error.strerror}") from None
+        self._lines.append({"network": network, "seconds": seconds, "time": asdict(time)})
 
     def remove(self) -> None:
         """The work is done and kept elsewhere."""

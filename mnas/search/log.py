@@ -1,19 +1,16 @@
-"""An append-only log, one JSON document a line, that survives a kill at any moment."""
+"""The log of a search's trials, and what stands in for it where nothing is kept."""
 
 from __future__ import annotations
 
 import json
-import logging
-import os
 from pathlib import Path
 from typing import Any, Protocol
 
-from mnas.errors import InputError, MnasError
-from mnas.files import parse_json, read_bytes
+from mnas.errors import InputError
+from mnas.files import parse_json
+from mnas.system.jsonlines import JsonLines
 from mnas.trial import Trial
 
-_LOGGER = logging.getLogger(__name__)
-_MOST_BYTES = 1 << 30
 _MOST_GAPS = 1000  # trials that were asked for and are not in the log, such as a batch on other machines
 
 
@@ -57,8 +54,6 @@ class MemoryLog:
 class TrialLog:
     """Trials in a file, in the order they finished.
 
-    A line counts once it ends with a line feed; what a crash left behind the last one is dropped, and said so.
-
     Args:
         path: the file; it need not exist.
         repeated: whether several trials may have one number.
@@ -66,6 +61,7 @@ class TrialLog:
 
     def __init__(self, path: Path, *, repeated: bool = False) -> None:
         self.path = path
+        self._lines = JsonLines(path, "trials")
         self._repeated = repeated
 
     def read(self) -> list[Trial]:
@@ -74,11 +70,8 @@ class TrialLog:
         Raises:
             InputError: for a line, other than a torn last one, that is no trial; it names the line.
         """
-        whole, torn = self._split()
-        if torn:
-            _LOGGER.warning("%s: the last line is torn (%d bytes), it is left out", self.path, len(torn))
         trials = []
-        for number, line in enumerate(whole.splitlines(), 1):
+        for number, line in self._lines.read():
             try:
                 trials.append(Trial.from_dict(parse_json(line)))
             except (ValueError, RecursionError) as error:  # InputError is a ValueError
@@ -106,40 +99,11 @@ class TrialLog:
         Raises:
             MnasError: if it cannot be written (full disk); earlier lines are untouched.
         """
-        line = json.dumps(trial.to_dict(), allow_nan=False) + "\n"
-        try:
-            with open(self.path, "ab") as file:
-                file.write(line.encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise MnasError(f"cannot write {self.path}: {error.strerror or error}; earlier trials are kept") from None
+        self._lines.append(trial.to_dict())
 
     def repair(self) -> None:
-        """Cut a torn last line off, before the next append would run on from it."""
-        whole, torn = self._split()
-        if torn:
-            _LOGGER.warning("%s: the last line is torn (%d bytes), it is dropped", self.path, len(torn))
-            os.truncate(self.path, len(whole))
-
-    def _split(self) -> tuple[bytes, bytes]:
-        """The whole lines, and what is behind them."""
-        if not self.path.exists():
-            return b"", b""
-        data = read_bytes(self.path, "a log of trials", most=_MOST_BYTES)
-        end = data.rfind(b"\n") + 1
-        last = data[data.rfind(b"\n", 0, max(0, end - 1)) + 1 : end]
-        if last and not _is_json(last):  # a power cut can leave a line of zeros behind
-            end -= len(last)
-        return data[:end], data[end:]
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        parse_json(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
+        """Cut a torn last line off, before the next append would continue it."""
+        self._lines.repair()
 
 
 def to_plain(document: Any) -> Any:

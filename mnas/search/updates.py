@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mnas.arch.spec import check_integer, check_number
-from mnas.errors import InputError, MnasError
-from mnas.files import parse_json, read_bytes
+from mnas.errors import InputError
+from mnas.files import parse_json
+from mnas.system.jsonlines import JsonLines
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +40,21 @@ class UpdateLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._lines = JsonLines(path, "updates")
         self._known: set[tuple[str, int]] | None = None
 
     def read(self) -> list[Update]:
         """All whole lines, in order."""
         try:
-            lines = read_bytes(self.path, "a log of updates").split(b"\n")[
-                :-1
-            ]  # behind the last line feed is nothing, or a torn line
+            lines = self._lines.read()
         except InputError:
             return []
-        return [update for update in map(_parse, lines) if update is not None]
+        return [update for _, line in lines if (update := _parse(line)) is not None]
 
     def repair(self) -> None:
-        """Cut a torn last line off, before the next append would run on from it."""
-        try:
-            data = read_bytes(self.path, "a log of updates")
-        except InputError:
-            return
-        if not data.endswith(b"\n"):
-            os.truncate(self.path, data.rfind(b"\n") + 1)
+        """Cut a torn last line off, before the next append would continue it."""
+        with suppress(InputError):
+            self._lines.repair()
 
     def append(self, phase: str, num_trials: int, diagnostics: dict[str, float]) -> None:
         """Keep one more, unless it is there.
@@ -74,11 +68,7 @@ class UpdateLog:
             return
         self._known.add((phase, num_trials))
         finite = {name: value for name, value in diagnostics.items() if math.isfinite(value)}
-        try:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(Update(phase, num_trials, finite))) + "\n")
-        except OSError as error:
-            raise MnasError(f"cannot write {self.path}: {error.strerror or error}") from None
+        self._lines.append(asdict(Update(phase, num_trials, finite)))
 
 
 def _parse(line: bytes) -> Update | None:

@@ -1,1 +1,1 @@
-"""What mnas needs of the machine and its files, under everything else."""
+"""What mnas needs of the operating system: files, processes, and what runs beside it."""
