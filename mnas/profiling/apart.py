@@ -6,16 +6,14 @@ One looked half as slow again. Used by commands that have TensorFlow loaded alre
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from dataclasses import dataclass
 
 from mnas.devices.benchmark_log import last_lines
 from mnas.devices.local import LocalDevice, Runtime
 from mnas.errors import MnasError
-from mnas.interpreter import module_command, python_path
 from mnas.profiling.bench import bench
+from mnas.system.child import run_module
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +37,7 @@ def bench_apart(content: bytes, runtime: Runtime, *, seconds: float = 10.0, refe
         MnasError: if it cannot be measured.
     """
     options = [runtime.name, runtime.threads, runtime.delegate, seconds, reference_ms]
-    done = subprocess.run(
-        module_command("mnas.profiling.apart", json.dumps(options)),
-        input=content,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": python_path()},
-        check=False,
-    )
+    done = run_module("mnas.profiling.apart", json.dumps(options), content=content)
     if done.returncode:
         raise MnasError(f"the file could not be measured: {last_lines(done.stderr.decode('utf-8', 'replace'))}")
     return Apart(*json.loads(done.stdout))

@@ -20,6 +20,7 @@ from mnas.errors import MnasError
 from mnas.latency.table import LatencyTable
 from mnas.profiling.profile import ProfileOptions, profile
 from mnas.space.space import SearchSpace
+from mnas.system.child import open_answers
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -104,13 +105,7 @@ class ProfileWorker:
 
 def main() -> None:
     """Serve one parent over stdin and stdout. Where it is gone, the next word to it ends the work, tidily."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever libraries print is no answer
-
-    def say(what: dict[str, Any]) -> None:
-        answers.write(json.dumps(what) + "\n")
-        answers.flush()
-
+    say = open_answers()
     try:
         say(run_job(json.loads(sys.stdin.readline()), say))
     except (KeyboardInterrupt, BrokenPipeError):

@@ -11,13 +11,12 @@ from typing import Any
 
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
-from mnas.search.child import Child, DiedError
 from mnas.search.objective import Objective
 from mnas.search.worker import Job, Objectives, make_request
+from mnas.system.child import MOST_TRIES, Child, DiedError
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
-MOST_TRIES = 3  # of one candidate: the third worker that it takes with it is the last
 
 
 class ProcessExecutor:

@@ -16,10 +16,9 @@ from mnas.devices.benchmark_binary import BenchmarkBinary
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
 from mnas.profiling.job import ProfileJob
-from mnas.search.child import Child, DiedError
 from mnas.search.parallel import EXECUTORS
-from mnas.search.processes import MOST_TRIES
 from mnas.space.space import SearchSpace
+from mnas.system.child import MOST_TRIES, Child, DiedError
 
 _LOGGER = logging.getLogger(__name__)
 LOCAL = "local"

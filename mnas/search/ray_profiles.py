@@ -8,9 +8,9 @@ from typing import Any
 
 from mnas.errors import InputError
 from mnas.profiling.job import ProfileJob, ProfileWorker
-from mnas.search.processes import MOST_TRIES
 from mnas.search.profiles import LOCAL, Outcome, Progress, outcome
 from mnas.search.ray_runtime import node_resources, start_ray
+from mnas.system.child import MOST_TRIES
 
 _LOGGER = logging.getLogger(__name__)
 _HEAR_S = 1.0  # how often workers are asked how far they are

@@ -22,6 +22,7 @@ from mnas.logs import set_up_logging
 from mnas.quiet import debugging
 from mnas.search.objective import Objective
 from mnas.search.study import first_difference
+from mnas.system.child import open_answers
 
 Objectives = Mapping[str, Objective]
 
@@ -91,23 +92,17 @@ def make_request(known: Objectives, objective: Objective, number: int, architect
 def main(arguments: Sequence[str] = ()) -> None:
     """Serve one parent over stdin and stdout until it closes them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever libraries print is no answer
+    answer = open_answers()
     set_up_logging(debug=debugging())
-
-    def answer(kind: str, value: Any) -> None:
-        answers.write(json.dumps({kind: value}) + "\n")
-        answers.flush()
-
     try:
         worker = Worker(json.loads(sys.stdin.readline()))
     except Exception as error:
-        answer("failed", f"{error}" if isinstance(error, MnasError) else f"{type(error).__name__}: {error}")
+        answer({"failed": f"{error}" if isinstance(error, MnasError) else f"{type(error).__name__}: {error}"})
         return
     try:
-        answer("ready", os.getpid())
+        answer({"ready": os.getpid()})
         for line in sys.stdin:
-            answer("trial", worker.judge(json.loads(line)))
+            answer({"trial": worker.judge(json.loads(line))})
     except BrokenPipeError:  # the parent is gone
         os._exit(1)
 

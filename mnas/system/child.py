@@ -1,0 +1,166 @@
+"""Another Python of this machine that runs one of mnas's modules; JSON goes both ways on pipes, a document a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mnas
+
+MOST_TRIES = 3  # of one piece of work: the third child that it takes with it is the last
+_GRACE_S = 20.0  # for a process that was asked to end to tidy up
+_PART_BYTES = 1 << 16
+# `python -m` and `python -c` look for modules in the current folder first: a stranger's json.py there would run.
+# `-P` and PYTHONSAFEPATH are of Python 3.11, and the latter would reach what a user's own evaluator starts.
+_START = (
+    "import sys; sys.path[:] = filter(None, sys.path); "
+    "from importlib import import_module; import_module(sys.argv.pop(1)).main()"
+)
+
+
+class DiedError(Exception):
+    """The process ended by itself, or was ended."""
+
+
+class OvertimeError(Exception):
+    """The process did not answer in time, and was ended."""
+
+
+class Child:
+    """The process.
+
+    Args:
+        module: whose `main` it runs, by its full name, such as `mnas.search.worker`.
+        alone: whether Ctrl-C at the terminal does not reach it: then it hears of it by `interrupt`, once.
+    """
+
+    def __init__(self, module: str, *, alone: bool = False) -> None:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if os.environ.get("MNAS_DEBUG") else self._said,
+            env=_environment(),
+            start_new_session=alone,
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: PT018  both are pipes
+        self._requests, self._answers = self._process.stdin, self._process.stdout
+        self._heard = bytearray()
+        self._selector = selectors.PollSelector()
+        self._selector.register(self._answers, selectors.EVENT_READ)
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    def ask(self, request: dict[str, Any], *, seconds: float | None = None) -> dict[str, Any]:
+        """Send a document, and wait for one.
+
+        Args:
+            request: the document.
+            seconds: the most that the answer may take; None for any time.
+
+        Raises:
+            DiedError: if the process ends instead.
+            OvertimeError: if there is no answer in time. The process is ended then, whatever it is doing.
+        """
+        try:
+            self._requests.write(json.dumps(request).encode() + b"\n")
+            self._requests.flush()
+        except (OSError, ValueError):  # ValueError: the pipe was closed from here
+            self.end()
+            raise DiedError(self._last_words()) from None
+        return self.read(seconds=seconds)
+
+    def read(self, *, seconds: float | None = None) -> dict[str, Any]:
+        """Wait for its next document.
+
+        Raises:
+            DiedError, OvertimeError: as `ask`.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while b"\n" not in self._heard:
+            # An answer is waited for here, not until the pipe closes: a process that this one started may hold it open.
+            if not self._selector.select(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                self.end()
+                raise OvertimeError(f"a worker did not answer within {seconds:g} s and was ended")
+            part = os.read(self._answers.fileno(), _PART_BYTES)
+            if not part:
+                self.end()
+                raise DiedError(self._last_words())
+            self._heard += part
+        line, _, self._heard = self._heard.partition(b"\n")
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    def _last_words(self) -> str:
+        code = self._process.returncode
+        self._said.seek(0)
+        text = self._said.read()[-2000:].decode(errors="replace").strip().rpartition("\n")[2]
+        how = f"was ended by signal {-code}" if code and code < 0 else f"ended by itself with code {code}"
+        hint = " (out of memory?)" if code == -9 else ""
+        return f"a worker {how}{hint}{': ' if text else ''}{text}"
+
+    def interrupt(self) -> None:
+        """Ask the process to tidy up and end, as Ctrl-C would: it leaves nothing on a device. End it if it does not."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+
+    def end(self) -> None:
+        """End the process, if it has not ended."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+
+def run_module(module: str, *arguments: str, content: bytes) -> subprocess.CompletedProcess[bytes]:
+    """Run a module's `main` in a process of its own until it ends.
+
+    Args:
+        module: by its full name.
+        arguments: that it finds in `sys.argv[1:]`.
+        content: that it finds on stdin.
+
+    Returns:
+        Its exit code, and what it wrote to stdout and stderr.
+    """
+    command = [sys.executable, "-c", _START, module, *arguments]
+    return subprocess.run(command, input=content, capture_output=True, env=_environment(), check=False)
+
+
+def open_answers() -> Callable[[dict[str, Any]], None]:
+    """The child's side: gives what sends a document to the parent. What libraries print goes to stderr from now on."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def answer(document: dict[str, Any]) -> None:
+        answers.write(json.dumps(document) + "\n")
+        answers.flush()
+
+    return answer
+
+
+def python_path() -> str:
+    """PYTHONPATH with which another Python finds this very package, and whatever this one was told to find."""
+    package = str(Path(mnas.__file__).parent.parent)
+    return os.pathsep.join([package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": python_path()}
