@@ -52,14 +52,15 @@ def compare(
     """
     from mnas.files import check_writable
     from mnas.search.contest import run_contest
+    from mnas.search.parallel import open_comparison_executor
 
     options = _options(context, file)
     if plot is not None:
         check_writable(plot)
     _load(options)
     contest = options.contest()
-    with common.progress("comparing") as report:
-        standings = run_contest(contest, on_run=report)
+    with common.progress("comparing") as report, open_comparison_executor(options, contest) as executor:
+        standings = run_contest(contest, executor=executor, on_run=report)
     if plot is not None:
         _draw(contest, standings, plot)
     if json:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from mnas.arch.complexity import block_complexity, complexity
 from mnas.errors import InputError, MnasError
 from mnas.reward import make_reward
 from mnas.search.compare import Standing, best_so_far, compare
 from mnas.search.evaluators import LEARNT_BEFOREHAND
+from mnas.search.executor import Executor
 from mnas.search.log import MemoryLog
 from mnas.search.loop import Known, run_trials
 from mnas.search.objective import Latency, Objective, Target
@@ -55,6 +56,12 @@ class Contest:
         for target in self.objective.targets:
             target.check()
 
+    @cached_property
+    def fast_objective(self) -> Objective:
+        """The objective with latencies that are looked up and kept."""
+        targets = [replace(target, latency=_remembered(target, self.space)) for target in self.objective.targets]
+        return replace(self.objective, targets=targets)
+
 
 def check_strategies(names: Sequence[str]) -> None:
     """Refuse anything but one or more different strategies that learn from trials.
@@ -74,11 +81,14 @@ def check_strategies(names: Sequence[str]) -> None:
             )
 
 
-def run_contest(contest: Contest, *, on_run: OnRun = lambda share, what: None) -> dict[int, list[Standing]]:
+def run_contest(
+    contest: Contest, *, executor: Executor | None = None, on_run: OnRun = lambda share, what: None
+) -> dict[int, list[Standing]]:
     """Run every strategy with every seed.
 
     Args:
         contest: what to run.
+        executor: where candidates are judged; in this process by default.
         on_run: called after each run with the share done and what was run.
 
     Returns:
@@ -87,14 +97,13 @@ def run_contest(contest: Contest, *, on_run: OnRun = lambda share, what: None) -
     Raises:
         MnasError: if a run has not one success.
     """
-    objective = quick_objective(contest)
     budgets = sorted(set(contest.num_trials))
     best: dict[int, dict[str, list[float]]] = {count: {name: [] for name in contest.strategies} for count in budgets}
     known: Known = {}
     done = 0
     for seed in range(contest.num_seeds):
         for name in contest.strategies:
-            curve = best_curve(contest, run_one(contest, objective, name, seed, known), f"{name}, seed {seed}")
+            curve = best_curve(contest, run_one(contest, name, seed, known, executor=executor), f"{name}, seed {seed}")
             for count in budgets:
                 best[count][name].append(curve[count - 1])
             done += 1
@@ -102,26 +111,29 @@ def run_contest(contest: Contest, *, on_run: OnRun = lambda share, what: None) -
     return {count: compare(own) for count, own in best.items()}
 
 
-def quick_objective(contest: Contest) -> Objective:
-    """The contest's objective with latencies that are looked up and kept."""
-    targets = [replace(target, latency=_remembered(target, contest.space)) for target in contest.objective.targets]
-    return replace(contest.objective, targets=targets)
-
-
-def run_one(contest: Contest, objective: Objective, name: str, seed: int, known: Known) -> list[Trial]:
+def run_one(contest: Contest, name: str, seed: int, known: Known, *, executor: Executor | None = None) -> list[Trial]:
     """One strategy's run with one seed, as long as the longest that is compared.
 
     Args:
         contest: what to run.
-        objective: as `quick_objective` gives it.
         name: the strategy.
         seed: the strategy's.
         known: measurements of networks that were judged before; new ones are added.
+        executor: where candidates are judged; in this process by default.
     """
+    objective = contest.fast_objective
     accept = objective.fits if contest.refuse and objective.targets else None
     strategy = make_strategy(name, contest.space, seed=seed, accept=accept)
     longest, batch_size = max(contest.num_trials), contest.batch_size
-    return run_trials(strategy, objective, MemoryLog(), num_trials=longest, batch_size=batch_size, known=known)
+    return run_trials(
+        strategy,
+        objective,
+        MemoryLog(),
+        num_trials=longest,
+        batch_size=batch_size,
+        known=known,
+        executor=executor,
+    )
 
 
 def best_curve(contest: Contest, trials: Sequence[Trial], what: str) -> list[float]:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnas.arch.spec import Architecture, check_choice
+from mnas.arch.spec import Architecture, check_choice, check_number
 from mnas.errors import InputError
 from mnas.plugins import is_own
-from mnas.quiet import load_tensorflow
 from mnas.search.objective import Target
-from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
 from mnas.train.base import Evaluator
 from mnas.train.own import GROUP as OWN_EVALUATORS
 from mnas.train.own import own_evaluator
-from mnas.train.timed import TimedEvaluator
 
 if TYPE_CHECKING:
     from mnas.search.setup import SearchOptions
@@ -53,6 +49,8 @@ def check_evaluator(options: SearchOptions) -> None:
     if trains and options.data is None:
         known = "digits, fashion_mnist, cifar10, cifar100, or a folder"
         raise InputError(f"--evaluator {options.evaluator} needs --data: {known}")
+    if options.evaluation_minutes is not None:
+        check_number("minutes of an evaluation", options.evaluation_minutes, 1e-3, 1e6)
     check_choice("--score-dtype", options.score_dtype, ("float32", "int8"))
     if options.score_dtype == "int8" and not trains:
         raise InputError(f"--score-dtype int8 quantises trained finalists: the evaluator {name} has none")
@@ -124,31 +122,6 @@ def make_evaluators(
     Raises:
         InputError: for whatever is wrong with the options.
     """
-    evaluator, finals = _evaluators(options, space, dataset, targets, folder, accept)
-    if options.evaluation_minutes is not None:
-        evaluator = TimedEvaluator(evaluator, partial(_another, options), options.evaluation_minutes)
-    return evaluator, finals
-
-
-def _another(options: SearchOptions) -> Evaluator:
-    """The evaluator made anew, in another process."""
-    if options.evaluator in TRAINING_EVALUATORS:
-        load_tensorflow(threads=options.threads)
-    space = load_space(options.space)
-    dataset = load_data(options, space)
-    if dataset is not None:
-        space = space.with_data(num_classes=dataset.num_classes)
-    return _evaluators(options, space, dataset, [], None, None)[0]
-
-
-def _evaluators(
-    options: SearchOptions,
-    space: SearchSpace,
-    dataset: Dataset | None,
-    targets: list[Target],
-    folder: Path | None,
-    accept: Callable[[Architecture], bool] | None,
-) -> tuple[Evaluator, Evaluator | None]:
     name, _, path = options.evaluator.partition(":")
     if name == "tabular":
         from mnas.train.tabular import TabularEvaluator

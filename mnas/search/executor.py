@@ -25,9 +25,15 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """One after the other, in this process: training already uses every core."""
+    """One after the other, in this process: training already uses every core. Knows no time limit."""
 
     def run(self, objective: Objective, candidates: Sequence[tuple[int, Architecture]]) -> Iterator[Trial]:
         """As `Executor.run`, in the order given."""
         for number, architecture in candidates:
             yield objective.judge(number, architecture)
+
+
+def overtime_trial(number: int, architecture: Architecture, minutes: float) -> Trial:
+    """What becomes of a candidate whose evaluation took longer than so many minutes."""
+    error = f"the evaluation took longer than {minutes:g} minutes and was ended"
+    return Trial(number, architecture, error=error, seconds=60 * minutes)

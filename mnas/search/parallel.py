@@ -1,16 +1,18 @@
-"""Which executor a search runs on, and what its workers are made from."""
+"""Which executor a search or a comparison runs on, and what its workers are made from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from mnas.arch.spec import check_choice, check_number
 from mnas.errors import InputError
 from mnas.machine import num_cpus
 from mnas.quiet import load_tensorflow
+from mnas.search.contest import Contest
+from mnas.search.contest_options import ContestOptions
 from mnas.search.evaluators import PREPARED
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.log import to_plain
@@ -21,6 +23,8 @@ from mnas.search.worker import Job, Objectives
 
 EXECUTORS = ("local", "ray")
 _MAKE = "mnas.search.parallel:make_objectives"
+_MAKE_COMPARISON = "mnas.search.parallel:make_comparison_objectives"
+_SEARCH = "search"  # the objective that candidates are judged by, in the search itself
 
 
 def threads_for(workers: int) -> int:
@@ -41,9 +45,10 @@ def open_executor(
     """What judges candidates; its workers end with the context.
 
     Args:
-        options: of the search: workers make the same from them.
+        options: of the search: workers make the same from them, and its evaluations have their time limit. Trainings of
+            finalists have none.
         prepared: the search here.
-        workers: how many judge at a time. One local worker is this process.
+        workers: how many judge at a time. One local worker is this process, unless evaluations have a time limit.
         kind: local, or ray.
         address: of a Ray cluster that runs already; None starts one on this machine.
         gpus: that each worker on a cluster asks for; a fraction shares one.
@@ -63,16 +68,22 @@ def open_executor(
     if gpus and kind != "ray":
         raise InputError("--gpus places workers on a cluster: add --executor ray, or leave it out")
     job = Job(_MAKE, to_plain(options.to_dict()), to_plain(_made_from(prepared)))
-    objectives = _objectives(prepared.search)
+    objectives, most_minutes = _objectives(prepared.search), _most_minutes(options.evaluation_minutes)
     if kind == "ray":
         from mnas.search.ray_executor import RayExecutor
 
         with RayExecutor(
-            job, objectives, num_workers=workers, threads=options.threads, address=address, gpus=gpus
+            job,
+            objectives,
+            num_workers=workers,
+            threads=options.threads,
+            address=address,
+            gpus=gpus,
+            most_minutes=most_minutes,
         ) as cluster:
             yield cluster
-    elif workers > 1:
-        with ProcessExecutor(job, objectives, num_workers=workers) as processes:
+    elif workers > 1 or most_minutes:
+        with ProcessExecutor(job, objectives, num_workers=workers, most_minutes=most_minutes) as processes:
             yield processes
     else:
         yield LocalExecutor()
@@ -90,9 +101,41 @@ def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
     return _objectives(search), _made_from(prepared)
 
 
+@contextmanager
+def open_comparison_executor(options: ContestOptions, contest: Contest) -> Iterator[Executor]:
+    """What judges a comparison's candidates: this process, or one that holds evaluations to their time limit.
+
+    Args:
+        options: of the comparison.
+        contest: the comparison here.
+    """
+    if options.evaluation_minutes is None:
+        yield LocalExecutor()
+        return
+    job = Job(_MAKE_COMPARISON, to_plain(asdict(options)), to_plain(contest.objective.evaluator.describe()))
+    objectives = {_SEARCH: contest.fast_objective}
+    limits = _most_minutes(options.evaluation_minutes)
+    with ProcessExecutor(job, objectives, num_workers=1, most_minutes=limits) as processes:
+        yield processes
+
+
+def make_comparison_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
+    """As `make_objectives`, for a comparison."""
+    options = ContestOptions(**arguments)
+    if options.search_options().trains:
+        load_tensorflow()
+    contest = options.contest()
+    return {_SEARCH: contest.fast_objective}, contest.objective.evaluator.describe()
+
+
+def _most_minutes(minutes: float | None) -> dict[str, float]:
+    """Of an evaluation, by the objective's name: the search's candidates, and not its finalists, have a time limit."""
+    return {} if minutes is None else {_SEARCH: minutes}
+
+
 def _objectives(search: Search) -> Objectives:
     finals = {} if search.finals is None else {"finals": search.finals}
-    return {"search": search.objective, **finals, **{f"repeat{n}": each for n, each in enumerate(search.repeats)}}
+    return {_SEARCH: search.objective, **finals, **{f"repeat{n}": each for n, each in enumerate(search.repeats)}}
 
 
 def _made_from(prepared: Prepared) -> dict[str, Any]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
+from mnas.search.executor import overtime_trial
 from mnas.search.objective import Objective
 from mnas.search.ray_runtime import node_resources, num_places, start_ray
 from mnas.search.worker import Job, Objectives, Worker, make_request
@@ -17,7 +21,32 @@ from mnas.system.child import MOST_TRIES
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
-_PATIENCE_S = 30.0  # without an answer of any worker, before those that have not begun are counted
+
+
+@dataclass
+class _Asked:
+    """A candidate that a worker was asked to judge.
+
+    Attributes:
+        actor: the worker.
+        number: of the trial.
+        architecture: of the candidate.
+        attempt: from 1.
+        minutes: that it may take; None for any time.
+        deadline: when it is ended, by the monotonic clock in seconds; never before the worker is there.
+    """
+
+    actor: Any
+    number: int
+    architecture: Architecture
+    attempt: int
+    minutes: float | None
+    deadline: float = math.inf
+
+    def begin(self) -> None:
+        """The worker is there, and works on it from now on."""
+        if self.minutes is not None:
+            self.deadline = time.monotonic() + 60 * self.minutes
 
 
 class RayExecutor:
@@ -30,6 +59,9 @@ class RayExecutor:
         threads: CPUs that an actor asks for; 0 for one.
         address: of a running cluster; None starts one on this machine, and ends it afterwards.
         gpus: that an actor asks for; Ray shows it these and no others.
+        most_minutes: that one evaluation may take, by the objective's name; any time where it says nothing. One that
+            takes longer is ended with its worker and becomes a failed trial. Starting a worker does not count.
+        patience_s: how long no worker may answer before those that have not begun are counted.
 
     Raises:
         InputError: if no node of the cluster has that many CPUs and GPUs for a worker.
@@ -45,6 +77,8 @@ class RayExecutor:
         threads: int = 0,
         address: str | None = None,
         gpus: float = 0.0,
+        most_minutes: Mapping[str, float] | None = None,
+        patience_s: float = 30.0,
     ) -> None:
         self._ray, self._ends = start_ray(address, cpus=num_workers * max(1, threads))
         placed = num_places(node_resources(self._ray), cpus=max(1, threads), gpus=gpus, most=num_workers)
@@ -53,9 +87,10 @@ class RayExecutor:
                 "the cluster has places for %d of %d workers: the search uses %d", placed, num_workers, placed
             )
         self._job, self._objectives = job, objectives
+        self._most_minutes, self._patience_s = most_minutes or {}, patience_s
         self._actor = self._ray.remote(num_cpus=max(1, threads), num_gpus=gpus, max_restarts=0)(Worker)
         self._idle: deque[Any] = deque([None] * placed)
-        self._beginning: list[Any] = []  # answers of workers that were asked whether they are there
+        self._beginning: dict[Any, Any] = {}  # workers, by their answers to whether they are there
         self._waiting = 0
 
     def __enter__(self) -> RayExecutor:
@@ -73,41 +108,64 @@ class RayExecutor:
     def run(self, objective: Objective, candidates: Sequence[tuple[int, Architecture]]) -> Iterator[Trial]:
         """As `Executor.run`."""
         waiting = deque((number, architecture, 1) for number, architecture in candidates)
-        running: dict[Any, tuple[Any, int, Architecture, int]] = {}
+        running: dict[Any, _Asked] = {}  # by what will be the answer
         try:
             while waiting or running:
                 while waiting and self._idle:
-                    number, architecture, attempt = waiting.popleft()
-                    actor = self._idle.popleft() or self._started()
-                    asked = actor.judge.remote(make_request(self._objectives, objective, number, architecture))
-                    running[asked] = (actor, number, architecture, attempt)
-                done, _ = self._ray.wait(list(running), num_returns=1, timeout=_PATIENCE_S)
+                    running.update(self._ask(objective, *waiting.popleft()))
+                left = min(asked.deadline for asked in running.values()) - time.monotonic()
+                patience_s = max(0.0, min(left, self._patience_s))
+                done, _ = self._ray.wait([*self._beginning, *running], num_returns=1, timeout=patience_s)
                 if not done:
-                    self._say_who_waits()
-                    continue
-                actor, number, architecture, attempt = running.pop(done[0])
-                trial, why = self._result(done[0])
-                self._idle.append(actor if trial else None)
-                if trial is not None:
-                    yield trial
-                elif attempt < MOST_TRIES:
-                    _LOGGER.warning("trial %d, try %d of %d: %s", number, attempt, MOST_TRIES, why)
-                    waiting.append((number, architecture, attempt + 1))
+                    late = [answer for answer, asked in running.items() if asked.deadline <= time.monotonic()]
+                    for answer in late:
+                        yield self._ended(running.pop(answer))
+                    if patience_s == self._patience_s:
+                        self._say_who_waits()
+                elif done[0] in self._beginning:
+                    self._has_begun(self._beginning.pop(done[0]), running)
                 else:
-                    yield Trial(number, architecture, error=f"given up after {MOST_TRIES} tries: {why}")
+                    asked = running.pop(done[0])
+                    trial, why = self._result(done[0])
+                    self._idle.append(asked.actor if trial else None)
+                    if trial is not None:
+                        yield trial
+                    elif asked.attempt < MOST_TRIES:
+                        _LOGGER.warning("trial %d, try %d of %d: %s", asked.number, asked.attempt, MOST_TRIES, why)
+                        waiting.append((asked.number, asked.architecture, asked.attempt + 1))
+                    else:
+                        error = f"given up after {MOST_TRIES} tries: {why}"
+                        yield Trial(asked.number, asked.architecture, error=error)
         finally:
-            self._idle.extend(actor for actor, *_ in running.values())
+            self._idle.extend(asked.actor for asked in running.values())
 
-    def _started(self) -> Any:
-        actor = self._actor.remote(self._job.to_dict())
-        self._beginning.append(actor.__ray_ready__.remote())
-        return actor
+    def _ask(self, objective: Objective, number: int, architecture: Architecture, attempt: int) -> dict[Any, _Asked]:
+        request = make_request(self._objectives, objective, number, architecture)
+        actor = self._idle.popleft()
+        asked = _Asked(actor, number, architecture, attempt, self._most_minutes.get(request["objective"]))
+        if actor is None:
+            asked.actor = self._actor.remote(self._job.to_dict())
+            self._beginning[asked.actor.__ray_ready__.remote()] = asked.actor
+        elif actor not in self._beginning.values():
+            asked.begin()
+        return {asked.actor.judge.remote(request): asked}
+
+    def _has_begun(self, actor: Any, running: Mapping[Any, _Asked]) -> None:
+        """A worker is there: from now on its evaluation's time counts."""
+        for asked in running.values():
+            if asked.actor is actor:
+                asked.begin()
+
+    def _ended(self, asked: _Asked) -> Trial:
+        """The trial of an evaluation that took too long. Its worker is killed, also where it hangs in native code."""
+        self._ray.kill(asked.actor)
+        self._idle.append(None)
+        trial = overtime_trial(asked.number, asked.architecture, asked.minutes or 0.0)
+        _LOGGER.warning("trial %d failed: %s", trial.number, trial.error)
+        return trial
 
     def _say_who_waits(self) -> None:
         """A cluster that others fill leaves a worker without a place, and Ray does not tell."""
-        if not self._beginning:
-            return
-        _, self._beginning = self._ray.wait(self._beginning, num_returns=len(self._beginning), timeout=0)
         if len(self._beginning) not in (0, self._waiting):
             _LOGGER.warning(
                 "workers that have not begun: %d; they wait for a place in the cluster (ray status tells) or load data",

@@ -30,7 +30,7 @@ def run_on_cluster(jobs: Sequence[ProfileJob], address: str | None, shown: Progr
     ray, ends = start_ray(address, cpus=len(jobs), resources=dict.fromkeys((job.device for job in jobs), 1.0))
     running: dict[Any, tuple[ProfileJob, Any, int]] = {}
     try:
-        _check_attached(jobs, node_resources(ray))
+        check_attached(jobs, node_resources(ray))
         for job in jobs:
             running.update(_started(ray, job, 1))
         while running:
@@ -55,7 +55,7 @@ def run_on_cluster(jobs: Sequence[ProfileJob], address: str | None, shown: Progr
             ray.shutdown()
 
 
-def _check_attached(jobs: Sequence[ProfileJob], nodes: Sequence[Mapping[str, float]]) -> None:
+def check_attached(jobs: Sequence[ProfileJob], nodes: Sequence[Mapping[str, float]]) -> None:
     """Refuse what Ray would wait for: a node with a device and without CPUs gets no worker, ever."""
     working = [node for node in nodes if node.get("CPU", 0) >= 1]
     lacking = [job.device for job in jobs if not any(node.get(job.device, 0) >= 1 for node in working)]

@@ -79,6 +79,30 @@ def test_an_evaluator_with_rungs_is_stopped_early_and_the_report_says_so(here):
     assert "of the steps were saved" in done.stdout
 
 
+def test_a_time_limit_that_nothing_meets_changes_nothing(here):
+    line = ["--evaluator", "python:my_judge:Curves", "--rungs", "3", "--trials", "20"]
+    logs = []
+    for limit in ([], ["--evaluation-minutes", "5"]):
+        assert _search(*line, *limit).exit_code == 0
+        text = (here / "study" / "trials.jsonl").read_text()
+        logs.append([{**json.loads(each), "seconds": 0} for each in text.splitlines()])
+        (here / "study").rename(here / f"study-{len(logs)}")
+    assert logs[0] == logs[1]
+
+
+def test_comparisons_have_a_time_limit_too(here):
+    line = ["compare", "--space", "tiny.toml", "--strategies", "random,evolution", "--seeds", "2", "--batch", "3"]
+    line += ["--trials", "9", "--json", "--evaluator"]
+    documents = []
+    for limit in ([], ["--evaluation-minutes", "5"]):
+        done = CliRunner().invoke(app, [*line, "python:my_judge:Curves", "--budget-madds", "500000", *limit])
+        assert done.exit_code == 0, done.output
+        documents.append(json.loads(done.stdout))
+    assert documents[0] == documents[1]
+    done = CliRunner().invoke(app, [*line, "python:my_judge:accuracy", "--evaluation-minutes", "0.01"])
+    assert done.exit_code == 0, done.output
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from mnas.search.log import MemoryLog
 from mnas.search.loop import run_trials
 from mnas.search.processes import ProcessExecutor
 from mnas.search.profiles import run_profiles
-from mnas.search.ray_profiles import _check_attached
+from mnas.search.ray_profiles import check_attached
 from mnas.search.ray_runtime import num_places
 from mnas.search.worker import Job, make_request
 from mnas.strategies.registry import make_strategy
 from mnas.system.child import MOST_TRIES
+from tests.search import moody
 from tests.search.slow import MAKE, make
 from tests.search.test_profiles import jobs
 from tests.spaces import small_space
@@ -26,14 +28,14 @@ NUM_TRIALS = 24
 MISSING = "Ray is not installed: pip install 'mnas[ray]'"
 
 
-def _ray(job, objectives, num_workers):
+def _ray(job, objectives, num_workers, **more):
     from mnas.search.ray_executor import RayExecutor
 
-    return RayExecutor(job, objectives, num_workers=num_workers)
+    return RayExecutor(job, objectives, num_workers=num_workers, **more)
 
 
-def _processes(job, objectives, num_workers):
-    return ProcessExecutor(job, objectives, num_workers=num_workers)
+def _processes(job, objectives, num_workers, **more):
+    return ProcessExecutor(job, objectives, num_workers=num_workers, **more)
 
 
 def _executors():
@@ -142,12 +144,89 @@ def test_a_worker_with_other_data_does_not_begin(kind, folder):
         list(executor.run(objectives["search"], [(0, candidate)]))
 
 
+def _moody(folder, **more):
+    return Job("tests.search.moody:make", {"folder": str(folder), **more}, {"made": "here"})
+
+
+@_executors()
+def test_a_hang_a_crash_and_an_error_and_it_goes_on(kind, folder, caplog):
+    objectives, _ = moody.make({})
+    names = ["SLOW", "GOOD", "HUNG", "DEAD", "WRONG", "GOOD"]
+    candidates = [(number, getattr(moody, name)) for number, name in enumerate(names)]
+    with kind(_moody(folder), objectives, 1, most_minutes={"search": 0.02}) as executor:
+        (first,) = executor.run(objectives["search"], candidates[:1])
+        found = {trial.number: trial for trial in [first, *executor.run(objectives["search"], candidates[1:])]}
+    for late in (0, 2):
+        assert found[late].error == "the evaluation took longer than 0.02 minutes and was ended"
+        assert f"trial {late} failed: {found[late].error}" in caplog.text
+    for good in (1, 5):
+        assert found[good].measurement == objectives["search"].judge(good, moody.GOOD).measurement
+        assert found[good].measurement.rungs == (0.25, 0.5, 0.75)
+        assert found[good].measurement.accuracy == 0.75
+    if kind is _processes:
+        assert "ended by itself with code 7" in found[3].error
+    assert f"given up after {MOST_TRIES} tries" in found[3].error
+    assert found[4].error == "RuntimeError: out of order"
+
+
+@_executors()
+def test_longer_trainings_have_no_time_limit(kind, folder):
+    objectives, _ = moody.make({})
+    with kind(_moody(folder, seconds=1.5), objectives, 1, most_minutes={"search": 0.02}) as executor:
+        (trial,) = executor.run(objectives["finals"], [(0, moody.GOOD)])
+    assert trial.measurement.accuracy == 0.75
+
+
+def test_a_candidate_that_is_stopped_is_not_trained_further(folder):
+    objectives, _ = moody.make({})
+    with ProcessExecutor(_moody(folder), objectives, num_workers=1, most_minutes={"search": 1.0}) as executor:
+        (trial,) = executor.run(replace(objectives["search"], thresholds=(9.0, 9.0)), [(0, moody.GOOD)])
+        assert trial.measurement.rungs == (0.25,)
+        assert list(folder.iterdir()) == []
+        (trial,) = executor.run(objectives["search"], [(0, moody.GOOD)])
+    assert trial.measurement.rungs == (0.25, 0.5, 0.75)
+    assert {path.name for path in folder.iterdir()} == {"went-past-0", "went-past-1", "went-past-2"}
+
+
+def test_an_evaluator_that_cannot_be_made_there(folder):
+    objectives, _ = moody.make({})
+    job = _moody(folder, licence=False)
+    with (
+        pytest.raises(MnasError, match="no licence"),
+        ProcessExecutor(job, objectives, num_workers=1, most_minutes={"search": 1.0}) as executor,
+    ):
+        list(executor.run(objectives["search"], [(0, moody.GOOD)]))
+
+
+def test_one_process_gives_trials_in_the_order_asked_for(folder):
+    objectives, _ = make({"folder": folder})
+    candidates = list(enumerate(_samples(small_space())[:12]))
+    with ProcessExecutor(_job(folder=folder), objectives, num_workers=1) as executor:
+        found = [trial.number for trial in executor.run(objectives["search"], candidates)]
+    assert found == list(range(12))
+
+
+def test_nothing_of_the_current_folder_is_run(tmp_path, monkeypatch):
+    for name in ("pickle", "struct", "runpy"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    objectives, _ = moody.make({})
+    job = Job("tests.search.moody:make", {"curious": True}, {"made": "here"})
+    with ProcessExecutor(job, objectives, num_workers=1, most_minutes={"search": 1.0}) as executor:
+        (trial,) = executor.run(objectives["search"], [(0, moody.GOOD)])
+    assert trial.measurement.accuracy == 0, "what an evaluator starts would inherit PYTHONSAFEPATH"
+    assert "PYTHONSAFEPATH" not in os.environ
+    assert not (tmp_path / "ran").exists()
+
+
 def test_workers_end_with_the_executor(folder):
     objectives, _ = make({"folder": folder})
     candidates = list(enumerate(_samples(small_space())[:6]))
     with ProcessExecutor(_job(folder=folder, seconds=0.3), objectives, num_workers=2) as executor:
-        next(iter(executor.run(objectives["search"], candidates)))
-        pids = [process.pid for process in executor._running]
+        list(executor.run(objectives["search"], candidates))
+    pids = {int(call.name.rpartition("-")[2]) for call in folder.iterdir()}
+    assert len(pids) == 2
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -228,12 +307,11 @@ class _Then(logging.Handler):
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=MISSING)
 @pytest.mark.usefixtures("cluster")
-def test_a_worker_that_waits_for_a_place_is_told_of(folder, monkeypatch):
+def test_a_worker_that_waits_for_a_place_is_told_of(folder):
     import ray
 
-    from mnas.search import ray_executor
+    from mnas.search.ray_executor import RayExecutor
 
-    monkeypatch.setattr(ray_executor, "_PATIENCE_S", 0.3)
     objectives, _ = make({"folder": folder})
     (candidate,) = _samples(small_space())[:1]
     other = ray.remote(num_cpus=3)(_Other).remote()
@@ -241,7 +319,7 @@ def test_a_worker_that_waits_for_a_place_is_told_of(folder, monkeypatch):
     handler = _Then(lambda: ray.kill(other))
     logging.getLogger("mnas").addHandler(handler)
     try:
-        with ray_executor.RayExecutor(_job(folder=folder), objectives, num_workers=1) as executor:
+        with RayExecutor(_job(folder=folder), objectives, num_workers=1, patience_s=0.3) as executor:
             (trial,) = executor.run(objectives["search"], [(0, candidate)])
     finally:
         logging.getLogger("mnas").removeHandler(handler)
@@ -275,6 +353,6 @@ def test_places_are_counted_node_by_node(nodes, cpus, gpus, places):
 
 def test_a_node_without_cpus_profiles_nothing(tmp_path):
     wanted = jobs(tmp_path, "adb:A")
-    _check_attached(wanted, [{"CPU": 1.0, "adb:A": 1.0}])
+    check_attached(wanted, [{"CPU": 1.0, "adb:A": 1.0}])
     with pytest.raises(InputError, match="says that it has adb:A, and a CPU for the work"):
-        _check_attached(wanted, [{"adb:A": 1.0}, {"CPU": 8.0}])
+        check_attached(wanted, [{"adb:A": 1.0}, {"CPU": 8.0}])

@@ -1,6 +1,7 @@
 """What workers are made from: the same objectives as here, by the same names, those of the verdict too."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def test_workers_judge_candidates_finalists_and_the_verdict(prepared, monkeypatc
     theirs, made_from = make_objectives(OPTIONS.to_dict())
     with open_executor(OPTIONS, prepared, workers=2) as executor:
         assert isinstance(executor, ProcessExecutor)
-        ours = executor._objectives
+        ours = executor.objectives
     assert list(ours) == list(theirs) == ["search", "finals", "repeat0", "repeat1"]
     for name, objective in ours.items():
         assert objective.evaluator.describe() == theirs[name].evaluator.describe()
@@ -65,6 +66,11 @@ def test_workers_find_an_own_evaluator_of_the_current_folder_and_run_nothing_els
 def test_one_local_worker_is_this_process(prepared):
     with open_executor(OPTIONS, prepared) as executor:
         assert isinstance(executor, LocalExecutor)
+
+
+def test_a_time_limit_takes_a_process(prepared):
+    with open_executor(replace(OPTIONS, evaluation_minutes=1.0), prepared) as executor:
+        assert isinstance(executor, ProcessExecutor)
 
 
 def test_gpus_are_a_clusters(prepared):

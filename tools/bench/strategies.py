@@ -23,7 +23,7 @@ import numpy as np
 from mnas.arch.complexity import block_complexity
 from mnas.reward import make_reward
 from mnas.search.compare import compare
-from mnas.search.contest import Contest, best_curve, quick_objective, run_one, with_madds_budget
+from mnas.search.contest import Contest, best_curve, run_one, with_madds_budget
 from mnas.search.loop import Known
 from mnas.search.objective import Objective, Target
 from mnas.search.setup import table_costs
@@ -80,7 +80,7 @@ def _read(log: Path) -> dict[tuple[str, int], dict[str, Any]]:
 
 def _run_missing(contest: Contest, log: Path, names: Any) -> None:
     done = _read(log)
-    objective, known = quick_objective(contest), Known()
+    objective, known = contest.fast_objective, Known()
     longest = max(contest.num_trials)
     if any(map(needs_tensorflow, names)):
         from mnas.quiet import load_tensorflow
@@ -91,7 +91,7 @@ def _run_missing(contest: Contest, log: Path, names: Any) -> None:
             if len(done.get((name, seed), {}).get("curve", [])) >= longest:
                 continue
             start = time.perf_counter()
-            trials = run_one(contest, objective, name, seed, known)
+            trials = run_one(contest, name, seed, known)
             run = {
                 "strategy": name,
                 "seed": seed,
@@ -114,7 +114,7 @@ def _share(trials: Any, objective: Objective) -> float:
 
 def _document(contest: Contest, runs: dict[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
     (target,) = contest.objective.targets
-    objective = quick_objective(contest)
+    objective = contest.fast_objective
     within = [network for network in map(SPACE.decode, EVERY.tolist()) if objective.fits(network)]
     optimum = max(objective.judge(0, network).reward or 0.0 for network in within)
     document: dict[str, Any] = {"budget": target.budget_ms, "unit": target.unit, "optimum": optimum, "results": []}
