@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mnas.cli.progress import progress as progress
 from mnas.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,47 +62,6 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         shown.add_row(*map(Text, row))
     console().print(shown)
-
-
-@contextmanager
-def progress(title: str) -> Iterator[Callable[[float, str], None]]:
-    """A progress bar on stderr, or a line now and then where that is no terminal.
-
-    Gives a function that takes the share done, 0 to 1, and what is being done.
-    """
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    if not sys.stderr.isatty():
-        yield _lines(title)
-        return
-    columns = (
-        TextColumn("{task.description}", markup=False),  # it names files and networks
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=1.0)
-        yield lambda share, what: bar.update(task, completed=share, description=f"{title}: {what}")
-
-
-def _lines(title: str) -> Callable[[float, str], None]:
-    said = [-1]
-
-    def report(share: float, what: str) -> None:
-        if int(share * 10) > said[0]:
-            said[0] = int(share * 10)
-            print(f"{title}: {share:4.0%} {what}", file=sys.stderr, flush=True)
-
-    return report
 
 
 def resolve_architecture(text: str) -> Architecture:

@@ -1,14 +1,24 @@
-"""A search's progress: a live line on a terminal, now and then a plain line elsewhere. Always on stderr."""
+"""How far the work is, always on stderr: live bars on a terminal, and elsewhere a plain line every ten seconds."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
-from mnas.trial import Trial
+if TYPE_CHECKING:
+    from typing import Self  # of Python 3.11
 
+    from rich.progress import Progress, TaskID
+
+    from mnas.train.fit import Progress as TrainingState
+    from mnas.trial import Trial
+
+_EVERY_SECONDS = 10.0
 _NAMES = {
     "trials": "search",
     "finalists": "finalists",
@@ -16,11 +26,117 @@ _NAMES = {
     "baseline_finalists": "its finalists",
     "repeats": "winners again",
 }
-_EVERY_SECONDS = 10.0
 
 
-class SearchProgress:
-    """Shows trials as they finish; use as a context manager.
+class _Display:
+    """Bars on a terminal, or plain lines; use as a context manager.
+
+    Args:
+        tasks: how much is to be done, by the description of each bar; None where it is not known yet.
+        columns: of the bars, by the names in `_bars`.
+        transient: whether the bars go away in the end.
+    """
+
+    def __init__(self, tasks: Mapping[str, float | None], columns: Sequence[str], *, transient: bool = True) -> None:
+        self._said = time.monotonic()
+        self._bars = _bars(columns, transient=transient) if sys.stderr.isatty() else None
+        self._tasks: dict[str, TaskID] = {}
+        if self._bars is not None:
+            for name, total in tasks.items():
+                self._tasks[name] = self._bars.add_task(name, total=total, note="", start=len(tasks) == 1)
+
+    def __enter__(self) -> Self:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def _update(self, task: str, line: str, *, last: bool = False, **changes: Any) -> None:
+        """Change a bar; or say the line, if it is the last one or the one before was said ten seconds ago."""
+        if self._bars is not None:
+            self._bars.start_task(self._tasks[task])
+            self._bars.update(self._tasks[task], **changes)
+        elif last or time.monotonic() - self._said >= _EVERY_SECONDS:
+            self._print(line)
+
+    def _print(self, line: str) -> None:
+        """Say a line above the bars, or among the other lines."""
+        self._said = time.monotonic()
+        if self._bars is None:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            self._bars.console.print(line)
+
+
+def _bars(columns: Sequence[str], *, transient: bool) -> Progress:
+    """Bars with these columns. Text is no markup: it names files and networks."""
+    from rich import progress as rich
+    from rich.console import Console
+
+    known = {
+        "description": rich.TextColumn("{task.description:16}", markup=False),
+        "bar": rich.BarColumn(),
+        "count": rich.MofNCompleteColumn(),
+        "share": rich.TaskProgressColumn(),
+        "elapsed": rich.TimeElapsedColumn(),
+        "remaining": rich.TimeRemainingColumn(),
+        "note": rich.TextColumn("{task.fields[note]}", markup=False),
+    }
+    console = Console(stderr=True, highlight=False, markup=False)
+    return rich.Progress(*(known[name] for name in columns), console=console, transient=transient)
+
+
+class _ShareProgress(_Display):
+    """One bar for a share of the work."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__({title: 1.0}, ("description", "bar", "share", "elapsed", "remaining"))
+        self._title = title
+        self._said = -math.inf  # the first line is said at once
+
+    def __call__(self, share: float, what: str) -> None:
+        line = f"{self._title}: {share:4.0%} {what}"
+        self._update(self._title, line, last=share >= 1, completed=share, description=f"{self._title}: {what}")
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[float, str], None]]:
+    """Show one bar; gives a function that takes the share done, 0 to 1, and what is being done."""
+    with _ShareProgress(title) as report:
+        yield report
+
+
+class TrainingProgress(_Display):
+    """One bar for a training, and a line that stays for every epoch.
+
+    Args:
+        epochs: how many there will be.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__({"training": None}, ("description", "bar", "remaining"))
+        self._epochs = epochs
+
+    def show(self, state: TrainingState) -> None:
+        """One step, or one epoch, is done."""
+        figures = state.epoch_ended
+        if figures:
+            self._print(
+                f"epoch {state.epoch:>3} of {self._epochs}: loss {figures['loss']:.3f}, "
+                f"validation accuracy {figures['validation_accuracy']:.1%}, {figures['seconds']:.0f} s"
+            )
+        epoch = f"epoch {state.epoch} of {self._epochs}"
+        line = f"{epoch}: {state.step / state.steps:.0%} of all steps"
+        self._update("training", line, completed=state.step, total=state.steps, description=epoch)
+
+
+class SearchProgress(_Display):
+    """A bar for each log of a search, with the best trial so far.
 
     Args:
         totals: how many trials each log will hold, by the log's name; they run in this order.
@@ -28,48 +144,20 @@ class SearchProgress:
     """
 
     def __init__(self, totals: dict[str, int], at_once: Mapping[str, int] | None = None) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
+        tasks = {_NAMES[name]: total for name, total in totals.items()}
+        super().__init__(tasks, ("description", "bar", "count", "elapsed", "note"), transient=False)
         self._totals, self._at_once = totals, at_once or {}
         self._seen: dict[str, list[Trial]] = {name: [] for name in totals}
-        self._live = sys.stderr.isatty()
-        self._said = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description:16}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True),
-            disable=not self._live,
-        )
-        self._tasks = {
-            name: self._bar.add_task(_NAMES[name], total=total, note="", start=False) for name, total in totals.items()
-        }
-
-    def __enter__(self) -> SearchProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def __call__(self, phase: str, trial: Trial) -> None:
         """Take note of a finished trial."""
         if phase not in self._seen:
             return
-        trials = self._seen[phase]
+        trials, total, name = self._seen[phase], self._totals[phase], _NAMES[phase]
         trials.append(trial)
-        note = self._note(trials, self._totals[phase] - len(trials), self._at_once.get(phase, 1))
-        self._bar.start_task(self._tasks[phase])
-        self._bar.update(self._tasks[phase], completed=len(trials), note=note)
-        last = len(trials) == self._totals[phase]
-        if not self._live and (last or time.monotonic() - self._said > _EVERY_SECONDS):
-            self._said = time.monotonic()
-            print(f"{_NAMES[phase]}: {len(trials)} of {self._totals[phase]}, {note}", file=sys.stderr, flush=True)
+        note = self._note(trials, total - len(trials), self._at_once.get(phase, 1))
+        line = f"{name}: {len(trials)} of {total}, {note}"
+        self._update(name, line, last=len(trials) == total, completed=len(trials), note=note)
 
     def _note(self, trials: list[Trial], left: int, at_once: int) -> str:
         """Rate, time left and the best so far; time comes from the trials, so that replayed ones do not flatter it."""

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import common
+from mnas.cli.progress import TrainingProgress
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
     from mnas.remote import Mirror
-    from mnas.train.recipe import Recipe
+    from mnas.train.fit import Progress
     from mnas.train.trained import Trained
 
 
@@ -99,12 +100,12 @@ def train_with_display(
     if is_trained(out):
         out_console.print(f"{out} is trained already; nothing is trained again if it is the same configuration.")
 
-    def progress(state: Any) -> None:
+    def progress(state: Progress) -> None:
         display.show(state)
         if mirror is not None and state.epoch_ended:
             mirror.push_now_and_then()
 
-    with Display(recipe) as display, common.mirrored(mirror):
+    with TrainingProgress(recipe.epochs) as display, common.mirrored(mirror):
         return train_network(
             architecture,
             source,
@@ -116,41 +117,6 @@ def train_with_display(
             weights=start,
             progress=progress,
         )
-
-
-class Display:
-    """A progress bar, and a line for every epoch."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.epochs = recipe.epochs
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        console = common.console(stderr=True)
-        self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self.task = self.bar.add_task("epoch 1", total=None)
-
-    def __enter__(self) -> Display:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.bar.stop()
-
-    def show(self, state: Any) -> None:
-        """One step, or one epoch, is done."""
-        self.bar.update(
-            self.task,
-            completed=state.step,
-            total=state.steps,
-            description=f"epoch {state.epoch} of {self.epochs}",
-        )
-        figures = state.epoch_ended
-        if figures:
-            self.bar.console.print(
-                f"epoch {state.epoch:>3} of {self.epochs}: loss {figures['loss']:.3f}, "
-                f"validation accuracy {figures['validation_accuracy']:.1%}, {figures['seconds']:.0f} s"
-            )
 
 
 def _report(trained: Trained, json: bool) -> None:
