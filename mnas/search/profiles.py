@@ -115,7 +115,7 @@ def run_profiles(
         yield from run_on_cluster(lacking, address, shown)
         return
     for together in ([job for job in lacking if (job.device == LOCAL) is alone] for alone in (True, False)):
-        yield from _Processes(shown).run(together)
+        yield from LocalProfiles(shown).run(together)
 
 
 def _kept(job: ProfileJob) -> Outcome:
@@ -148,7 +148,7 @@ def _way(job: ProfileJob) -> dict[str, Any]:
     return way | {"binary_sha256": BenchmarkBinary.read(Path(job.opening["benchmark_binary"])).sha256}
 
 
-class _Processes:
+class LocalProfiles:
     """A process a device."""
 
     def __init__(self, shown: Progress) -> None:

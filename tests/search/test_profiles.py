@@ -143,7 +143,7 @@ def test_this_machine_is_measured_while_nothing_else_runs(tmp_path, monkeypatch)
             together.append([job.device for job in some])
             return iter(())
 
-    monkeypatch.setattr(profiles, "_Processes", Crew)
+    monkeypatch.setattr(profiles, "LocalProfiles", Crew)
     list(run_profiles(jobs(tmp_path, "ssh:a", "local", "adb:B")))
     assert together == [["local"], ["ssh:a", "adb:B"]]
 
