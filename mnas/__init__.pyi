@@ -24,8 +24,9 @@ from .scaling import scale_by_formula as scale_by_formula
 from .scaling import scale_published as scale_published
 from .scaling.to_latency import LatencyGoal as LatencyGoal
 from .scaling.to_latency import scale_to_latency as scale_to_latency
+from .search.constraints import Constraint as Constraint
+from .search.constraints import latency_budget as latency_budget
 from .search.objective import Objective as Objective
-from .search.objective import Target as Target
 from .search.run import Search as Search
 from .search.run import run_search as run_search
 from .search.setup import SearchOptions as SearchOptions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from mnas.arch.spec import check_number
 from mnas.errors import InputError
@@ -21,52 +22,48 @@ class RewardValue:
     terms: tuple[tuple[str, float], ...]
 
 
-Reward = Callable[[Measurement], RewardValue]
+Reward = Callable[[Measurement, Sequence[float]], RewardValue]  # of a measurement and the latency budgets in ms
 
 
-def make_reward(name: str, targets_ms: Sequence[float], *, beta: float | None = None) -> Reward:
-    """The reward called `name`, for one target latency a table.
+def make_reward(name: str, *, beta: float | None = None) -> Reward:
+    """The reward called `name`: a function of a measurement and of one latency budget a table.
+
+    The budgets, in ms, are in the order of the measurement's latencies; none gives plain accuracy.
 
     Args:
         name: soft, hard or absolute.
-        targets_ms: target latencies in ms, in the order of the measurements' latencies; none gives plain accuracy.
         beta: the exponent (soft, default -0.07; hard, default -1) or the weight (absolute, default -0.10).
 
     Raises:
-        InputError: for an unknown name, a target that is not positive, or a beta that is not negative.
+        InputError: for an unknown name, or a beta that is not negative.
     """
     if name not in REWARDS:
         raise InputError(f"no reward is called {name!r}: expected one of {', '.join(REWARDS)}")
-    targets = tuple(targets_ms)
-    for target in targets:
-        check_number("target latency in ms", target, 1e-6, 1e9)
     if beta is not None:
         check_number("beta", beta, -100, -1e-9)
     if name == "soft":
         weight = -0.07 if beta is None else beta
-        return lambda found: power_reward(found, targets, alpha=weight, beta=weight)
+        return partial(power_reward, alpha=weight, beta=weight)
     if name == "hard":
-        weight = -1.0 if beta is None else beta
-        return lambda found: power_reward(found, targets, alpha=0.0, beta=weight)
-    weight = -0.10 if beta is None else beta
-    return lambda found: absolute_reward(found, targets, beta=weight)
+        return partial(power_reward, alpha=0.0, beta=-1.0 if beta is None else beta)
+    return partial(absolute_reward, beta=-0.10 if beta is None else beta)
 
 
-def power_reward(found: Measurement, targets_ms: Sequence[float], *, alpha: float, beta: float) -> RewardValue:
+def power_reward(found: Measurement, budgets_ms: Sequence[float], *, alpha: float, beta: float) -> RewardValue:
     """MnasNet's reward, ACC * prod (LAT/T)^w with w = alpha where LAT <= T, else beta (Tan et al. 2019, eq. 2 and 3).
 
     Soft: alpha = beta = -0.07. Hard: alpha = 0, beta = -1.
     """
     terms = [("accuracy", found.accuracy)]
-    for index, ratio in enumerate(_ratios(found, targets_ms)):
+    for index, ratio in enumerate(_ratios(found, budgets_ms)):
         terms.append((_term("latency_factor", index), ratio ** (alpha if ratio <= 1 else beta)))
     return RewardValue(math.prod(value for _, value in terms), tuple(terms))
 
 
-def absolute_reward(found: Measurement, targets_ms: Sequence[float], *, beta: float) -> RewardValue:
+def absolute_reward(found: Measurement, budgets_ms: Sequence[float], *, beta: float) -> RewardValue:
     """TuNAS's reward, ACC + sum beta * |LAT/T - 1| (Bender et al. 2020, eq. 2)."""
     terms = [("accuracy", found.accuracy)]
-    for index, ratio in enumerate(_ratios(found, targets_ms)):
+    for index, ratio in enumerate(_ratios(found, budgets_ms)):
         terms.append((_term("latency_penalty", index), beta * abs(ratio - 1)))
     return RewardValue(math.fsum(value for _, value in terms), tuple(terms))
 
@@ -75,10 +72,12 @@ def _term(name: str, index: int) -> str:
     return name if index == 0 else f"{name}_{index + 1}"
 
 
-def _ratios(found: Measurement, targets_ms: Sequence[float]) -> list[float]:
-    if len(found.latencies_ms) != len(targets_ms):
+def _ratios(found: Measurement, budgets_ms: Sequence[float]) -> list[float]:
+    if len(found.latencies_ms) != len(budgets_ms):
         raise InputError(
-            f"the measurement has {len(found.latencies_ms)} latencies and the reward {len(targets_ms)} targets: "
-            "expected one target a latency table"
+            f"the measurement has {len(found.latencies_ms)} latencies and the reward {len(budgets_ms)} budgets: "
+            "expected one budget a latency table"
         )
-    return [latency / target for latency, target in zip(found.latencies_ms, targets_ms, strict=True)]
+    for budget in budgets_ms:
+        check_number("latency budget in ms", budget, 1e-6, 1e9)
+    return [latency / budget for latency, budget in zip(found.latencies_ms, budgets_ms, strict=True)]

@@ -246,16 +246,14 @@ def test_two_studies_begun_at_one_moment_do_not_mix(tmp_path):
     (tmp_path / "lock").unlink(missing_ok=True)
     Study.create(tmp_path, {"seed": 2})
     with pytest.raises(MnasError, match=r"begun another study in .* meanwhile: seed was 1 and is 2 now"):
-        run_search(
-            first, Search(make_strategy("random", small_space()), Objective(None, make_reward("absolute", [])), 10)
-        )
+        run_search(first, Search(make_strategy("random", small_space()), Objective(None, make_reward("absolute")), 10))
 
 
 def test_a_second_process_is_told_before_anything_is_trained(tmp_path):
     space = small_space()
     evaluator = FakeEvaluator(space)
     evaluator.prepare = lambda on_progress: pytest.fail("a supernet would be trained by two")
-    search = Search(make_strategy("random", space), Objective(evaluator, make_reward("absolute", [])), 10)
+    search = Search(make_strategy("random", space), Objective(evaluator, make_reward("absolute")), 10)
     study = Study.create(tmp_path / "study", {"seed": 1})
     options = SearchOptions(evaluator="tabular:accuracies.json")
     with locked(study.folder), pytest.raises(MnasError, match=f"is being worked on by process {os.getpid()} on"):

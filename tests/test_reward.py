@@ -13,12 +13,12 @@ def _found(accuracy=0.75, *latencies_ms):
 
 @pytest.mark.parametrize("name", REWARDS)
 def test_on_target_the_reward_is_the_accuracy(name):
-    assert make_reward(name, [75.0])(_found(0.75, 75.0)).value == pytest.approx(0.75)
+    assert make_reward(name)(_found(0.75, 75.0), [75.0]).value == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize("name", REWARDS)
-def test_without_targets_the_reward_is_the_accuracy(name):
-    assert make_reward(name, [])(_found(0.6)).value == 0.6
+def test_without_budgets_the_reward_is_the_accuracy(name):
+    assert make_reward(name)(_found(0.6), []).value == 0.6
 
 
 @pytest.mark.parametrize(
@@ -33,40 +33,42 @@ def test_without_targets_the_reward_is_the_accuracy(name):
     ],
 )
 def test_closed_forms(name, latency_ms, expected):
-    assert make_reward(name, [75.0])(_found(0.75, latency_ms)).value == pytest.approx(expected)
+    assert make_reward(name)(_found(0.75, latency_ms), [75.0]).value == pytest.approx(expected)
 
 
 def test_twice_the_latency_costs_about_five_percent():
-    soft = make_reward("soft", [75.0])
-    assert 1 - soft(_found(0.75, 150.0)).value / soft(_found(0.75, 75.0)).value == pytest.approx(0.05, abs=0.005)
+    soft = make_reward("soft")
+    assert 1 - soft(_found(0.75, 150.0), [75.0]).value / soft(_found(0.75, 75.0), [75.0]).value == pytest.approx(
+        0.05, abs=0.005
+    )
 
 
 def test_beta_replaces_the_default():
-    assert make_reward("soft", [10.0], beta=-0.5)(_found(0.8, 40.0)).value == pytest.approx(0.4)
-    assert make_reward("hard", [10.0], beta=-2)(_found(0.8, 20.0)).value == pytest.approx(0.2)
-    assert make_reward("absolute", [10.0], beta=-0.2)(_found(0.8, 15.0)).value == pytest.approx(0.7)
+    assert make_reward("soft", beta=-0.5)(_found(0.8, 40.0), [10.0]).value == pytest.approx(0.4)
+    assert make_reward("hard", beta=-2)(_found(0.8, 20.0), [10.0]).value == pytest.approx(0.2)
+    assert make_reward("absolute", beta=-0.2)(_found(0.8, 15.0), [10.0]).value == pytest.approx(0.7)
 
 
 def test_terms_make_up_the_value():
     found = _found(0.75, 150.0, 30.0)
-    absolute = make_reward("absolute", [75.0, 40.0])(found)
+    absolute = make_reward("absolute")(found, [75.0, 40.0])
     assert dict(absolute.terms) == pytest.approx(
         {"accuracy": 0.75, "latency_penalty": -0.1, "latency_penalty_2": -0.025}
     )
     assert absolute.value == pytest.approx(math.fsum(dict(absolute.terms).values()))
-    soft = make_reward("soft", [75.0, 40.0])(found)
+    soft = make_reward("soft")(found, [75.0, 40.0])
     assert [name for name, _ in soft.terms] == ["accuracy", "latency_factor", "latency_factor_2"]
     assert soft.value == pytest.approx(math.prod(dict(soft.terms).values()))
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_as_many_latencies_as_targets_are_needed(count):
-    with pytest.raises(InputError, match=f"{count} latencies and the reward 1 targets"):
-        make_reward("soft", [75.0])(_found(0.7, *[1.0] * count))
+def test_as_many_latencies_as_budgets_are_needed(count):
+    with pytest.raises(InputError, match=f"{count} latencies and the reward 1 budgets"):
+        make_reward("soft")(_found(0.7, *[1.0] * count), [75.0])
 
 
 @pytest.mark.parametrize(
-    ("name", "targets", "beta"),
+    ("name", "budgets", "beta"),
     [
         ("sharp", [75.0], None),
         ("soft", [0.0], None),
@@ -78,6 +80,6 @@ def test_as_many_latencies_as_targets_are_needed(count):
         ("hard", [75.0], math.nan),
     ],
 )
-def test_what_makes_no_sense_is_refused(name, targets, beta):
+def test_what_makes_no_sense_is_refused(name, budgets, beta):
     with pytest.raises(InputError):
-        make_reward(name, targets, beta=beta)
+        make_reward(name, beta=beta)(_found(0.7, 80.0), budgets)

@@ -108,8 +108,8 @@ def _document(contest: Contest, standings: dict[int, list[Standing]], reward: di
         "space_size": contest.space.size,
         "evaluator": contest.objective.evaluator.describe(),
         "reward": reward,
-        "budgets": [{"budget": target.budget_ms, "unit": target.unit} for target in contest.objective.targets],
-        "over_budget_refused": contest.refuse and bool(contest.objective.targets),
+        "budgets": [{"budget": budget.limit, "unit": budget.unit} for budget in contest.objective.budgets],
+        "over_budget_refused": contest.refuse and bool(contest.objective.budgets),
         "num_seeds": contest.num_seeds,
         "batch_size": contest.batch_size,
         "results": [

@@ -11,11 +11,12 @@ from mnas.arch.complexity import block_complexity, complexity
 from mnas.errors import InputError, MnasError
 from mnas.reward import make_reward
 from mnas.search.compare import Standing, best_so_far, compare
+from mnas.search.constraints import Constraint, Measure
 from mnas.search.evaluators import LEARNT_BEFOREHAND
 from mnas.search.executor import Executor
 from mnas.search.log import MemoryLog
 from mnas.search.loop import Known, run_trials
-from mnas.search.objective import Latency, Objective, Target
+from mnas.search.objective import Objective
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
 from mnas.strategies.registry import check_strategy, make_strategy
@@ -53,14 +54,14 @@ class Contest:
             raise InputError(f"{self.num_seeds} seeds: expected 2 or more, one says nothing about chance")
         if not self.num_trials or min(self.num_trials) < 1 or self.batch_size < 1:
             raise InputError(f"trials {list(self.num_trials)} in batches of {self.batch_size}: expected 1 or more")
-        for target in self.objective.targets:
-            target.check()
+        for budget in self.objective.budgets:
+            budget.check(self.space)
 
     @cached_property
     def fast_objective(self) -> Objective:
         """The objective with latencies that are looked up and kept."""
-        targets = [replace(target, latency=_remembered(target, self.space)) for target in self.objective.targets]
-        return replace(self.objective, targets=targets)
+        budgets = [replace(budget, measure=_remembered(budget, self.space)) for budget in self.objective.budgets]
+        return replace(self.objective, budgets=budgets)
 
 
 def check_strategies(names: Sequence[str]) -> None:
@@ -122,7 +123,7 @@ def run_one(contest: Contest, name: str, seed: int, known: Known, *, executor: E
         executor: where candidates are judged; in this process by default.
     """
     objective = contest.fast_objective
-    accept = objective.fits if contest.refuse and objective.targets else None
+    accept = objective.is_feasible if contest.refuse and objective.budgets else None
     strategy = make_strategy(name, contest.space, seed=seed, accept=accept)
     longest, batch_size = max(contest.num_trials), contest.batch_size
     return run_trials(
@@ -149,11 +150,11 @@ def best_curve(contest: Contest, trials: Sequence[Trial], what: str) -> list[flo
     return curve
 
 
-def _remembered(target: Target, space: SearchSpace) -> Latency:
+def _remembered(budget: Constraint, space: SearchSpace) -> Measure:
     """The same latency, quicker: by look-up where the space has been priced, and kept."""
-    costs = target.costs
+    costs = budget.costs
     if costs is None:
-        return lru_cache(_REMEMBERED)(target.latency)
+        return lru_cache(_REMEMBERED)(budget.measure)
     return lru_cache(_REMEMBERED)(lambda architecture: float(costs(space.encode(architecture))[0]))
 
 
@@ -170,5 +171,7 @@ def with_madds_budget(
         beta: its weight or exponent; None for its own default.
     """
     costs = SpaceCosts(space, lambda placed: block_complexity(placed).madds)
-    target = Target(lambda architecture: complexity(architecture).madds, budget, costs, unit="multiply-adds")
-    return Objective(objective.evaluator, make_reward(reward, [budget], beta=beta), [target])
+    madds = Constraint(
+        "multiply-adds", lambda architecture: complexity(architecture).madds, budget, "multiply-adds", costs
+    )
+    return Objective(objective.evaluator, make_reward(reward, beta=beta), [madds])

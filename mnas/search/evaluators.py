@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mnas.arch.spec import Architecture, check_choice, check_number
 from mnas.errors import InputError
 from mnas.plugins import is_own
-from mnas.search.objective import Target
+from mnas.search.constraints import Constraint
 from mnas.space.space import SearchSpace
 from mnas.train.base import Evaluator
 from mnas.train.own import GROUP as OWN_EVALUATORS
@@ -104,7 +104,7 @@ def make_evaluators(
     options: SearchOptions,
     space: SearchSpace,
     dataset: Dataset | None,
-    targets: list[Target],
+    budgets: list[Constraint],
     folder: Path | None = None,
     *,
     accept: Callable[[Architecture], bool] | None = None,
@@ -115,7 +115,7 @@ def make_evaluators(
         options: what a person decided.
         space: with the data's number of classes.
         dataset: as `load_data` gives it.
-        targets: what differentiable search weighs against accuracy.
+        budgets: what differentiable search weighs against accuracy.
         folder: where a supernet or a predictor's samples are kept; None keeps them in memory.
         accept: whether a candidate is within the budgets: a predictor learns from those that are.
 
@@ -146,7 +146,7 @@ def make_evaluators(
         file = None if folder is None else folder / "predictor.json"
         predictor = PredictorEvaluator(space, proxy, samples, accept=accept, file=file)
         return predictor, _finals(options, proxy.with_steps(options.final_steps))
-    supernet = _supernet(options, space, dataset, targets, folder)
+    supernet = _supernet(options, space, dataset, budgets, folder)
     initial = supernet.inherit if options.inherit else None
     return supernet, _finals(options, proxy.with_steps(options.final_steps, initial=initial))
 
@@ -161,7 +161,7 @@ def _finals(options: SearchOptions, proxy: ProxyEvaluator) -> Evaluator:
 
 
 def _supernet(
-    options: SearchOptions, space: SearchSpace, dataset: Dataset, targets: list[Target], folder: Path | None
+    options: SearchOptions, space: SearchSpace, dataset: Dataset, budgets: list[Constraint], folder: Path | None
 ) -> SupernetEvaluator:
     from mnas.train.supernet import SupernetEvaluator
     from mnas.train.supernet_recipe import SupernetRecipe
@@ -179,16 +179,16 @@ def _supernet(
         recipe,
         checkpoint=None if folder is None else folder / "supernet.safetensors",
         max_validation=PROXY_VALIDATION,
-        learner=_learner(options, space, dataset, targets),
+        learner=_learner(options, space, dataset, budgets),
     )
 
 
 def _learner(
-    options: SearchOptions, space: SearchSpace, dataset: Dataset, targets: list[Target]
+    options: SearchOptions, space: SearchSpace, dataset: Dataset, budgets: list[Constraint]
 ) -> ArchitectureLearner | None:
     """What learns an architecture while the supernet is trained, on the other half of the training images."""
     other_half = dataset.train.take(slice(len(dataset.train) // 2, None))
-    priced = [(target.costs, target.budget_ms) for target in targets if target.costs is not None]
+    priced = [(budget.costs, budget.limit) for budget in budgets if budget.costs is not None]
     if options.strategy == "differentiable":
         from mnas.train.relaxation import RelaxationLearner, RelaxationRecipe
 

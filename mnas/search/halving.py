@@ -12,23 +12,23 @@ soon beaten by everything.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mnas.reward import Reward
-from mnas.trial import Trial
+from mnas.reward import RewardValue
+from mnas.trial import Measurement, Trial
 
 WINDOW = 30  # of the latest trials at a rung
 KEEP = 1 / 3  # of them goes on, if candidates are as good as those before
 LEAST = 5  # with fewer trials to compare with, everything goes on
 
 
-def thresholds(trials: Sequence[Trial], reward: Reward) -> tuple[float, ...]:
+def thresholds(trials: Sequence[Trial], score: Callable[[Measurement], RewardValue]) -> tuple[float, ...]:
     """What a candidate's reward must reach at each rung to be trained further.
 
     Args:
         trials: those before the candidate's batch, by number.
-        reward: of the search.
+        score: the search's reward of a measurement, as `Objective.score`.
 
     Returns:
         One a rung that some trial went on from; -inf where too few have reached it.
@@ -38,7 +38,7 @@ def thresholds(trials: Sequence[Trial], reward: Reward) -> tuple[float, ...]:
     limits = []
     for rung in range(most - 1):
         at_rung = [
-            reward(replace(measurement, accuracy=measurement.rungs[rung])).value
+            score(replace(measurement, accuracy=measurement.rungs[rung])).value
             for measurement in found
             if len(measurement.rungs) > rung
         ]

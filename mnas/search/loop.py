@@ -68,7 +68,7 @@ def run_trials(
             on_trial(replayed)
         missing = [(n, a) for n, a in proposals.items() if n not in trials and n < num_trials]
         before = [trials[number] for number in sorted(trials) if number < start]
-        judge = replace(objective, thresholds=thresholds(before, objective.reward))
+        judge = replace(objective, thresholds=thresholds(before, objective.score))
         for trial in judge_all(missing, judge, known, executor or LocalExecutor()):
             log.append(trial)
             trials[trial.number] = trial

@@ -59,10 +59,8 @@ class Search:
         for name in ("num_trials", "batch_size", "num_finalists"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: expected 1 or more")
-        for target in self.objective.targets:
-            target.check()
-        for limit in self.objective.limits:
-            limit.check(self.strategy.space)
+        for constraint in self.objective.constraints:
+            constraint.check(self.strategy.space)
 
 
 def run_search(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnas.errors import InputError
 from mnas.reward import make_reward
+from mnas.search.constraints import Constraint, Measure, is_feasible, latency_budget, memory_limit, size_limit
 from mnas.search.evaluators import (
     LEARNT_BEFOREHAND,
     TRAINING_EVALUATORS,
@@ -17,8 +18,7 @@ from mnas.search.evaluators import (
     load_data,
     make_evaluators,
 )
-from mnas.search.limits import Limit, memory_limit, size_limit
-from mnas.search.objective import Objective, Target, fits
+from mnas.search.objective import Objective
 from mnas.search.run import Search
 from mnas.search.study import Study
 from mnas.search.typed import check_types
@@ -30,7 +30,6 @@ from mnas.train.base import Evaluator
 
 if TYPE_CHECKING:
     from mnas.latency.estimator import LatencyCosts, LatencyEstimator
-    from mnas.latency.table import LatencyTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,12 +158,13 @@ def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
     dataset = load_data(options, space)
     if dataset is not None:
         space = space.with_data(num_classes=dataset.num_classes)
-    targets, tables = _targets(options, space)
+    budgets, tables = _budgets(options, space)
     limits = _limits(options, tables)
-    accept = partial(fits, targets, limits) if targets or limits else None
-    evaluator, finals = make_evaluators(options, space, dataset, targets, folder, accept=accept)
-    reward = make_reward(options.reward, options.budget_ms, beta=options.beta)
-    objective = Objective(evaluator, reward, targets, limits)
+    constraints = [*budgets, *limits]
+    accept = partial(is_feasible, constraints) if constraints else None
+    evaluator, finals = make_evaluators(options, space, dataset, budgets, folder, accept=accept)
+    reward = make_reward(options.reward, beta=options.beta)
+    objective = Objective(evaluator, reward, budgets, limits)
     with_baseline = options.baseline and options.strategy != "random"
     search = Search(
         _strategy(options, space, accept, evaluator),
@@ -172,15 +172,15 @@ def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
         options.trials,
         options.batch,
         make_strategy("random", space, seed=options.seed, accept=accept) if with_baseline else None,
-        Objective(finals, reward, targets, limits) if finals else None,
+        Objective(finals, reward, budgets, limits) if finals else None,
         options.finalists,
-        repeats(options, Objective(finals, reward, targets, limits)) if with_baseline and finals else [],
+        repeats(options, Objective(finals, reward, budgets, limits)) if with_baseline and finals else [],
     )
     config = {
         "space": space.to_dict(),
         "space_fingerprint": space.fingerprint,
         "tables": tables,
-        "limits_mb": {limit.name: limit.maximum for limit in limits},
+        "limits_mb": {limit.name: limit.limit for limit in limits},
         "reward": {"name": options.reward, "beta": options.beta},
         "data": None if dataset is None else dataset.describe(),
         "evaluator": evaluator.describe(),
@@ -193,11 +193,12 @@ def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
     return Prepared(search, config, space)
 
 
-def _targets(options: SearchOptions, space: SearchSpace) -> tuple[list[Target], list[dict[str, Any]]]:
-    targets, described = [], []
+def _budgets(options: SearchOptions, space: SearchSpace) -> tuple[list[Constraint], list[dict[str, Any]]]:
+    budgets, described = [], []
     for path, budget_ms in zip(options.table, options.budget_ms, strict=True):
-        target, table = _target(path, budget_ms, space)
-        targets.append(target)
+        costs, estimator = table_costs(path, space)
+        table = estimator.table
+        budgets.append(latency_budget(_latency_of(estimator), budget_ms, costs))
         where = table.configuration
         if options.score_dtype == "int8" and where.dtype != "int8":
             raise InputError(
@@ -207,13 +208,11 @@ def _targets(options: SearchOptions, space: SearchSpace) -> tuple[list[Target], 
         described.append(
             {"sha256": table.sha256, "budget_ms": budget_ms, "dtype": where.dtype, "delegate": where.delegate}
         )
-    return targets, described
+    return budgets, described
 
 
-def _target(path: str, budget_ms: float, space: SearchSpace) -> tuple[Target, LatencyTable]:
-    costs, estimator = table_costs(path, space)
-    target = Target(lambda architecture: estimator.predict(architecture).latency_ms, budget_ms, costs)
-    return target, estimator.table
+def _latency_of(estimator: LatencyEstimator) -> Measure:
+    return lambda architecture: estimator.predict(architecture).latency_ms
 
 
 def table_costs(path: str, space: SearchSpace) -> tuple[LatencyCosts, LatencyEstimator]:
@@ -235,7 +234,7 @@ def table_costs(path: str, space: SearchSpace) -> tuple[LatencyCosts, LatencyEst
     return estimator.costs(space), estimator
 
 
-def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Limit]:
+def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Constraint]:
     """Limits for what the tables' devices run; float32 with XNNPACK without a table, or by one that does not say."""
     from mnas.latency.importers.importer import UNKNOWN
 
@@ -259,7 +258,7 @@ def repeats(options: SearchOptions, finals: Objective) -> list[Objective]:
     if options.verdict_seeds < 2 or not isinstance(evaluator, ProxyEvaluator | Int8Evaluator):
         return []
     seeds = range(options.seed + 1, options.seed + 1 + options.verdict_seeds)
-    return [Objective(evaluator.with_seed(seed), finals.reward, finals.targets, finals.limits) for seed in seeds]
+    return [replace(finals, evaluator=evaluator.with_seed(seed)) for seed in seeds]
 
 
 def _strategy(options: SearchOptions, space: SearchSpace, accept: Accept | None, evaluator: Evaluator) -> Strategy:

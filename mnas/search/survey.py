@@ -94,7 +94,7 @@ def survey(
     """
     trials: list[Trial] = []
     if objective is not None:
-        draw = RandomSearch(space, seed=seed, accept=objective.fits if objective.targets else None)
+        draw = RandomSearch(space, seed=seed, accept=objective.is_feasible if objective.budgets else None)
         for number, architecture in enumerate(draw.ask(num_samples)):
             trials.append(objective.judge(number, architecture))
             on_sample(number + 1)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
 from mnas.arch.spec import check_integer, check_number
 from mnas.arch.walk import unroll
 from mnas.errors import InputError, MnasError
+from mnas.search.constraints import Constraint
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.log import TrialLog
 from mnas.search.loop import Known, OnTrial, judge_all
@@ -39,69 +39,37 @@ def choose_finalists(trials: Sequence[Trial], objective: Objective, count: int) 
     """
     chosen: dict[object, Trial] = {}
     for trial in ranked(trials):
-        if objective.within_budget(trial):
+        if objective.is_met_by(trial):
             chosen.setdefault(unroll(trial.architecture), trial)
     if not chosen:
         raise NothingFitsError(_nothing_fits(trials, objective))
     return list(chosen.values())[:count]
 
 
-@dataclass(frozen=True)
-class _Bound:
-    """One thing that a winner must keep: a budget or a limit.
-
-    Attributes:
-        name: in words.
-        most: in `unit`.
-        measure: a finished trial's own figure, in the same unit.
-    """
-
-    name: str
-    most: float
-    unit: str
-    measure: Callable[[Trial], float]
-
-    def excess(self, trial: Trial) -> float:
-        """The trial's figure over the most that is allowed."""
-        return self.measure(trial) / self.most
-
-
-def _bounds(objective: Objective) -> list[_Bound]:
-    """All that a winner must keep, in the order in which it was asked for."""
-    several = len(objective.targets) > 1
-    budgets = [
-        _Bound(
-            f"the budget of {target.budget_ms:g} {target.unit}" + (f" for table {index + 1}" if several else ""),
-            target.budget_ms,
-            target.unit,
-            lambda trial, index=index: trial.measurement.latencies_ms[index],  # type: ignore[misc]
-        )
-        for index, target in enumerate(objective.targets)
-    ]
-    limits = [
-        _Bound(
-            f"the limit on {limit.name} of {limit.maximum:g} MB",
-            limit.maximum,
-            "MB",
-            lambda trial, limit=limit: limit.measure(trial.architecture),  # type: ignore[misc]
-        )
-        for limit in objective.limits
-    ]
-    return [*budgets, *limits]
-
-
 def _nothing_fits(trials: Sequence[Trial], objective: Objective) -> str:
-    """What stood in the way: only bounds that some trial broke, and how near the nearest trial came to them."""
+    """What stood in the way: only constraints that some trial broke, and how near the nearest trial came to them."""
     done = [trial for trial in trials if trial.measurement is not None]
     if not done:
         return "no trial succeeded: there is nothing to choose a winner from"
-    broken = [bound for bound in _bounds(objective) if any(bound.measure(trial) > bound.most for trial in done)]
-    nearest = min(done, key=lambda trial: max(bound.excess(trial) for bound in broken))
-    took = " and ".join(f"{bound.measure(nearest):.4g} {bound.unit}" for bound in broken)
+    figures = {trial.number: objective.figures(trial) for trial in done}
+    broken = [
+        (place, constraint)
+        for place, constraint in enumerate(objective.constraints)
+        if any(own[place] > constraint.limit for own in figures.values())
+    ]
+    nearest = min(figures, key=lambda number: max(figures[number][place] / each.limit for place, each in broken))
+    took = " and ".join(f"{figures[nearest][place]:.4g} {constraint.unit}" for place, constraint in broken)
+    names = " and ".join(_named(objective, place, constraint) for place, constraint in broken)
     return (
-        f"none of {len(trials)} trials is within {' and '.join(bound.name for bound in broken)}; the nearest, "
-        f"trial {nearest.number}, takes {took}. Go on with more --trials and --resume, or allow more"
+        f"none of {len(trials)} trials is within {names}; the nearest, trial {nearest}, takes {took}. "
+        "Continue with more --trials and --resume, or allow more"
     )
+
+
+def _named(objective: Objective, place: int, constraint: Constraint) -> str:
+    """A constraint in words; which table's, where there are several."""
+    several = len(objective.budgets) > 1 and place < len(objective.budgets)
+    return f"{constraint} for table {place + 1}" if several else str(constraint)
 
 
 def run_finalists(

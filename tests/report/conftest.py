@@ -51,8 +51,8 @@ def finished(tmp_path_factory):
     table = make_table(space)
     table.save(folder / "table.json")
     target = madds_target(space, BUDGET)
-    objective = Objective(FakeEvaluator(space), make_reward("absolute", [BUDGET]), [target])
-    finals = Objective(FakeEvaluator(space, bonus=0.05), objective.reward, objective.targets)
+    objective = Objective(FakeEvaluator(space), make_reward("absolute"), [target])
+    finals = Objective(FakeEvaluator(space, bonus=0.05), objective.reward, objective.budgets)
     config = {
         "space": space.to_dict(),
         "strategy": {"name": "evolution"},

@@ -32,7 +32,7 @@ class _Separable(Evaluator):
 
 
 def test_an_edf_rises_to_one() -> None:
-    found = survey(SPACE, Objective(_Separable(), make_reward("absolute", [])), num_samples=5)
+    found = survey(SPACE, Objective(_Separable(), make_reward("absolute")), num_samples=5)
     one, two = edf_figure([found, found]).series
     assert one.name == "small, 5 samples"
     assert list(one.x) == sorted(one.x)

@@ -13,7 +13,8 @@ from mnas.report.family import read_family
 from mnas.report.page import all_figures, study_page, table_page
 from mnas.report.sheets import trial_rows
 from mnas.reward import make_reward
-from mnas.search.objective import Objective, Target
+from mnas.search.constraints import latency_budget
+from mnas.search.objective import Objective
 from mnas.search.run import Search, run_search
 from mnas.search.study import Study
 from mnas.strategies.registry import make_strategy
@@ -85,8 +86,8 @@ def test_a_study_that_has_just_begun_has_a_page(tmp_path, space_dict):
 
 def test_a_library_s_study_with_a_latency_of_its_own_has_a_page(tmp_path):
     space = small_space()
-    target = Target(lambda architecture: complexity(architecture).madds / 1e3, 1000.0)
-    objective = Objective(FakeEvaluator(space), make_reward("absolute", [1000.0]), [target])
+    target = latency_budget(lambda architecture: complexity(architecture).madds / 1e3, 1000.0)
+    objective = Objective(FakeEvaluator(space), make_reward("absolute"), [target])
     study = Study.create(tmp_path / "s", {"space": space.to_dict(), "strategy": {"name": "evolution"}}, {})
     best = run_search(study, Search(make_strategy("evolution", space, seed=1), objective, 30, 10))
     facts = gather(study)

@@ -2,7 +2,8 @@ import pytest
 
 from mnas.arch.complexity import block_complexity, complexity
 from mnas.reward import make_reward
-from mnas.search.objective import Objective, Target
+from mnas.search.constraints import latency_budget
+from mnas.search.objective import Objective
 from mnas.space.costs import SpaceCosts
 from mnas.train.base import Evaluator
 from tests.spaces import separable, small_space
@@ -39,10 +40,10 @@ def evaluator(space):
 def madds_target(space, budget):
     """Multiply-adds in thousands stand in for milliseconds."""
     costs = SpaceCosts(space, lambda placed: block_complexity(placed).madds / 1e3)
-    return Target(lambda architecture: complexity(architecture).madds / 1e3, budget, costs)
+    return latency_budget(lambda architecture: complexity(architecture).madds / 1e3, budget, costs)
 
 
 @pytest.fixture
 def objective(space, evaluator):
     target = madds_target(space, 1000.0)
-    return Objective(evaluator, make_reward("absolute", [target.budget_ms]), [target])
+    return Objective(evaluator, make_reward("absolute"), [target])

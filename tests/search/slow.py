@@ -39,7 +39,7 @@ class SlowEvaluator(Evaluator):
 
 
 def make(arguments):
-    reward = make_reward("absolute", [])
+    reward = make_reward("absolute")
     objectives = {
         "search": Objective(SlowEvaluator(**arguments), reward),
         "finals": Objective(SlowEvaluator(**arguments, bonus=0.05), reward),
@@ -48,4 +48,4 @@ def make(arguments):
 
 
 def make_own(arguments):
-    return {"search": Objective(own_evaluator(arguments["name"]), make_reward("absolute", []))}, {"made": "here"}
+    return {"search": Objective(own_evaluator(arguments["name"]), make_reward("absolute"))}, {"made": "here"}

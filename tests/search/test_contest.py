@@ -31,7 +31,7 @@ def test_more_trials_never_hurt(contest):
 
 def test_evolution_beats_chance_where_accuracies_add_up():
     space = small_space(3)
-    objective = Objective(FakeEvaluator(space), make_reward("absolute", []))
+    objective = Objective(FakeEvaluator(space), make_reward("absolute"))
     contest = Contest(
         space=space, objective=objective, strategies=("random", "evolution"), num_seeds=4, num_trials=[150]
     )
@@ -55,10 +55,10 @@ def test_a_network_is_judged_once_for_all_runs(contest, evaluator):
 
 @pytest.mark.parametrize("refuse", [True, False])
 def test_candidates_over_the_budget_are_refused_for_every_strategy(contest, evaluator, refuse):
-    budget = contest.objective.targets[0].costs.extreme()[1] * 5
-    target = replace(contest.objective.targets[0], budget_ms=budget)
-    run_contest(replace(contest, objective=replace(contest.objective, targets=[target]), refuse=refuse))
-    over = [a for a in evaluator.calls if target.latency(a) > budget]
+    budget = contest.objective.budgets[0].costs.extreme()[1] * 5
+    target = replace(contest.objective.budgets[0], limit=budget)
+    run_contest(replace(contest, objective=replace(contest.objective, budgets=[target]), refuse=refuse))
+    over = [a for a in evaluator.calls if target.measure(a) > budget]
     assert bool(over) == (not refuse)
 
 

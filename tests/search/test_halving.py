@@ -16,7 +16,8 @@ from mnas.train.base import Evaluator
 from mnas.trial import Measurement, Trial
 from tests.spaces import separable, small_space
 
-REWARD = make_reward("absolute", [])
+REWARD = make_reward("absolute")
+SCORE = Objective(None, REWARD).score
 SPACE = small_space(3)
 
 
@@ -64,15 +65,15 @@ def _trial(number, *rungs):
 
 def test_a_threshold_is_the_least_of_the_best_third_of_those_who_reached_the_rung():
     trials = [_trial(i, 0.1 * i) for i in range(4)] + [_trial(4 + i, 0.1 * i, 0.5 + 0.1 * i) for i in range(5)]
-    assert thresholds(trials, REWARD) == (pytest.approx(0.3),)
-    assert thresholds([], REWARD) == ()
-    assert thresholds([_trial(0, 0.5, 0.6)], REWARD) == (-math.inf,)
+    assert thresholds(trials, SCORE) == (pytest.approx(0.3),)
+    assert thresholds([], SCORE) == ()
+    assert thresholds([_trial(0, 0.5, 0.6)], SCORE) == (-math.inf,)
 
 
 def test_only_the_latest_count():
     old = [_trial(i, 0.1, 0.2) for i in range(100)]
     new = [_trial(100 + i, 0.5, 0.6) for i in range(40)]
-    assert thresholds([*old, *new], REWARD) == (0.5,)
+    assert thresholds([*old, *new], SCORE) == (0.5,)
 
 
 @pytest.mark.parametrize("strategy", ["random", "evolution"])

@@ -10,7 +10,7 @@ import pytest
 from mnas.arch.footprint import footprint
 from mnas.errors import InputError
 from mnas.reward import make_reward
-from mnas.search.limits import Limit, memory_limit, size_limit
+from mnas.search.constraints import Constraint, memory_limit, size_limit
 from mnas.search.objective import Objective
 from mnas.search.run import Search, run_search
 from mnas.search.setup import SearchOptions, prepare
@@ -27,22 +27,22 @@ def median_mb(space):
 
 def test_what_is_over_a_limit_is_neither_proposed_nor_a_winner(tmp_path, space, evaluator):
     limit = size_limit(median_mb(space), dtype="float32")
-    objective = Objective(evaluator, make_reward("absolute", []), (), [limit])
+    objective = Objective(evaluator, make_reward("absolute"), (), [limit])
     study = Study.create(tmp_path / "study", {"space": space.to_dict()})
-    strategy = make_strategy("evolution", space, seed=0, accept=objective.fits)
+    strategy = make_strategy("evolution", space, seed=0, accept=objective.is_feasible)
     best = run_search(study, Search(strategy, objective, 30, 10))
-    assert all(limit.fits(trial.architecture) for trial in study.trials)
-    assert limit.fits(study.architecture(str(best["number"])))
+    assert all(limit.is_met(trial.architecture) for trial in study.trials)
+    assert limit.is_met(study.architecture(str(best["number"])))
 
     careless = Study.create(tmp_path / "careless", {"space": space.to_dict()})
     best = run_search(careless, Search(make_strategy("random", space, seed=0), objective, 30, 10))
-    over = [trial for trial in careless.trials if not limit.fits(trial.architecture)]
+    over = [trial for trial in careless.trials if not limit.is_met(trial.architecture)]
     assert over
     assert best["number"] not in {trial.number for trial in over}
 
 
 def test_a_limit_that_nothing_keeps_is_refused_at_once(space, evaluator):
-    objective = Objective(evaluator, make_reward("absolute", []), (), [size_limit(1e-4, dtype="float32")])
+    objective = Objective(evaluator, make_reward("absolute"), (), [size_limit(1e-4, dtype="float32")])
     with pytest.raises(InputError, match=r"file size \(float32\) of 0.0001 MB: the smallest takes 0\.\d+ MB"):
         Search(make_strategy("random", space), objective, 10)
 
@@ -50,7 +50,7 @@ def test_a_limit_that_nothing_keeps_is_refused_at_once(space, evaluator):
 @pytest.mark.parametrize("maximum", [0, -1, float("nan"), float("inf")])
 def test_absurd_limits(maximum):
     with pytest.raises(InputError, match="positive number of MB"):
-        Limit("file size", maximum, lambda network: 1.0)
+        Constraint("file size", lambda network: 1.0, maximum, "MB")
 
 
 def test_int8_takes_a_quarter():
@@ -84,6 +84,6 @@ def test_the_options_reach_the_search():
         SearchOptions(space="mnasnet-32", data="digits", proxy_steps=1, max_size_mb=2, max_memory_mb=4, trials=1)
     )
     assert prepared.config["limits_mb"] == {"file size (float32)": 2, "memory (float32, xnnpack)": 4}
-    assert [limit.maximum for limit in prepared.search.objective.limits] == [2, 4]
+    assert [limit.limit for limit in prepared.search.objective.limits] == [2, 4]
     proposed = prepared.search.strategy.ask(5)
     assert all(footprint(network).file_bytes <= 2e6 for network in proposed)

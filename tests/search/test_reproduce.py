@@ -17,7 +17,7 @@ CONFIG = {"seed": 1, "tables": [{"sha256": "ab", "budget_ms": 1000.0}]}
 
 def _search(space, objective, num_trials=40):
     strategy, baseline = (make_strategy(name, space, seed=1) for name in ("evolution", "random"))
-    finals = Objective(FakeEvaluator(space, bonus=0.05), objective.reward, objective.targets)
+    finals = Objective(FakeEvaluator(space, bonus=0.05), objective.reward, objective.budgets)
     return Search(strategy, objective, num_trials, 10, baseline, finals, num_finalists=3)
 
 

@@ -7,8 +7,8 @@ from mnas.arch.codec import architecture_from_dict
 from mnas.arch.complexity import complexity
 from mnas.errors import InputError, MnasError
 from mnas.reward import make_reward
+from mnas.search.constraints import Constraint
 from mnas.search.estimate import estimate_cost
-from mnas.search.limits import Limit
 from mnas.search.objective import Objective
 from mnas.search.report import front, notes, report
 from mnas.search.run import Search, run_search
@@ -29,12 +29,12 @@ def study(tmp_path, space):
 
 def _search(space, objective, finals=None, num_trials=NUM_TRIALS):
     strategy = make_strategy("evolution", space, seed=1)
-    baseline = make_strategy("random", space, seed=1, accept=objective.fits)
+    baseline = make_strategy("random", space, seed=1, accept=objective.is_feasible)
     return Search(strategy, objective, num_trials, 10, baseline, finals, num_finalists=4)
 
 
 def _finals(space, objective):
-    return Objective(FakeEvaluator(space, bonus=0.05), objective.reward, objective.targets)
+    return Objective(FakeEvaluator(space, bonus=0.05), objective.reward, objective.budgets)
 
 
 def test_the_winner_is_the_best_finalist_within_the_budget(study, space, objective):
@@ -102,7 +102,7 @@ def test_when_every_finalist_fails_the_searchs_own_best_wins(study, space, objec
 def test_a_budget_that_nothing_meets_is_refused_before_any_work(space, evaluator):
     target = madds_target(space, 10.0)
     fastest, slowest = target.costs.extreme()[1], target.costs.extreme(largest=True)[1]
-    objective = Objective(evaluator, make_reward("absolute", [10.0]), [target])
+    objective = Objective(evaluator, make_reward("absolute"), [target])
     with pytest.raises(InputError, match=f"fastest takes {fastest:.4g} ms, the slowest {slowest:.4g} ms"):
         _search(space, objective)
     assert evaluator.calls == []
@@ -111,23 +111,25 @@ def test_a_budget_that_nothing_meets_is_refused_before_any_work(space, evaluator
 def test_when_no_trial_fits_the_nearest_is_named(study, space, evaluator):
     target = madds_target(space, 0)
     target = madds_target(space, target.costs.extreme()[1] * 1.0001)
-    objective = Objective(evaluator, make_reward("absolute", [target.budget_ms]), [target])
-    with pytest.raises(NothingFitsError, match=r"none of 10 trials is within the budget of .* ms; the nearest, trial"):
+    objective = Objective(evaluator, make_reward("absolute"), [target])
+    with pytest.raises(
+        NothingFitsError, match=r"none of 10 trials is within the limit on latency of .* ms; the nearest, trial"
+    ):
         run_search(study, _search(space, objective, num_trials=10))
 
 
 def _params_limit(space, times):
     """Parameters in thousands stand in for MB; so many times what the smallest network takes."""
-    limit = Limit("file size", 1.0, lambda network: complexity(network).params / 1e3)
-    return dataclasses.replace(limit, maximum=times * limit._descend(space))
+    limit = Constraint("file size", lambda network: complexity(network).params / 1e3, 1.0, "MB")
+    return dataclasses.replace(limit, limit=times * limit.smallest(space))
 
 
 @pytest.mark.parametrize("budgets", [[], [1e9]])
 def test_when_only_a_limit_is_broken_the_limit_is_named(study, space, evaluator, budgets):
     targets = [madds_target(space, budget) for budget in budgets]
     limit = _params_limit(space, 1.0001)
-    objective = Objective(evaluator, make_reward("absolute", budgets), targets, [limit])
-    asked = rf"within the limit on file size of {limit.maximum:g} MB; the nearest, trial \d, takes [\d.]+ MB\. Go on"
+    objective = Objective(evaluator, make_reward("absolute"), targets, [limit])
+    asked = rf"within the limit on file size of {limit.limit:g} MB; the nearest, trial \d, takes [\d.]+ MB\. Continue"
     with pytest.raises(NothingFitsError, match=asked):
         run_search(study, _search(space, objective, num_trials=10))
 
@@ -135,28 +137,26 @@ def test_when_only_a_limit_is_broken_the_limit_is_named(study, space, evaluator,
 def test_every_bound_that_some_trial_broke_is_named(study, space, evaluator):
     target = madds_target(space, 1000.0)
     small = madds_target(space, target.costs.extreme()[1] * 1.0001)
-    objective = Objective(
-        evaluator, make_reward("absolute", [1.0, 1.0]), [target, small], [_params_limit(space, 1.0001)]
-    )
+    objective = Objective(evaluator, make_reward("absolute"), [target, small], [_params_limit(space, 1.0001)])
     with pytest.raises(
-        NothingFitsError, match=r"trials is within the budget of [0-9.]* ms for table 2 and the limit on"
+        NothingFitsError, match=r"trials is within the limit on latency of [0-9.]* ms for table 2 and the limit on"
     ):
         run_search(study, _search(space, objective, num_trials=5))
 
 
 def test_a_baseline_that_keeps_no_limit_leaves_the_searchs_winner(study, space, evaluator, caplog):
     limit = _params_limit(space, 1.0001)
-    objective = Objective(evaluator, make_reward("absolute", []), [], [limit])
-    smallest = make_strategy("random", space, seed=1, accept=limit.fits)
-    largest = make_strategy("random", space, seed=1, accept=lambda network: not limit.fits(network))
+    objective = Objective(evaluator, make_reward("absolute"), [], [limit])
+    smallest = make_strategy("random", space, seed=1, accept=limit.is_met)
+    largest = make_strategy("random", space, seed=1, accept=lambda network: not limit.is_met(network))
     best = run_search(study, Search(smallest, objective, 200, 10, largest))
-    assert limit.fits(architecture_from_dict(best["architecture"]))
+    assert limit.is_met(architecture_from_dict(best["architecture"]))
     assert "the random baseline has no winner: none of 200 trials is within the limit" in caplog.text
 
 
 def test_several_budgets_must_all_be_met(study, space, evaluator):
     targets = [madds_target(space, 1000.0), madds_target(space, 700.0)]
-    objective = Objective(evaluator, make_reward("absolute", [1000.0, 700.0]), targets)
+    objective = Objective(evaluator, make_reward("absolute"), targets)
     best = run_search(study, _search(space, objective))
     assert len(best["latencies_ms"]) == 2
     assert best["latencies_ms"][1] <= 700
@@ -273,7 +273,7 @@ def test_a_winner_that_guesses_is_said_to_guess():
 
 
 def test_both_winners_are_judged_again_and_the_verdict_rests_on_that(study, space, objective):
-    fresh = [Objective(FakeEvaluator(space, bonus=0.002 * i), objective.reward, objective.targets) for i in range(3)]
+    fresh = [Objective(FakeEvaluator(space, bonus=0.002 * i), objective.reward, objective.budgets) for i in range(3)]
     search = dataclasses.replace(_search(space, objective), repeats=fresh)
     seen = []
     for _ in range(2):  # the second run finds everything done

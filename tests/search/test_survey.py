@@ -26,7 +26,7 @@ class KernelsHarm(Evaluator):
 
 def test_the_samples_are_seeded_and_within_the_budget(space, evaluator):
     target = madds_target(space, 500.0)
-    objective = Objective(evaluator, make_reward("absolute", [500.0]), [target])
+    objective = Objective(evaluator, make_reward("absolute"), [target])
     first, again = (survey(space, objective, num_samples=20, seed=3, costs=target.costs) for _ in range(2))
     assert [t.architecture for t in first.trials] == [t.architecture for t in again.trials]
     assert max(t.measurement.latency_ms for t in first.trials) <= 500
@@ -48,7 +48,7 @@ def test_errors_are_sorted_and_failures_left_out(space):
 
 def test_the_choice_that_harms_is_found():
     space = small_space(2)
-    found = survey(space, Objective(KernelsHarm(), make_reward("absolute", [])), num_samples=60)
+    found = survey(space, Objective(KernelsHarm(), make_reward("absolute")), num_samples=60)
     worst, *rest = choices(found)
     assert (worst.decision, worst.choice) == ("stage1.kernel_size", 5)
     assert worst.difference == pytest.approx(0.1, abs=0.01)
@@ -64,4 +64,4 @@ def test_when_every_sample_fails_the_reason_is_said(space):
 
     evaluator.on_call = fail
     with pytest.raises(MnasError, match=r"all 3 samples of small failed.*no data"):
-        survey(space, Objective(evaluator, make_reward("absolute", [])), num_samples=3)
+        survey(space, Objective(evaluator, make_reward("absolute")), num_samples=3)

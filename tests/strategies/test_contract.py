@@ -44,11 +44,11 @@ def make_strategy(name, space, **options):
 
 
 def _trials(architectures, accuracy, start=0):
-    reward = make_reward("absolute", [])
+    reward = make_reward("absolute")
     trials = []
     for number, architecture in enumerate(architectures, start):
         found = Measurement(accuracy(architecture), (), 1, 1)
-        trials.append(Trial(number, architecture, found, reward(found).value))
+        trials.append(Trial(number, architecture, found, reward(found, ()).value))
     return trials
 
 

@@ -41,9 +41,11 @@ def rewards():
     """The absolute reward with multiply-adds for latency, the budget at their 30th percentile."""
     table = json.loads(FILE.read_text())
     budget = float(np.percentile([entry["flops"] for entry in table.values()], 30))
-    reward = make_reward("absolute", [budget])
+    reward = make_reward("absolute")
     return {
-        tuple(map(int, name)): reward(Measurement(entry["mean_acc"] / 100, (float(entry["flops"]),), 1, 1)).value
+        tuple(map(int, name)): reward(
+            Measurement(entry["mean_acc"] / 100, (float(entry["flops"]),), 1, 1), [budget]
+        ).value
         for name, entry in table.items()
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +25,9 @@ def replay_early_stopping(
         anything: stands for every candidate.
         batch: how many are judged before their figures count for the others.
     """
-    reward, trials = make_reward("absolute", []), list[Trial]()
+    score, trials = partial(make_reward("absolute"), budgets_ms=()), list[Trial]()
     for start in range(0, len(order), batch):
-        limits = thresholds(trials, reward)
+        limits = thresholds(trials, score)
         for place in order[start : start + batch]:
             curve = curves[place].tolist()
             reached = next((i + 1 for i, limit in enumerate(limits) if curve[i] < limit), len(curve))

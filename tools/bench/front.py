@@ -17,9 +17,10 @@ from statistics import fmean
 from mnas.arch.spec import Architecture
 from mnas.reward import make_reward
 from mnas.search.compare import bootstrap_interval
+from mnas.search.constraints import Constraint
 from mnas.search.log import MemoryLog
 from mnas.search.loop import run_trials
-from mnas.search.objective import Objective, Target
+from mnas.search.objective import Objective
 from mnas.space.files import load_space
 from mnas.strategies.registry import make_strategy
 from mnas.train.tabular import TabularEvaluator
@@ -44,8 +45,8 @@ def main() -> None:
     points = {network: (1 - evaluator.accuracy(network), float(complexity(network).madds)) for network in every}
     costs = sorted(madds for _, madds in points.values())
     middle = costs[len(costs) // 2]
-    target = Target(lambda network: points[network][1], middle, unit="multiply-adds")
-    objective = Objective(evaluator, make_reward("soft", [middle]), [target])
+    target = Constraint("multiply-adds", lambda network: points[network][1], middle, "multiply-adds")
+    objective = Objective(evaluator, make_reward("soft"), [target])
     whole = hypervolume(list(points.values()), list(points.values()))
     results = {}
     for name in options.strategies.split(","):

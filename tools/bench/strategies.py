@@ -23,9 +23,10 @@ import numpy as np
 from mnas.arch.complexity import block_complexity
 from mnas.reward import make_reward
 from mnas.search.compare import compare
+from mnas.search.constraints import latency_budget
 from mnas.search.contest import Contest, best_curve, run_one, with_madds_budget
 from mnas.search.loop import Known
-from mnas.search.objective import Objective, Target
+from mnas.search.objective import Objective
 from mnas.search.setup import table_costs
 from mnas.search.winner import choose_finalists
 from mnas.space.costs import SpaceCosts
@@ -57,12 +58,12 @@ def main() -> None:
 
 def _contest(options: argparse.Namespace, counts: list[int]) -> Contest:
     evaluator = TabularEvaluator(options.accuracies)
-    plain = Objective(evaluator, make_reward("absolute", []))
+    plain = Objective(evaluator, make_reward("absolute"))
     if options.table:
         costs, estimator = table_costs(options.table, SPACE)
         budget = float(np.percentile(costs(EVERY), PERCENTILE))
-        target = Target(lambda architecture: estimator.predict(architecture).latency_ms, budget, costs)
-        objective = Objective(evaluator, make_reward("absolute", [budget]), [target])
+        target = latency_budget(lambda architecture: estimator.predict(architecture).latency_ms, budget, costs)
+        objective = Objective(evaluator, make_reward("absolute"), [target])
     else:
         madds = SpaceCosts(SPACE, lambda placed: block_complexity(placed).madds)(EVERY)
         budget = float(np.percentile(madds, PERCENTILE))
@@ -109,15 +110,15 @@ def _share(trials: Any, objective: Objective) -> float:
     """The winner's predicted latency over the budget."""
     (winner,) = choose_finalists(trials, objective, 1)
     assert winner.measurement is not None
-    return winner.measurement.latencies_ms[0] / objective.targets[0].budget_ms
+    return winner.measurement.latencies_ms[0] / objective.budgets[0].limit
 
 
 def _document(contest: Contest, runs: dict[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
-    (target,) = contest.objective.targets
+    (target,) = contest.objective.budgets
     objective = contest.fast_objective
-    within = [network for network in map(SPACE.decode, EVERY.tolist()) if objective.fits(network)]
+    within = [network for network in map(SPACE.decode, EVERY.tolist()) if objective.is_feasible(network)]
     optimum = max(objective.judge(0, network).reward or 0.0 for network in within)
-    document: dict[str, Any] = {"budget": target.budget_ms, "unit": target.unit, "optimum": optimum, "results": []}
+    document: dict[str, Any] = {"budget": target.limit, "unit": target.unit, "optimum": optimum, "results": []}
     for count in contest.num_trials:
         best: dict[str, list[float]] = {}
         for name in contest.strategies:

@@ -63,7 +63,7 @@ def memory_curve(num_trials: int, evaluator_name: str, seconds: float) -> None:
         seconds: stop after so long, wherever it is then.
     """
     start = time.monotonic()
-    objective = Objective(_evaluator(evaluator_name), make_reward("absolute", []))
+    objective = Objective(_evaluator(evaluator_name), make_reward("absolute"))
     candidates = make_strategy("random", small_space(), seed=0).ask(num_trials)
     points = sorted({round(num_trials * step / 10) for step in range(1, 11)})
     met: set[Architecture] = set()

@@ -45,7 +45,7 @@ class SlowEvaluator(Evaluator):
 
 def make_objectives(arguments: dict[str, Any]) -> tuple[dict[str, Objective], Any]:
     """Those of the search and of its finalists; workers make them too."""
-    folder, space, reward = Path(arguments["folder"]), small_space(), make_reward("absolute", [])
+    folder, space, reward = Path(arguments["folder"]), small_space(), make_reward("absolute")
     slow = {"search": ("trials", 0.0), "finals": ("finalists", 0.05)}
     return {name: Objective(SlowEvaluator(folder, space, *how), reward) for name, how in slow.items()}, "soak"
 

@@ -1,0 +1,122 @@
+"""What a network must keep: a latency budget by a table, the size of its file, the memory that it takes to run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mnas.arch.footprint import footprint
+from mnas.arch.spec import Architecture
+from mnas.errors import InputError
+from mnas.space.costs import SpaceCosts
+from mnas.space.space import SearchSpace
+
+_MB = 1e6
+_SAMPLES = 200
+Measure = Callable[[Architecture], float]
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """The most of something that a network may take.
+
+    Attributes:
+        name: in words, such as `latency` or `file size (float32)`.
+        measure: an architecture's own figure, in `unit`.
+        limit: the largest feasible figure, in `unit`.
+        unit: `ms`, `MB` (1,000,000 bytes), or `multiply-adds` where they stand in for latency.
+        costs: the same figure for whole batches of a space, where it is a sum over blocks; None where it is not.
+    """
+
+    name: str
+    measure: Measure
+    limit: float
+    unit: str
+    costs: SpaceCosts | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.limit) and self.limit > 0):
+            raise InputError(
+                f"the limit on {self.name} is {self.limit} {self.unit}: expected a positive number of {self.unit}"
+            )
+
+    def __str__(self) -> str:
+        return f"the limit on {self.name} of {self.limit:g} {self.unit}"
+
+    def is_met(self, architecture: Architecture) -> bool:
+        """Whether a network's figure is at most the limit."""
+        return self.measure(architecture) <= self.limit
+
+    def check(self, space: SearchSpace) -> None:
+        """Refuse a limit that no architecture of the space meets.
+
+        Raises:
+            InputError: it says what the space's architectures take.
+        """
+        smallest = self.smallest(space)
+        if smallest <= self.limit:
+            return
+        least, most = ("fastest", "slowest") if self.unit == "ms" else ("smallest", "largest")
+        if self.costs is None:
+            rng = np.random.default_rng(0)
+            median = np.median([self.measure(space.sample(rng)) for _ in range(_SAMPLES)])
+            others = f"half of {_SAMPLES} random ones take more than {median:.3g} {self.unit}"
+        else:
+            others = f"the {most} {self.costs.extreme(largest=True)[1]:.4g} {self.unit}"
+        raise InputError(
+            f"no architecture of {space.name} meets {self}: the {least} takes {smallest:.4g} {self.unit}, {others}. "
+            "Raise the limit, or search a space of smaller networks"
+        )
+
+    def smallest(self, space: SearchSpace) -> float:
+        """The smallest figure in the space: exact with `costs`, else where one decision after the other leads."""
+        if self.costs is not None:
+            return float(self.costs.extreme()[1])
+        best = [0] * len(space.decisions)
+        least = self.measure(space.decode(best))
+        better = True
+        while better:
+            better = False
+            for place, decision in enumerate(space.decisions):
+                for choice in range(len(decision.choices)):
+                    tried = [*best[:place], choice, *best[place + 1 :]]
+                    found = self.measure(space.decode(tried))
+                    if found < least:
+                        best, least, better = tried, found, True
+        return least
+
+
+def is_feasible(constraints: Sequence[Constraint], architecture: Architecture) -> bool:
+    """Whether an architecture meets every constraint."""
+    return all(constraint.is_met(architecture) for constraint in constraints)
+
+
+def latency_budget(measure: Measure, budget_ms: float, costs: SpaceCosts | None = None) -> Constraint:
+    """On latency, in ms.
+
+    Args:
+        measure: an architecture's latency, such as a latency table's estimate.
+        budget_ms: the most that a winner may take.
+        costs: the same latency for whole batches of a space.
+    """
+    return Constraint("latency", measure, budget_ms, "ms", costs)
+
+
+def size_limit(maximum: float, *, dtype: str) -> Constraint:
+    """On the `.tflite` file, in MB."""
+    return Constraint(
+        f"file size ({dtype})", lambda network: footprint(network, dtype=dtype).file_bytes / _MB, maximum, "MB"
+    )
+
+
+def memory_limit(maximum: float, *, dtype: str, delegate: str) -> Constraint:
+    """On the memory while it runs, in MB; see `mnas.arch.footprint`."""
+    return Constraint(
+        f"memory ({dtype}, {delegate})",
+        lambda network: footprint(network, dtype=dtype, delegate=delegate).memory_bytes / _MB,
+        maximum,
+        "MB",
+    )
