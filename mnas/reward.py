@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mnas.arch.spec import check_number
+from mnas.checks import check_number
 from mnas.errors import InputError
 from mnas.trial import Measurement
 

@@ -7,7 +7,8 @@ from numbers import Real
 from typing import Any
 
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
-from mnas.arch.spec import Architecture, check_integer, check_number
+from mnas.arch.spec import Architecture
+from mnas.checks import check_integer, check_number
 from mnas.errors import InputError
 
 

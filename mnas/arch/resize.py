@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from mnas.arch.spec import Architecture, StageSpec, check_number
+from mnas.arch.spec import Architecture, StageSpec
+from mnas.checks import check_number
 
 
 def round_filters(filters: int, width: float, *, divisor: int = 8) -> int:

@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from mnas.checks import check_choice, check_integer, check_number
 from mnas.errors import InputError
 
 OPS = ("conv", "sepconv", "mbconv", "identity")
 SKIPS = ("none", "identity", "pool")
 MOST_BLOCKS = 2000  # of one network
 ACTIVATIONS = ("relu", "relu6", "swish", "hswish")
-
-
-def check_integer(name: str, value: Any, low: int, high: int) -> None:
-    """Refuse anything but an int in [low, high].
-
-    Raises:
-        InputError: with the field's name, the value and the range.
-    """
-    if type(value) is not int or not low <= value <= high:
-        raise InputError(f"{name} is {_shown(value)}: expected a whole number from {low} to {high}")
-
-
-def check_number(name: str, value: Any, low: float, high: float) -> None:
-    """Refuse anything but a finite number in [low, high].
-
-    Raises:
-        InputError: with the field's name, the value and the range.
-    """
-    if type(value) not in (int, float) or not low <= value <= high:  # NaN is in no range
-        raise InputError(f"{name} is {_shown(value)}: expected a number from {low:g} to {high:g}")
-
-
-def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    """Refuse anything but one of the given words.
-
-    Raises:
-        InputError: with the field's name, the value and the words.
-    """
-    if not isinstance(value, str) or value not in choices:
-        raise InputError(f"{name} is {_shown(value)}: expected one of {', '.join(choices)}")
-
-
-def _shown(value: Any) -> str:
-    """A value for a message: what comes from a file may be of any length."""
-    text = repr(value) if not isinstance(value, int) or abs(value) < 10**20 else "a number of more than 20 digits"
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 @dataclass(frozen=True, slots=True)

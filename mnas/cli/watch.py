@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from mnas.arch.spec import check_integer
+from mnas.checks import check_integer
 from mnas.cli.progress import describe, duration, judged_at_once
 from mnas.errors import InputError
 from mnas.files import write_atomically

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from mnas.arch.spec import check_integer
+from mnas.checks import check_integer
 from mnas.devices.adb import Adb
 from mnas.devices.base import SLOWER, Array, Details, Device, LoadedModel, Pace
 from mnas.devices.benchmark_binary import MAX_SECONDS, BenchmarkBinary

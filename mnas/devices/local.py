@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnas.arch.spec import check_choice, check_integer
+from mnas.checks import check_choice, check_integer
 from mnas.devices.base import Array, Device, LoadedModel
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration

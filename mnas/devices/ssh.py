@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnas.arch.spec import check_choice, check_integer
+from mnas.checks import check_choice, check_integer
 from mnas.devices.base import SLOWER, Array, Device, LoadedModel
 from mnas.devices.benchmark_log import printable
 from mnas.devices.board_agent import PACKAGES

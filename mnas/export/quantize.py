@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnas.arch.spec import check_choice
+from mnas.checks import check_choice
 from mnas.errors import InputError
 
 DTYPES = ("float32", "float16", "dynamic", "int8")

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from mnas.arch.codec import architecture_from_dict
-from mnas.arch.spec import Architecture, check_number
+from mnas.arch.spec import Architecture
 from mnas.arch.zoo import zoo
+from mnas.checks import check_number
 from mnas.errors import InputError
 from mnas.files import is_document, read_json
 from mnas.latency.card import calibrate

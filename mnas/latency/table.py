@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mnas.arch.spec import check_choice, check_integer, check_number
+from mnas.checks import check_choice, check_integer, check_number
 from mnas.errors import InputError
 from mnas.files import is_document, read_json, write_json
 

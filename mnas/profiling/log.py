@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mnas.arch.spec import check_integer, check_number
+from mnas.checks import check_integer, check_number
 from mnas.errors import InputError
 from mnas.files import parse_json, shorten
 from mnas.profiling.measure import NetworkTime

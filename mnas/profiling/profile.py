@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mnas import __version__
-from mnas.arch.spec import Architecture, check_choice, check_number
+from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, layers
+from mnas.checks import check_choice, check_number
 from mnas.devices.base import Device
 from mnas.errors import MnasError
 from mnas.latency.card import calibrate, make_report_card

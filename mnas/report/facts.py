@@ -10,8 +10,9 @@ from typing import Any
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.complexity import block_complexity
-from mnas.arch.spec import Architecture, check_number
+from mnas.arch.spec import Architecture
 from mnas.arch.walk import PlacedBlock, named_blocks
+from mnas.checks import check_number
 from mnas.errors import MnasError
 from mnas.files import read_json
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator

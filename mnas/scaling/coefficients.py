@@ -12,7 +12,8 @@ from typing import Any
 
 from mnas import __version__
 from mnas.arch.codec import architecture_to_dict
-from mnas.arch.spec import Architecture, check_number
+from mnas.arch.spec import Architecture
+from mnas.checks import check_number
 from mnas.errors import InputError
 from mnas.files import is_document, read_json, write_json
 from mnas.scaling.compound import Coefficients, scale_by_formula

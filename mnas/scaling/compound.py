@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from mnas.arch.limits import check_fits
 from mnas.arch.resize import resize
-from mnas.arch.spec import Architecture, check_number
+from mnas.arch.spec import Architecture
 from mnas.arch.zoo import EFFICIENTNET_ROWS, LITE_ROWS, resize_row
+from mnas.checks import check_number
 from mnas.errors import InputError
 
 PUBLISHED = (*EFFICIENTNET_ROWS, *LITE_ROWS)

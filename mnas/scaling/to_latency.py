@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from mnas.arch.complexity import complexity
 from mnas.arch.limits import check_fits, check_strides
-from mnas.arch.spec import Architecture, check_number
+from mnas.arch.spec import Architecture
+from mnas.checks import check_number
 from mnas.errors import InputError, MnasError
 from mnas.scaling.compound import Coefficients, grow
 

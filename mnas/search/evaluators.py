@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnas.arch.spec import Architecture, check_choice, check_number
+from mnas.arch.spec import Architecture
+from mnas.checks import check_choice, check_number
 from mnas.errors import InputError
 from mnas.plugins import is_own
 from mnas.search.constraints import Constraint

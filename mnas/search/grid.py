@@ -9,7 +9,8 @@ from typing import Any
 
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.complexity import complexity
-from mnas.arch.spec import Architecture, check_number
+from mnas.arch.spec import Architecture
+from mnas.checks import check_number
 from mnas.errors import InputError, MnasError
 from mnas.files import is_document, read_json, write_json
 from mnas.scaling.coefficients import Candidate, save_coefficients

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from mnas.arch.spec import check_number
+from mnas.checks import check_number
 from mnas.errors import InputError
 from mnas.search.estimate import CostEstimate, estimate_cost
 from mnas.search.setup import SearchOptions, prepare

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
-from mnas.arch.spec import check_choice, check_number
+from mnas.checks import check_choice, check_number
 from mnas.errors import InputError
 from mnas.machine import num_cpus
 from mnas.quiet import load_tensorflow

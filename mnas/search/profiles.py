@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnas.arch.spec import check_choice
+from mnas.checks import check_choice
 from mnas.devices.benchmark_binary import BenchmarkBinary
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable

@@ -15,7 +15,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from mnas.arch.spec import Architecture, check_number
+from mnas.arch.spec import Architecture
+from mnas.checks import check_number
 from mnas.errors import InputError
 from mnas.files import is_document, is_leftover, read_json, write_json
 from mnas.search.environment import differences, environment

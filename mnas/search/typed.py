@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from mnas.arch.spec import check_integer, check_number
+from mnas.checks import check_integer, check_number
 from mnas.errors import InputError
 
 _MOST = 10**12

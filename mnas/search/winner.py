@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
-from mnas.arch.spec import check_integer, check_number
 from mnas.arch.walk import unroll
+from mnas.checks import check_integer, check_number
 from mnas.errors import InputError, MnasError
 from mnas.search.constraints import Constraint
 from mnas.search.executor import Executor, LocalExecutor

@@ -10,8 +10,9 @@ from itertools import product
 from typing import Any
 
 from mnas.arch.codec import format_stage, parse_stage
-from mnas.arch.spec import SKIPS, BlockSpec, StageSpec, check_choice, check_integer
+from mnas.arch.spec import SKIPS, BlockSpec, StageSpec
 from mnas.arch.text import format_number
+from mnas.checks import check_choice, check_integer
 from mnas.errors import InputError
 
 MOST_COMBINATIONS = 20_000  # of one stage: each is priced when a search begins

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mnas.arch.spec import Architecture, check_choice, check_integer, check_number
+from mnas.arch.spec import Architecture
+from mnas.checks import check_choice, check_integer, check_number
 from mnas.errors import InputError
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train.batches import training_epoch

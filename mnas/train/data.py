@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnas.arch.spec import check_integer, check_number
+from mnas.checks import check_integer, check_number
 from mnas.errors import InputError, MnasError
 from mnas.train.folder import load_folder
 

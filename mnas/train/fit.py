@@ -12,7 +12,8 @@ from typing import Any
 
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.limits import check_strides
-from mnas.arch.spec import Architecture, check_integer, check_number
+from mnas.arch.spec import Architecture
+from mnas.checks import check_integer, check_number
 from mnas.errors import InputError, MnasError
 from mnas.export.pipeline import versions
 from mnas.files import read_json, set_aside, shorten, write_json

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from mnas.arch.spec import Architecture, check_integer, check_number
+from mnas.arch.spec import Architecture
+from mnas.checks import check_integer, check_number
 from mnas.errors import InputError, MnasError
 from mnas.files import is_document, read_json, write_json
 from mnas.random_streams import Stream, generator

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mnas.arch.spec import Architecture, check_integer, check_number
+from mnas.arch.spec import Architecture
+from mnas.checks import check_integer, check_number
 from mnas.errors import InputError, MnasError
 from mnas.random_streams import Stream, generator
 from mnas.train.base import Evaluator

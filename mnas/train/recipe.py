@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from mnas.arch.spec import check_choice, check_integer, check_number
+from mnas.checks import check_choice, check_integer, check_number
 from mnas.errors import InputError
 
 OPTIMIZERS = ("sgd", "rmsprop", "adam")

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mnas.arch.spec import check_integer, check_number
+from mnas.checks import check_integer, check_number
 from mnas.train.sampling import check_sampling
 
 

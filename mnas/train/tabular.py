@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mnas.arch.codec import format_stage, parse_stage
-from mnas.arch.spec import Architecture, check_number
+from mnas.arch.spec import Architecture
+from mnas.checks import check_number
 from mnas.errors import InputError
 from mnas.files import is_document, read_json
 from mnas.space.files import load_space

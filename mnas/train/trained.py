@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from mnas.arch.codec import architecture_from_dict
-from mnas.arch.spec import Architecture, check_integer, check_number
+from mnas.arch.spec import Architecture
+from mnas.checks import check_integer, check_number
 from mnas.errors import InputError, MnasError
 from mnas.files import is_document, read_json
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights

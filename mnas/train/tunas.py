@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnas.arch.spec import check_integer, check_number
+from mnas.checks import check_integer, check_number
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.system.arrays import Arrays

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnas import __version__
-from mnas.arch.spec import check_choice
 from mnas.arch.walk import PlacedBlock
+from mnas.checks import check_choice
 from mnas.errors import InputError
 from mnas.latency.importers import single_path
 from mnas.latency.importers.blocks import once_for_all_block, proxylessnas_block

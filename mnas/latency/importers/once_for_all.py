@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mnas.arch.spec import BlockSpec, ClassifierSpec, check_choice, check_integer
+from mnas.arch.spec import BlockSpec, ClassifierSpec
 from mnas.arch.walk import PlacedBlock, place
+from mnas.checks import check_choice, check_integer
 from mnas.errors import InputError
 from mnas.latency.importers.blocks import once_for_all_se_ratio
 

@@ -20,8 +20,9 @@ import numpy as np
 
 from mnas.arch.codec import parse_stages
 from mnas.arch.complexity import block_complexity
-from mnas.arch.spec import Architecture, check_number
+from mnas.arch.spec import Architecture
 from mnas.arch.walk import PlacedBlock, unroll
+from mnas.checks import check_number
 from mnas.errors import InputError
 from mnas.latency.table import Entry
 
