@@ -24,13 +24,14 @@ from .scaling import scale_by_formula as scale_by_formula
 from .scaling import scale_published as scale_published
 from .scaling.to_latency import LatencyGoal as LatencyGoal
 from .scaling.to_latency import scale_to_latency as scale_to_latency
+from .search.build import prepare as prepare
 from .search.constraints import Constraint as Constraint
 from .search.constraints import latency_budget as latency_budget
 from .search.objective import Objective as Objective
+from .search.options import SearchOptions as SearchOptions
 from .search.run import Search as Search
 from .search.run import run_search as run_search
-from .search.setup import SearchOptions as SearchOptions
-from .search.setup import prepare as prepare
+from .search.session import run_study as run_study
 from .search.study import Study as Study
 from .space.files import load_space as load_space
 from .space.space import SearchSpace as SearchSpace

@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from mnas.cli.search import run_study
 from mnas.errors import MnasError
 from mnas.files import write_atomically
 from mnas.lock import hold
 from mnas.profiling.profile import ProfileOptions, profile
 from mnas.reward import make_reward
+from mnas.search.build import Prepared
 from mnas.search.lock import locked
 from mnas.search.log import TrialLog
 from mnas.search.objective import Objective
+from mnas.search.options import SearchOptions
 from mnas.search.run import Search, run_search
-from mnas.search.setup import Prepared, SearchOptions
+from mnas.search.session import run_study
 from mnas.search.study import Study
 from mnas.strategies.registry import make_strategy
 from mnas.trial import Measurement, Trial
@@ -257,4 +258,4 @@ def test_a_second_process_is_told_before_anything_is_trained(tmp_path):
     study = Study.create(tmp_path / "study", {"seed": 1})
     options = SearchOptions(evaluator="tabular:accuracies.json")
     with locked(study.folder), pytest.raises(MnasError, match=f"is being worked on by process {os.getpid()} on"):
-        run_study(study.folder, True, options, Prepared(search, study.config, space))
+        run_study(options, study.folder, resume=True, prepared=Prepared(search, study.config, space))

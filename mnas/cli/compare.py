@@ -8,41 +8,53 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import common
+from mnas.cli.options import declared, given_options, renamed
+from mnas.search import options as declare
+from mnas.search.contest_options import (
+    BudgetMadds,
+    ComparisonOptions,
+    RejectInfeasible,
+    Seeds,
+    TrialCounts,
+    read_options,
+)
 
 if TYPE_CHECKING:
     from mnas.search.compare import Standing
     from mnas.search.contest import Contest
-    from mnas.search.contest_options import ContestOptions
-
-_ONLY_HERE = ("file", "plot", "json")  # options about this call, not about the comparison
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("compare")(compare)
+    former = {
+        "--limit": "--max-train-images",
+        "--refuse": "--reject-infeasible",
+        "--no-refuse": "--no-reject-infeasible",
+    }
+    app.command("compare", cls=renamed(former))(declared(compare))
 
 
 def compare(
     context: typer.Context,
     file: Path = typer.Option(None, help="A TOML or JSON file with these options by name (budget_ms = [2.0])."),
     strategies: str = typer.Option("random,reinforce,ppo,evolution", help="Names, with commas between."),
-    space: str = typer.Option("mnasnet-32", help="A shipped space or a TOML file."),
-    evaluator: str = typer.Option(None, help="tabular:FILE.json, python:MODULE:FUNCTION, or as in mnas search."),
-    data: str = typer.Option(None, help="What candidates are trained on."),
-    limit: int = typer.Option(None, min=1, help="Use so many training images only."),
-    proxy_steps: int = typer.Option(200, min=1, help="Training steps of a candidate."),
-    proxy_batch: int = typer.Option(64, min=2, help="Images in a training step."),
-    rungs: int = typer.Option(1, min=1, help="Score a training so often, stop hopeless candidates early; 1: never."),
-    evaluation_minutes: float = typer.Option(None, help="End an evaluation that takes longer; it counts as failed."),
-    table: list[Path] = typer.Option([], help="A latency table; may be given several times."),
-    budget_ms: list[float] = typer.Option([], help="The most a network may take, one for each --table."),
-    budget_madds: float = typer.Option(None, help="Without a table: multiply-adds in the place of latency."),
-    refuse: bool = typer.Option(True, help="Refuse candidates over the budget at no cost, for every strategy."),
-    reward: str = typer.Option("absolute", help="absolute (TuNAS), soft or hard (MnasNet)."),
-    beta: float = typer.Option(None, help="The reward's weight (absolute) or exponent; below 0."),
-    seeds: int = typer.Option(10, min=2, help="Runs of each strategy, with the seeds from 0."),
-    trials: list[int] = typer.Option([300], min=1, help="Candidates of a run; given several times, compares at each."),
-    batch: int = typer.Option(10, min=1, help="Candidates between two updates of a strategy."),
+    space: declare.Space = "mnasnet-32",
+    evaluator: declare.EvaluatorName | None = None,
+    data: declare.Data | None = None,
+    max_train_images: declare.MaxTrainImages | None = None,
+    proxy_steps: declare.ProxySteps = 200,
+    proxy_batch: declare.ProxyBatch = 64,
+    rungs: declare.Rungs = 1,
+    evaluation_minutes: declare.EvaluationMinutes | None = None,
+    table: declare.Tables = (),
+    budget_ms: declare.BudgetsMs = (),
+    budget_madds: BudgetMadds | None = None,
+    reject_infeasible: RejectInfeasible = True,
+    reward: declare.RewardName = "absolute",
+    beta: declare.Beta | None = None,
+    seeds: Seeds = 10,
+    trials: TrialCounts = (300,),
+    batch: declare.Batch = 10,
     plot: Path = typer.Option(None, help="Draw the result into this HTML file."),
     json: bool = common.JSON,
 ) -> None:
@@ -51,14 +63,42 @@ def compare(
     Example: mnas compare --space nas-bench-macro --evaluator tabular:FILE.json --budget-madds 47743498 --seeds 20.
     """
     from mnas.files import check_writable
-    from mnas.search.contest import run_contest
-    from mnas.search.parallel import open_comparison_executor
+    from mnas.search.contest import (
+        load_tensorflow_for,
+        make_contest,
+        open_comparison_executor,
+        run_contest,
+    )
 
-    options = _options(context, file)
+    line: dict[str, Any] = {
+        "strategies": [name.strip() for name in strategies.split(",") if name.strip()],
+        "space": space,
+        "evaluator": evaluator,
+        "data": data,
+        "max_train_images": max_train_images,
+        "proxy_steps": proxy_steps,
+        "proxy_batch": proxy_batch,
+        "rungs": rungs,
+        "evaluation_minutes": evaluation_minutes,
+        "table": list(table),
+        "budget_ms": list(budget_ms),
+        "budget_madds": budget_madds,
+        "reject_infeasible": reject_infeasible,
+        "reward": reward,
+        "beta": beta,
+        "seeds": seeds,
+        "trials": list(trials),
+        "batch": batch,
+    }
+    given = given_options(context)
+    if file is None:
+        options = ComparisonOptions(**line)
+    else:
+        options = read_options(file, {name: value for name, value in line.items() if name in given})
     if plot is not None:
         check_writable(plot)
-    _load(options)
-    contest = options.contest()
+    load_tensorflow_for(options)
+    contest = make_contest(options)
     with common.progress("comparing") as report, open_comparison_executor(options, contest) as executor:
         standings = run_contest(contest, executor=executor, on_run=report)
     if plot is not None:
@@ -79,29 +119,6 @@ def _draw(contest: Contest, standings: dict[int, list[Standing]], plot: Path) ->
     write_atomically(plot, figures_page([standings_figure(standings, title=title)], title=title))
 
 
-def _options(context: typer.Context, file: Path | None) -> ContestOptions:
-    """What the line says, and what the file says where the line is silent."""
-    from mnas.search.contest_options import ContestOptions, read_options
-
-    given = {name: value for name, value in context.params.items() if name not in _ONLY_HERE}
-    given["strategies"] = [name.strip() for name in given["strategies"].split(",") if name.strip()]
-    given["table"] = [str(path) for path in given["table"] or []]
-    given["budget_ms"] = list(given["budget_ms"] or [])
-    if file is None:
-        return ContestOptions(**given)
-    sources = {name: context.get_parameter_source(name) for name in given}
-    return read_options(file, {n: given[n] for n, source in sources.items() if source and source.name == "COMMANDLINE"})
-
-
-def _load(options: ContestOptions) -> None:
-    """Load TensorFlow if it is needed, without the lines it prints."""
-    from mnas.quiet import load_tensorflow
-    from mnas.strategies.registry import needs_tensorflow
-
-    if options.search_options().trains or any(map(needs_tensorflow, options.strategies)):
-        load_tensorflow()
-
-
 def _document(contest: Contest, standings: dict[int, list[Standing]], reward: dict[str, Any]) -> dict[str, Any]:
     return {
         "space": contest.space.name,
@@ -109,7 +126,7 @@ def _document(contest: Contest, standings: dict[int, list[Standing]], reward: di
         "evaluator": contest.objective.evaluator.describe(),
         "reward": reward,
         "budgets": [{"budget": budget.limit, "unit": budget.unit} for budget in contest.objective.budgets],
-        "over_budget_refused": contest.refuse and bool(contest.objective.budgets),
+        "over_budget_refused": contest.reject_infeasible and bool(contest.objective.budgets),
         "num_seeds": contest.num_seeds,
         "batch_size": contest.batch_size,
         "results": [

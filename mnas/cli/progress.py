@@ -6,9 +6,11 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+from mnas.study.observer import Observer, Plan
 
 if TYPE_CHECKING:
     from typing import Self  # of Python 3.11
@@ -143,7 +145,7 @@ class SearchProgress(_Display):
         at_once: how many of a log are judged at the same time, by its name; 1 where nothing is said.
     """
 
-    def __init__(self, totals: dict[str, int], at_once: Mapping[str, int] | None = None) -> None:
+    def __init__(self, totals: Mapping[str, int], at_once: Mapping[str, int] | None = None) -> None:
         tasks = {_NAMES[name]: total for name, total in totals.items()}
         super().__init__(tasks, ("description", "bar", "count", "elapsed", "note"), transient=False)
         self._totals, self._at_once = totals, at_once or {}
@@ -171,16 +173,37 @@ class SearchProgress(_Display):
         return f"{rate}{remaining}best {describe(best)}"
 
 
-def judged_at_once(*, workers: int, batch: int, finalists: int) -> dict[str, int]:
-    """How many candidates of each log are judged at the same time: workers wait for a batch to end.
+class SearchDisplay(Observer):
+    """Shows a search's preparation, then its trials as they finish; use as a context manager."""
 
-    Args:
-        workers: of the search.
-        batch: candidates between two updates of the strategy.
-        finalists: of each of the two runs.
-    """
-    most = {"trials": batch, "baseline": batch, "finalists": finalists, "baseline_finalists": finalists, "repeats": 2}
-    return {log: max(1, min(workers, count)) for log, count in most.items()}
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._report: Callable[[float, str], None] | None = None
+        self._trials: SearchProgress | None = None
+
+    def __enter__(self) -> SearchDisplay:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def on_preparation(self, share: float, what: str) -> None:
+        """Show how far the preparation is."""
+        if self._report is None:
+            self._report = self._stack.enter_context(progress("Preparation"))
+        self._report(share, what)
+
+    def on_plan(self, plan: Plan) -> None:
+        """Begin to show trials."""
+        self._stack.close()
+        self._trials = self._stack.enter_context(SearchProgress(plan.totals, plan.concurrency))
+
+    def on_trial(self, phase: str, trial: Trial) -> None:
+        """Show a trial."""
+        if self._trials is not None:
+            self._trials(phase, trial)
 
 
 def describe(trial: Trial) -> str:

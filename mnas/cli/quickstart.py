@@ -121,8 +121,9 @@ class _Quickstart:
         return float(f"{np.quantile(LatencyEstimator(table).costs(space)(codes), BUDGET_SHARE):.2g}")
 
     def _search(self, table: Path, budget_ms: float) -> dict[str, Any]:
-        from mnas.cli.search import run_study
-        from mnas.search.setup import SearchOptions, prepare
+        from mnas.cli.progress import SearchDisplay
+        from mnas.search.options import SearchOptions
+        from mnas.search.session import run_study
 
         options = SearchOptions(
             space=SPACE,
@@ -134,10 +135,11 @@ class _Quickstart:
             finalists=FINALISTS,
             proxy_steps=PROXY_STEPS,
             final_steps=FINAL_STEPS,
-            verdict_seeds=0,
+            retrain_seeds=0,
             seed=self.seed,
         )
-        return run_study(self.folder / "study", True, options, prepare(options))
+        with SearchDisplay() as display:
+            return run_study(options, self.folder / "study", resume=True, observers=[display])
 
     def _scale(self, winner: dict[str, Any], out: Path) -> None:
         from mnas.arch.codec import architecture_from_dict, architecture_to_dict

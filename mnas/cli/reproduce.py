@@ -27,18 +27,19 @@ def reproduce(
 
     Example: mnas reproduce runs/fashion
     """
-    from mnas.cli.search import load_for
+    from mnas.search.build import prepare
     from mnas.search.environment import differences, environment
+    from mnas.search.options import SearchOptions
     from mnas.search.parallel import open_executor
     from mnas.search.reproduce import reproduce as run
-    from mnas.search.setup import options_of, prepare
+    from mnas.search.session import load_tensorflow_for
     from mnas.search.study import Study
 
     opened = Study.open(study)
     for difference in differences(opened.made_with, environment()):
         common.console(stderr=True).print(f"Not the same: {difference}")
-    options = options_of(opened)
-    load_for(options)
+    options = SearchOptions.of(opened)
+    load_tensorflow_for(options)
     prepared = prepare(options)
     total = sum(len(opened.log(name).read()) for name in ("trials", "finalists", "baseline", "baseline_finalists"))
     done = [0]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import common
+from mnas.cli.options import declared, renamed
+from mnas.search.options import MaxTrainImages
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("scale")(scale)
+    app.command("scale", cls=renamed({"--limit": "--max-train-images"}))(declared(scale))
 
 
 def scale(
@@ -45,7 +47,7 @@ def scale(
     lite: bool = typer.Option(False, "--lite", help="EfficientNet-Lite's rules: stem, head and outer repeats stay."),
     steps: int = typer.Option(200, min=1, help="Training steps of one network that is scored."),
     batch: int = typer.Option(64, min=2, help="Images in such a step."),
-    limit: int = typer.Option(None, min=1, help="Use at most so many training images."),
+    max_train_images: MaxTrainImages | None = None,
     grid_step: float = typer.Option(0.1, help="Steps of the grid."),
     seed: int = typer.Option(0, min=0, help="Of the short trainings."),
     out: Path = typer.Option(None, "--out", help="A JSON file; a folder for a family."),
@@ -66,7 +68,7 @@ def scale(
         given = ", ".join(name for name, used in modes.items() if used) or "none"
         raise InputError(f"expected one of {', '.join(modes)}; got {given}. For example: --phi 1 or --published b1")
     job = _Job(common.resolve_architecture(arch), read_coefficients(coefficients), lite, arch)
-    job.scorer = _scorer(evaluator, data, steps, batch, limit, seed)
+    job.scorer = _scorer(evaluator, data, steps, batch, max_train_images, seed)
     if grid:
         _grid(job, grid_step, out, json)
         return
@@ -90,8 +92,9 @@ class _Job:
 
 def _scorer(evaluator: str, data: str | None, steps: int, batch: int, limit: int | None, seed: int) -> Scorer | None:
     from mnas.errors import InputError
+    from mnas.evaluators.registry import GROUP
     from mnas.plugins import is_own
-    from mnas.train.own import GROUP, own_evaluator
+    from mnas.train.own import own_evaluator
 
     if is_own(evaluator, GROUP):
         from mnas.train.scaled import OwnScorer

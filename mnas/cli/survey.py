@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import common
+from mnas.cli.options import declared, renamed
 from mnas.errors import InputError
+from mnas.search import options as declare
+from mnas.search.options import SearchOptions
 
 if TYPE_CHECKING:
-    from mnas.search.setup import SearchOptions
     from mnas.search.survey import Survey
 
 _SHOWN = 8  # of the choices that look harmful
@@ -22,7 +24,7 @@ _SHOWN = 8  # of the choices that look harmful
 
 def register(app: typer.Typer) -> None:
     """Add the command to `mnas space`."""
-    app.command("survey")(survey)
+    app.command("survey", cls=renamed({"--limit": "--max-train-images"}))(declared(survey))
 
 
 def survey(
@@ -30,11 +32,11 @@ def survey(
     table: list[Path] = typer.Option([], help="A latency table: one for all spaces, or one for each in order."),
     budget_ms: float = typer.Option(None, help="Judge samples within this latency only."),
     evaluator: str = typer.Option(None, help="proxy (with --data), tabular:FILE.json, or python:MODULE:FUNCTION."),
-    data: str = typer.Option(None, help="What the proxy trains on."),
-    samples: int = typer.Option(30, min=2, help="Random architectures of each space to judge."),
-    proxy_steps: int = typer.Option(100, min=1, help="Training steps of a sample."),
-    proxy_batch: int = typer.Option(64, min=2, help="Images in a training step."),
-    limit: int = typer.Option(None, min=1, help="Use so many training images only."),
+    data: declare.Data | None = None,
+    samples: int = typer.Option(30, min=2, help="Random architectures of each space to evaluate."),
+    proxy_steps: declare.ProxySteps = 100,
+    proxy_batch: declare.ProxyBatch = 64,
+    max_train_images: declare.MaxTrainImages | None = None,
     seed: int = typer.Option(0, min=0, help="The same seed gives the same samples."),
     csv_file: Path = typer.Option(None, "--csv", help="Write every sample into this file."),
     plot: Path = typer.Option(None, help="Draw the error EDFs into this HTML file."),
@@ -44,8 +46,6 @@ def survey(
 
     Example: mnas space survey mnasnet-32 mine.toml --evaluator proxy --data fashion_mnist --plot edf.html.
     """
-    from mnas.search.setup import SearchOptions
-
     if len(table) not in (0, 1, len(spaces)):
         raise InputError(f"{len(table)} tables for {len(spaces)} spaces: expected one, or one for each space")
     if (csv_file or plot) and evaluator is None:
@@ -62,7 +62,7 @@ def survey(
                 evaluator=evaluator,
                 proxy_steps=proxy_steps,
                 proxy_batch=proxy_batch,
-                limit=limit,
+                max_train_images=max_train_images,
                 seed=seed,
                 baseline=False,
             )
@@ -89,7 +89,7 @@ def _surveys(
 ) -> list[Survey]:
     from mnas.files import check_writable
     from mnas.quiet import load_tensorflow
-    from mnas.search.setup import prepare, table_costs
+    from mnas.search.build import prepare, table_costs
     from mnas.search.survey import survey as make_survey
     from mnas.space.files import load_space
 

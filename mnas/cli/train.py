@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import common
+from mnas.cli.options import declared, renamed
 from mnas.cli.progress import TrainingProgress
+from mnas.search.options import MaxTrainImages
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("train")(train)
+    app.command("train", cls=renamed({"--limit": "--max-train-images"}))(declared(train))
 
 
 def train(
@@ -39,7 +41,7 @@ def train(
     resolution: int = typer.Option(None, help="Side of the images in pixels, if not the architecture's own."),
     seed: int = typer.Option(0, min=0, help="Decides weights, shuffling and which images validate."),
     resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted training."),
-    limit: int = typer.Option(None, min=1, help="Use at most so many training images."),
+    max_train_images: MaxTrainImages | None = None,
     mirror: str = common.MIRROR,
     json: bool = common.JSON,
 ) -> None:
@@ -57,7 +59,7 @@ def train(
         mirror=mirrored,
         seed=seed,
         resume=resume,
-        limit=limit,
+        limit=max_train_images,
         weights=weights,
         name=recipe,
         mixed_precision=mixed_precision,

@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 from mnas.checks import check_integer
-from mnas.cli.progress import describe, duration, judged_at_once
+from mnas.cli.progress import describe, duration
 from mnas.errors import InputError
+from mnas.evaluators.registry import EVALUATORS
 from mnas.files import write_atomically
-from mnas.search.evaluators import PREPARED
 from mnas.search.lock import is_locked
+from mnas.search.session import concurrency
 from mnas.search.study import LOGS, Study
 from mnas.search.winner import ranked
 
@@ -67,7 +68,8 @@ def _lines(study: Study, running: bool) -> list[str]:
         best = ranked(trials)
         lines.append(f"  {title}: {len(trials)} of {wanted}{rest}" + (f", best {describe(best[0])}" if best else ""))
     if running and not lines:
-        prepared = PREPARED.get(str(study.arguments.get("evaluator")))
+        entry = EVALUATORS.get(str(study.arguments.get("evaluator")))
+        prepared = entry and entry.preparation
         lines = [f"  preparing: {prepared} before the first trial" if prepared else "  no trial is finished yet"]
     return lines
 
@@ -95,7 +97,7 @@ class _Arguments:
             InputError: as `total`.
         """
         workers, batch, finalists = (self._number(name, 1) for name in ("workers", "batch", "finalists"))
-        return judged_at_once(workers=workers, batch=batch, finalists=finalists)[log]
+        return concurrency(workers=workers, batch=batch, finalists=finalists)[log]
 
     def _number(self, name: str, otherwise: int) -> int:
         value = self._study.arguments.get(name)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import fields
 from typing import Any
 
-from mnas.search.setup import SearchOptions
+from mnas.search.options import changed_options
 from mnas.search.study import Study
 
 
 def search_command(study: Study) -> str:
     """The `mnas search` line that makes the same study, with what differs from the defaults."""
-    defaults = {field.name: field.default for field in fields(SearchOptions)}
     words = ["mnas", "search"]
-    for name, value in study.arguments.items():
-        default = defaults.get(name)
-        if value is not None and value != (list(default) if isinstance(default, tuple) else default):
-            words += _option(name.replace("_", "-"), value)
+    for name, value in changed_options(study.arguments).items():
+        words += _option(name.replace("_", "-"), value)
     return shlex.join([*words, "--study", str(study.folder)])
 
 

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 from mnas.arch.complexity import block_complexity, complexity
 from mnas.errors import InputError, MnasError
+from mnas.quiet import load_tensorflow
 from mnas.reward import make_reward
+from mnas.search.build import prepare
 from mnas.search.compare import Standing, best_so_far, compare
 from mnas.search.constraints import Constraint, Measure
-from mnas.search.evaluators import LEARNT_BEFOREHAND
-from mnas.search.executor import Executor
-from mnas.search.log import MemoryLog
+from mnas.search.contest_options import ComparisonOptions, check_strategies
+from mnas.search.executor import Executor, LocalExecutor
+from mnas.search.log import MemoryLog, to_plain
 from mnas.search.loop import Known, run_trials
 from mnas.search.objective import Objective
+from mnas.search.parallel import SEARCH, most_minutes_of
+from mnas.search.processes import ProcessExecutor
+from mnas.search.worker import Job, Objectives
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
-from mnas.strategies.registry import check_strategy, make_strategy
+from mnas.strategies.registry import make_strategy, needs_tensorflow
 from mnas.trial import Trial
 
 OnRun = Callable[[float, str], None]
+_MAKE = "mnas.search.contest:make_objectives"
 _REMEMBERED = 100_000  # latencies that are kept: strategies refuse, and meet again, the same candidates
 
 
@@ -37,7 +45,7 @@ class Contest:
         num_seeds: runs of each strategy, with the seeds from 0.
         num_trials: budgets to compare at; each run is as long as the largest of them.
         batch_size: candidates between two updates of a strategy.
-        refuse: whether candidates over the latency budget are refused at no cost, random search's too.
+        reject_infeasible: whether candidates over the latency budget are rejected at no cost, random search's too.
     """
 
     space: SearchSpace
@@ -46,7 +54,7 @@ class Contest:
     num_seeds: int = 10
     num_trials: Sequence[int] = (300,)
     batch_size: int = 10
-    refuse: bool = True
+    reject_infeasible: bool = True
 
     def __post_init__(self) -> None:
         check_strategies(self.strategies)
@@ -64,22 +72,60 @@ class Contest:
         return replace(self.objective, budgets=budgets)
 
 
-def check_strategies(names: Sequence[str]) -> None:
-    """Refuse anything but one or more different strategies that learn from trials.
+def load_tensorflow_for(options: ComparisonOptions) -> None:
+    """Load TensorFlow if the comparison needs it."""
+    if options.search_options().trains or any(map(needs_tensorflow, options.strategies)):
+        load_tensorflow()
+
+
+def make_contest(options: ComparisonOptions) -> Contest:
+    """Load what the options of a comparison name.
 
     Raises:
-        InputError: it says which are known.
+        InputError: for anything that is wrong with them: before any work is done.
     """
-    if not names or len(set(names)) != len(names):
-        raise InputError(f"strategies are {list(names)}: expected one or more different names")
-    for name in names:
-        check_strategy(name)
-        if name in LEARNT_BEFOREHAND:
-            raise InputError(
-                f"the strategy {name} learns while a supernet is trained, not from trials, so that there is nothing to "
-                f"compare at equal numbers of trials: leave it out, or run mnas search --evaluator supernet --strategy "
-                f"{name} with several --seed"
-            )
+    prepared = prepare(options.search_options())
+    objective = prepared.search.objective
+    if options.budget_madds is not None:
+        objective = with_madds_budget(
+            objective, prepared.space, options.budget_madds, reward=options.reward, beta=options.beta
+        )
+    return Contest(
+        space=prepared.space,
+        objective=objective,
+        strategies=options.strategies,
+        num_seeds=options.seeds,
+        num_trials=options.trials,
+        batch_size=options.batch,
+        reject_infeasible=options.reject_infeasible,
+    )
+
+
+@contextmanager
+def open_comparison_executor(options: ComparisonOptions, contest: Contest) -> Iterator[Executor]:
+    """What evaluates a comparison's candidates: this process, or one that holds evaluations to their time limit.
+
+    Args:
+        options: of the comparison.
+        contest: the comparison here.
+    """
+    if options.evaluation_minutes is None:
+        yield LocalExecutor()
+        return
+    job = Job(_MAKE, to_plain(asdict(options)), to_plain(contest.objective.evaluator.describe()))
+    objectives = {SEARCH: contest.fast_objective}
+    limits = most_minutes_of(options.evaluation_minutes)
+    with ProcessExecutor(job, objectives, num_workers=1, most_minutes=limits) as processes:
+        yield processes
+
+
+def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
+    """What a comparison's worker evaluates with, and what that is made from; see `Job`."""
+    options = ComparisonOptions(**arguments)
+    if options.search_options().trains:
+        load_tensorflow()
+    contest = make_contest(options)
+    return {SEARCH: contest.fast_objective}, contest.objective.evaluator.describe()
 
 
 def run_contest(
@@ -123,7 +169,7 @@ def run_one(contest: Contest, name: str, seed: int, known: Known, *, executor: E
         executor: where candidates are judged; in this process by default.
     """
     objective = contest.fast_objective
-    accept = objective.is_feasible if contest.refuse and objective.budgets else None
+    accept = objective.is_feasible if contest.reject_infeasible and objective.budgets else None
     strategy = make_strategy(name, contest.space, seed=seed, accept=accept)
     longest, batch_size = max(contest.num_trials), contest.batch_size
     return run_trials(

@@ -2,70 +2,68 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
+
+from mnas.checks import check_fields, convert
 from mnas.errors import InputError
 from mnas.files import read_bytes, read_json
-from mnas.search.contest import Contest, check_strategies, with_madds_budget
-from mnas.search.setup import SearchOptions, prepare
+from mnas.search import options as declare
+from mnas.search.options import FIXED_POLICY_STRATEGIES, SearchOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
+# Options that had another name once: files with it are still read.
+FORMER_NAMES = {"limit": "max_train_images", "refuse": "reject_infeasible"}
+
+BudgetMadds = Annotated[float, Meta(gt=0, description="Without a table: multiply-adds in the place of latency.")]
+RejectInfeasible = Annotated[
+    bool, Meta(description="Reject candidates over the budget at no cost, for every strategy.")
+]
+Seeds = Annotated[int, Meta(ge=2, description="Runs of each strategy, with the seeds from 0.")]
+TrialCounts = Annotated[
+    Sequence[Annotated[int, Meta(ge=1)]],
+    Meta(description="Candidates of a run; given several times, compares at each."),
+]
+
 
 @dataclass(frozen=True, kw_only=True)
-class ContestOptions:
+class ComparisonOptions:
     """What a person decides about a comparison; a file has the same names.
 
-    Attributes:
-        strategies: names, as `mnas.strategies.registry.make_strategy` takes them.
-        evaluator: as in `SearchOptions`.
-        space: a shipped space or a TOML file.
-        data: what candidates are trained on.
-        limit: use so many training images only; None for all.
-        proxy_steps: training steps of one candidate.
-        proxy_batch: images in such a step.
-        rungs: how often a candidate is scored in its training, so that a hopeless one is stopped early; 1 is never.
-        evaluation_minutes: the most that judging one candidate may take; None for any time.
-        table: latency tables, as paths.
-        budget_ms: one a table.
-        budget_madds: in the place of tables.
-        refuse: whether candidates over the budget are refused at no cost.
-        reward: absolute, soft or hard.
-        beta: its weight or exponent.
-        seeds: runs of each strategy.
-        trials: numbers of trials to compare at.
-        batch: candidates between two updates.
+    Fields are described by their types; those of `SearchOptions` mean the same here.
     """
 
     strategies: Sequence[str] = ("random", "reinforce", "ppo", "evolution")
-    evaluator: str | None = None
-    space: str = "mnasnet-32"
-    data: str | None = None
-    limit: int | None = None
-    proxy_steps: int = 200
-    proxy_batch: int = 64
-    rungs: int = 1
-    evaluation_minutes: float | None = None
-    table: Sequence[str] = ()
-    budget_ms: Sequence[float] = ()
-    budget_madds: float | None = None
-    refuse: bool = True
-    reward: str = "absolute"
-    beta: float | None = None
-    seeds: int = 10
-    trials: Sequence[int] = (300,)
-    batch: int = 10
+    evaluator: declare.EvaluatorName | None = None
+    space: declare.Space = "mnasnet-32"
+    data: declare.Data | None = None
+    max_train_images: declare.MaxTrainImages | None = None
+    proxy_steps: declare.ProxySteps = 200
+    proxy_batch: declare.ProxyBatch = 64
+    rungs: declare.Rungs = 1
+    evaluation_minutes: declare.EvaluationMinutes | None = None
+    table: declare.Tables = ()
+    budget_ms: declare.BudgetsMs = ()
+    budget_madds: BudgetMadds | None = None
+    reject_infeasible: RejectInfeasible = True
+    reward: declare.RewardName = "absolute"
+    beta: declare.Beta | None = None
+    seeds: Seeds = 10
+    trials: TrialCounts = (300,)
+    batch: declare.Batch = 10
 
     def __post_init__(self) -> None:
         """Refuse at once what can be seen to be wrong without loading anything."""
+        check_fields(self)
         check_strategies(self.strategies)
         if self.evaluator is None:
             raise InputError(
@@ -78,10 +76,10 @@ class ContestOptions:
         """What is common to all runs, as options of a search."""
         return SearchOptions(
             space=self.space,
-            table=list(self.table),
-            budget_ms=list(self.budget_ms),
+            table=self.table,
+            budget_ms=self.budget_ms,
             data=self.data,
-            limit=self.limit,
+            max_train_images=self.max_train_images,
             proxy_steps=self.proxy_steps,
             proxy_batch=self.proxy_batch,
             rungs=self.rungs,
@@ -93,40 +91,28 @@ class ContestOptions:
             baseline=False,
         )
 
-    def contest(self) -> Contest:
-        """Load what the options name.
 
-        Raises:
-            InputError: for anything that is wrong with them: before any work is done.
-        """
-        prepared = prepare(self.search_options())
-        objective = prepared.search.objective
-        if self.budget_madds is not None:
-            objective = with_madds_budget(
-                objective, prepared.space, self.budget_madds, reward=self.reward, beta=self.beta
+def check_strategies(names: Sequence[str]) -> None:
+    """Refuse anything but one or more different strategies that learn from trials.
+
+    Raises:
+        InputError: it says which are known.
+    """
+    from mnas.strategies.registry import check_strategy
+
+    if not names or len(set(names)) != len(names):
+        raise InputError(f"strategies are {list(names)}: expected one or more different names")
+    for name in names:
+        check_strategy(name)
+        if name in FIXED_POLICY_STRATEGIES:
+            raise InputError(
+                f"the strategy {name} learns while a supernet is trained, not from trials, so that there is nothing to "
+                f"compare at equal numbers of trials: leave it out, or run mnas search --evaluator supernet --strategy "
+                f"{name} with several --seed"
             )
-        return Contest(
-            space=prepared.space,
-            objective=objective,
-            strategies=self.strategies,
-            num_seeds=self.seeds,
-            num_trials=self.trials,
-            batch_size=self.batch,
-            refuse=self.refuse,
-        )
 
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("strategies", "table"), (str,)),
-    **dict.fromkeys(("evaluator", "space", "data", "reward"), (str,)),
-    **dict.fromkeys(("budget_ms", "budget_madds", "beta", "evaluation_minutes"), (int, float)),
-    **dict.fromkeys(("seeds", "trials", "batch", "limit", "proxy_steps", "proxy_batch", "rungs"), (int,)),
-    "refuse": (bool,),
-}
-_LISTS = ("strategies", "table", "budget_ms", "trials")
-
-
-def read_options(path: Path, given: Mapping[str, Any]) -> ContestOptions:
+def read_options(path: Path, given: Mapping[str, Any]) -> ComparisonOptions:
     """Options from a file, with what was given beside it in the place of what the file says.
 
     Paths in the file are as seen from the file's folder.
@@ -134,27 +120,8 @@ def read_options(path: Path, given: Mapping[str, Any]) -> ContestOptions:
     Raises:
         InputError: if it cannot be read, or has a name or a kind of value that is not expected; it says which.
     """
-    document = _read(path)
-    names = [field.name for field in fields(ContestOptions)]
-    unknown = sorted(set(document) - set(names))
-    if unknown:
-        raise InputError(f"{path} has unknown names {', '.join(unknown)}; known are {', '.join(names)}")
-    for name, value in document.items():
-        values = value if name in _LISTS else [value]
-        kinds = _KINDS[name]
-        wrong = not isinstance(values, list) or not all(_is_one(one, kinds) for one in values)
-        if wrong:
-            kind = " or ".join(sorted(kind.__name__ for kind in kinds))
-            many = "a list of " if name in _LISTS else ""
-            raise InputError(f"{path}: {name} is {value!r}: expected {many}{kind}")
-    return ContestOptions(**{**_located(document, path.parent), **given})
-
-
-def _is_one(value: Any, kinds: tuple[type, ...]) -> bool:
-    """Whether a value is of one of the kinds; True is no number, and neither are nan and inf, which TOML can say."""
-    if isinstance(value, bool) and bool not in kinds:
-        return False
-    return isinstance(value, kinds) and not (isinstance(value, float) and not math.isfinite(value))
+    document = {FORMER_NAMES.get(name, name): value for name, value in _read(path).items()}
+    return convert({**_located(document, path.parent), **given}, ComparisonOptions, str(path))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -174,8 +141,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _located(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The same with relative paths as seen from the file's folder."""
     located = dict(document)
-    if "table" in located:
-        located["table"] = [str(folder / path) for path in located["table"]]
+    if isinstance(located.get("table"), list):
+        located["table"] = [str(folder / path) if isinstance(path, str) else path for path in located["table"]]
     kind, _, path = str(located.get("evaluator", "")).partition(":")
     if kind == "tabular":
         located["evaluator"] = f"tabular:{folder / path}"

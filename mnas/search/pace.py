@@ -10,15 +10,43 @@ from typing import Any
 
 from mnas.checks import check_number
 from mnas.errors import InputError
+from mnas.search.build import prepare
 from mnas.search.estimate import CostEstimate, estimate_cost
-from mnas.search.setup import SearchOptions, prepare
+from mnas.search.options import SearchOptions
+from mnas.search.session import load_tensorflow_for
 
 _LOGGER = logging.getLogger(__name__)
 # 60 steps of 32 images ranked as well as a whole training of 640 (docs/measured.md).
-_START = {"proxy_steps": 60, "proxy_batch": 32, "final_steps": 300, "finalists": 2, "verdict_seeds": 0, "batch": 8}
+_START = {"proxy_steps": 60, "proxy_batch": 32, "final_steps": 300, "finalists": 2, "retrain_seeds": 0, "batch": 8}
 _SPARE = 0.1  # of the time: other programs run too
 _SEARCH_SHARE = 0.6  # of the rest; finalists get what is left
 _FEWEST_BATCHES, _MOST_TRIALS, _MOST_STEPS = 2, 2000, 3000
+_SIZES = {"trials", "proxy_steps", "final_steps"}  # options that say how large a search is
+_DEFAULT_MINUTES = 15.0  # of a search by short trainings, where nothing says how large it is
+
+
+def fit_options(
+    options: SearchOptions, minutes: float | None, given: Collection[str], *, workers: int = 1
+) -> SearchOptions:
+    """The options with the size that a person asked for, in minutes or in numbers.
+
+    Where nothing says how large a search by short trainings is, it takes 15 minutes: which numbers do depends on the
+    machine. Where it needs longer to teach a strategy anything, it takes longer.
+
+    Args:
+        options: of the search.
+        minutes: as `fit_into`; None where a person has not said.
+        given: names of options that a person has set.
+        workers: how many candidates are evaluated at a time.
+
+    Raises:
+        InputError: as `fit_into`.
+    """
+    if minutes is None and (options.evaluator != "proxy" or _SIZES & set(given)):
+        return options
+    load_tensorflow_for(options)
+    chosen = _DEFAULT_MINUTES if minutes is None else minutes
+    return fit_into(options, chosen, given, workers=workers, stretch=minutes is None)
 
 
 def fit_into(
@@ -46,10 +74,10 @@ def fit_into(
         )
     changes: dict[str, Any] = {name: value for name, value in _START.items() if name not in given}
     start = replace(options, **changes)
-    return _filled(start, estimate_cost(prepare(start).search), minutes, given, workers, stretch=stretch)
+    return fill(start, estimate_cost(prepare(start).search), minutes, given, workers, stretch=stretch)
 
 
-def _filled(
+def fill(
     start: SearchOptions,
     cost: CostEstimate,
     minutes: float,
@@ -58,6 +86,7 @@ def _filled(
     *,
     stretch: bool = False,
 ) -> SearchOptions:
+    """As `fit_into`, from what one candidate and one finalist cost."""
     seconds = minutes * 60 * (1 - _SPARE)
     runs = 2 if start.baseline and start.strategy != "random" else 1
     chosen: dict[str, Any] = {}
@@ -68,7 +97,7 @@ def _filled(
             least = _FEWEST_BATCHES * a_batch / _SEARCH_SHARE / (1 - _SPARE) / 60
             if stretch:
                 _LOGGER.warning("a candidate takes %.2g s here: this needs %.0f minutes", cost.seconds_per_trial, least)
-                return _filled(start, cost, 1.01 * least, given, workers)
+                return fill(start, cost, 1.01 * least, given, workers)
             raise InputError(
                 f"in {minutes:g} minutes a strategy learns nothing here: a candidate takes "
                 f"{cost.seconds_per_trial:.2g} s. Give it --minutes {math.ceil(least)} or more, or fewer --proxy-steps"

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from mnas.checks import check_choice, check_number
 from mnas.errors import InputError
+from mnas.evaluators.registry import find_evaluator
 from mnas.machine import num_cpus
 from mnas.quiet import load_tensorflow
-from mnas.search.contest import Contest
-from mnas.search.contest_options import ContestOptions
-from mnas.search.evaluators import PREPARED
+from mnas.search.build import Prepared, prepare, repeats
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.log import to_plain
+from mnas.search.options import SearchOptions
 from mnas.search.processes import ProcessExecutor
 from mnas.search.run import Search
-from mnas.search.setup import Prepared, SearchOptions, prepare, repeats
 from mnas.search.worker import Job, Objectives
 
 EXECUTORS = ("local", "ray")
 _MAKE = "mnas.search.parallel:make_objectives"
-_MAKE_COMPARISON = "mnas.search.parallel:make_comparison_objectives"
-_SEARCH = "search"  # the objective that candidates are judged by, in the search itself
+SEARCH = "search"  # the objective that candidates are judged by, in the search itself
 
 
 def threads_for(workers: int) -> int:
@@ -58,17 +56,16 @@ def open_executor(
         MnasError: if there is no such cluster, or Ray is not installed.
     """
     check_choice("--executor", kind, EXECUTORS)
-    if options.evaluator in PREPARED and (workers > 1 or kind != "local"):
-        raise InputError(
-            f"{PREPARED[options.evaluator]} once and scores quickly, in this process: leave out --workers, --executor"
-        )
+    preparation = find_evaluator(options.evaluator).preparation
+    if preparation is not None and (workers > 1 or kind != "local"):
+        raise InputError(f"{preparation} once and scores quickly, in this process: leave out --workers, --executor")
     check_number("--gpus", gpus, 0, 64)
     if gpus > 1 and gpus != int(gpus):
         raise InputError(f"--gpus is {gpus:g}: expected a whole number, or less than 1 for workers that share one")
     if gpus and kind != "ray":
         raise InputError("--gpus places workers on a cluster: add --executor ray, or leave it out")
     job = Job(_MAKE, to_plain(options.to_dict()), to_plain(_made_from(prepared)))
-    objectives, most_minutes = _objectives(prepared.search), _most_minutes(options.evaluation_minutes)
+    objectives, most_minutes = _objectives(prepared.search), most_minutes_of(options.evaluation_minutes)
     if kind == "ray":
         from mnas.search.ray_executor import RayExecutor
 
@@ -92,7 +89,7 @@ def open_executor(
 def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
     """What a worker judges with, and what that is made from; see `Job`."""
     # The strategy is the parent's business, and the cheapest one is made here.
-    options = replace(SearchOptions(**arguments), strategy="random", baseline=False)
+    options = SearchOptions.from_dict(arguments, strategy="random", baseline=False)
     if options.trains:
         load_tensorflow(threads=options.threads)
     prepared = prepare(options)
@@ -101,41 +98,14 @@ def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
     return _objectives(search), _made_from(prepared)
 
 
-@contextmanager
-def open_comparison_executor(options: ContestOptions, contest: Contest) -> Iterator[Executor]:
-    """What judges a comparison's candidates: this process, or one that holds evaluations to their time limit.
-
-    Args:
-        options: of the comparison.
-        contest: the comparison here.
-    """
-    if options.evaluation_minutes is None:
-        yield LocalExecutor()
-        return
-    job = Job(_MAKE_COMPARISON, to_plain(asdict(options)), to_plain(contest.objective.evaluator.describe()))
-    objectives = {_SEARCH: contest.fast_objective}
-    limits = _most_minutes(options.evaluation_minutes)
-    with ProcessExecutor(job, objectives, num_workers=1, most_minutes=limits) as processes:
-        yield processes
-
-
-def make_comparison_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
-    """As `make_objectives`, for a comparison."""
-    options = ContestOptions(**arguments)
-    if options.search_options().trains:
-        load_tensorflow()
-    contest = options.contest()
-    return {_SEARCH: contest.fast_objective}, contest.objective.evaluator.describe()
-
-
-def _most_minutes(minutes: float | None) -> dict[str, float]:
+def most_minutes_of(minutes: float | None) -> dict[str, float]:
     """Of an evaluation, by the objective's name: the search's candidates, and not its finalists, have a time limit."""
-    return {} if minutes is None else {_SEARCH: minutes}
+    return {} if minutes is None else {SEARCH: minutes}
 
 
 def _objectives(search: Search) -> Objectives:
     finals = {} if search.finals is None else {"finals": search.finals}
-    return {_SEARCH: search.objective, **finals, **{f"repeat{n}": each for n, each in enumerate(search.repeats)}}
+    return {SEARCH: search.objective, **finals, **{f"repeat{n}": each for n, each in enumerate(search.repeats)}}
 
 
 def _made_from(prepared: Prepared) -> dict[str, Any]:

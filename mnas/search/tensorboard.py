@@ -9,10 +9,11 @@ from types import TracebackType
 from typing import Any
 
 from mnas.errors import MnasError
+from mnas.study.observer import Observer
 from mnas.trial import Trial
 
 
-class ScalarLog:
+class ScalarLog(Observer):
     """Writes one event file a phase of the search; use as a context manager.
 
     A search that is gone on with tells its finished trials again: the new file begins with the order to forget what
@@ -39,7 +40,7 @@ class ScalarLog:
         for writer in self._writers.values():
             writer.close()
 
-    def trial(self, phase: str, trial: Trial) -> None:
+    def on_trial(self, phase: str, trial: Trial) -> None:
         """Write a finished trial: reward, its terms, accuracy, predicted latencies, parameters, multiply-adds."""
         found = trial.measurement
         values = {"failed": float(trial.failed)}
@@ -50,7 +51,7 @@ class ScalarLog:
             values["reward"] = trial.reward
         self._write(phase, trial.number, values | {f"terms/{name}": value for name, value in trial.terms})
 
-    def update(self, phase: str, num_trials: int, diagnostics: dict[str, float]) -> None:
+    def on_update(self, phase: str, num_trials: int, diagnostics: dict[str, float]) -> None:
         """Write what the strategy says of itself, such as its entropy."""
         self._write(phase, num_trials, {f"strategy/{name}": value for name, value in diagnostics.items()})
 

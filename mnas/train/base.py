@@ -39,6 +39,14 @@ class Evaluator(ABC):
         """
         yield self.accuracy(architecture)
 
+    def for_finalists(self, steps: int) -> Evaluator | None:
+        """What trains finalists for so many steps, and scores them; None lets the search's own figures decide."""
+        return None
+
+    def with_seed(self, seed: int) -> Evaluator | None:
+        """The same evaluator with other random numbers; None where chance has no part."""
+        return None
+
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """What it is and what it was made with, as plain data for the study file."""

@@ -16,10 +16,14 @@ from typing import Any
 
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
+from mnas.evaluators.registry import GROUP, EvaluatorRequest
 from mnas.plugins import load_named
 from mnas.train.base import Evaluator
 
-GROUP = "mnas.evaluators"  # of entry points
+
+def make(request: EvaluatorRequest) -> Evaluator:
+    """The evaluator that a search asks for."""
+    return own_evaluator(request.name)
 
 
 def own_evaluator(name: str) -> Evaluator:

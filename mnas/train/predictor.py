@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from mnas.space.space import SearchSpace
 from mnas.statistics import kendall_tau
 from mnas.train.base import Evaluator, OnProgress
 from mnas.train.regression import LEAST, Regression, features, held_out
+
+if TYPE_CHECKING:
+    from mnas.evaluators.registry import EvaluatorRequest
 
 _LOGGER = logging.getLogger(__name__)
 FORMAT, VERSION = "mnas.predictor", 1
@@ -142,6 +145,10 @@ class PredictorEvaluator(Evaluator):
         self._regression = self._learn(samples)
         self._say_how_good(samples)
 
+    def for_finalists(self, steps: int) -> Evaluator | None:
+        """That of the evaluator which samples are judged by."""
+        return self.inner.for_finalists(steps)
+
     def estimate_preparation_seconds(self) -> float:
         """One sample is measured as the inner evaluator measures itself; those in the file are not counted."""
         left = self.recipe.samples - len(self._read())
@@ -254,3 +261,12 @@ class PredictorEvaluator(Evaluator):
 
     def _made_of(self) -> dict[str, Any]:
         return json.loads(json.dumps({"space": self.space.fingerprint, **self.describe()}))  # type: ignore[no-any-return]
+
+
+def make(request: EvaluatorRequest) -> PredictorEvaluator:
+    """The evaluator that a search asks for: samples are judged as the proxy would judge them."""
+    from mnas.train.proxy import make as make_proxy
+
+    recipe = PredictorRecipe(samples=request.options["predictor_samples"], seed=request.options["seed"])
+    file = None if request.folder is None else request.folder / "predictor.json"
+    return PredictorEvaluator(request.space, make_proxy(request), recipe, accept=request.is_feasible, file=file)

@@ -25,9 +25,11 @@ from mnas.train.data import Dataset, Split, normalise
 from mnas.train.descent import descend, loss_and_gradient
 
 if TYPE_CHECKING:
+    from mnas.evaluators.registry import EvaluatorRequest
     from mnas.nn.functional import Network
 
 NUM_CALIBRATION_BATCHES = 4
+MAX_VALIDATION = 2000  # images that score a candidate of a search; finalists are scored on all that are set aside
 EVALUATION_BATCH = 256
 MEASURED_STEPS = 6  # of a candidate, to estimate how long all will take
 
@@ -108,6 +110,10 @@ class ProxyEvaluator(Evaluator):
     ) -> ProxyEvaluator:
         """The same evaluator with a longer or shorter training to its end, on the whole validation split."""
         return ProxyEvaluator(self.dataset, replace(self.recipe, steps=steps, rungs=1), initial=initial)
+
+    def for_finalists(self, steps: int) -> ProxyEvaluator:
+        """See `with_steps`."""
+        return self.with_steps(steps)
 
     def with_seed(self, seed: int) -> ProxyEvaluator:
         """The same evaluator with other initial weights and another order of images."""
@@ -251,6 +257,18 @@ class _Trainer:
         blocks = self.network.cut(self._weights)
         statistics = mean_statistics([self.network.train(blocks, images)[1] for images in calibration])
         return TrainedNetwork(self.network, self._weights.copy(), statistics)
+
+
+def make(request: EvaluatorRequest) -> ProxyEvaluator:
+    """The evaluator that a search asks for."""
+    options = request.options
+    recipe = ProxyRecipe(
+        steps=options["proxy_steps"],
+        batch_size=options["proxy_batch"],
+        seed=options["seed"],
+        rungs=options["rungs"],
+    )
+    return ProxyEvaluator(request.training_data, recipe, max_validation=MAX_VALIDATION)
 
 
 def _check_fit(architecture: Architecture, dataset: Dataset) -> None:

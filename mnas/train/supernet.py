@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,10 @@ from mnas.train.base import Evaluator, OnProgress
 from mnas.train.data import Dataset, normalise
 from mnas.train.supernet_recipe import SupernetRecipe
 from mnas.train.weight_sharing import Companion, SupernetTrainer
+
+if TYPE_CHECKING:
+    from mnas.evaluators.registry import EvaluatorRequest
+    from mnas.train.proxy import ProxyEvaluator
 
 _LOGGER = logging.getLogger(__name__)
 NUM_CALIBRATION = 256  # training images that a path's batch statistics come from
@@ -46,6 +50,8 @@ class SupernetEvaluator(Evaluator):
         checkpoint: where the training is kept, so that it can go on; None keeps it in memory only.
         max_validation: score on at most so many validation images.
         learner: learns an architecture beside the weights, which are trained on the first half of the images only.
+        finalists: trains finalists alone.
+        inherit: whether it starts from their weights in the supernet.
 
     Raises:
         InputError: if the space does not fit the data.
@@ -60,6 +66,8 @@ class SupernetEvaluator(Evaluator):
         checkpoint: Path | None = None,
         max_validation: int | None = None,
         learner: ArchitectureLearner | None = None,
+        finalists: ProxyEvaluator | None = None,
+        inherit: bool = False,
     ) -> None:
         size = dataset.train.images.shape[1]
         if (space.resolution, space.num_classes) != (size, dataset.num_classes):
@@ -71,6 +79,13 @@ class SupernetEvaluator(Evaluator):
         self._checkpoint = checkpoint
         self._validation = dataset.validation.take(slice(max_validation))
         self._trainer: SupernetTrainer | None = None
+        self._finalists, self._inherit = finalists, inherit
+
+    def for_finalists(self, steps: int) -> Evaluator | None:
+        """Trainings of single networks, from random weights or those in the supernet."""
+        if self._finalists is None:
+            return None
+        return self._finalists.with_steps(steps, initial=self.inherit if self._inherit else None)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the network itself, for workers in other processes: these read it from the checkpoint."""
@@ -213,3 +228,46 @@ class SupernetEvaluator(Evaluator):
         calibration = normalise(self.dataset.train.images[:NUM_CALIBRATION])
         statistics = network.train(network.cut(weights), calibration)[1].numpy()
         return TrainedNetwork(network, weights, statistics).logits(images)
+
+
+def make(request: EvaluatorRequest) -> SupernetEvaluator:
+    """The evaluator that a search asks for."""
+    from mnas.train.proxy import MAX_VALIDATION
+    from mnas.train.proxy import make as make_proxy
+
+    options = request.options
+    recipe = SupernetRecipe(
+        steps=options["supernet_steps"],
+        batch_size=options["supernet_batch"],
+        num_paths=options["supernet_paths"],
+        sampling=options["supernet_sampling"],
+        seed=options["seed"],
+    )
+    return SupernetEvaluator(
+        request.space,
+        request.training_data,
+        recipe,
+        checkpoint=None if request.folder is None else request.folder / "supernet.npz",
+        max_validation=MAX_VALIDATION,
+        learner=_learner(request),
+        finalists=make_proxy(request),
+        inherit=options["inherit"],
+    )
+
+
+def _learner(request: EvaluatorRequest) -> ArchitectureLearner | None:
+    """What learns an architecture while the supernet is trained, on the other half of the training images."""
+    train = request.training_data.train
+    other_half, options = train.take(slice(len(train) // 2, None)), request.options
+    if options["strategy"] == "differentiable":
+        from mnas.train.relaxation import RelaxationLearner, RelaxationRecipe
+
+        relaxed = RelaxationRecipe(steps=options["supernet_steps"], seed=options["seed"])
+        return RelaxationLearner(request.space, other_half, relaxed, request.budgets)
+    if options["strategy"] == "tunas":
+        from mnas.train.tunas import TunasLearner, TunasRecipe
+
+        weight: dict[str, Any] = {} if options["beta"] is None else {"beta": options["beta"]}
+        recipe = TunasRecipe(steps=options["supernet_steps"], seed=options["seed"], **weight)
+        return TunasLearner(request.space, other_half, recipe, request.budgets)
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnas.arch.codec import format_stage, parse_stage
 from mnas.arch.spec import Architecture
@@ -15,9 +15,17 @@ from mnas.files import is_document, read_json
 from mnas.space.files import load_space
 from mnas.train.base import Evaluator
 
+if TYPE_CHECKING:
+    from mnas.evaluators.registry import EvaluatorRequest
+
 FORMAT = "mnas.accuracies"
 VERSION = 1
 _MACRO_LAYERS = 8
+
+
+def make(request: EvaluatorRequest) -> TabularEvaluator:
+    """The evaluator that a search asks for, as `tabular:FILE.json`."""
+    return TabularEvaluator(request.argument)
 
 
 class TabularEvaluator(Evaluator):

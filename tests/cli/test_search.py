@@ -12,7 +12,7 @@ from mnas.arch.codec import architecture_from_dict
 from mnas.arch.complexity import block_complexity
 from mnas.cli.main import app
 from mnas.latency.table import Configuration, Entry, LatencyTable
-from mnas.search.setup import SearchOptions
+from mnas.search.options import SearchOptions
 from mnas.search.study import Study
 from mnas.space.files import load_space
 from mnas.train.tabular import stages_text
@@ -133,7 +133,11 @@ def test_the_winner_is_within_every_budget(folder):
 
 @pytest.mark.parametrize(
     ("budget", "message"),
-    [("1", "the fastest takes "), ("0", "target latency in ms is 0.0"), ("nan", "budget_ms is nan")],
+    [
+        ("1", "the fastest takes "),
+        ("0", "budget_ms[0] is 0.0: expected a positive number of ms"),
+        ("nan", "budget_ms[0] is nan"),
+    ],
 )
 def test_an_impossible_budget_is_refused_before_any_work(folder, budget, message):
     done = _search(folder, "--table", "table.json", "--budget-ms", budget)
@@ -178,19 +182,18 @@ def paced(monkeypatch):
         asked.append((minutes, workers))
         return dataclasses.replace(options, trials=24)
 
-    def searched(study, resume, options, where, beside):
+    def run_study(options, folder, **how):
         asked.append(options.trials)
 
     monkeypatch.setattr("mnas.search.pace.fit_into", fit_into)
-    monkeypatch.setattr("mnas.cli.search._search", searched)
-    monkeypatch.setattr("mnas.cli.search._show", lambda *what: None)
-    monkeypatch.setattr("mnas.cli.search.load_for", lambda options: None)
+    monkeypatch.setattr("mnas.search.session.run_study", run_study)
+    monkeypatch.setattr("mnas.search.pace.load_tensorflow_for", lambda options: None)
     return asked
 
 
 def _paced(asked, *more, study="study"):
     asked.clear()
-    line = ["search", "--data", "digits", "--strategy", "random", "--study", study, *more]
+    line = ["search", "--data", "digits", "--strategy", "random", "--study", study, "--json", *more]
     done = CliRunner().invoke(app, [str(word) for word in line])
     assert done.exit_code == 0, done.output
     return " ".join(done.stderr.split())
@@ -200,8 +203,7 @@ def test_a_search_of_no_size_takes_fifteen_minutes_and_says_so(paced, tmp_path):
     said = _paced(paced, study=tmp_path / "study")
     assert paced == [(15, 1), 24]
     assert said == (
-        "Nothing says how large, so as with --minutes 15: 24 trials of 200 steps in batches of 10, "
-        "3 finalists of 1000 steps."
+        "No search size given; using 15 minutes: 24 trials of 200 steps in batches of 10, 3 finalists of 1000 steps."
     )
     assert _paced(paced, "--workers", "2", "--finalists", "2", study=tmp_path / "study")
     assert paced == [(15, 2), 24]
@@ -307,7 +309,7 @@ def test_a_study_that_is_mirrored_goes_on_where_nothing_of_it_was(folder):
     assert {"study.json", "trials.jsonl", "best.json"} <= {path.name for path in (folder / "bucket/study").iterdir()}
     (folder / "study").rename(folder / "first")
     again = _search(folder, "--trials", "20", *elsewhere)
-    assert "add --resume to go on with it" in again.stderr
+    assert "add --resume to resume it" in again.stderr
     shutil.rmtree(folder / "study")
     more = _mnas(folder, "search", "--resume", "--study", "study", "--trials", "30", *elsewhere, "--json")
     assert more.returncode == 0, more.stderr

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from mnas.cli.progress import SearchProgress, judged_at_once
+from mnas.cli.progress import SearchProgress
 from mnas.cli.watch import _lines
 from mnas.errors import InputError
+from mnas.search.session import concurrency
 from mnas.search.study import Study
 from mnas.trial import Measurement, Trial
 from tests.spaces import small_space
@@ -46,7 +47,7 @@ def test_every_log_has_its_own_total(tmp_path, log, said):
 def test_workers_share_the_time_that_is_left(tmp_path, capsys, workers, left):
     (line,) = _lines(_study(tmp_path, "trials", 2, workers=workers), running=True)
     assert f"2 of 40, {left} left" in line
-    at_once = judged_at_once(workers=workers, batch=10, finalists=3)
+    at_once = concurrency(workers=workers, batch=10, finalists=3)
     assert at_once["repeats"] == 2
     assert at_once["finalists"] == min(3, workers)
     with SearchProgress({"trials": 3}, at_once) as progress:
@@ -59,7 +60,7 @@ def test_what_is_prepared_is_said(tmp_path):
     assert _lines(_study(tmp_path / "a", evaluator="supernet"), running=True) == [
         "  preparing: a supernet is trained before the first trial"
     ]
-    assert "a predictor is taught" in _lines(_study(tmp_path / "b", evaluator="predictor"), running=True)[0]
+    assert "a predictor is fitted" in _lines(_study(tmp_path / "b", evaluator="predictor"), running=True)[0]
     assert _lines(_study(tmp_path / "c"), running=True) == ["  no trial is finished yet"]
     assert _lines(_study(tmp_path / "d", evaluator="supernet"), running=False) == []
     (line,) = _lines(_study(tmp_path / "e", "trials", 2, evaluator="supernet"), running=True)

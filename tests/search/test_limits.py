@@ -10,10 +10,11 @@ import pytest
 from mnas.arch.footprint import footprint
 from mnas.errors import InputError
 from mnas.reward import make_reward
+from mnas.search.build import prepare
 from mnas.search.constraints import Constraint, memory_limit, size_limit
 from mnas.search.objective import Objective
+from mnas.search.options import SearchOptions
 from mnas.search.run import Search, run_search
-from mnas.search.setup import SearchOptions, prepare
 from mnas.search.study import Study
 from mnas.space.files import load_space
 from mnas.strategies.registry import make_strategy

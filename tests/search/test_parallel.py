@@ -8,17 +8,18 @@ import pytest
 
 from mnas import plugins
 from mnas.errors import InputError
+from mnas.search.build import prepare
 from mnas.search.executor import LocalExecutor
 from mnas.search.objective import Objective
+from mnas.search.options import SearchOptions
 from mnas.search.parallel import make_objectives, open_executor
 from mnas.search.processes import ProcessExecutor
-from mnas.search.setup import SearchOptions, prepare
 from mnas.search.worker import Job, make_request
 from mnas.strategies.registry import make_strategy
 from tests.search.slow import make_own
 from tests.spaces import small_space
 
-OPTIONS = SearchOptions(space="mnasnet-16", data="digits", strategy="evolution", limit=200, verdict_seeds=2)
+OPTIONS = SearchOptions(space="mnasnet-16", data="digits", strategy="evolution", max_train_images=200, retrain_seeds=2)
 
 
 @pytest.fixture

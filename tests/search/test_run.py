@@ -109,7 +109,7 @@ def test_a_budget_that_nothing_meets_is_refused_before_any_work(space, evaluator
 
 
 def test_when_no_trial_fits_the_nearest_is_named(study, space, evaluator):
-    target = madds_target(space, 0)
+    target = madds_target(space, 1.0)
     target = madds_target(space, target.costs.extreme()[1] * 1.0001)
     objective = Objective(evaluator, make_reward("absolute"), [target])
     with pytest.raises(

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from mnas.errors import InputError
-from mnas.search.setup import SearchOptions, prepare
+from mnas.search.build import prepare
+from mnas.search.options import SearchOptions
 from mnas.space.files import load_space
 from tests.latency.tables import make_table
 

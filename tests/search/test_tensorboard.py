@@ -31,9 +31,9 @@ def _read(folder):
 def test_tensorboard_reads_what_was_written(tmp_path):
     with ScalarLog(tmp_path) as log:
         for number in range(3):
-            log.trial("trials", _trial(number, 0.5 + 0.1 * number))
-        log.update("trials", 3, {"entropy": 2.5})
-        log.trial("baseline", Trial(0, zoo("mnasnet-a1"), error="out of memory"))
+            log.on_trial("trials", _trial(number, 0.5 + 0.1 * number))
+        log.on_update("trials", 3, {"entropy": 2.5})
+        log.on_trial("baseline", Trial(0, zoo("mnasnet-a1"), error="out of memory"))
     scalars = _read(tmp_path / "trials")
     assert scalars["reward"] == [(0, pytest.approx(0.5)), (1, pytest.approx(0.6)), (2, pytest.approx(0.7))]
     assert scalars["latency_ms/table_2"][0] == (0, 4.0)
@@ -45,7 +45,7 @@ def test_tensorboard_reads_what_was_written(tmp_path):
 def test_writing_loads_no_tensorflow(tmp_path):
     code = (
         "import sys; from pathlib import Path; from mnas.search.tensorboard import ScalarLog\n"
-        f"log = ScalarLog(Path({str(tmp_path)!r})); log.update('trials', 1, {{'entropy': 1.0}})\n"
+        f"log = ScalarLog(Path({str(tmp_path)!r})); log.on_update('trials', 1, {{'entropy': 1.0}})\n"
         "sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mnas.errors import InputError
-from mnas.search.setup import SearchOptions, prepare
+from mnas.search.build import prepare
+from mnas.search.options import SearchOptions
 from mnas.strategies.registry import make_strategy
 from mnas.trial import Trial
 from tests.spaces import small_space
@@ -78,6 +79,12 @@ def test_a_reward_that_would_be_ignored_is_refused(strategy, fields, said):
 @pytest.mark.parametrize(("beta", "learnt"), [(None, -0.1), (-0.3, -0.3)])
 def test_tunas_learns_from_the_beta_that_was_said(beta, learnt):
     options = SearchOptions(
-        space="mnasnet-16", strategy="tunas", data="digits", evaluator="supernet", beta=beta, limit=200, baseline=False
+        space="mnasnet-16",
+        strategy="tunas",
+        data="digits",
+        evaluator="supernet",
+        beta=beta,
+        max_train_images=200,
+        baseline=False,
     )
     assert prepare(options).config["evaluator"]["learner"]["beta"] == learnt

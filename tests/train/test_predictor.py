@@ -7,7 +7,7 @@ import pytest
 
 from mnas.arch.complexity import complexity
 from mnas.errors import InputError, MnasError
-from mnas.search.setup import SearchOptions
+from mnas.search.options import SearchOptions
 from mnas.statistics import kendall_tau
 from mnas.train.base import Evaluator
 from mnas.train.predictor import PredictorEvaluator, PredictorRecipe

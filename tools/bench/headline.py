@@ -39,7 +39,8 @@ from mnas.arch.resize import resize
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import zoo
 from mnas.quiet import load_tensorflow
-from mnas.search.setup import SearchOptions, prepare, table_costs
+from mnas.search.build import prepare, table_costs
+from mnas.search.options import SearchOptions
 from mnas.space.files import load_space
 from tools.bench.headline_report import write_report
 from tools.bench.measuring import measure_files
@@ -88,7 +89,7 @@ class Headline:
             table=[given.table],
             budget_ms=[budget],
             data=given.data,
-            limit=given.limit,
+            max_train_images=given.limit,
             evaluator=evaluator,
             strategy=strategy,
             trials=trials,

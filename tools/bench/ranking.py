@@ -33,7 +33,7 @@ from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
 from mnas.quiet import load_tensorflow
-from mnas.search.setup import table_costs
+from mnas.search.build import table_costs
 from mnas.space.files import load_space
 from mnas.train.data import load_dataset, normalise
 from mnas.train.proxy import ProxyEvaluator, ProxyRecipe

@@ -21,9 +21,10 @@ from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import ZOO
 from mnas.machine import num_cpus
+from mnas.search.build import Prepared, prepare
 from mnas.search.executor import Executor
+from mnas.search.options import SearchOptions
 from mnas.search.parallel import open_executor
-from mnas.search.setup import Prepared, SearchOptions, prepare
 from mnas.space.files import load_space
 from mnas.strategies.registry import make_strategy
 from mnas.train.data import Dataset, Split

@@ -22,8 +22,8 @@ from mnas.latency.table import LatencyTable
 from mnas.profiling.log import ProfileLog
 from mnas.scaling.coefficients import read_coefficients
 from mnas.search.log import TrialLog
+from mnas.search.options import SearchOptions
 from mnas.search.report import report
-from mnas.search.setup import SearchOptions
 from mnas.search.study import Study
 from mnas.search.updates import UpdateLog
 from mnas.space.files import load_space
@@ -65,8 +65,7 @@ def _read_log(path: Path) -> Any:
 def _read_study(path: Path) -> Any:
     study = Study.open(path.parent)
     report(study)
-    known = {name: value for name, value in study.arguments.items() if name in SearchOptions.__dataclass_fields__}
-    options = SearchOptions(**known).to_dict() if known else {}
+    options = SearchOptions.from_dict(study.arguments).to_dict() if study.arguments else {}
     said = {name: options.get(name, value) for name, value in study.arguments.items()}
     return {
         "format": "mnas.study",

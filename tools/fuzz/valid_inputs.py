@@ -13,7 +13,7 @@ import numpy as np
 
 from mnas.arch.codec import architecture_to_dict
 from mnas.latency.table import Entry
-from mnas.search.setup import SearchOptions
+from mnas.search.options import SearchOptions
 from mnas.search.study import Study
 from mnas.space.files import load_space
 from mnas.trial import Measurement, Trial

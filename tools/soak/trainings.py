@@ -45,7 +45,7 @@ _SUPERNET: dict[str, Any] = {
     "finalists": 1,
     "final_steps": 2,
     "proxy_batch": 16,
-    "verdict_seeds": 0,
+    "retrain_seeds": 0,
 }
 
 
@@ -67,7 +67,8 @@ def supernet_kind(strategy: str) -> Kind:
     """A search as the command line makes it, its supernet's checkpoint written after every step of the training."""
 
     def work(folder: Path) -> None:
-        from mnas.search.setup import SearchOptions, prepare
+        from mnas.search.build import prepare
+        from mnas.search.options import SearchOptions
         from mnas.train import supernet
         from mnas.train.weight_sharing import SupernetTrainer
 

@@ -1,0 +1,70 @@
+"""Options that come from declarations: types carry the help texts and ranges, commands only list the names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import typer
+from msgspec import Meta
+from typer.core import TyperCommand
+
+Command = Callable[..., Any]
+
+
+def declared(command: Command) -> Command:
+    """Turn the `msgspec.Meta` in the types of a command's parameters into typer's options.
+
+    `trials: Annotated[int, Meta(ge=1, description="...")] = 100` becomes the option `--trials` with that help text,
+    that range and that default.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    command.__annotations__ = {name: _option(hint) for name, hint in hints.items()}
+    return command
+
+
+def _option(hint: Any) -> Any:
+    """An annotation as typer reads it; unchanged where nothing is declared."""
+    optional = get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint)
+    declaration = next(arg for arg in get_args(hint) if arg is not NoneType) if optional else hint
+    if get_origin(declaration) is not Annotated:
+        return hint
+    meta = next((each for each in declaration.__metadata__ if isinstance(each, Meta)), None)
+    if meta is None:
+        return hint
+    kind = declaration.__origin__
+    if get_origin(kind) is Sequence:
+        (item,) = get_args(kind)
+        kind = list[item.__origin__ if get_origin(item) is Annotated else item]  # type: ignore[misc]
+    ranges: dict[str, Any] = {"min": meta.ge, "max": meta.le} if kind is int else {}
+    return Annotated[kind | None if optional else kind, typer.Option(help=meta.description, **ranges)]
+
+
+def renamed(names: Mapping[str, str]) -> type[TyperCommand]:
+    """A command that still takes options by their former names, and says what they are called now.
+
+    Args:
+        names: the present name by the former one, both with their dashes.
+    """
+
+    class RenamedOptions(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            return super().parse_args(ctx, [_present_name(word, names) for word in args])
+
+    return RenamedOptions
+
+
+def _present_name(word: str, names: Mapping[str, str]) -> str:
+    option, equals, value = word.partition("=")
+    if option not in names:
+        return word
+    print(f"mnas: {option} is called {names[option]} now; the former name will go", file=sys.stderr)
+    return f"{names[option]}{equals}{value}"
+
+
+def given_options(context: typer.Context) -> set[str]:
+    """The names of the parameters that the command line gives."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}

@@ -1,0 +1,1 @@
+"""Evaluators: from an architecture to an accuracy; `registry` says which there are."""

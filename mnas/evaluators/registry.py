@@ -1,0 +1,140 @@
+"""Which evaluators there are, and what a search must know of one before it makes it: its data, preparation, options.
+
+A new evaluator is one file with a `make` function and one entry here. Options of its own are declared in
+`mnas.search.options`, as all options are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from mnas.errors import InputError
+from mnas.plugins import PREFIX, is_own
+
+if TYPE_CHECKING:
+    from mnas.arch.spec import Architecture
+    from mnas.space.costs import SpaceCosts
+    from mnas.space.space import SearchSpace
+    from mnas.train.base import Evaluator
+    from mnas.train.data import Dataset
+
+GROUP = "mnas.evaluators"  # of entry points
+_TRAINING = ("seed", "proxy_steps", "proxy_batch")  # options of the short trainings
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatorEntry:
+    """One evaluator.
+
+    Attributes:
+        make: `module:function`, from an `EvaluatorRequest` to the evaluator.
+        options: the search options that it reads.
+        trains: whether it trains networks here: it needs data and TensorFlow, and its finalists are trained longer.
+        preparation: what it does once before the first candidate, in words. Afterwards it scores every candidate in
+            the same short time, so that workers and time limits do not apply. None for no preparation.
+        argument: what stands behind the colon in its name, for messages; None for nothing.
+    """
+
+    make: str
+    options: tuple[str, ...] = ()
+    trains: bool = False
+    preparation: str | None = None
+    argument: str | None = None
+
+
+EVALUATORS = {
+    "proxy": EvaluatorEntry(make="mnas.train.proxy:make", options=(*_TRAINING, "rungs"), trains=True),
+    "supernet": EvaluatorEntry(
+        make="mnas.train.supernet:make",
+        options=(
+            *(*_TRAINING, "rungs", "inherit", "strategy", "beta"),
+            *("supernet_steps", "supernet_batch", "supernet_sampling", "supernet_paths"),
+        ),
+        trains=True,
+        preparation="a supernet is trained",
+    ),
+    "predictor": EvaluatorEntry(
+        make="mnas.train.predictor:make",
+        options=(*_TRAINING, "rungs", "predictor_samples"),
+        trains=True,
+        preparation="a predictor is fitted",
+    ),
+    "tabular": EvaluatorEntry(make="mnas.train.tabular:make", argument="FILE.json"),
+}
+USER_DEFINED = EvaluatorEntry(make="mnas.train.own:make", argument="MODULE:FUNCTION")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatorRequest:
+    """What an evaluator is made from.
+
+    Attributes:
+        name: as the option has it, such as `proxy` or `tabular:FILE.json`.
+        options: the values of the options that its entry names.
+        space: what is searched, with the data's number of classes.
+        dataset: what is trained on; None for an evaluator that does not train.
+        budgets: latencies of whole batches of the space and the most that is feasible, in ms, one a table.
+        is_feasible: whether an architecture meets every constraint, at no cost; None without constraints.
+        folder: the study's, where what is prepared can be kept; None keeps it in memory.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    space: SearchSpace
+    dataset: Dataset | None = None
+    budgets: Sequence[tuple[SpaceCosts, float]] = ()
+    is_feasible: Callable[[Architecture], bool] | None = None
+    folder: Path | None = field(default=None)
+
+    @property
+    def argument(self) -> str:
+        """What stands behind the colon in the name."""
+        return self.name.partition(":")[2]
+
+    @property
+    def training_data(self) -> Dataset:
+        """The dataset.
+
+        Raises:
+            InputError: if there is none.
+        """
+        if self.dataset is None:
+            raise InputError(f"the evaluator {self.name} needs data")
+        return self.dataset
+
+
+def find_evaluator(name: str) -> EvaluatorEntry:
+    """The entry of an evaluator.
+
+    Raises:
+        InputError: if there is none of this name, or its argument is missing; it says what is expected.
+    """
+    kind, _, argument = name.partition(":")
+    entry = EVALUATORS.get(kind)
+    if entry is not None and bool(argument) == (entry.argument is not None):
+        return entry
+    if entry is not None and entry.argument is not None:
+        raise InputError(f"--evaluator {kind} needs its {entry.argument.partition('.')[0].lower()}: {_full(kind)}")
+    if entry is None and is_own(name, GROUP):
+        return USER_DEFINED
+    known = ", ".join(map(_full, EVALUATORS))
+    raise InputError(f"no evaluator is called {name!r}: expected {known} or {PREFIX}{USER_DEFINED.argument}")
+
+
+def _full(kind: str) -> str:
+    argument = EVALUATORS[kind].argument
+    return kind if argument is None else f"{kind}:{argument}"
+
+
+def make_evaluator(request: EvaluatorRequest) -> Evaluator:
+    """The evaluator that a request names.
+
+    Raises:
+        InputError: for whatever is wrong with its options or data.
+    """
+    make: Callable[[EvaluatorRequest], Evaluator] = resolve_name(find_evaluator(request.name).make)
+    return make(request)

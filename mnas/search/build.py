@@ -1,0 +1,202 @@
+"""From the options of a search to a search that is ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnas.errors import InputError
+from mnas.evaluators.registry import EvaluatorRequest, find_evaluator, make_evaluator
+from mnas.reward import make_reward
+from mnas.search.constraints import Constraint, Measure, is_feasible, latency_budget, memory_limit, size_limit
+from mnas.search.objective import Objective
+from mnas.search.options import FIXED_POLICY_STRATEGIES, SearchOptions
+from mnas.search.run import Search
+from mnas.space.files import load_space
+from mnas.space.space import SearchSpace
+from mnas.strategies.base import Accept, Strategy
+from mnas.strategies.registry import make_strategy
+from mnas.train.base import Evaluator
+
+if TYPE_CHECKING:
+    from mnas.latency.estimator import LatencyCosts, LatencyEstimator
+    from mnas.train.data import Dataset
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search, and the configuration that defines it in `study.json`."""
+
+    search: Search
+    config: dict[str, Any]
+    space: SearchSpace
+
+
+def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
+    """Load what the options name, and put a search together.
+
+    Args:
+        options: what a person decided.
+        folder: the study's, where an evaluator may keep what it trains; None keeps nothing.
+
+    Raises:
+        InputError: for anything that is wrong with them: before any work is done.
+    """
+    space, dataset = load_space_and_data(options)
+    budgets, tables = _budgets(options, space)
+    limits = _limits(options, tables)
+    constraints = [*budgets, *limits]
+    feasible = partial(is_feasible, constraints) if constraints else None
+    evaluator = make_evaluator(_request(options, space, dataset, budgets, feasible, folder))
+    finals = _finals(options, evaluator)
+    objective = Objective(evaluator, make_reward(options.reward, beta=options.beta), budgets, limits)
+    longer = None if finals is None else replace(objective, evaluator=finals)
+    with_baseline = options.baseline and options.strategy != "random"
+    search = Search(
+        _strategy(options, space, feasible, evaluator),
+        objective,
+        options.trials,
+        options.batch,
+        make_strategy("random", space, seed=options.seed, accept=feasible) if with_baseline else None,
+        longer,
+        options.finalists,
+        repeats(options, longer) if with_baseline and longer else [],
+    )
+    config = {
+        "space": space.to_dict(),
+        "space_fingerprint": space.fingerprint,
+        "tables": tables,
+        "limits_mb": {limit.name: limit.limit for limit in limits},
+        "reward": {"name": options.reward, "beta": options.beta},
+        "data": None if dataset is None else dataset.describe(),
+        "evaluator": evaluator.describe(),
+        "final_evaluator": finals.describe() if finals else None,
+        "strategy": {"name": options.strategy},
+        "seed": options.seed,
+        "threads": options.threads,
+        "batch_size": options.batch,
+    }
+    return Prepared(search, config, space)
+
+
+def load_space_and_data(options: SearchOptions) -> tuple[SearchSpace, Dataset | None]:
+    """The space, and what the evaluator trains on; None if it does not train. The space gets the data's classes.
+
+    Raises:
+        InputError: if one of them cannot be loaded.
+    """
+    space = load_space(options.space)
+    if options.data is None or not options.trains:
+        return space, None
+    from mnas.train.data import load_dataset
+
+    dataset = load_dataset(options.data, resolution=space.resolution, seed=options.seed, limit=options.max_train_images)
+    return space.with_data(num_classes=dataset.num_classes), dataset
+
+
+def _request(
+    options: SearchOptions,
+    space: SearchSpace,
+    dataset: Dataset | None,
+    budgets: Sequence[Constraint],
+    feasible: Accept | None,
+    folder: Path | None,
+) -> EvaluatorRequest:
+    return EvaluatorRequest(
+        name=options.evaluator,
+        options={name: getattr(options, name) for name in find_evaluator(options.evaluator).options},
+        space=space,
+        dataset=dataset,
+        budgets=[(budget.costs, budget.limit) for budget in budgets if budget.costs is not None],
+        is_feasible=feasible,
+        folder=folder,
+    )
+
+
+def _finals(options: SearchOptions, evaluator: Evaluator) -> Evaluator | None:
+    """What finalists are scored as: the network in floats, or the integer file that it becomes."""
+    finals = evaluator.for_finalists(options.final_steps)
+    if finals is None or options.score_dtype == "float32":
+        return finals
+    from mnas.train.int8 import Int8Evaluator
+    from mnas.train.proxy import ProxyEvaluator
+
+    return Int8Evaluator(finals) if isinstance(finals, ProxyEvaluator) else finals
+
+
+def _budgets(options: SearchOptions, space: SearchSpace) -> tuple[list[Constraint], list[dict[str, Any]]]:
+    budgets, described = [], []
+    for path, budget_ms in zip(options.table, options.budget_ms, strict=True):
+        costs, estimator = table_costs(path, space)
+        table = estimator.table
+        budgets.append(latency_budget(_latency_of(estimator), budget_ms, costs))
+        where = table.configuration
+        if options.score_dtype == "int8" and where.dtype != "int8":
+            raise InputError(
+                f"{path} is for {where.dtype} and --score-dtype is int8: make a table for int8 with "
+                f"mnas profile --space {space.name} --dtype int8"
+            )
+        described.append(
+            {"sha256": table.sha256, "budget_ms": budget_ms, "dtype": where.dtype, "delegate": where.delegate}
+        )
+    return budgets, described
+
+
+def _latency_of(estimator: LatencyEstimator) -> Measure:
+    return lambda architecture: estimator.predict(architecture).latency_ms
+
+
+def table_costs(path: str, space: SearchSpace) -> tuple[LatencyCosts, LatencyEstimator]:
+    """A space's latencies by a table, for whole batches and for single networks.
+
+    Raises:
+        InputError: if the table is for another resolution, or lacks a key of the space: found before any work.
+    """
+    from mnas.latency.estimator import LatencyEstimator
+    from mnas.latency.table import LatencyTable
+
+    table = LatencyTable.load(path)
+    if table.resolution != space.resolution:
+        raise InputError(
+            f"{path} is for networks of {table.resolution} px ({table.space}) and {space.name} has "
+            f"{space.resolution} px: make a table with mnas profile --space {space.name}"
+        )
+    estimator = LatencyEstimator(table)
+    return estimator.costs(space), estimator
+
+
+def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Constraint]:
+    """Limits for what the tables' devices run; float32 with XNNPACK without a table, or by one that does not say."""
+    from mnas.latency.importers.importer import UNKNOWN
+
+    usual = ("float32", "xnnpack")
+    said = {usual if table["dtype"] == UNKNOWN else (table["dtype"], table["delegate"]) for table in tables}
+    ways = sorted(said or {usual})
+    limits = []
+    if options.max_size_mb is not None:
+        limits += [size_limit(options.max_size_mb, dtype=dtype) for dtype in sorted({dtype for dtype, _ in ways})]
+    if options.max_memory_mb is not None:
+        limits += [memory_limit(options.max_memory_mb, dtype=dtype, delegate=delegate) for dtype, delegate in ways]
+    return limits
+
+
+def repeats(options: SearchOptions, finals: Objective) -> list[Objective]:
+    """The finalists' objective with new seeds, to train both winners again; none where its evaluator has no seed."""
+    if options.retrain_seeds < 2:
+        return []
+    seeds = range(options.seed + 1, options.seed + 1 + options.retrain_seeds)
+    evaluators = [finals.evaluator.with_seed(seed) for seed in seeds]
+    return [replace(finals, evaluator=evaluator) for evaluator in evaluators if evaluator is not None]
+
+
+def _strategy(options: SearchOptions, space: SearchSpace, accept: Accept | None, evaluator: Evaluator) -> Strategy:
+    knobs: dict[str, Any] = {}
+    if options.strategy in FIXED_POLICY_STRATEGIES:
+        from mnas.train.supernet import SupernetEvaluator
+
+        if isinstance(evaluator, SupernetEvaluator):
+            knobs["policy"] = evaluator.policy
+    return make_strategy(options.strategy, space, seed=options.seed, accept=accept, **knobs)

@@ -1,0 +1,237 @@
+"""What a person decides about a search, declared once.
+
+Each option's type carries its range and its help text. From these come the fields of `SearchOptions`, the checks, the
+options of `mnas search`, `mnas compare` and `mnas space survey`, and what a study keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
+
+from mnas.checks import check_choice, check_fields
+from mnas.errors import InputError
+from mnas.evaluators.registry import find_evaluator
+
+if TYPE_CHECKING:
+    from mnas.search.study import Study
+
+FIXED_POLICY_STRATEGIES = ("differentiable", "tunas")  # they learn while a supernet is trained
+_DATA = "digits, fashion_mnist, cifar10, cifar100, or a folder of images by class"
+# Studies keep the names that their options had first.
+_NAMES_IN_FILES = {"max_train_images": "limit", "retrain_seeds": "verdict_seeds"}
+_NAMES_IN_OPTIONS = {file: name for name, file in _NAMES_IN_FILES.items()}
+
+Space = Annotated[str, Meta(description="A shipped space or a TOML file.")]
+Tables = Annotated[Sequence[str], Meta(description="A latency table; may be given several times.")]
+BudgetsMs = Annotated[
+    Sequence[Annotated[float, Meta(gt=0, le=1e9, title="a positive number of ms")]],
+    Meta(description="The largest latency of a winner in ms, one for each --table."),
+]
+MaxSizeMb = Annotated[float, Meta(gt=0, description="The largest .tflite file, in MB.")]
+MaxMemoryMb = Annotated[float, Meta(gt=0, description="The most memory that the network may take to run, in MB.")]
+Data = Annotated[str, Meta(description=f"Training images: {_DATA}.")]
+StrategyName = Annotated[
+    str,
+    Meta(
+        description="random, reinforce, ppo, evolution, nsga2, optuna:SAMPLER, python:MODULE:CLASS; with a supernet "
+        "differentiable or tunas."
+    ),
+]
+EvaluatorName = Annotated[
+    str,
+    Meta(
+        description="proxy (short trainings), supernet (shared weights), predictor (some trainings, the rest "
+        "predicted), tabular:FILE.json, or python:MODULE:FUNCTION."
+    ),
+]
+RewardName = Annotated[str, Meta(description="absolute (TuNAS), soft or hard (MnasNet).")]
+Beta = Annotated[float, Meta(description="The reward's weight (absolute) or exponent; below 0.")]
+Trials = Annotated[int, Meta(ge=1, description="Number of candidates to evaluate.")]
+Batch = Annotated[int, Meta(ge=1, description="Candidates between two updates of the strategy.")]
+Finalists = Annotated[int, Meta(ge=1, description="Number of best candidates that are trained longer.")]
+ProxySteps = Annotated[int, Meta(ge=1, description="Training steps of a candidate.")]
+ProxyBatch = Annotated[int, Meta(ge=2, description="Images in a training step.")]
+Rungs = Annotated[
+    int, Meta(ge=1, description="Number of scores in a training, to stop unpromising candidates early; 1: never.")
+]
+EvaluationMinutes = Annotated[
+    float, Meta(ge=1e-3, le=1e6, description="End an evaluation that takes longer; its trial counts as failed.")
+]
+SupernetSteps = Annotated[int, Meta(ge=1, description="Training steps of the supernet.")]
+SupernetBatch = Annotated[int, Meta(ge=2, description="Images in a training step of the supernet.")]
+SupernetSampling = Annotated[
+    str, Meta(description="The paths that a step of the supernet trains: uniform, fair or sandwich.")
+]
+SupernetPaths = Annotated[int, Meta(ge=1, description="Paths in a step; 3 or more for the sandwich rule.")]
+PredictorSamples = Annotated[int, Meta(ge=5, description="Candidates trained to fit the predictor.")]
+Inherit = Annotated[bool, Meta(description="Finalists start from their weights in the supernet.")]
+FinalSteps = Annotated[int, Meta(ge=1, description="Training steps of a finalist.")]
+ScoreDtype = Annotated[str, Meta(description="int8: finalists are quantised and scored as integer files.")]
+MaxTrainImages = Annotated[int, Meta(ge=1, description="Use at most this many training images.")]
+RetrainSeeds = Annotated[
+    int, Meta(ge=0, description="Retrainings of both winners with new seeds, to compare with random search.")
+]
+Baseline = Annotated[bool, Meta(description="Also run random search at equal cost, and compare.")]
+Seed = Annotated[int, Meta(ge=0, description="The same seed gives the same search.")]
+Threads = Annotated[
+    int, Meta(ge=0, le=1024, description="Threads of each evaluation; by default the CPUs are shared out.")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """What a person decides about a search; plain data, so that a study can keep it.
+
+    Most fields are described by their types. Beyond that:
+
+    Attributes:
+        budget_ms: one a table, in the order of `table`.
+        strategy: as `mnas.strategies.registry.make_strategy` takes it.
+        evaluator: as `mnas.evaluators.registry` has it.
+        retrain_seeds: below 2, both winners are not trained again.
+        threads: 0 for all CPUs. Part of the search, because sums that are split among other threads are not equal to
+            the last bit.
+    """
+
+    space: Space = "mnasnet-32"
+    table: Tables = ()
+    budget_ms: BudgetsMs = ()
+    max_size_mb: MaxSizeMb | None = None
+    max_memory_mb: MaxMemoryMb | None = None
+    data: Data | None = None
+    strategy: StrategyName = "reinforce"
+    evaluator: EvaluatorName = "proxy"
+    reward: RewardName = "absolute"
+    beta: Beta | None = None
+    trials: Trials = 100
+    batch: Batch = 10
+    finalists: Finalists = 3
+    proxy_steps: ProxySteps = 200
+    proxy_batch: ProxyBatch = 64
+    rungs: Rungs = 1
+    evaluation_minutes: EvaluationMinutes | None = None
+    supernet_steps: SupernetSteps = 3000
+    supernet_batch: SupernetBatch = 32
+    supernet_sampling: SupernetSampling = "fair"
+    supernet_paths: SupernetPaths = 1
+    predictor_samples: PredictorSamples = 32
+    inherit: Inherit = False
+    final_steps: FinalSteps = 1000
+    score_dtype: ScoreDtype = "float32"
+    max_train_images: MaxTrainImages | None = None
+    retrain_seeds: RetrainSeeds = 3
+    baseline: Baseline = True
+    seed: Seed = 0
+    threads: Threads = 0
+
+    def __post_init__(self) -> None:
+        """Refuse at once what can be seen to be wrong without loading anything."""
+        from mnas.strategies.registry import check_strategy
+
+        check_fields(self)
+        check_strategy(self.strategy)
+        check_choice("--score-dtype", self.score_dtype, ("float32", "int8"))
+        _check_evaluator(self)
+        _check_fixed_policy(self)
+        if len(self.table) != len(self.budget_ms):
+            raise InputError(
+                f"{len(self.table)} latency tables and {len(self.budget_ms)} budgets: "
+                "expected one --budget-ms for each --table"
+            )
+
+    @property
+    def trains(self) -> bool:
+        """Whether the evaluator trains networks here."""
+        return find_evaluator(self.evaluator).trains
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as a study keeps it."""
+        return {_NAMES_IN_FILES.get(name, name): value for name, value in asdict(self).items()}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any], /, **changes: Any) -> SearchOptions:
+        """The inverse of `to_dict`; what is no option is left out.
+
+        Args:
+            data: as `to_dict` gives it.
+            changes: options that are to be other than there.
+
+        Raises:
+            InputError: for a value that is out of range, or options that do not go together.
+        """
+        kept = {_NAMES_IN_OPTIONS.get(name, name): value for name, value in data.items()}
+        known = {name: value for name, value in kept.items() if name in SearchOptions.__dataclass_fields__}
+        return SearchOptions(**{**known, **changes})
+
+    @staticmethod
+    def of(study: Study) -> SearchOptions:
+        """The options that a study was made with.
+
+        Raises:
+            InputError: if it does not say them, or they are out of range.
+        """
+        if not set(study.arguments) & {_NAMES_IN_FILES.get(name, name) for name in SearchOptions.__dataclass_fields__}:
+            raise InputError(f"{study.folder}/study.json does not say with which options it was made")
+        return SearchOptions.from_dict(study.arguments)
+
+
+def changed_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What a study's arguments say that is not the default, by the options' present names."""
+    defaults = SearchOptions.__dataclass_fields__
+    changed = {}
+    for name, value in arguments.items():
+        option = _NAMES_IN_OPTIONS.get(name, name)
+        default = defaults[option].default if option in defaults else None
+        if value is not None and value != (list(default) if isinstance(default, tuple) else default):
+            changed[option] = value
+    return changed
+
+
+def _check_evaluator(options: SearchOptions) -> None:
+    """Refuse an evaluator that does not go with the other options.
+
+    Raises:
+        InputError: it says what is expected.
+    """
+    entry = find_evaluator(options.evaluator)
+    if entry.trains and options.data is None:
+        raise InputError(f"--evaluator {options.evaluator} needs --data: {_DATA}")
+    if options.score_dtype == "int8" and not entry.trains:
+        name = options.evaluator.partition(":")[0]
+        raise InputError(f"--score-dtype int8 quantises trained finalists: the evaluator {name} has none")
+    if entry.preparation is not None and options.evaluation_minutes is not None:
+        raise InputError(
+            f"a {options.evaluator} scores every candidate in the same short time: leave out --evaluation-minutes"
+        )
+    if options.inherit and "inherit" not in entry.options:
+        raise InputError(f"--inherit takes weights from a supernet, the evaluator is {options.evaluator}: leave it out")
+
+
+def _check_fixed_policy(options: SearchOptions) -> None:
+    """Refuse what does not go with a strategy that learns while the supernet is trained.
+
+    Raises:
+        InputError: it says what the strategy learns from instead.
+    """
+    if options.strategy not in FIXED_POLICY_STRATEGIES:
+        return
+    if options.evaluator != "supernet":
+        raise InputError(
+            f"the strategy {options.strategy} learns together with a supernet's weights and the evaluator is "
+            f"{options.evaluator}: add --evaluator supernet"
+        )
+    if options.reward in ("soft", "hard"):
+        learns = "the absolute reward" if options.strategy == "tunas" else "a loss of its own"
+        raise InputError(
+            f"--reward is {options.reward} and the strategy {options.strategy} learns from {learns} while the supernet "
+            "is trained: expected absolute; leave --reward out, or take another --strategy"
+        )
+    if options.strategy == "differentiable" and options.beta is not None:
+        raise InputError(
+            f"--beta is {options.beta:g} and the strategy differentiable weighs latency against its own loss, not "
+            "against a reward: leave --beta out, or take --strategy tunas"
+        )

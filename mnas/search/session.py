@@ -1,0 +1,118 @@
+"""A whole search from its options: what `mnas search` does, and what a program calls.
+
+from mnas import SearchOptions, run_study
+report = run_study(SearchOptions(data="digits", space="mnasnet-16", trials=60), "runs/digits")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnas.quiet import load_tensorflow
+from mnas.search.build import Prepared, prepare
+from mnas.search.lock import locked
+from mnas.search.options import SearchOptions
+from mnas.search.report import report
+from mnas.search.run import Search, run_search
+from mnas.search.study import Study
+from mnas.strategies.registry import needs_tensorflow
+from mnas.study.observer import Observer, Plan
+
+if TYPE_CHECKING:
+    from mnas.trial import Trial
+
+
+def run_study(
+    options: SearchOptions,
+    folder: Path | str,
+    *,
+    resume: bool = False,
+    observers: Sequence[Observer] = (),
+    prepared: Prepared | None = None,
+    workers: int = 1,
+    executor: str = "local",
+    address: str | None = None,
+    gpus: float = 0.0,
+) -> dict[str, Any]:
+    """Run or resume a search.
+
+    Args:
+        options: what a person decided.
+        folder: the study's: everything is logged there.
+        resume: continue with the study in the folder, if there is one.
+        observers: are told what happens, in this order.
+        prepared: as `mnas.search.build.prepare` gives it for these options; None prepares it here.
+        workers: how many candidates are evaluated at a time.
+        executor: `local` (processes of this machine) or `ray`.
+        address: of a running Ray cluster; None starts one here.
+        gpus: of each worker on a Ray cluster.
+
+    Returns:
+        The finished study's report, as `mnas.search.report.report`.
+
+    Raises:
+        InputError: for anything that is wrong with the options, or a folder that holds another study.
+        NothingFitsError: if no trial meets every constraint.
+        MnasError: if another process works on the study, or nothing can be evaluated.
+    """
+    from mnas.search.parallel import open_executor
+
+    folder = Path(folder)
+    load_tensorflow_for(options)
+    prepared = prepare(options, folder) if prepared is None else prepared
+    arguments = {**options.to_dict(), **({"workers": workers} if workers > 1 else {})}
+    with open_executor(options, prepared, workers=workers, kind=executor, address=address, gpus=gpus) as opened:
+        study = (Study.resume if resume else Study.create)(folder, prepared.config, arguments)
+
+        def on_preparation(share: float, what: str) -> None:
+            for observer in observers:
+                observer.on_preparation(share, what)
+
+        def on_trial(phase: str, trial: Trial) -> None:
+            for observer in observers:
+                observer.on_trial(phase, trial)
+
+        def on_update(phase: str, num_trials: int, diagnostics: dict[str, float]) -> None:
+            for observer in observers:
+                observer.on_update(phase, num_trials, diagnostics)
+
+        with locked(folder):  # already while a supernet is trained: a second process is told at once
+            prepared.search.objective.evaluator.prepare(on_preparation)
+        for observer in observers:
+            observer.on_plan(plan_of(prepared.search, workers=workers))
+        run_search(study, prepared.search, executor=opened, on_trial=on_trial, on_update=on_update)
+    return report(study)
+
+
+def load_tensorflow_for(options: SearchOptions) -> None:
+    """Load TensorFlow if this search needs it here."""
+    if options.trains or needs_tensorflow(options.strategy):
+        load_tensorflow(threads=options.threads)
+
+
+def plan_of(search: Search, *, workers: int = 1) -> Plan:
+    """How many trials each log of a search will hold, and how many are evaluated at the same time."""
+    finalists = {"finalists": search.num_finalists} if search.finals else {}
+    totals = {"trials": search.num_trials, **finalists}
+    if search.baseline:
+        totals.update({f"baseline_{name}": count for name, count in finalists.items()})
+        totals["baseline"] = search.num_trials
+        if search.repeats:
+            totals["repeats"] = 2 * len(search.repeats)
+    order = ("trials", "finalists", "baseline", "baseline_finalists", "repeats")
+    ordered = {name: totals[name] for name in order if name in totals}
+    return Plan(ordered, concurrency(workers=workers, batch=search.batch_size, finalists=search.num_finalists))
+
+
+def concurrency(*, workers: int, batch: int, finalists: int) -> dict[str, int]:
+    """How many candidates of each log are evaluated at the same time: workers wait for a batch to end.
+
+    Args:
+        workers: of the search.
+        batch: candidates between two updates of the strategy.
+        finalists: of each of the two runs.
+    """
+    most = {"trials": batch, "baseline": batch, "finalists": finalists, "baseline_finalists": finalists, "repeats": 2}
+    return {log: max(1, min(workers, count)) for log, count in most.items()}

@@ -1,0 +1,1 @@
+"""A study: the folder of one search, its logs, its winner, and who watches it."""
