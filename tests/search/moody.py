@@ -51,6 +51,6 @@ class Moody(Evaluator):
 def make(arguments):
     if not arguments.pop("licence", True):
         raise MnasError("no licence")
-    reward, seconds = make_reward("absolute", []), arguments.pop("seconds", 0.0)
+    reward, seconds = make_reward("absolute"), arguments.pop("seconds", 0.0)
     evaluators = {"search": Moody(**arguments), "finals": Moody(**arguments, seconds=seconds)}
     return {name: Objective(evaluator, reward) for name, evaluator in evaluators.items()}, {"made": "here"}
