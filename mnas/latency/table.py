@@ -9,21 +9,32 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal
 
-from mnas.checks import check_choice, check_integer, check_number
+from msgspec import Meta
+
+from mnas.checks import check_fields, convert
 from mnas.errors import InputError
 from mnas.files import is_document, read_json, write_json
 
 FORMAT = "mnas.latency_table"
 VERSION = 1
-SOURCES = ("measured", "fitted", "imported")
-_MOST_MS = 1e7
-Record = TypeVar("Record")
+Source = Literal["measured", "fitted", "imported"]
+_MOST_MS = 10**7
+# An int stays one, here and below: a table's hash is that of its text.
+Milliseconds = Annotated[int, Meta(ge=0, le=_MOST_MS)] | Annotated[float, Meta(ge=0, le=_MOST_MS)]
+Count = Annotated[int, Meta(ge=0, le=10**9)]
+Share = Annotated[int, Meta(ge=0, le=1)] | Annotated[float, Meta(ge=0, le=1)]
+Error = Annotated[int, Meta(ge=0, le=10**6)] | Annotated[float, Meta(ge=0, le=1e6)]
+Line = Annotated[str, Meta(max_length=1 << 20, title="text of printable characters, on one line")]
+_Parameters = Annotated[int, Meta(ge=0, le=10**12)] | Annotated[float, Meta(ge=0, le=1e12)]
+_Factor = Annotated[int, Meta(ge=1, le=10)] | Annotated[float, Meta(ge=0.1, le=10)]
+CurvePoint = Annotated[tuple[_Parameters, _Factor], Meta(title="a pair of parameters and factor")]
+Pair = Annotated[tuple[Milliseconds, Milliseconds], Meta(title="a pair, predicted and measured")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +55,23 @@ class Configuration:
         model: the phone's or board's name for itself; empty if it has none.
     """
 
-    device: str
-    soc: str
-    cpu: str
-    os: str
-    runtime: str
-    runtime_version: str
-    delegate: str
-    dtype: str
-    threads: int
-    affinity: str = ""
-    governor: str = ""
-    binary_sha256: str = ""
-    model: str = ""
+    device: Line
+    soc: Line
+    cpu: Line
+    os: Line
+    runtime: Line
+    runtime_version: Line
+    delegate: Line
+    dtype: Line
+    threads: Annotated[int, Meta(ge=1, le=1024)]
+    affinity: Line = ""
+    governor: Line = ""
+    binary_sha256: Line = ""
+    model: Line = ""
 
     def __post_init__(self) -> None:
-        _check_texts(self)
-        check_integer("threads", self.threads, 1, 1024)
+        check_fields(self)
+        _check_printable(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +86,13 @@ class Entry:
             (num_networks is then how often, as they say), else `fitted`.
     """
 
-    latency_ms: float
-    error_ms: float
-    num_networks: int
-    source: str = "measured"
+    latency_ms: Milliseconds
+    error_ms: Milliseconds
+    num_networks: Count
+    source: Source = "measured"
 
     def __post_init__(self) -> None:
-        check_number("latency_ms", self.latency_ms, 0, _MOST_MS)
-        check_number("error_ms", self.error_ms, 0, _MOST_MS)
-        check_integer("num_networks", self.num_networks, 0, 10**9)
-        check_choice("source", self.source, SOURCES)
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +113,19 @@ class ReportCard:
             were made before they were kept.
     """
 
-    num_networks: int
-    mape: float
-    within_5_percent: float
-    within_10_percent: float
-    within_interval: float
-    kendall_tau: float
-    repeatability: float
-    median_mape: float
-    pairs_ms: tuple[tuple[float, float], ...] = ()
+    num_networks: Annotated[int, Meta(ge=1, le=10**9)]
+    mape: Error
+    within_5_percent: Share
+    within_10_percent: Share
+    within_interval: Share
+    kendall_tau: Annotated[int, Meta(ge=-1, le=1)] | Annotated[float, Meta(ge=-1, le=1)]
+    repeatability: Error
+    median_mape: Error
+    pairs_ms: tuple[Pair, ...] = ()
 
     def __post_init__(self) -> None:
-        check_integer("num_networks", self.num_networks, 1, 10**9)
-        for name in ("within_5_percent", "within_10_percent", "within_interval"):
-            check_number(name, getattr(self, name), 0, 1)
-        for name in ("mape", "repeatability", "median_mape"):
-            check_number(name, getattr(self, name), 0, 1e6)
-        check_number("kendall_tau", self.kendall_tau, -1, 1)
-        object.__setattr__(self, "pairs_ms", _check_pairs(self.pairs_ms))
+        check_fields(self)
+        object.__setattr__(self, "pairs_ms", tuple((float(first), float(second)) for first, second in self.pairs_ms))
 
 
 @dataclass(frozen=True)
@@ -149,25 +152,24 @@ class LatencyTable:
     """
 
     configuration: Configuration
-    space: str
-    resolution: int
-    date: str
-    method: str
-    mnas_version: str
-    overhead_ms: float
-    relative_error: float
-    entries: Mapping[str, Entry] = field(repr=False)
+    space: Line
+    resolution: Annotated[int, Meta(ge=1, le=8192)]
+    date: Line
+    method: Line
+    mnas_version: Line
+    overhead_ms: Annotated[int, Meta(ge=-_MOST_MS, le=_MOST_MS)] | Annotated[float, Meta(ge=-_MOST_MS, le=_MOST_MS)]
+    relative_error: Annotated[int, Meta(ge=0, le=10)] | Annotated[float, Meta(ge=0, le=10)]
+    entries: Mapping[Line, Entry] = field(repr=False)
     report_card: ReportCard | None = None
-    params_curve: tuple[tuple[float, float], ...] = ()
-    reference_ms: float = 0.0
+    params_curve: tuple[CurvePoint, ...] = ()
+    reference_ms: Milliseconds = 0.0
 
     def __post_init__(self) -> None:
-        _check_texts(self)
-        check_integer("resolution", self.resolution, 1, 8192)
-        check_number("overhead_ms", self.overhead_ms, -_MOST_MS, _MOST_MS)
-        check_number("relative_error", self.relative_error, 0, 10)
-        check_number("reference_ms", self.reference_ms, 0, _MOST_MS)
-        object.__setattr__(self, "params_curve", _check_curve(self.params_curve))
+        check_fields(self)
+        _check_printable(self)
+        object.__setattr__(self, "params_curve", tuple((params, factor) for params, factor in self.params_curve))
+        if any(second[0] <= first[0] for first, second in pairwise(self.params_curve)):
+            raise InputError("params_curve: expected rising parameters")
         if not self.entries:
             raise InputError("a latency table without entries says nothing: expected at least one")
 
@@ -228,20 +230,17 @@ class LatencyTable:
             raise InputError("this is not a latency table of mnas: make one with mnas profile")
         if not is_document(data, FORMAT, VERSION):
             raise InputError(f"latency table of version {data.get('version')!r}: this mnas reads version {VERSION}")
-        data = {name: value for name, value in data.items() if name not in ("format", "version")}
-        _check_names("the latency table", data, LatencyTable)
-        entries = data["entries"]
-        if not isinstance(entries, dict):
-            raise InputError("entries: expected an object of block keys")
-        card = data.get("report_card")
-        return LatencyTable(
-            **{
-                **data,
-                "configuration": configuration_from_dict(data["configuration"]),
-                "entries": {key: _read_entry(key, value) for key, value in entries.items()},
-                "report_card": None if card is None else _read("report_card", card, ReportCard),
-            }
-        )
+        fields = {name: value for name, value in data.items() if name not in ("format", "version")}
+        table = convert(fields, LatencyTable, "the latency table")
+        for (
+            key,
+            entry,
+        ) in table.entries.items():  # nothing takes no time, but others say so of what they did not measure
+            if entry.latency_ms == 0 and entry.source != "imported":
+                raise InputError(
+                    f"the entry {key!r}: latency_ms is 0, but it is {entry.source}: expected a time above 0"
+                )
+        return table
 
 
 def configuration_from_dict(data: Any) -> Configuration:
@@ -250,70 +249,15 @@ def configuration_from_dict(data: Any) -> Configuration:
     Raises:
         InputError: if fields are missing, unknown, or hold what cannot be.
     """
-    return _read("configuration", data, Configuration)
+    return convert(data, Configuration, "configuration")
 
 
 _NESTED = ("configuration", "entries", "report_card")
 
 
-def _read(what: str, data: Any, kind: type[Record]) -> Record:
-    _check_names(what, data, kind)
-    try:
-        return kind(**data)
-    except InputError as error:
-        raise InputError(f"{what}: {error}") from None
-
-
-def _read_entry(key: str, data: Any) -> Entry:
-    """An entry as it is read. Nothing takes no time, but others' tables say so of what they did not measure."""
-    entry = _read(f"the entry {key!r}", data, Entry)
-    if entry.latency_ms == 0 and entry.source != "imported":
-        raise InputError(f"the entry {key!r}: latency_ms is 0, but it is {entry.source}: expected a time above 0")
-    return entry
-
-
-def _check_names(what: str, data: Any, kind: Any) -> None:
-    """Refuse missing and unknown fields; a time in another unit is an unknown field, and is said to be one."""
-    if not isinstance(data, dict):
-        raise InputError(f"{what} is {str(data)[:40]!r}: expected an object")
-    known = [f.name for f in fields(kind)]
-    unknown = sorted(set(data) - set(known))
-    if any(name.startswith(("latency", "error", "overhead")) for name in unknown):
-        raise InputError(f"{what} has {', '.join(unknown)}: times are in milliseconds, in fields that end in _ms")
-    if unknown:
-        raise InputError(f"{what} has unknown fields {', '.join(unknown)[:200]}")
-    required = [f.name for f in fields(kind) if f.default is MISSING]
-    missing = [name for name in required if name not in data]
-    if missing:
-        raise InputError(f"{what} lacks {', '.join(missing)}")
-
-
-def _check_curve(points: Any) -> tuple[tuple[float, float], ...]:
-    if not isinstance(points, list | tuple):
-        raise InputError(f"params_curve is {str(points)[:60]!r}: expected a list of points")
-    for point in points:
-        if not isinstance(point, list | tuple) or len(point) != 2:
-            raise InputError(f"params_curve holds {str(point)[:60]!r}: expected a pair of parameters and factor")
-        check_number("parameters in params_curve", point[0], 0, 1e12)
-        check_number("factor in params_curve", point[1], 0.1, 10)
-    if any(second[0] <= first[0] for first, second in pairwise(points)):
-        raise InputError("params_curve: expected rising parameters")
-    return tuple((point[0], point[1]) for point in points)
-
-
-def _check_pairs(pairs: Any) -> tuple[tuple[float, float], ...]:
-    if not isinstance(pairs, list | tuple) or any(not isinstance(p, list | tuple) or len(p) != 2 for p in pairs):
-        raise InputError(f"pairs_ms is {str(pairs)[:60]!r}: expected a list of pairs, predicted and measured")
-    for value in (value for pair in pairs for value in pair):
-        check_number("a latency in pairs_ms", value, 0, _MOST_MS)
-    return tuple((float(predicted), float(measured)) for predicted, measured in pairs)
-
-
-def _check_texts(record: Any) -> None:
-    """Refuse what is no text, and text that would do something to the terminal that it is printed on."""
-    texts = {each.name: getattr(record, each.name) for each in fields(record) if each.type == "str"}
-    for name, value in (*texts.items(), *(("an entry's key", key) for key in getattr(record, "entries", ()))):
-        if not isinstance(value, str):
-            raise InputError(f"{name} is {value!r}: expected text")
-        if not value.isprintable():
+def _check_printable(record: Any) -> None:
+    """Refuse text that would do something to the terminal that it is printed on."""
+    texts = [(each.name, getattr(record, each.name)) for each in fields(record)]
+    for name, value in (*texts, *(("an entry's key", key) for key in getattr(record, "entries", ()))):
+        if isinstance(value, str) and not value.isprintable():
             raise InputError(f"{name} is {value[:200]!r}: expected text of printable characters, on one line")
