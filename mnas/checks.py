@@ -27,6 +27,10 @@ LONGEST = 4096  # characters of a text without bounds of its own
 
 Kind = TypeVar("Kind")
 _TEXT = Meta(max_length=LONGEST, pattern=r"\A[^\0]*\Z", title=f"text of at most {LONGEST} characters, none of them NUL")
+Number = int | float  # an int stays one: in a `float` it becomes 5.0
+Share = Annotated[int, Meta(ge=0, le=1)] | Annotated[float, Meta(ge=0, le=1)]
+AnyText = Annotated[str, Meta(max_length=1 << 30)]
+
 _WHOLE = "it"  # the document itself, among paths in it
 _LISTS = (list, tuple, Sequence)
 _OBJECTS = (dict, Mapping)
@@ -72,7 +76,7 @@ def convert(document: Any, kind: type[Kind], where: str) -> Kind:
     """Make a checked record of plain data, as JSON and TOML give it.
 
     Fields that the record does not have are refused, in dataclasses too. A number for a field that is a `float` becomes
-    one; where 5 has to stay 5, declare `Annotated[int, ...] | Annotated[float, ...]`.
+    one; where 5 has to stay 5, declare `Number`, or `Annotated[int, ...] | Annotated[float, ...]` with ranges.
 
     Args:
         document: plain data.
@@ -158,8 +162,8 @@ def _mapped(kind: Any, record: Callable[[Any], Any]) -> Any:
         return record(inner)
     origin, args = typing.get_origin(inner), typing.get_args(inner)
     if _is_union(inner):
-        return typing.Union[tuple(_mapped(arg, record) for arg in args)]  # noqa: UP007
-    if origin is not None and origin is not typing.Literal and origin in (*_LISTS, *_OBJECTS):
+        inner = typing.Union[tuple(_mapped(arg, record) for arg in args)]  # noqa: UP007
+    elif origin is not None and origin is not typing.Literal and origin in (*_LISTS, *_OBJECTS):
         inner = origin[tuple(arg if arg is ... else _mapped(arg, record) for arg in args)]
     if inner in (int, float):
         low = () if _first(metas, "ge") is not None or _first(metas, "gt") is not None else (Meta(ge=-WIDEST),)

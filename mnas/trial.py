@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
 
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
 from mnas.arch.spec import Architecture
-from mnas.checks import check_integer, check_number
+from mnas.checks import AnyText, Number, Share, check_fields, convert
 from mnas.errors import InputError
+
+_Latency = Annotated[
+    Annotated[int, Meta(gt=0, le=10**9)] | Annotated[float, Meta(gt=0, le=1e9)],
+    Meta(title="a positive number of milliseconds"),
+]
+_Count = Annotated[int, Meta(ge=0, le=10**18)]
+_Position = Annotated[int, Meta(ge=0, le=10**9)]
+_Seconds = Annotated[int, Meta(ge=0, le=10**9)] | Annotated[float, Meta(ge=0, le=1e9)]
 
 
 def _plain(value: Any) -> Any:
@@ -30,23 +40,17 @@ class Measurement:
             the evaluator has none. Fewer than the evaluator has: it was stopped early.
     """
 
-    accuracy: float
-    latencies_ms: tuple[float, ...]
-    params: int
-    madds: int
-    rungs: tuple[float, ...] = ()
+    accuracy: Share
+    latencies_ms: tuple[_Latency, ...]
+    params: _Count
+    madds: _Count
+    rungs: tuple[Share, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "accuracy", _plain(self.accuracy))
         object.__setattr__(self, "latencies_ms", tuple(_plain(latency) for latency in self.latencies_ms))
         object.__setattr__(self, "rungs", tuple(_plain(accuracy) for accuracy in self.rungs))
-        for accuracy in (self.accuracy, *self.rungs):
-            check_number("accuracy", accuracy, 0, 1)
-        for latency in self.latencies_ms:
-            if type(latency) not in (int, float) or not 0 < latency <= 1e9:
-                raise InputError(f"latency is {str(latency)[:40]} ms: expected a positive number")
-        check_integer("params", self.params, 0, 10**18)
-        check_integer("madds", self.madds, 0, 10**18)
+        check_fields(self)
 
     @property
     def latency_ms(self) -> float | None:
@@ -63,26 +67,21 @@ class Trial:
     measurement out; a study keeps both.
     """
 
-    number: int
+    number: _Position
     architecture: Architecture
     measurement: Measurement | None = None
     reward: float | None = None
-    terms: tuple[tuple[str, float], ...] = ()
-    error: str | None = None
-    seconds: float = 0.0
+    terms: tuple[tuple[AnyText, float], ...] = ()
+    error: AnyText | None = None
+    seconds: _Seconds = 0.0
 
     def __post_init__(self) -> None:
-        check_integer("number", self.number, 0, 10**9)
-        check_number("seconds", self.seconds, 0, 1e9)
         object.__setattr__(self, "reward", _plain(self.reward))
+        check_fields(self)
         if self.measurement is not None and self.reward is None:
             raise InputError(f"trial {self.number} has a measurement and no reward: expected both")
         if self.reward is not None and self.error is not None:
             raise InputError(f"trial {self.number} has a reward and an error: expected one of them")
-        if not isinstance(self.error, str | None):
-            raise InputError(f"the error of trial {self.number} is no text")
-        for name, value in (("reward", self.reward), *self.terms):
-            check_number(str(name)[:40], 0 if value is None else value, -1e12, 1e12)
 
     @property
     def failed(self) -> bool:
@@ -116,24 +115,27 @@ class Trial:
         Raises:
             InputError: if this is no trial.
         """
-        try:
-            unknown = sorted(set(data) - {field.name for field in fields(Trial)})
-            if unknown:
-                raise InputError(f"not a trial: it has unknown fields {', '.join(unknown)[:200]}")
-            found = data["measurement"]
-            if (found is None) != (data["reward"] is None):
-                raise InputError("not a trial: it has one of measurement and reward, expected both or neither")
-            for name in ("latencies_ms", "rungs"):
-                if found is not None and not isinstance(found.get(name, []), list):
-                    raise InputError(f"not a trial: its {name} are no list")
-            return Trial(
-                number=data["number"],
-                architecture=architecture_from_dict(data["architecture"]),
-                measurement=None if found is None else Measurement(**found),
-                reward=data["reward"],
-                terms=tuple(data["terms"].items()),
-                error=data["error"],
-                seconds=data["seconds"],
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"not a trial: {error}") from None
+        record = convert(data, _Record, "the trial")
+        if (record.measurement is None) != (record.reward is None):
+            raise InputError("the trial has one of measurement and reward, expected both or neither")
+        return Trial(
+            number=record.number,
+            architecture=architecture_from_dict(record.architecture),
+            measurement=record.measurement,
+            reward=record.reward,
+            terms=tuple(record.terms.items()),
+            error=record.error,
+            seconds=record.seconds,
+        )
+
+
+class _Record(Struct, frozen=True):
+    """A trial in a file."""
+
+    number: _Position
+    architecture: dict[str, Any]
+    measurement: Measurement | None
+    reward: Number | None
+    terms: dict[AnyText, Number]
+    error: AnyText | None
+    seconds: _Seconds

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from mnas.checks import check_fields, convert
+from mnas.checks import Share, check_fields, convert
 from mnas.errors import InputError
 from mnas.files import is_document, read_json, write_json
 
@@ -28,7 +28,6 @@ _MOST_MS = 10**7
 # An int stays one, here and below: a table's hash is that of its text.
 Milliseconds = Annotated[int, Meta(ge=0, le=_MOST_MS)] | Annotated[float, Meta(ge=0, le=_MOST_MS)]
 Count = Annotated[int, Meta(ge=0, le=10**9)]
-Share = Annotated[int, Meta(ge=0, le=1)] | Annotated[float, Meta(ge=0, le=1)]
 Error = Annotated[int, Meta(ge=0, le=10**6)] | Annotated[float, Meta(ge=0, le=1e6)]
 Line = Annotated[str, Meta(max_length=1 << 20, title="text of printable characters, on one line")]
 _Parameters = Annotated[int, Meta(ge=0, le=10**12)] | Annotated[float, Meta(ge=0, le=1e12)]
