@@ -75,8 +75,8 @@ def shown(value: Any) -> str:
 def convert(document: Any, kind: type[Kind], where: str) -> Kind:
     """Make a checked record of plain data, as JSON and TOML give it.
 
-    Fields that the record does not have are refused, in dataclasses too. A number for a field that is a `float` becomes
-    one; where 5 has to stay 5, declare `Number`, or `Annotated[int, ...] | Annotated[float, ...]` with ranges.
+    Fields that a record does not have are refused in dataclasses, and in structs with `forbid_unknown_fields`. A number
+    for a `float` becomes one; where 5 has to stay 5, declare `Number`, or a union of `Annotated` ranges as in `Share`.
 
     Args:
         document: plain data.
@@ -129,7 +129,7 @@ def _fields(kind: Any) -> list[tuple[str, Any, bool]]:
 
 @cache
 def _document(kind: Any) -> Any:
-    """A type that plain data has to fit: as `kind`, with unknown fields refused and bounds for everything."""
+    """A type that plain data has to fit: as `kind`, with bounds for everything, and no other fields in dataclasses."""
     return _struct_of(kind, _document) if _is_record(kind) else _mapped(kind, _document)
 
 
@@ -144,7 +144,12 @@ def _struct_of(kind: Any, record: Callable[[Any], Any]) -> Any:
         (name, _mapped(hint, record)) if required else (name, _mapped(hint, record), None)
         for name, hint, required in _fields(kind)
     ]
-    return msgspec.defstruct(kind.__name__, fields, forbid_unknown_fields=True, kw_only=True)
+    return msgspec.defstruct(kind.__name__, fields, forbid_unknown_fields=_is_closed(kind), kw_only=True)
+
+
+def _is_closed(kind: Any) -> bool:
+    """Whether fields that a record does not have are refused: always in dataclasses, in structs if they say so."""
+    return not issubclass(kind, msgspec.Struct) or kind.__struct_config__.forbid_unknown_fields
 
 
 @cache
@@ -163,8 +168,10 @@ def _mapped(kind: Any, record: Callable[[Any], Any]) -> Any:
     origin, args = typing.get_origin(inner), typing.get_args(inner)
     if _is_union(inner):
         inner = typing.Union[tuple(_mapped(arg, record) for arg in args)]  # noqa: UP007
-    elif origin is not None and origin is not typing.Literal and origin in (*_LISTS, *_OBJECTS):
-        inner = origin[tuple(arg if arg is ... else _mapped(arg, record) for arg in args)]
+    elif origin in _OBJECTS:
+        inner = origin[args[0], _mapped(args[1], record)]  # type: ignore[index]
+    elif origin in _LISTS:
+        inner = origin[tuple(arg if arg is ... else _mapped(arg, record) for arg in args)]  # type: ignore[index]
     if inner in (int, float):
         low = () if _first(metas, "ge") is not None or _first(metas, "gt") is not None else (Meta(ge=-WIDEST),)
         high = () if _first(metas, "le") is not None or _first(metas, "lt") is not None else (Meta(le=WIDEST),)
@@ -226,7 +233,8 @@ def _first_fault(parts: Iterable[tuple[str, Any, Any]]) -> str | None:
 def _record_fault(path: str, value: dict[Any, Any], kind: Any) -> str | None:
     fields = _fields(kind)
     known = [name for name, _, _ in fields]
-    if unknown := sorted(repr(str(name))[1:-1] for name in value if name not in known):
+    unknown = sorted(repr(str(name))[1:-1] for name in value if name not in known)
+    if unknown and _is_closed(kind):
         return f"{path or _WHOLE} has unknown fields {', '.join(unknown)[:200]}; known are {', '.join(known)}"
     if missing := [name for name, _, required in fields if required and name not in value]:
         return f"{path or _WHOLE} lacks {', '.join(missing)}"
@@ -274,16 +282,14 @@ def _describe(kind: Any) -> str:
     if inner is str:
         return f"text{_length(metas, 'of', ' characters')}"
     if inner in (int, float):
-        return f"a{' whole' if inner is int else ''} number{_range(metas)}"
+        return f"a{' whole' if inner is int else ''} number{_range(inner, metas)}"
     return "true or false" if inner is bool else f"a {getattr(inner, '__name__', inner)}"
 
 
-def _range(metas: Sequence[Meta]) -> str:
+def _range(kind: type, metas: Sequence[Meta]) -> str:
     words = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
     limits = {name: limit for name in words if (limit := _first(metas, name)) is not None}
-    return "".join(
-        f" {words[name]} {limit if isinstance(limit, int) else f'{limit:g}'}" for name, limit in limits.items()
-    )
+    return "".join(f" {words[name]} {limit if kind is int else f'{limit:g}'}" for name, limit in limits.items())
 
 
 def _length(metas: Sequence[Meta], word: str, what: str) -> str:

@@ -13,13 +13,13 @@ from mnas.arch.spec import Architecture
 from mnas.checks import AnyText, Number, Share, check_fields, convert
 from mnas.errors import InputError
 
-_Latency = Annotated[
+Latency = Annotated[
     Annotated[int, Meta(gt=0, le=10**9)] | Annotated[float, Meta(gt=0, le=1e9)],
     Meta(title="a positive number of milliseconds"),
 ]
-_Count = Annotated[int, Meta(ge=0, le=10**18)]
-_Position = Annotated[int, Meta(ge=0, le=10**9)]
-_Seconds = Annotated[int, Meta(ge=0, le=10**9)] | Annotated[float, Meta(ge=0, le=1e9)]
+Count = Annotated[int, Meta(ge=0, le=10**18)]
+TrialNumber = Annotated[int, Meta(ge=0, le=10**9)]
+Seconds = Annotated[int, Meta(ge=0, le=10**9)] | Annotated[float, Meta(ge=0, le=1e9)]
 
 
 def _plain(value: Any) -> Any:
@@ -41,9 +41,9 @@ class Measurement:
     """
 
     accuracy: Share
-    latencies_ms: tuple[_Latency, ...]
-    params: _Count
-    madds: _Count
+    latencies_ms: tuple[Latency, ...]
+    params: Count
+    madds: Count
     rungs: tuple[Share, ...] = ()
 
     def __post_init__(self) -> None:
@@ -67,13 +67,13 @@ class Trial:
     measurement out; a study keeps both.
     """
 
-    number: _Position
+    number: TrialNumber
     architecture: Architecture
     measurement: Measurement | None = None
     reward: float | None = None
     terms: tuple[tuple[AnyText, float], ...] = ()
     error: AnyText | None = None
-    seconds: _Seconds = 0.0
+    seconds: Seconds = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reward", _plain(self.reward))
@@ -129,13 +129,13 @@ class Trial:
         )
 
 
-class _Record(Struct, frozen=True):
+class _Record(Struct, frozen=True, forbid_unknown_fields=True):
     """A trial in a file."""
 
-    number: _Position
+    number: TrialNumber
     architecture: dict[str, Any]
     measurement: Measurement | None
     reward: Number | None
     terms: dict[AnyText, Number]
     error: AnyText | None
-    seconds: _Seconds
+    seconds: Seconds

@@ -7,14 +7,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta, Struct
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import zoo
-from mnas.checks import check_number
+from mnas.checks import AnyText, convert
 from mnas.errors import InputError
 from mnas.files import is_document, read_json
 from mnas.latency.card import calibrate
@@ -53,6 +54,15 @@ class Calibration:
         return asdict(self)
 
 
+class _Measurement(Struct, frozen=True, forbid_unknown_fields=True):
+    architecture: AnyText | dict[str, Any]
+    latency_ms: Annotated[float, Meta(ge=1e-6, le=1e7)]
+
+
+class _Measurements(Struct, frozen=True):
+    measurements: Annotated[tuple[_Measurement, ...], Meta(min_length=1)]
+
+
 def read_measurements(path: Path | str) -> list[tuple[Architecture, float]]:
     """Networks and their latencies in ms, from JSON.
 
@@ -63,15 +73,14 @@ def read_measurements(path: Path | str) -> list[tuple[Architecture, float]]:
     Raises:
         InputError: if it is anything else; the message names the measurement.
     """
-    rows = _document(path).get("measurements")
-    if not isinstance(rows, list) or not rows:
-        raise InputError(f"{path}: measurements is expected to be a list with at least one network")
     found = []
-    for number, row in enumerate(rows, start=1):
+    for index, row in enumerate(convert(_document(path), _Measurements, str(path)).measurements):
         try:
-            found.append(_measurement(row))
+            network = row.architecture
+            architecture = zoo(network) if isinstance(network, str) else architecture_from_dict(network)
         except InputError as error:
-            raise InputError(f"{path}: measurement {number}: {error}") from None
+            raise InputError(f"{path}: measurements[{index}].architecture: {error}") from None
+        found.append((architecture, row.latency_ms))
     return found
 
 
@@ -93,14 +102,6 @@ def _document(path: Path | str) -> dict[str, Any]:
     if not is_document(data, FORMAT, VERSION):
         raise InputError(f"{path} holds no measurements: expected format {FORMAT!r}, version {VERSION}")
     return dict(data)
-
-
-def _measurement(row: Any) -> tuple[Architecture, float]:
-    if not isinstance(row, dict) or set(row) != {"architecture", "latency_ms"}:
-        raise InputError("expected an object with architecture and latency_ms (milliseconds), and nothing else")
-    network, latency_ms = row["architecture"], row["latency_ms"]
-    check_number("latency_ms", latency_ms, 1e-6, 1e7)
-    return zoo(network) if isinstance(network, str) else architecture_from_dict(network), float(latency_ms)
 
 
 def calibrate_table(

@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from mnas.checks import check_integer, check_number
+from msgspec import Meta, Struct
+
+from mnas.checks import convert
 from mnas.errors import InputError
 from mnas.files import parse_json, shorten
 from mnas.profiling.measure import NetworkTime
 from mnas.system.jsonlines import JsonLines
+
+
+class _Line(Struct, frozen=True, forbid_unknown_fields=True):
+    network: Annotated[int, Meta(ge=0, le=10**6)]
+    seconds: Annotated[float, Meta(ge=0, le=1e7)]
+    time: NetworkTime
 
 
 class ProfileLog:
@@ -56,23 +64,12 @@ class ProfileLog:
             )
 
     def _keep(self, record: Any) -> None:
-        """Take one line's measurement, checked: KeyError, TypeError and ValueError say that it is none."""
-        check_integer("network", record["network"], 0, 10**6)
-        check_number("seconds", record["seconds"], 0, 1e7)
-        if set(record) != {"network", "seconds", "time"} or record["network"] in self.times:
-            raise ValueError(f"network {record['network']} is there twice, or says more than was measured")
-        time = NetworkTime(**{**record["time"], "halves_ms": tuple(record["time"]["halves_ms"])})
-        for name, value in asdict(time).items():
-            if name.startswith("num_"):
-                check_integer(name, value, 0, 10**9)
-            elif name == "halves_ms":
-                first_ms, second_ms = value
-                check_number(name, first_ms, 1e-9, 1e7)
-                check_number(name, second_ms, 1e-9, 1e7)
-            else:
-                check_number(name, value, 1e-9, 1e7)
-        self.seconds += record["seconds"]
-        self.times[record["network"]] = time
+        """Take one line's measurement, checked: InputError says that it is none."""
+        line = convert(record, _Line, "a line")
+        if line.network in self.times:
+            raise InputError(f"network {line.network} is there twice")
+        self.seconds += line.seconds
+        self.times[line.network] = line.time
 
     def append(self, network: int, time: NetworkTime, seconds: float) -> None:
         """Keep one network's measurement, and how many seconds it took.

@@ -12,8 +12,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from mnas.devices.base import Array, Device, LoadedModel, Pace
 
@@ -26,6 +28,9 @@ WARM_UP_RUNS = 3  # the caches still hold another network
 FEWEST_RUNS = 3  # of a burst
 _PATIENCE_S = 0.15  # how long to wait for the device to calm down before a burst
 FEWEST_BURSTS = 3  # bursts that an estimate rests on, quiet or not
+
+_Positive = Annotated[int, Meta(ge=1, le=10**7)] | Annotated[float, Meta(ge=1e-9, le=1e7)]
+_Count = Annotated[int, Meta(ge=0, le=10**9)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +48,17 @@ class NetworkTime:
         reference_ms: the light reference network's quiet latency that `quiet_ms` was set against.
     """
 
-    quiet_ms: float
-    median_ms: float
-    p90_ms: float
-    min_ms: float
-    median_all_ms: float
-    halves_ms: tuple[float, float]
-    num_runs: int
-    num_bursts: int
-    num_quiet: int
-    slowdown: float
-    reference_ms: float
+    quiet_ms: _Positive
+    median_ms: _Positive
+    p90_ms: _Positive
+    min_ms: _Positive
+    median_all_ms: _Positive
+    halves_ms: tuple[_Positive, _Positive]
+    num_runs: _Count
+    num_bursts: _Count
+    num_quiet: _Count
+    slowdown: _Positive
+    reference_ms: _Positive
 
     def at(self, reference_ms: float) -> NetworkTime:
         """The same measurement, set against what the reference network's quiet latency turned out to be.

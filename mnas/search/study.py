@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
 
 from mnas.arch.spec import Architecture
-from mnas.checks import check_number
+from mnas.checks import convert
 from mnas.errors import InputError
 from mnas.files import is_document, is_leftover, read_json, write_json
 from mnas.search.environment import differences, environment
@@ -29,6 +31,24 @@ _LOGGER = logging.getLogger(__name__)
 FORMAT = "mnas.study"
 VERSION = 1
 LOGS = ("trials", "finalists", "baseline", "baseline_finalists", "repeats")
+
+
+class _Document(Struct, frozen=True, forbid_unknown_fields=True):
+    """study.json."""
+
+    format: Literal["mnas.study"]
+    version: Literal[1]
+    config: dict[str, Any]
+    arguments: dict[str, Any]
+    made_with: dict[str, Any]
+
+
+class _Table(Struct, frozen=True):
+    budget_ms: Annotated[int, Meta(ge=1, le=10**9)] | Annotated[float, Meta(ge=1e-6, le=1e9)]
+
+
+class _Tables(Struct, frozen=True):
+    tables: tuple[_Table, ...]
 
 
 class Study:
@@ -85,14 +105,11 @@ class Study:
         document = read_json(folder / "study.json", "a study")
         if not is_document(document, FORMAT, VERSION):
             raise InputError(f"{folder}/study.json is not a study of this version of mnas")
-        parts: dict[str, Any] = {name: document.get(name) for name in ("config", "arguments", "made_with")}
-        unknown = sorted(set(document) - {"format", "version", *parts})
-        if unknown:
-            raise InputError(f"{folder}/study.json has unknown fields {', '.join(unknown)[:200]}: was it edited?")
-        for name, part in parts.items():
-            if not isinstance(part, dict):
-                raise InputError(f"{folder}/study.json lacks its {name}: was it edited?")
-        return Study(folder, **parts)
+        try:
+            parts = convert(document, _Document, f"{folder}/study.json")
+        except InputError as error:
+            raise InputError(f"{error}: was it edited?") from None
+        return Study(folder, parts.config, parts.arguments, parts.made_with)
 
     @staticmethod
     def resume(folder: Path | str, config: dict[str, Any], arguments: dict[str, Any] | None = None) -> Study:
@@ -162,14 +179,11 @@ class Study:
     @property
     def budgets_ms(self) -> list[float]:
         """The budget of each latency table."""
-        tables = self.config.get("tables") or []
+        tables = {"tables": self.config.get("tables") or []}
         try:
-            budgets = [table["budget_ms"] for table in tables]
-            for budget in budgets:
-                check_number("budget_ms", budget, 1e-6, 1e9)
-        except (KeyError, TypeError, InputError) as error:
-            raise InputError(f"{self.folder}/study.json: config.tables: {error}: was it edited?") from None
-        return budgets
+            return [table.budget_ms for table in convert(tables, _Tables, f"{self.folder}/study.json: config").tables]
+        except InputError as error:
+            raise InputError(f"{error}: was it edited?") from None
 
     def architecture(self, number: str | None = None) -> Architecture:
         """The winner, or the architecture of one trial.

@@ -6,9 +6,11 @@ import math
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from mnas.checks import check_integer, check_number
+from msgspec import Meta, Struct
+
+from mnas.checks import AnyText, Number, convert
 from mnas.errors import InputError
 from mnas.files import parse_json
 from mnas.system.jsonlines import JsonLines
@@ -27,6 +29,12 @@ class Update:
     phase: str
     num_trials: int
     diagnostics: dict[str, float]
+
+
+class _Line(Struct, frozen=True):
+    phase: Any
+    num_trials: Annotated[int, Meta(ge=1, le=10**9)]
+    diagnostics: dict[AnyText, Number]
 
 
 class UpdateLog:
@@ -73,10 +81,7 @@ class UpdateLog:
 
 def _parse(line: bytes) -> Update | None:
     try:
-        data: Any = parse_json(line)
-        for name, value in data["diagnostics"].items():
-            check_number(name[:40], value, -1e12, 1e12)
-        check_integer("num_trials", data["num_trials"], 1, 10**9)
-        return Update(str(data["phase"]), data["num_trials"], dict(data["diagnostics"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        data = convert(parse_json(line), _Line, "the line")
+        return Update(str(data.phase), data.num_trials, data.diagnostics)
+    except (ValueError, RecursionError):  # InputError is a ValueError
         return None

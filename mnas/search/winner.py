@@ -6,16 +6,18 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
 from mnas.arch.walk import unroll
-from mnas.checks import check_integer, check_number
+from mnas.checks import Number, Share, convert
 from mnas.errors import InputError, MnasError
 from mnas.search.constraints import Constraint
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.log import TrialLog
 from mnas.search.loop import Known, OnTrial, judge_all
 from mnas.search.objective import Objective
-from mnas.trial import Measurement, Trial
+from mnas.trial import Count, Latency, Trial, TrialNumber
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -107,20 +109,30 @@ def winner(finalists: Sequence[Trial], trials: Sequence[Trial]) -> Trial:
     return ranked(trials)[0]
 
 
+class _Winner(Struct, frozen=True):
+    """What `winner_to_dict` writes."""
+
+    number: TrialNumber
+    architecture: dict[str, Any]
+    accuracy: Share
+    latency_ms: Latency | None
+    latencies_ms: tuple[Latency, ...]
+    reward: Number
+    params: Count
+    madds: Count
+    trained_longer: bool
+
+
 def check_winner(document: Any) -> None:
     """Refuse what is not as `winner_to_dict` writes it.
 
     Raises:
-        InputError, KeyError, TypeError: for anything else.
+        InputError: for anything else.
     """
-    architecture_from_dict(document["architecture"])
-    Measurement(document["accuracy"], document["latencies_ms"], document["params"], document["madds"])
-    if document["latency_ms"] != next(iter(document["latencies_ms"]), None):
+    found = convert(document, _Winner, "the winner")
+    architecture_from_dict(found.architecture)
+    if found.latency_ms != next(iter(found.latencies_ms), None):
         raise InputError("latency_ms is not the first of latencies_ms")
-    check_integer("number", document["number"], 0, 10**9)
-    check_number("reward", document["reward"], -1e12, 1e12)
-    if not isinstance(document["trained_longer"], bool):
-        raise InputError("trained_longer is neither true nor false")
 
 
 def winner_to_dict(trial: Trial, *, longer: bool) -> dict[str, Any]:

@@ -143,12 +143,15 @@ def test_measurements_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"architecture": "mnasnet-a1", "latency_us": 20}, r"measurement 1: expected .*milliseconds"),
-        ({"architecture": "mnasnet-a1", "latency_ms": 0}, "measurement 1: latency_ms is 0"),
+        (
+            {"architecture": "mnasnet-a1", "latency_us": 20},
+            r"measurements\[0\] has unknown fields latency_us; known are .*latency_ms",
+        ),
+        ({"architecture": "mnasnet-a1", "latency_ms": 0}, r"measurements\[0\].latency_ms is 0"),
         ({"architecture": "mnasnet-a1", "latency_ms": True}, "latency_ms is True"),
         ({"architecture": "nothing", "latency_ms": 1}, "no network is called 'nothing'"),
-        ({"architecture": {}, "latency_ms": 1}, "measurement 1: not an architecture"),
-        ("mnasnet-a1", "measurement 1: expected an object"),
+        ({"architecture": {}, "latency_ms": 1}, r"measurements\[0\].architecture: not an architecture"),
+        ("mnasnet-a1", r"measurements\[0\] is 'mnasnet-a1': expected an object"),
     ],
 )
 def test_measurements_that_are_none(tmp_path: Path, row: Any, message: str) -> None:
