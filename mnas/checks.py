@@ -81,7 +81,7 @@ def convert(document: Any, kind: type[Kind], where: str) -> Kind:
     Args:
         document: plain data.
         kind: a `msgspec.Struct`, a dataclass, or any type made of them, such as `dict[str, Entry]`.
-        where: what the document is, for messages: a file's path, or "the latency table".
+        where: what the document is, for messages: a file's path, or "the latency table"; empty if the caller says it.
 
     Raises:
         InputError: for the first thing that is wrong: where it is, what was found and what was expected.
@@ -91,6 +91,8 @@ def convert(document: Any, kind: type[Kind], where: str) -> Kind:
         return msgspec.convert(document, kind)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
         fault = _find_fault("", document, kind) or str(error)
+    if not where:
+        raise InputError(fault)
     raise InputError(f"{where} {fault[len(_WHOLE) + 1 :]}" if fault.startswith(f"{_WHOLE} ") else f"{where}: {fault}")
 
 

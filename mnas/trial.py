@@ -115,7 +115,7 @@ class Trial:
         Raises:
             InputError: if this is no trial.
         """
-        record = convert(data, _Record, "the trial")
+        record = convert(data, _Record, "")
         if (record.measurement is None) != (record.reward is None):
             raise InputError("the trial has one of measurement and reward, expected both or neither")
         return Trial(

@@ -65,7 +65,7 @@ class ProfileLog:
 
     def _keep(self, record: Any) -> None:
         """Take one line's measurement, checked: InputError says that it is none."""
-        line = convert(record, _Line, "a line")
+        line = convert(record, _Line, "")
         if line.network in self.times:
             raise InputError(f"network {line.network} is there twice")
         self.seconds += line.seconds

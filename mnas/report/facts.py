@@ -6,13 +6,15 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.complexity import block_complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import PlacedBlock, named_blocks
-from mnas.checks import check_number
+from mnas.checks import convert
 from mnas.errors import MnasError
 from mnas.files import read_json
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
@@ -186,16 +188,25 @@ def _blocks(winner: Architecture, targets: Sequence[Target]) -> tuple[BlockRow, 
     )
 
 
+_Milliseconds = Annotated[int, Meta(ge=1, le=10**9)] | Annotated[float, Meta(ge=1e-6, le=1e9)]
+
+
+class _Bench(Struct, frozen=True):
+    """What `mnas bench --json` has printed; there is more in it."""
+
+    file: Any
+    quiet_ms: _Milliseconds
+    median_ms: _Milliseconds
+    predicted_ms: _Milliseconds | None = None
+
+
 def _benches(study: Study) -> list[Bench]:
     found = []
     for path in sorted(study.folder.glob("bench*.json")):
         try:
             data = read_json(path, "what mnas bench --json has printed")
-            figures = [data["quiet_ms"], data["median_ms"], data.get("predicted_ms")]
-            for name, figure in zip(("quiet_ms", "median_ms", "predicted_ms"), figures, strict=True):
-                if name != "predicted_ms" or figure is not None:
-                    check_number(name, figure, 1e-6, 1e9)
-            found.append(Bench(path.name, str(data["file"]), *figures))
-        except (KeyError, TypeError, ValueError, AttributeError, MnasError) as error:
+            said = convert(data, _Bench, "")
+            found.append(Bench(path.name, str(said.file), said.quiet_ms, said.median_ms, said.predicted_ms))
+        except MnasError as error:
             _LOGGER.warning("%s is not what mnas bench --json prints (%s): left out", path, error)
     return found

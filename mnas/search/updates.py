@@ -81,7 +81,7 @@ class UpdateLog:
 
 def _parse(line: bytes) -> Update | None:
     try:
-        data = convert(parse_json(line), _Line, "the line")
+        data = convert(parse_json(line), _Line, "")
         return Update(str(data.phase), data.num_trials, data.diagnostics)
     except (ValueError, RecursionError):  # InputError is a ValueError
         return None

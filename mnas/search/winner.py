@@ -129,7 +129,7 @@ def check_winner(document: Any) -> None:
     Raises:
         InputError: for anything else.
     """
-    found = convert(document, _Winner, "the winner")
+    found = convert(document, _Winner, "")
     architecture_from_dict(found.architecture)
     if found.latency_ms != next(iter(found.latencies_ms), None):
         raise InputError("latency_ms is not the first of latencies_ms")

@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from msgspec import Meta, Struct
 
 from mnas.arch.spec import Architecture
-from mnas.checks import check_integer, check_number
+from mnas.checks import Share, check_integer, convert
 from mnas.errors import InputError, MnasError
 from mnas.files import is_document, read_json, write_json
 from mnas.random_streams import Stream, generator
@@ -38,6 +39,15 @@ _MUTATIONS = 4  # at most
 _WEAK = 0.2  # rank correlation on held-out samples below which a person should know
 
 Sample = tuple[tuple[int, ...], float | None]  # indices and accuracy; None where the training failed
+
+
+class _Sample(Struct, frozen=True):
+    indices: tuple[Annotated[int, Meta(ge=0)], ...]
+    accuracy: Share | None
+
+
+class _Document(Struct, frozen=True):
+    samples: tuple[_Sample, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,16 +252,13 @@ class PredictorEvaluator(Evaluator):
                 f"the samples in {file} are of another space, evaluator or recipe: delete the file to judge them anew"
             )
         try:
-            samples = [(tuple(entry["indices"]), entry["accuracy"]) for entry in document["samples"]]
+            samples = convert(document, _Document, "").samples
             check_integer("the number of samples", len(samples), 0, self.recipe.samples)
-            for indices, accuracy in samples:
-                for decision, index in zip(self.space.decisions, indices, strict=True):
-                    check_integer(f"the index of {decision.name}", index, 0, len(decision.choices) - 1)
-                self.space.decode(indices)
-                check_number("accuracy", 0 if accuracy is None else accuracy, 0, 1)
-        except (KeyError, TypeError, ValueError) as error:  # InputError is a ValueError
+            for sample in samples:
+                self.space.decode(sample.indices)
+        except InputError as error:
             raise MnasError(f"{file} holds damaged samples of a predictor ({error}): delete it") from None
-        return samples
+        return [(sample.indices, sample.accuracy) for sample in samples]
 
     def _write(self, samples: list[Sample]) -> None:
         if self._file is not None:

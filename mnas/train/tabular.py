@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta, Struct
 
 from mnas.arch.codec import format_stage, parse_stage
 from mnas.arch.spec import Architecture
-from mnas.checks import check_number
+from mnas.checks import AnyText, Share, check_number, convert
 from mnas.errors import InputError
 from mnas.files import is_document, read_json
 from mnas.space.files import load_space
@@ -26,6 +28,10 @@ _MACRO_LAYERS = 8
 def make(request: EvaluatorRequest) -> TabularEvaluator:
     """The evaluator that a search asks for, as `tabular:FILE.json`."""
     return TabularEvaluator(request.argument)
+
+
+class _Document(Struct, frozen=True):
+    accuracies: Annotated[dict[AnyText, Share], Meta(min_length=1)]
 
 
 class TabularEvaluator(Evaluator):
@@ -53,11 +59,8 @@ class TabularEvaluator(Evaluator):
             return
         if not is_document(document, FORMAT, VERSION):
             raise InputError(f"{path} is not a table of accuracies: expected format {FORMAT!r}, version {VERSION}")
-        table = document.get("accuracies")
-        if not isinstance(table, dict) or not table:
-            raise InputError(f"{path} has no accuracies: expected an object from stages to numbers between 0 and 1")
-        for stages, accuracy in table.items():
-            check_number(f"{path}: the accuracy of {stages[:200]}", accuracy, 0, 1)
+        table = convert(document, _Document, str(path)).accuracies
+        for stages in table:
             if "|".join(map(_canonical, stages.split("|"))) != stages:
                 raise InputError(f"{path}: {stages[:200]!r} is not in canonical form: no architecture would find it")
         self._table = table

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta, Struct
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture
-from mnas.checks import check_integer, check_number
+from mnas.checks import AnyText, Share, convert
 from mnas.errors import InputError, MnasError
 from mnas.files import is_document, read_json
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
@@ -93,6 +94,28 @@ class Trained:
         return dataset
 
 
+class _Data(Struct, frozen=True):
+    name: AnyText
+    fingerprint: AnyText
+    seed: Annotated[int, Meta(ge=0, le=10**18)]
+    limit: Annotated[int, Meta(ge=1, le=10**9)] | None
+    validation_share: Annotated[float, Meta(ge=0.01, le=0.9)]
+
+
+class _Configuration(Struct, frozen=True):
+    architecture: dict[str, Any]
+    data: _Data
+
+
+class _Record(Struct, frozen=True):
+    """What training.json has to say; there is more in it."""
+
+    configuration: _Configuration
+    class_names: tuple[AnyText, ...]
+    test_accuracy: Share
+    validation_accuracy: Share
+
+
 def is_trained(folder: Path) -> bool:
     """Whether a folder holds a network whose training is finished."""
     return (folder / TRAINING).is_file()
@@ -113,31 +136,21 @@ def open_trained(folder: Path) -> Trained:
     try:
         if not any(is_document(training, FORMAT, version) for version in (1, VERSION)):
             raise InputError(f"{folder / TRAINING} is not of this version of mnas: expected {FORMAT} 1 or {VERSION}")
-        architecture = architecture_from_dict(training["configuration"]["architecture"])
-        trained = Trained(folder, architecture, training)
-        _check_record(training, architecture)
+        record = _record(training, folder / TRAINING)
+        architecture = architecture_from_dict(record.configuration.architecture)
+        names, classes = len(record.class_names), architecture.num_classes
+        if names != classes:
+            raise InputError(f"there are {names} class_names, and the network has {classes} classes")
     except InputError as error:
         raise error if str(folder) in str(error) else InputError(f"{folder / TRAINING}: {error}") from None
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{folder / TRAINING} is not a training's record: {error!r}") from None
-    return trained
+    return Trained(folder, architecture, training)
 
 
-def _check_record(training: dict[str, Any], architecture: Architecture) -> None:
-    """Refuse a record that a mistaken hand has been at. KeyError and TypeError are the caller's."""
-    data, names = training["configuration"]["data"], training["class_names"]
-    for name in ("name", "fingerprint"):
-        if not isinstance(data[name], str):
-            raise InputError(f"the data's {name} is no text")
-    check_integer("the data's seed", data["seed"], 0, 10**18)
-    check_integer("the data's limit", 1 if data["limit"] is None else data["limit"], 1, 10**9)
-    check_number("the data's validation_share", data["validation_share"], 0.01, 0.9)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError("class_names is no list of names")
-    if len(names) != architecture.num_classes:
-        raise InputError(f"there are {len(names)} class_names, and the network has {architecture.num_classes} classes")
-    for name in ("test_accuracy", "validation_accuracy"):
-        check_number(name, training[name], 0, 1)
+def _record(training: Any, path: Path) -> _Record:
+    try:
+        return convert(training, _Record, "")
+    except InputError as error:
+        raise InputError(f"{path} is not a training's record: {error}") from None
 
 
 def load_weights(model: Any, architecture: Architecture, path: Path) -> None:

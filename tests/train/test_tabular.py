@@ -36,7 +36,7 @@ def test_a_missing_architecture_is_an_error_that_names_it(tmp_path):
 
 @pytest.mark.parametrize("accuracy", [75.2, -0.1, "0.5", None, True])
 def test_an_accuracy_out_of_range_is_refused(tmp_path, accuracy):
-    with pytest.raises(InputError, match="the accuracy of x"):
+    with pytest.raises(InputError, match=r"accuracies\['x'\] is .*: expected a number from 0 to 1"):
         TabularEvaluator(_write(tmp_path / "a.json", {"x": accuracy}))
 
 
