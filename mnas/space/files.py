@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mnas.checks import convert
 from mnas.errors import InputError
 from mnas.files import read_bytes, shorten
 from mnas.space.space import SearchSpace
@@ -79,19 +80,6 @@ def _refuse_unknown(where: str, data: Any, known: tuple[str, ...]) -> None:
 
 
 def _stage(number: int, own: dict[str, Any], shared: dict[str, Any]) -> Stage:
-    where = f"stage {number}"
-    try:
-        if "blocks" in own:
-            _refuse_unknown("a stage with blocks", own, ("blocks",))
-            return StageBlocks(**own)
-        fields = {**shared, **own}
-        _refuse_unknown("it", fields, ("stride", *FIELDS))
-        for name in FIELDS:
-            if not isinstance(fields.get(name, []), list):
-                raise InputError(f"{name} is {fields[name]!r}: expected a list of choices")
-        missing = [name for name in ("stride", *FIELDS) if name not in fields]
-        if not missing:
-            return StageChoices(**fields)
-    except (InputError, TypeError) as error:
-        raise InputError(f"{where}: {error}") from None
-    raise InputError(f"{where} lacks {', '.join(missing)}")
+    if "blocks" in own:
+        return convert(own, StageBlocks, f"stage {number}")
+    return convert({**shared, **own}, StageChoices, f"stage {number}")

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from mnas.arch.codec import format_stage, parse_stage
 from mnas.arch.spec import SKIPS, BlockSpec, StageSpec
 from mnas.arch.text import format_number
-from mnas.checks import check_choice, check_integer
+from mnas.checks import check_choice, check_fields
 from mnas.errors import InputError
 
 MOST_COMBINATIONS = 20_000  # of one stage: each is priced when a search begins
@@ -31,21 +33,21 @@ class Decision:
 class StageChoices:
     """What one stage may be. `op` says conv, sepconv or mbconv with its expansion ratio: `mbconv6`."""
 
-    stride: int
+    stride: Annotated[int, Meta(ge=1, le=2)]
     op: tuple[str, ...]
-    kernel_size: tuple[int, ...]
-    se_ratio: tuple[float, ...]
+    kernel_size: tuple[Annotated[int, Meta(ge=1, le=31)], ...]
+    se_ratio: tuple[Annotated[int, Meta(ge=0, le=64)] | Annotated[float, Meta(ge=0, le=64)], ...]
     skip: tuple[str, ...]
-    filters: tuple[int, ...]
-    repeats: tuple[int, ...]
+    filters: tuple[Annotated[int, Meta(ge=1, le=65536)], ...]
+    repeats: tuple[Annotated[int, Meta(ge=1, le=1000)], ...]
 
     def __post_init__(self) -> None:
-        check_integer("stride", self.stride, 1, 2)
         for field in FIELDS:
             choices = tuple(getattr(self, field))
             object.__setattr__(self, field, choices)
             if not choices or len(set(choices)) != len(choices):
                 raise InputError(f"{field} is {list(choices)}: expected one or more different choices")
+        check_fields(self)
         if math.prod(len(getattr(self, field)) for field in FIELDS) > MOST_COMBINATIONS:
             raise InputError(f"the choices multiply to more than {MOST_COMBINATIONS:,} stages: leave some out")
         for op in self.op:

@@ -217,7 +217,7 @@ def test_stages_of_whole_blocks_mix_with_stages_of_six_decisions(tmp_path):
         ("cn_r1_k3_s2_c24", "ir_r2_k3_s2_e4.0_c16", "stage 1: .*different blocks"),
         ("cn_r1_k3_s2_c24", "xx_r1_k3_s2_c24", "stage 1: cannot read"),
         ("id_r1_k1_s1_c16", "id_r1_k3_s1_c16", "kernel_size 1"),
-        ("stride = 1", "stride = 1\nblocks = []", "stage 2: .*unknown fields filters, stride"),
+        ("stride = 1", "stride = 1\nblocks = []", "stage 2 .*unknown fields filters, stride"),
     ],
 )
 def test_wrong_blocks_say_where(tmp_path, old, new, said):
