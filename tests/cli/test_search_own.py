@@ -107,7 +107,10 @@ def test_comparisons_have_a_time_limit_too(here):
     ("more", "said"),
     [
         (["--evaluator", "python:nowhere:accuracy"], "cannot import nowhere"),
-        (["--evaluator", "python:my_judge:accuracy", "--evaluation-minutes", "0"], "evaluation_minutes is 0.0: expected a number from 0.001"),
+        (
+            ["--evaluator", "python:my_judge:accuracy", "--evaluation-minutes", "0"],
+            "evaluation_minutes is 0.0: expected a number from 0.001",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_before_any_work(here, more, said):
