@@ -40,7 +40,7 @@ def cost(
 
 def _report(architecture: Architecture, table: Path | None) -> dict[str, Any]:
     from mnas.arch.complexity import block_complexity, complexity
-    from mnas.arch.footprint import footprint
+    from mnas.arch.memory import footprint
     from mnas.arch.walk import unroll
 
     walk = unroll(architecture)

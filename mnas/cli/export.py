@@ -207,7 +207,7 @@ def _other_data(data: str, architecture: Architecture) -> Dataset:
 def _untrained_job(network: str, data: str | None, seed: int) -> _Job:
     import numpy as np
 
-    from mnas.arch.limits import check_fits
+    from mnas.arch.memory import check_fits
     from mnas.nn.build import build_model
     from mnas.train.batches import some_images
 

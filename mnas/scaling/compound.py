@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mnas.arch.limits import check_fits
+from mnas.arch.memory import check_fits
 from mnas.arch.resize import resize
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import EFFICIENTNET_ROWS, LITE_ROWS, resize_row

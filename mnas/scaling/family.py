@@ -11,7 +11,7 @@ from typing import Any
 
 from mnas.arch.codec import architecture_to_json
 from mnas.arch.complexity import complexity
-from mnas.arch.limits import memory
+from mnas.arch.memory import footprint
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.files import write_together
@@ -44,7 +44,7 @@ class Member:
             "layers": sum(stage.repeats for stage in self.architecture.stages),
             "params": cost.params,
             "madds": cost.madds,
-            "memory_bytes": memory(self.architecture).inference,
+            "memory_bytes": footprint(self.architecture).memory_bytes,
             "accuracy": self.accuracy,
             **{f"latency_ms {name}": latency for name, latency in self.latencies_ms.items()},
             **{f"interval_ms {name}": list(interval) for name, interval in self.intervals_ms.items()},

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mnas.arch.complexity import complexity
-from mnas.arch.limits import check_fits, check_strides
+from mnas.arch.memory import check_fits, check_strides
 from mnas.arch.spec import Architecture
 from mnas.checks import check_number
 from mnas.errors import InputError, MnasError

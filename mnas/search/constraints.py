@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mnas.arch.footprint import footprint
+from mnas.arch.memory import footprint
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.space.costs import SpaceCosts
@@ -113,7 +113,7 @@ def size_limit(maximum: float, *, dtype: str) -> Constraint:
 
 
 def memory_limit(maximum: float, *, dtype: str, delegate: str) -> Constraint:
-    """On the memory while it runs, in MB; see `mnas.arch.footprint`."""
+    """On the memory while it runs, in MB; see `mnas.arch.memory`."""
     return Constraint(
         f"memory ({dtype}, {delegate})",
         lambda network: footprint(network, dtype=dtype, delegate=delegate).memory_bytes / _MB,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mnas.arch.codec import architecture_to_dict
-from mnas.arch.limits import check_strides
+from mnas.arch.memory import check_strides
 from mnas.arch.spec import Architecture
 from mnas.checks import check_integer, check_number
 from mnas.errors import InputError, MnasError

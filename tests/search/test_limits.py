@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnas.arch.footprint import footprint
+from mnas.arch.memory import footprint
 from mnas.errors import InputError
 from mnas.reward import make_reward
 from mnas.search.build import prepare

@@ -1,9 +1,10 @@
-"""`mnas.arch.footprint` against files and the interpreter that runs them."""
+"""What networks take up, against files and the interpreter that runs them, and which networks cannot be."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from ai_edge_litert import interpreter as litert
 
 from mnas.arch.codec import parse_stages
-from mnas.arch.footprint import footprint
+from mnas.arch.complexity import complexity
+from mnas.arch.memory import check_fits, check_strides, footprint
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import zoo
 from mnas.errors import InputError
@@ -64,14 +66,16 @@ def test_against_the_file_and_the_memory_planner(name: str, dtype: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
-@pytest.mark.parametrize("dtype", ["float32", "int8"])
-def test_against_resident_memory(dtype: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("mnasnet-a1", "float32"), ("efficientnet-b0", "float32"), ("efficientnet-b0", "int8")]
+)
+def test_against_resident_memory(name: str, dtype: str, tmp_path: Path) -> None:
     small, large = tmp_path / "small.tflite", tmp_path / "large.tflite"
     small.write_bytes(write_skeleton(NETWORKS["sample 0"], dtype=dtype))
-    large.write_bytes(write_skeleton(NETWORKS["efficientnet-b0"], dtype=dtype))
+    large.write_bytes(write_skeleton(NETWORKS[name], dtype=dtype))
     command = [sys.executable, "-c", RESIDENT, str(small), str(large)]
     grown = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert footprint(NETWORKS["efficientnet-b0"], dtype=dtype).memory_bytes == pytest.approx(grown, rel=0.15)
+    assert footprint(NETWORKS[name], dtype=dtype).memory_bytes == pytest.approx(grown, rel=0.15)
 
 
 def test_without_a_packed_copy() -> None:
@@ -89,3 +93,39 @@ def test_a_skip_connection_keeps_its_input_alive() -> None:
         return footprint(network).activation_bytes
 
     assert activations("skip") - activations("noskip") == 32 * 32 * 32 * 4
+
+
+def test_memory_by_hand() -> None:
+    tiny = Architecture(parse_stages("ds_r1_k3_s1_c8"), stem_filters=8, head_filters=0, resolution=16, num_classes=4)
+    found = footprint(tiny)
+    # Weights and biases of stem, depthwise and pointwise convolution and classifier; batch norms are folded into them.
+    assert found.weight_bytes == 4 * (8 * 28 + 8 * 10 + 8 * 9 + 4 * 9)
+    assert found.weight_bytes < 4 * complexity(tiny).params
+    # The image stays; the stem leaves 8x8x8, which the skip keeps, and two more of those are made beside it.
+    assert found.activation_bytes == 4 * (3 * 16 * 16 + 3 * 8 * 8 * 8)
+    assert found.memory_bytes == found.file_bytes + found.activation_bytes + found.weight_bytes
+
+
+def test_published_networks_fit() -> None:
+    check_fits(zoo("efficientnet-b7"), available=2**33)
+
+
+def test_a_network_beyond_memory_says_how_much_it_would_take() -> None:
+    with pytest.raises(InputError, match=r"would take [\d.]+ MiB of memory .* this machine has 10.0 MiB"):
+        check_fits(zoo("mnasnet-a1"), available=10 * 2**20)
+
+
+def test_a_network_beyond_any_file_says_so() -> None:
+    wide = replace(zoo("mnasnet-a1"), head_filters=65536, num_classes=50_000)
+    with pytest.raises(InputError, match=r"a file of 12.\d GiB .* at most 2.0 GiB"):
+        check_fits(wide)
+
+
+@pytest.mark.parametrize(("size", "fits"), [(17, True), (16, False), (4, False)])
+def test_strides_that_leave_nothing(size: int, fits: bool) -> None:
+    network = replace(zoo("mnasnet-a1"), resolution=size)
+    if fits:
+        check_strides(network)
+    else:
+        with pytest.raises(InputError, match=rf"{size} px.*divides its image by 32, so it needs at least 17 px"):
+            check_strides(network)
