@@ -135,15 +135,6 @@ class Reference:
         known = len(heavy_ms) >= _FEWEST_LOOKS
         return Look(self.quiet_ms, float(np.quantile(heavy_ms, _REFERENCE_QUANTILE)) if known else 0.0)
 
-    def drift(self) -> float:
-        """The light one's quiet latency in the second half of everything seen over that in the first, minus 1."""
-        half = len(self._seen) // 2
-        first, second = (
-            np.quantile([look.light_ms for look in part], _REFERENCE_QUANTILE)
-            for part in (self._seen[:half], self._seen[half:])
-        )
-        return float(second / first - 1)
-
     def close(self) -> None:
         """Give the networks back."""
         self._light.close()

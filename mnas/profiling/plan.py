@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
 
 from mnas.arch.spec import Architecture, ClassifierSpec
-from mnas.arch.walk import PlacedBlock, layers
-from mnas.profiling.fit import canonical, count_operators
+from mnas.arch.walk import PlacedBlock
+from mnas.profiling.fit import count_operators
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 
@@ -74,8 +74,3 @@ def table_blocks(space: SearchSpace) -> tuple[PlacedBlock, ...]:
             for count in class_counts(space.num_classes):
                 blocks.setdefault(replace(placed, block=ClassifierSpec(count)))
     return tuple(blocks)
-
-
-def num_operators(blocks: Iterable[PlacedBlock]) -> int:
-    """How many different operators the blocks are made of."""
-    return len({canonical(layer) for placed in blocks for layer in layers(placed)})

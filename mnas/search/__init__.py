@@ -1,1 +1,1 @@
-"""The search: the loop, its log, resume."""
+"""Searches: from options to a winner, with the log, the executors and the verdict; studies and their comparison."""

@@ -87,16 +87,6 @@ def test_every_network_is_told_of_once_as_soon_as_it_has_its_bursts(seconds: flo
         assert [t.num_quiet for t in times] == [3, 12, 3, 12]  # and not one more
 
 
-def test_drift_is_seen() -> None:
-    device = FakeDevice()
-    reference = open_reference(device)
-    assert reference.drift() == pytest.approx(0, abs=0.01)
-    reference._light.latency_ms *= 1.2  # type: ignore[attr-defined]
-    for _ in range(50):
-        reference.look()
-    assert reference.drift() == pytest.approx(0.2, abs=0.01)
-
-
 def test_a_known_quiet_latency_unmasks_a_device_that_is_always_busy() -> None:
     data = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(1)))
     quiet = bench(data, FakeDevice(), quiet_bursts=5, seconds=5)
