@@ -50,6 +50,23 @@ def test_pointing_at_a_trial_shows_its_architecture(browser, page_file):
     assert "_k3" in text.text_content() or "_k5" in text.text_content()
 
 
+@pytest.mark.parametrize("width", [700, 1100])
+def test_the_buttons_show_only_while_one_points_at_a_plot_and_cover_no_legend(browser, page_file, width):
+    page, _ = _open(browser, page_file, viewport={"width": width, "height": 900})
+    shown = "plot => Number(getComputedStyle(plot.querySelector('.modebar')).opacity)"
+    for plot in page.locator(".plot").all():
+        assert plot.evaluate(shown) == 0
+        plot.scroll_into_view_if_needed()
+        plot.hover()
+        assert plot.evaluate(shown) == 1
+        buttons = plot.locator(".modebar").bounding_box()
+        assert buttons["y"] + buttons["height"] <= plot.bounding_box()["y"] + 1, "above the plot, legend and all"
+    assert plot.locator(".modebar-btn").first.is_visible()
+    page.locator("#plot-front").hover()
+    page.emulate_media(media="print")
+    assert not page.locator("#plot-front .modebar").is_visible()
+
+
 @pytest.mark.parametrize("width", [320, 390])
 def test_nothing_is_wider_than_a_phone(browser, page_file, width):
     page, trouble = _open(browser, page_file, viewport={"width": width, "height": 800})

@@ -36,6 +36,7 @@
         bgcolor: colour("--raised"), bordercolor: soft, align: "left",
         font: { color: ink, size: 12, family: "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace" },
       },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink },
       hovermode: "closest", dragmode: narrow ? false : "zoom",
       margin: { l: 8, r: 12, t: 8, b: 8 },
       ...(onPaper ? PAPER : { autosize: true }),
