@@ -20,7 +20,7 @@ from mnas.files import is_leftover
 from mnas.lock import hold
 
 _LOGGER = logging.getLogger(__name__)
-_BATCH = 256  # files asked for at a time
+BATCH = 256  # files asked for at a time
 
 
 def is_remote(text: str) -> bool:
@@ -69,8 +69,8 @@ def fetch(url: str, folder: Path, wanted: Callable[[str], bool] = lambda name: T
         sizes = {_inside(path, root): info.get("size") for path, info in found.items()}
         names = sorted(name for name in sizes if wanted(name))
         lacking = [name for name in names if not _is_here(folder / name, sizes[name])]
-        for start in range(0, len(lacking), _BATCH):
-            batch = lacking[start : start + _BATCH]
+        for start in range(0, len(lacking), BATCH):
+            batch = lacking[start : start + BATCH]
             for name in batch:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
             files.get([f"{root}/{name}" for name in batch], [str(folder / name) for name in batch])

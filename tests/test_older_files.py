@@ -136,7 +136,7 @@ def test_a_study_is_reproduced(name):
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", ["trained_candidates", "supernet", "predictor"])
 def test_a_study_that_trained_is_resumed_without_training_anything(name):
-    logs = {path.name: path.read_bytes() for path in Path(name).iterdir()}
+    logs = {path.name: path.read_bytes() for path in Path(name).glob("*.json*")}
     run("search", "--resume", "--study", name, "--json")
     for file, content in logs.items():
         assert Path(name, file).read_bytes() == content, file
@@ -268,8 +268,6 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(caplog):
     assert document["history"][1]["loss"] == pytest.approx(before["history"][1]["loss"], rel=1e-3)
     assert document["configuration"] == before["configuration"]
     assert "begins anew" not in caplog.text
-    assert sorted(path.name for path in Path("interrupted").iterdir()) == [
-        "architecture.json",
-        "training.json",
-        "weights.npz",
-    ]
+    left = {path.name for path in Path("interrupted").iterdir()}
+    assert {"architecture.json", "training.json"} <= left
+    assert not {"progress.json", "checkpoint-1.npz"} & left

@@ -70,7 +70,7 @@ def export(
     load_tensorflow()
     job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data, compression, max_loss)
     document = _run(job, out, dtype=dtype, io=io, trained=not untrained, verifier=verifier)
-    _report(out, document, verifier, json)
+    show_export(out, document, verifier, json)
 
 
 def export_trained(folder: Path, out: Path, *, dtype: str = "float32") -> dict[str, Any]:
@@ -245,7 +245,8 @@ class _Display:
             self.console.print(f"{says[phase]} ...")
 
 
-def _report(out: Path, document: dict[str, Any], verifier: Verifier | None, json: bool) -> None:
+def show_export(out: Path, document: dict[str, Any], verifier: Verifier | None, json: bool) -> None:
+    """Say what was written, how it was checked, and what compression has cost."""
     if json:
         common.print_json({"file": str(out), **document})
         return

@@ -34,7 +34,7 @@ def watch_study(study: Study, page: Path | None, every: float, *, quiet: bool = 
     said = ""
     while True:
         running = is_locked(study.folder)
-        lines = "\n".join(_lines(study, running))
+        lines = "\n".join(status_lines(study, running))
         if lines != said:
             said = lines
             if page is not None:
@@ -53,7 +53,7 @@ def _write(study: Study, page: Path, refresh: int | None) -> None:
     write_atomically(page, study_page(gather(study), refresh=refresh))
 
 
-def _lines(study: Study, running: bool) -> list[str]:
+def status_lines(study: Study, running: bool) -> list[str]:
     """One line a log that has trials: how many, how long still, and the best; or what comes before the first trial."""
     lines = []
     arguments = _Arguments(study)

@@ -20,7 +20,7 @@ from typing import IO
 from mnas.devices.benchmark_log import last_lines, printable
 from mnas.errors import InputError, MnasError
 
-_ANSWER_S = 15.0  # beyond a command's own limit
+ANSWER_S = 15.0  # beyond a command's own limit
 _GRACE_S = 2  # between asking a command to stop and making it
 _TRANSFER_S = 300.0
 _MOST_BYTES = 1 << 24
@@ -62,8 +62,8 @@ class Adb:
         states = self._states()
         if ":" in serial and states.get(serial) != "device":
             if serial in states:
-                _run(["disconnect", serial], _ANSWER_S)  # or, after a drop, it is "already connected" for 10 s
-            _run(["connect", serial], _ANSWER_S)  # exits with 0 whatever happens: the state tells
+                _run(["disconnect", serial], ANSWER_S)  # or, after a drop, it is "already connected" for 10 s
+            _run(["connect", serial], ANSWER_S)  # exits with 0 whatever happens: the state tells
         elif not serial:
             if not states:
                 raise MnasError(
@@ -89,7 +89,7 @@ class Adb:
     @staticmethod
     def _states() -> dict[str, str]:
         """State by serial of everything that adb sees."""
-        done = _run(["devices"], 2 * _ANSWER_S)
+        done = _run(["devices"], 2 * ANSWER_S)
         if done.returncode != 0:
             raise MnasError(f"adb does not start its server:\n  {last_lines(done.stderr)}")
         return parse_states(done.stdout)
@@ -111,12 +111,10 @@ class Adb:
         if self._limits_commands:  # ending adb here would leave the command running there
             script = f"timeout -k {_GRACE_S} {limit_s:g} sh -c {shlex.quote(script)}"
         try:
-            done = _run(
-                ["-s", self.serial, "shell", f"{script}; echo; echo {word}-end"], limit_s + _GRACE_S + _ANSWER_S
-            )
+            done = _run(["-s", self.serial, "shell", f"{script}; echo; echo {word}-end"], limit_s + _GRACE_S + ANSWER_S)
         except TimeoutError:
             raise MnasError(
-                f"the phone {self._name} did not answer for {limit_s + _ANSWER_S:g} s: is it frozen?"
+                f"the phone {self._name} did not answer for {limit_s + ANSWER_S:g} s: is it frozen?"
             ) from None
         said, ended, _ = done.stdout.replace("\r\n", "\n").rpartition(f"\n{word}-end")
         if not ended:

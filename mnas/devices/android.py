@@ -34,7 +34,7 @@ _PROGRAM = f"{FOLDER}/benchmark_model"
 _LIMIT_S = 2 * MAX_SECONDS + 20
 _WARM, _HOT = 38.0, 41.0  # degrees of the battery: cool enough to go on; too warm to measure
 _THROTTLING = 2  # thermal status from which Android slows the CPU down
-_COOLING_S, _COOLING_LIMIT_S = 10.0, 600.0
+_COOLING_S, COOLING_LIMIT_S = 10.0, 600.0
 _PROFILED_RUNS = 20
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class AndroidDevice(Device):
     """
 
     pace = Pace(burst_ms=60.0, most_runs=60, start_ms=120.0, reference_runs=30, first_looks=10, wave_networks=10)
-    _sleep = staticmethod(time.sleep)
+    sleep = staticmethod(time.sleep)
 
     def __init__(self, adb: Adb, binary: BenchmarkBinary, *, threads: int = 1, delegate: str = "xnnpack") -> None:
         check_integer("--threads", threads, 1, 64)
@@ -160,14 +160,14 @@ class AndroidDevice(Device):
         if (heat.celsius or 0.0) < _HOT and heat.status < _THROTTLING:
             return
         _log.warning("the phone is too warm to measure (%s): waiting for it to cool down", heat)
-        give_up = time.monotonic() + _COOLING_LIMIT_S
+        give_up = time.monotonic() + COOLING_LIMIT_S
         while (heat.celsius or 0.0) > _WARM or heat.status >= _THROTTLING:
             if time.monotonic() > give_up:
                 raise MnasError(
                     f"the phone throttles and does not cool down ({heat}): take it out of its case, off the charger, "
                     "let it cool, and run the same command again; what was measured is kept"
                 )
-            self._sleep(_COOLING_S)
+            self.sleep(_COOLING_S)
             heat = read_heat(self.adb)
 
     def run(

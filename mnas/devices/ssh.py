@@ -22,7 +22,7 @@ from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
 
 _SPEC = re.compile(r"(?P<host>[^\s:/-][^\s:/]*)(?::(?P<python>/\S.*))?")
-_START_S, _LOAD_S, _RUN_S = 180.0, 180.0, 600.0  # a slow board loads numpy for a minute
+_START_S, _LOAD_S, RUN_S = 180.0, 180.0, 600.0  # a slow board loads numpy for a minute
 _LONGEST = 200
 
 _log = logging.getLogger(__name__)
@@ -50,8 +50,8 @@ class BoardDevice(Device):
         self.host, self.python = host, python
         self.runtime, self.threads, self.delegate = runtime, threads, delegate
         self._number = 0
-        self._link: SshLink | None = None
-        self._link, self._facts = self._connect()
+        self.link: SshLink | None = None
+        self.link, self._facts = self._connect()
 
     def _connect(self) -> tuple[SshLink, dict[str, Any]]:
         link = SshLink(self.host, self.python)
@@ -74,13 +74,13 @@ class BoardDevice(Device):
     @contextmanager
     def measuring(self) -> Iterator[None]:
         """See `Device`. The connection ends with it, and nothing stays on the board."""
-        if self._link is None:
-            self._link, self._facts = self._connect()
+        if self.link is None:
+            self.link, self._facts = self._connect()
         try:
             yield
         finally:
-            self._link.close()
-            self._link = None
+            self.link.close()
+            self.link = None
 
     def settle(self, slowdown: float = 1.0) -> None:
         """See `Device`. A board is not waited for: few of them cool down while they are switched on."""
@@ -115,20 +115,20 @@ class BoardDevice(Device):
         """See `Device`."""
         self._number += 1
         self.ask({"do": "load", "id": self._number, "size": len(data)}, data, limit_s=_LOAD_S)
-        return _BoardModel(self, self._number)
+        return BoardModel(self, self._number)
 
     def ask(self, request: dict[str, Any], data: bytes = b"", *, limit_s: float) -> Any:
         """See `SshLink.ask`."""
-        if self._link is None:
+        if self.link is None:
             raise MnasError("a network is loaded onto a board only while it is being measured")
-        return self._link.ask(request, data, limit_s=limit_s)
+        return self.link.ask(request, data, limit_s=limit_s)
 
 
-class _BoardModel(LoadedModel):
+class BoardModel(LoadedModel):
     """An interpreter on the board."""
 
     def __init__(self, device: BoardDevice, number: int) -> None:
-        self._device, self._number = device, number
+        self.device, self._number = device, number
 
     def run_times_ms(self, num_runs: int) -> Array:
         """See `LoadedModel`."""
@@ -137,29 +137,29 @@ class _BoardModel(LoadedModel):
     def warm_run_times_ms(self, num_runs: int, *, warm_up: int) -> Array:
         """See `LoadedModel`."""
         request = {"do": "run", "id": self._number, "runs": num_runs, "warm_up": warm_up}
-        answer = self._device.ask(request, limit_s=_RUN_S)
+        answer = self.device.ask(request, limit_s=RUN_S)
         if not isinstance(answer, list) or len(answer) != num_runs or not all(_is_time(value) for value in answer):
-            raise MnasError(f"{self._device.host} answered with what are no times: {str(answer)[:_LONGEST]}")
+            raise MnasError(f"{self.device.host} answered with what are no times: {str(answer)[:_LONGEST]}")
         return np.array(answer, dtype=np.float64) / 1e6
 
     def infer(self, image: npt.NDArray[Any]) -> bytes:
         """See `LoadedModel`."""
         data = image.tobytes()
-        answer = self._device.ask({"do": "infer", "id": self._number, "size": len(data)}, data, limit_s=_RUN_S)
+        answer = self.device.ask({"do": "infer", "id": self._number, "size": len(data)}, data, limit_s=RUN_S)
         try:
             return base64.b64decode(answer, validate=True)
         except (TypeError, ValueError):
-            raise MnasError(f"{self._device.host} answered with what is no output: {str(answer)[:_LONGEST]}") from None
+            raise MnasError(f"{self.device.host} answered with what is no output: {str(answer)[:_LONGEST]}") from None
 
     def close(self) -> None:
         """See `LoadedModel`. A board that is gone holds nothing: whatever is asked of it next says so."""
         with suppress(MnasError):
-            self._device.ask({"do": "close", "id": self._number}, limit_s=_LOAD_S)
+            self.device.ask({"do": "close", "id": self._number}, limit_s=_LOAD_S)
 
 
 def _is_time(value: object) -> bool:
     """Whole nanoseconds, and no more than the run was waited for."""
-    return type(value) is int and 0 < value <= _RUN_S * 1e9
+    return type(value) is int and 0 < value <= RUN_S * 1e9
 
 
 def open_board(spec: str, *, runtime: str, threads: int, delegate: str) -> BoardDevice:

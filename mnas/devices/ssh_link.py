@@ -21,8 +21,8 @@ from mnas.files import parse_json
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3", "ForwardX11=no")
 _HANG_UP_S = 10.0
 _LONGEST_LINE = 1 << 24  # bytes
-_MOST_WORDS = 1 << 16  # bytes of what ssh and the board print beside answers: the last of them
-_MOST_ANSWERS = 16  # that wait; there is one a question
+MOST_WORDS = 1 << 16  # bytes of what ssh and the board print beside answers: the last of them
+MOST_ANSWERS = 16  # that wait; there is one a question
 _LISTEN_S = 1.0  # an ssh that shares connections leaves one behind that holds stderr open
 _HINTS = (
     # what ssh or the board says, what to do
@@ -57,6 +57,11 @@ class SshLink:
         host: as `ssh` takes it; what it means is in the user's own ssh configuration.
         python: the program to run the agent with there.
 
+    Attributes:
+        process: ssh, on this machine.
+        answers: that nobody has read yet, `MOST_ANSWERS` at most.
+        complaints: the last `MOST_WORDS` bytes that ssh and the board wrote beside their answers.
+
     Raises:
         MnasError: if ssh is not installed.
     """
@@ -68,7 +73,7 @@ class SshLink:
         agent = resources.files("mnas.devices").joinpath("board_agent.py").read_bytes()
         options = [part for option in _OPTIONS for part in ("-o", option)]
         try:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 ["ssh", "-T", *options, "--", host, _remote_command(len(agent), python)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -76,8 +81,8 @@ class SshLink:
             )
         except FileNotFoundError:
             raise MnasError("ssh is not installed: apt-get install openssh-client") from None
-        self._lines: queue.Queue[bytes] = queue.Queue()
-        self._said = b""
+        self.answers: queue.Queue[bytes] = queue.Queue()
+        self.complaints = b""
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         threading.Thread(target=self._read, daemon=True).start()
@@ -93,7 +98,7 @@ class SshLink:
             raise self._down
         self._send(json.dumps(request).encode() + b"\n" + data)
         try:
-            line = self._lines.get(timeout=limit_s)
+            line = self.answers.get(timeout=limit_s)
         except queue.Empty:
             self.close()
             self._down = MnasError(f"{self.host} did not answer for {limit_s:g} s: is it overloaded?")
@@ -115,44 +120,44 @@ class SshLink:
 
     def close(self) -> None:
         """End the agent; it removes itself."""
-        if self._process.stdin and not self._process.stdin.closed:
+        if self.process.stdin and not self.process.stdin.closed:
             with suppress(OSError):
-                self._process.stdin.close()
+                self.process.stdin.close()
         try:
-            self._process.wait(_HANG_UP_S)
+            self.process.wait(_HANG_UP_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.process.kill()
+            self.process.wait()
         self._listener.join(_LISTEN_S)
 
     def _send(self, data: bytes) -> None:
         # If the other end is gone or this one closed, the answer that does not come says why.
         with suppress(OSError, ValueError):
-            assert self._process.stdin is not None
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
+            assert self.process.stdin is not None
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as stream:
+        assert self.process.stdout is not None
+        with self.process.stdout as stream:
             # A line that never ends must not fill the memory, and half a line is no answer.
             while (line := stream.readline(_LONGEST_LINE)).endswith(b"\n"):
-                if self._lines.qsize() >= _MOST_ANSWERS:  # nobody asked
+                if self.answers.qsize() >= MOST_ANSWERS:  # nobody asked
                     break
                 if line.startswith(b"mnas "):  # the rest is what login scripts print
-                    self._lines.put(line[5:])
-        self._lines.put(b"")
+                    self.answers.put(line[5:])
+        self.answers.put(b"")
 
     def _listen(self) -> None:
-        stream = self._process.stderr
+        stream = self.process.stderr
         assert stream is not None
         with stream:
-            while said := os.read(stream.fileno(), _MOST_WORDS):
-                self._said = (self._said + said)[-_MOST_WORDS:]
+            while said := os.read(stream.fileno(), MOST_WORDS):
+                self.complaints = (self.complaints + said)[-MOST_WORDS:]
 
     def _gone(self) -> MnasError:
         self.close()
-        said = self._said.decode("utf-8", "replace")
+        said = self.complaints.decode("utf-8", "replace")
         hint = next(
             (hint for pattern, hint in _HINTS if re.search(pattern, said)), "the connection broke: run it again"
         )

@@ -16,7 +16,7 @@ from mnas.profiling.bench import bench
 from mnas.profiling.measure import NetworkTime
 
 IMAGES = 16  # a phone starts its program anew for each
-_SECONDS = 5.0  # of measuring
+SECONDS = 5.0  # of measuring
 _EXACT = Tolerance(1e-3, 0.999, 0.001)  # float32 as XNNPACK and TFLite's own kernels compute it, on any CPU
 _ROUNDED = Tolerance(0.1, 0.9, 0.01)  # integers, whose last bit is the kernel's own business, and GPUs' half precision
 _IN_FLOATS = ("xnnpack", "none")  # delegates that compute float32 in float32
@@ -96,8 +96,8 @@ def check_on_device(
 
 def _measure(content: bytes, device: Device) -> Apart | NetworkTime:
     if isinstance(device, LocalDevice):  # this process has TensorFlow in it, whose threads would be measured too
-        return bench_apart(content, device.runtime, seconds=_SECONDS)
-    return bench(content, device, seconds=_SECONDS)
+        return bench_apart(content, device.runtime, seconds=SECONDS)
+    return bench(content, device, seconds=SECONDS)
 
 
 def _infer(model: LoadedModel, here: TFLiteRunner, image: Any, name: str) -> Floats:

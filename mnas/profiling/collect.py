@@ -16,8 +16,8 @@ from mnas.profiling.skeleton import write_skeleton
 from mnas.space.space import SearchSpace
 
 LEAST, MOST = 40, 1500  # networks, whatever the time
-_WAVE_BYTES = 400e6  # of networks that stand ready at a time
-_FITTING_BURSTS, _HELD_OUT_BURSTS = 5, 24  # a low quantile of few bursts is too high: by 1 % of four
+WAVE_BYTES = 400e6  # of networks that stand ready at a time
+FITTING_BURSTS, HELD_OUT_BURSTS = 5, 24  # a low quantile of few bursts is too high: by 1 % of four
 _PATIENCE = 3.0  # times a wave's length on a quiet device that it may take on a busy one
 _LEAST_PATIENCE_S = 1.0  # for a wave of few networks, which one disturbance can fill
 _LOOK_S = 0.004  # of a device whose bursts start at once
@@ -58,14 +58,14 @@ def collect(
     least = 0.0  # seconds that a wave takes however little time is left
     while len(networks) < MOST and (len(networks) < LEAST or time.monotonic() + least < finish):
         share = max(len(networks) / MOST, (time.monotonic() - start) / max(seconds, 1e-3))
-        progress(min(share, 1.0) * 0.96, f"measured {len(networks)} networks{_disturbed(log)}")
+        progress(min(share, 1.0) * 0.96, f"measured {len(networks)} networks{describe_disturbance(log)}")
         began = time.monotonic()
         wave, models = _load_wave(plan, networks, device, log, dtype)
         if not wave:
             continue  # the log had them all
         few = [FEWEST_BURSTS] * len(models)
         least = time.monotonic() - began + _quiet_seconds(models, few, device.pace)
-        wanted = [_HELD_OUT_BURSTS if networks[number].held_out else _FITTING_BURSTS for number in wave]
+        wanted = [HELD_OUT_BURSTS if networks[number].held_out else FITTING_BURSTS for number in wave]
         patience = max(_PATIENCE * _quiet_seconds(models, wanted, device.pace), _LEAST_PATIENCE_S)
         limit = min(patience, max(finish - time.monotonic(), 0.0))
         times = measure_networks(
@@ -96,7 +96,7 @@ class _Keeper:
         self._counted = now
 
 
-def _disturbed(log: ProfileLog, *, worth_a_word: float = 0.1) -> str:
+def describe_disturbance(log: ProfileLog, *, worth_a_word: float = 0.1) -> str:
     """The share of bursts that had to be measured again, where it is worth a word."""
     share = 1 - sum(t.num_quiet for t in log.times.values()) / max(1, sum(t.num_bursts for t in log.times.values()))
     return (
@@ -120,7 +120,7 @@ def _load_wave(
         models.append(device.load(data))
         wave.append(number)
         size += len(data)
-        if size > _WAVE_BYTES:
+        if size > WAVE_BYTES:
             break
     return wave, models
 

@@ -25,7 +25,7 @@ from mnas.train.folder import load_folder
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
-_MOST_IDX_BYTES = 1 << 28
+MOST_IDX_BYTES = 1 << 28
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_CLASSES = ["t-shirt/top", "trouser", "pullover", "dress", "coat"]
 FASHION_CLASSES += ["sandal", "shirt", "sneaker", "bag", "ankle-boot"]
@@ -181,13 +181,13 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     """Read a gzipped IDX file of bytes: a magic number that ends in the rank, then the sizes, then the data.
 
     Raises:
-        MnasError: if it is no such file, is cut off, or unpacks to too much.
+        MnasError: if it is no such file, is cut off, or unpacks to more than `MOST_IDX_BYTES`.
     """
     try:
         with gzip.open(path) as file:
-            raw = file.read(_MOST_IDX_BYTES + 1)
-        if len(raw) > _MOST_IDX_BYTES:
-            raise ValueError(f"it unpacks to more than {_MOST_IDX_BYTES >> 20} MiB")
+            raw = file.read(MOST_IDX_BYTES + 1)
+        if len(raw) > MOST_IDX_BYTES:
+            raise ValueError(f"it unpacks to more than {MOST_IDX_BYTES >> 20} MiB")
         rank = raw[3]
         shape = np.frombuffer(raw, ">u4", rank, 4).astype(int)
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape)

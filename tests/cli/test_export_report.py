@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mnas.cli.export import _report
+from mnas.cli.export import show_export
 
 DOCUMENT = {
     "dtype": "float32",
@@ -30,7 +30,7 @@ DOCUMENT = {
     ({"compression": {"kind": "prune"}, "check_data": "photos"}, ""),
 ])  # fmt: skip
 def test_what_compression_cost_is_said(change, said, capsys):
-    _report(Path("x.tflite"), {**DOCUMENT, **change}, None, False)
+    show_export(Path("x.tflite"), {**DOCUMENT, **change}, None, False)
     printed = capsys.readouterr().out
     assert said in printed
     assert ("Before" in printed) == bool(said)

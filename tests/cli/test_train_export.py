@@ -119,7 +119,7 @@ def damaged(folder):
 
 
 def test_a_file_is_verified_where_it_is_asked_to_be(folder, monkeypatch):
-    monkeypatch.setattr("mnas.export.on_device._SECONDS", 0.5)
+    monkeypatch.setattr("mnas.export.on_device.SECONDS", 0.5)
     out = folder / "models" / "verified.tflite"
     said = in_process("export", folder / "run", "--out", out, "--verify-on", "local")
     assert "On local (" in said

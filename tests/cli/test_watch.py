@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnas.cli.progress import SearchProgress
-from mnas.cli.watch import _lines
+from mnas.cli.watch import status_lines
 from mnas.errors import InputError
 from mnas.search.session import concurrency
 from mnas.search.study import Study
@@ -39,13 +39,13 @@ def _study(folder, log=None, count=0, **arguments):
     ],
 )
 def test_every_log_has_its_own_total(tmp_path, log, said):
-    (line,) = _lines(_study(tmp_path, log, 2), running=True)
+    (line,) = status_lines(_study(tmp_path, log, 2), running=True)
     assert said in line
 
 
 @pytest.mark.parametrize(("workers", "left"), [(2, "19 min"), (4, "10 min"), (100, "4 min")])
 def test_workers_share_the_time_that_is_left(tmp_path, capsys, workers, left):
-    (line,) = _lines(_study(tmp_path, "trials", 2, workers=workers), running=True)
+    (line,) = status_lines(_study(tmp_path, "trials", 2, workers=workers), running=True)
     assert f"2 of 40, {left} left" in line
     at_once = concurrency(workers=workers, batch=10, finalists=3)
     assert at_once["repeats"] == 2
@@ -57,17 +57,17 @@ def test_workers_share_the_time_that_is_left(tmp_path, capsys, workers, left):
 
 
 def test_what_is_prepared_is_said(tmp_path):
-    assert _lines(_study(tmp_path / "a", evaluator="supernet"), running=True) == [
+    assert status_lines(_study(tmp_path / "a", evaluator="supernet"), running=True) == [
         "  preparing: a supernet is trained before the first trial"
     ]
-    assert "a predictor is fitted" in _lines(_study(tmp_path / "b", evaluator="predictor"), running=True)[0]
-    assert _lines(_study(tmp_path / "c"), running=True) == ["  no trial is finished yet"]
-    assert _lines(_study(tmp_path / "d", evaluator="supernet"), running=False) == []
-    (line,) = _lines(_study(tmp_path / "e", "trials", 2, evaluator="supernet"), running=True)
+    assert "a predictor is fitted" in status_lines(_study(tmp_path / "b", evaluator="predictor"), running=True)[0]
+    assert status_lines(_study(tmp_path / "c"), running=True) == ["  no trial is finished yet"]
+    assert status_lines(_study(tmp_path / "d", evaluator="supernet"), running=False) == []
+    (line,) = status_lines(_study(tmp_path / "e", "trials", 2, evaluator="supernet"), running=True)
     assert "search: 2 of 40" in line
 
 
 @pytest.mark.parametrize("damaged", ["many", 1.5, [1], -1])
 def test_a_damaged_number_is_one_message(tmp_path, damaged):
     with pytest.raises(InputError, match=r"study.json: arguments: trials .*: was it edited\?"):
-        _lines(_study(tmp_path, "trials", 2, trials=damaged), running=True)
+        status_lines(_study(tmp_path, "trials", 2, trials=damaged), running=True)

@@ -47,7 +47,7 @@ def test_commands_that_fail_or_never_end(phone: PhoneDouble, monkeypatch: pytest
         adb.shell("echo no such luck; exit 3")
     with pytest.raises(MnasError, match=r"longer than 0.2 s and was ended there"):
         adb.shell("sleep 30", limit_s=0.2)
-    monkeypatch.setattr("mnas.devices.adb._ANSWER_S", -1.5)
+    monkeypatch.setattr("mnas.devices.adb.ANSWER_S", -1.5)
     phone.install(phone.root / "bin/timeout", "#!/bin/sh\nsleep 3\n")
     with pytest.raises(MnasError, match="did not answer"):
         adb.shell("true", limit_s=0.1)

@@ -129,7 +129,7 @@ def test_an_export_is_verified_on_the_phone(
     phone: PhoneDouble, binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mnas.export.on_device.IMAGES", 3)
-    monkeypatch.setattr("mnas.export.on_device._SECONDS", 0.1)
+    monkeypatch.setattr("mnas.export.on_device.SECONDS", 0.1)
     space = load_space("mnasnet-16")
     (tmp_path / "net.json").write_text(architecture_to_json(space.sample(np.random.default_rng(0))))
     out = tmp_path / "out" / "net.tflite"
@@ -264,13 +264,13 @@ def test_a_phone_that_is_too_warm(
         naps.append(seconds)
         phone.set_temperature(39.5 if len(naps) == 1 else 33.0)
 
-    monkeypatch.setattr(AndroidDevice, "_sleep", staticmethod(nap))
+    monkeypatch.setattr(AndroidDevice, "sleep", staticmethod(nap))
     phone.set_temperature(44.0)
     device.settle()
     assert len(naps) == 2  # 39.5 is not cool
     assert "44.0 degrees" in caplog.text
     phone.set_temperature(30.0, status=3)
-    monkeypatch.setattr("mnas.devices.android._COOLING_LIMIT_S", -1)
+    monkeypatch.setattr("mnas.devices.android.COOLING_LIMIT_S", -1)
     with pytest.raises(MnasError, match=r"does not cool down .*thermal status 3.*what was measured is kept"):
         device.settle()
     phone.set_temperature(30.0)
@@ -301,8 +301,8 @@ def test_a_profile_goes_on_after_the_phone_went_away(
     phone: PhoneDouble, binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mnas.profiling.collect.LEAST", 8)
-    monkeypatch.setattr("mnas.profiling.collect._FITTING_BURSTS", 3)
-    monkeypatch.setattr("mnas.profiling.collect._HELD_OUT_BURSTS", 6)
+    monkeypatch.setattr("mnas.profiling.collect.FITTING_BURSTS", 3)
+    monkeypatch.setattr("mnas.profiling.collect.HELD_OUT_BURSTS", 6)
     out, log = tmp_path / "phone.json", tmp_path / "phone.json.log"
     arguments = ["profile", "--space", "mnasnet-16", "--device", f"adb:{phone.address}", "--out", out]
     arguments += ["--benchmark-binary", binary, "--minutes", "0.05"]

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from mnas.cli.main import app
 from mnas.devices.base import Array, Pace
 from mnas.devices.registry import open_device
-from mnas.devices.ssh import BoardDevice, _BoardModel, open_board
+from mnas.devices.ssh import BoardDevice, BoardModel, open_board
 from mnas.errors import InputError, MnasError
 from mnas.export.on_device import check_on_device
 from mnas.export.verify import TFLiteRunner
@@ -158,7 +158,7 @@ def test_the_board_says_what_it_is(board: Board, caplog: pytest.LogCaptureFixtur
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_a_file_is_verified_on_the_board(board: Board, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mnas.export.on_device._SECONDS", 0.05)
+    monkeypatch.setattr("mnas.export.on_device.SECONDS", 0.05)
     monkeypatch.setattr(BoardDevice, "pace", Pace(burst_ms=1, first_looks=3))
     content = write_skeleton(SMALL, dtype=dtype)
     images = np.random.default_rng(0).uniform(-1, 1, (3, 16, 16, 3)).astype(np.float32)
@@ -282,8 +282,8 @@ def test_the_connection_breaks(board: Board) -> None:
     device = open_it(board)
     with device.measuring():
         model = device.load(DATA)
-        assert device._link is not None
-        device._link._process.kill()
+        assert device.link is not None
+        device.link.process.kill()
         with pytest.raises(MnasError, match="the connection broke"):
             model.run_times_ms(1)
     for _ in range(100):  # the agent on the board ends by itself
@@ -296,15 +296,15 @@ def test_the_connection_breaks(board: Board) -> None:
 def lose(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
     """After so many bursts, the connection to the board ends."""
     bursts = iter(range(after))
-    run = _BoardModel.warm_run_times_ms
+    run = BoardModel.warm_run_times_ms
 
-    def warm_run_times_ms(model: _BoardModel, num_runs: int, *, warm_up: int) -> Array:
+    def warm_run_times_ms(model: BoardModel, num_runs: int, *, warm_up: int) -> Array:
         if next(bursts, None) is None:
-            assert model._device._link is not None
-            model._device._link._process.kill()
+            assert model.device.link is not None
+            model.device.link.process.kill()
         return run(model, num_runs, warm_up=warm_up)
 
-    monkeypatch.setattr(_BoardModel, "warm_run_times_ms", warm_run_times_ms)
+    monkeypatch.setattr(BoardModel, "warm_run_times_ms", warm_run_times_ms)
 
 
 def test_a_board_that_vanishes_during_bench_is_said(
@@ -320,14 +320,14 @@ def test_a_board_that_vanishes_during_bench_is_said(
 
 def test_a_board_that_vanishes_while_a_file_is_verified_is_said(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     device = open_it(board)
-    infer = _BoardModel.infer
+    infer = BoardModel.infer
 
-    def vanish(model: _BoardModel, image: Image) -> bytes:
-        assert device._link is not None
-        device._link._process.kill()
+    def vanish(model: BoardModel, image: Image) -> bytes:
+        assert device.link is not None
+        device.link.process.kill()
         return infer(model, image)
 
-    monkeypatch.setattr(_BoardModel, "infer", vanish)
+    monkeypatch.setattr(BoardModel, "infer", vanish)
     images = np.zeros((2, 16, 16, 3), np.float32)
     with pytest.raises(MnasError, match="cannot measure on board: the connection broke"):
         check_on_device(DATA, device, images, name="ssh:board", dtype="float32")
@@ -337,8 +337,8 @@ def test_a_board_that_is_gone_says_so_at_once(board: Board) -> None:
     device = open_it(board)
     with device.measuring():
         model = device.load(DATA)
-        assert device._link is not None
-        device._link._process.kill()
+        assert device.link is not None
+        device.link.process.kill()
         start = time.monotonic()
         for _ in range(3):
             with pytest.raises(MnasError, match="the connection broke"):
@@ -349,7 +349,7 @@ def test_a_board_that_is_gone_says_so_at_once(board: Board) -> None:
 
 def test_a_board_that_hangs(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     device = open_it(board)
-    monkeypatch.setattr("mnas.devices.ssh._RUN_S", 0.0)
+    monkeypatch.setattr("mnas.devices.ssh.RUN_S", 0.0)
     with device.measuring(), pytest.raises(MnasError, match="did not answer for 0 s"):
         device.load(DATA).run_times_ms(500)
 

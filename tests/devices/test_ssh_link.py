@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mnas.devices.ssh import BoardDevice
-from mnas.devices.ssh_link import _MOST_ANSWERS, _MOST_WORDS, SshLink
+from mnas.devices.ssh_link import MOST_ANSWERS, MOST_WORDS, SshLink
 from mnas.errors import MnasError
 from tools.fuzz.devices import board_that_says
 
@@ -47,11 +47,11 @@ def test_what_a_board_prints_beside_its_answers_is_kept_within_bounds(
     link = link_to("head -c 3000000 /dev/zero | tr '\\0' x >&2; echo Permission denied >&2", tmp_path, monkeypatch)
     with pytest.raises(MnasError, match="ssh-copy-id board"):
         link.ask({"do": "start"}, limit_s=30)
-    assert len(link._said) == _MOST_WORDS
+    assert len(link.complaints) == MOST_WORDS
 
 
 def test_a_board_that_answers_unasked_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     link = link_to("""exec yes 'mnas {"ok": 1}'""", tmp_path, monkeypatch)
-    link._process.wait(30)  # nobody listens any more
-    assert link._lines.qsize() <= _MOST_ANSWERS + 1
+    link.process.wait(30)  # nobody listens any more
+    assert link.answers.qsize() <= MOST_ANSWERS + 1
     link.close()

@@ -19,7 +19,7 @@ IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, 12, 12, 3)).astype(np.float
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch):
-    monkeypatch.setattr("mnas.export.on_device._SECONDS", 0.05)
+    monkeypatch.setattr("mnas.export.on_device.SECONDS", 0.05)
 
 
 class Elsewhere(Device):

@@ -13,7 +13,7 @@ from mnas.errors import InputError, MnasError
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import LatencyTable
 from mnas.profiling.check import check_table
-from mnas.profiling.collect import _disturbed
+from mnas.profiling.collect import describe_disturbance
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.profile import ProfileOptions, profile
@@ -59,7 +59,7 @@ def test_the_table_is_whole(table: LatencyTable) -> None:
 
 def test_an_interrupted_profile_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, log = tmp_path / "table.json", tmp_path / "table.json.log"
-    monkeypatch.setattr("mnas.profiling.collect._WAVE_BYTES", 0)  # networks are kept one by one
+    monkeypatch.setattr("mnas.profiling.collect.WAVE_BYTES", 0)  # networks are kept one by one
     monkeypatch.setattr("mnas.profiling.collect.MOST", 60)
     with pytest.raises(KeyboardInterrupt):
         profile(SPACE, FakeDevice(fail_after=31), out, OPTIONS)
@@ -145,12 +145,12 @@ def test_options_are_checked() -> None:
 
 def test_a_busy_device_is_told_of(tmp_path: Path) -> None:
     log = ProfileLog(tmp_path / "t.log", {})
-    assert _disturbed(log) == ""
+    assert describe_disturbance(log) == ""
     calm = NetworkTime(1.0, 1.0, 1.0, 1.0, 1.0, (1.0, 1.0), 90, 9, 9, 1.0, 0.2)
     log.append(0, calm, 0.1)
-    assert _disturbed(log) == ""
+    assert describe_disturbance(log) == ""
     log.append(1, replace(calm, num_bursts=18), 0.1)
-    assert _disturbed(log) == ", 33% of the bursts again: the device was busy or warm"
+    assert describe_disturbance(log) == ", 33% of the bursts again: the device was busy or warm"
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured() -> None:

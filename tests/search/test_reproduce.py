@@ -1,4 +1,5 @@
 import json
+from importlib import metadata
 
 import pytest
 
@@ -95,8 +96,12 @@ def test_trials_that_the_log_lacks_are_not_counted(study, space, objective):
 
 
 def test_an_optional_package_counts_only_where_the_study_names_it(monkeypatch):
-    versions = {"optuna": "4.0", "cmaes": "not installed"}
-    monkeypatch.setattr("mnas.search.environment._version", lambda name: versions.get(name, "1.0"))
+    def version(name):
+        if name == "cmaes":
+            raise metadata.PackageNotFoundError(name)
+        return {"optuna": "4.0"}.get(name, "1.0")
+
+    monkeypatch.setattr(metadata, "version", version)
     now = environment()
     assert (now["optuna"], now["ai-edge-litert"]) == ("4.0", "1.0")
     assert "cmaes" not in now

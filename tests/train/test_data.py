@@ -48,17 +48,17 @@ def test_fashion_mnist_from_debians_package():
 
 
 def test_an_idx_file_that_unpacks_to_more_than_it_should_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "_MOST_IDX_BYTES", 1 << 20)
+    monkeypatch.setattr(data, "MOST_IDX_BYTES", 1 << 20)
     (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(1 << 22)))
     with pytest.raises(MnasError, match="unpacks to more than 1 MiB"):
-        data._read_idx(tmp_path / "bomb.gz")
+        data.read_idx(tmp_path / "bomb.gz")
 
 
 def test_a_broken_idx_file_is_named(tmp_path):
     path = tmp_path / "train.gz"
     path.write_bytes(gzip.compress(b"\0\0\x08\x03" + b"\0\0\0\xff" * 3 + b"xx"))
     with pytest.raises(MnasError, match=r"train\.gz"):
-        data._read_idx(path)
+        data.read_idx(path)
 
 
 @pytest.fixture
