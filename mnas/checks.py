@@ -14,6 +14,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -34,6 +35,9 @@ AnyText = Annotated[str, Meta(max_length=1 << 30)]
 _WHOLE = "it"  # the document itself, among paths in it
 _LISTS = (list, tuple, Sequence)
 _OBJECTS = (dict, Mapping)
+
+_MOST = 10**12
+_LONGEST = 4096
 
 
 def check_integer(name: str, value: Any, low: int, high: int) -> None:
@@ -303,3 +307,34 @@ def _length(metas: Sequence[Meta], word: str, what: str) -> str:
 
 def _first(metas: Sequence[Meta], name: str) -> Any:
     return next((limit for meta in metas if (limit := getattr(meta, name)) is not None), None)
+
+
+def check_types(record: Any) -> None:
+    """Check a dataclass's values against its annotations: texts, numbers, truth values, lists of them, or None.
+
+    Raises:
+        InputError: for the first value of another type, or a number that is not finite or beyond any sense.
+    """
+    for field in fields(record):
+        kind, value = str(field.type), getattr(record, field.name)
+        if value is None and kind.endswith("| None"):
+            continue
+        kind = kind.removesuffix("| None").strip()
+        if kind.startswith("Sequence["):
+            if not isinstance(value, list | tuple):
+                raise InputError(f"{field.name} is {str(value)[:80]!r}: expected a list")
+            for each in value:
+                _check(field.name, each, kind[len("Sequence[") : -1])
+        else:
+            _check(field.name, value, kind)
+
+
+def _check(name: str, value: Any, kind: str) -> None:
+    if kind == "int":
+        check_integer(name, value, -_MOST, _MOST)
+    elif kind == "float":
+        check_number(name, value, -_MOST, _MOST)
+    elif kind == "bool" and not isinstance(value, bool):
+        raise InputError(f"{name} is {str(value)[:80]!r}: expected true or false")
+    elif kind == "str" and not (isinstance(value, str) and len(value) <= _LONGEST and "\0" not in value):
+        raise InputError(f"{name} is {str(value)[:80]!r}: expected text")

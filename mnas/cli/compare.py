@@ -9,19 +9,12 @@ import typer
 
 from mnas.cli import common
 from mnas.cli.options import declared, given_options, renamed
-from mnas.search import options as declare
-from mnas.search.contest_options import (
-    BudgetMadds,
-    ComparisonOptions,
-    RejectInfeasible,
-    Seeds,
-    TrialCounts,
-    read_options,
-)
 
 if TYPE_CHECKING:
+    from mnas.search import options as declare
     from mnas.search.compare import Standing
     from mnas.search.contest import Contest
+    from mnas.search.contest_options import BudgetMadds, RejectInfeasible, Seeds, TrialCounts
 
 
 def register(app: typer.Typer) -> None:
@@ -69,6 +62,7 @@ def compare(
         open_comparison_executor,
         run_contest,
     )
+    from mnas.search.contest_options import ComparisonOptions, read_options
 
     line: dict[str, Any] = {
         "strategies": [name.strip() for name in strategies.split(",") if name.strip()],

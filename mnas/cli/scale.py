@@ -10,12 +10,12 @@ import typer
 
 from mnas.cli import common
 from mnas.cli.options import declared, renamed
-from mnas.search.options import MaxTrainImages
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
     from mnas.scaling.compound import Coefficients
     from mnas.scaling.family import Member
+    from mnas.search.options import MaxTrainImages
     from mnas.search.scale import Devices
     from mnas.train.scaled import Scorer
 

@@ -12,13 +12,13 @@ import typer
 from mnas.cli import common
 from mnas.cli.options import declared, given_options, renamed
 from mnas.errors import InputError
-from mnas.search import options as declare
-from mnas.search.options import SearchOptions
 
 if TYPE_CHECKING:
     from collections.abc import Set
 
     from mnas.remote import Mirror
+    from mnas.search import options as declare
+    from mnas.search.options import SearchOptions
     from mnas.study.observer import Observer
 
 _LONG_SECONDS = 3600.0  # of a search: above it, a person is told how to shorten it
@@ -82,6 +82,8 @@ def search(
 
     Example: mnas search --data fashion_mnist --table latency_tables/here.json --budget-ms 2 --study runs/first.
     """
+    from mnas.search.options import SearchOptions
+
     if study is None and not dry_run:
         raise InputError("--study is missing: name a folder for the search's log, such as --study runs/first")
     line: dict[str, Any] = {

@@ -13,10 +13,10 @@ import typer
 from mnas.cli import common
 from mnas.cli.options import declared, renamed
 from mnas.errors import InputError
-from mnas.search import options as declare
-from mnas.search.options import SearchOptions
 
 if TYPE_CHECKING:
+    from mnas.search import options as declare
+    from mnas.search.options import SearchOptions
     from mnas.search.survey import Survey
 
 _SHOWN = 8  # of the choices that look harmful
@@ -46,6 +46,8 @@ def survey(
 
     Example: mnas space survey mnasnet-32 mine.toml --evaluator proxy --data fashion_mnist --plot edf.html.
     """
+    from mnas.search.options import SearchOptions
+
     if len(table) not in (0, 1, len(spaces)):
         raise InputError(f"{len(table)} tables for {len(spaces)} spaces: expected one, or one for each space")
     if (csv_file or plot) and evaluator is None:

@@ -11,11 +11,11 @@ import typer
 from mnas.cli import common
 from mnas.cli.options import declared, renamed
 from mnas.cli.progress import TrainingProgress
-from mnas.search.options import MaxTrainImages
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
     from mnas.remote import Mirror
+    from mnas.search.options import MaxTrainImages
     from mnas.train.fit import Progress
     from mnas.train.trained import Trained
 

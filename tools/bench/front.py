@@ -16,12 +16,12 @@ from statistics import fmean
 
 from mnas.arch.spec import Architecture
 from mnas.reward import make_reward
-from mnas.search.compare import bootstrap_interval
 from mnas.search.constraints import Constraint
 from mnas.search.log import MemoryLog
 from mnas.search.loop import run_trials
 from mnas.search.objective import Objective
 from mnas.space.files import load_space
+from mnas.statistics import bootstrap_interval
 from mnas.strategies.registry import make_strategy
 from mnas.train.tabular import TabularEvaluator
 from tools.command_line import make_parser
