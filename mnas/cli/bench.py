@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common
+from mnas.cli import output
+from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, DEVICE, JSON, RUNTIME, THREADS
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
@@ -24,11 +25,11 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     file: Path = typer.Argument(..., metavar="FILE.tflite", help="What to measure."),
-    device: str = common.DEVICE,
-    runtime: str = common.RUNTIME,
-    threads: int = common.THREADS,
-    delegate: str = common.DELEGATE,
-    benchmark_binary: Path = common.BENCHMARK_BINARY,
+    device: str = DEVICE,
+    runtime: str = RUNTIME,
+    threads: int = THREADS,
+    delegate: str = DELEGATE,
+    benchmark_binary: Path = BENCHMARK_BINARY,
     table: Path = typer.Option(None, "--table", help="A latency table: adds the prediction."),
     arch: str = typer.Option(
         None, "--arch", help="Which network the file is, for --table and --append; FILE.json beside it says so too."
@@ -37,7 +38,7 @@ def bench(
         None, "--append", metavar="MEASURED.json", help="Add it to what mnas table calibrate --from reads."
     ),
     seconds: float = typer.Option(10.0, min=0.1, max=3600, help="At most about this long."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Measure a .tflite file. Example: mnas bench models/net.tflite --table latency_tables/laptop.json."""
     from dataclasses import asdict
@@ -88,7 +89,7 @@ def bench(
     if keep is not None:
         report["num_kept"] = keep.add(opened, measured.quiet_ms)
     if json:
-        common.print_json(report)
+        output.print_json(report)
         return
     _print(report)
     if keep is not None:
@@ -103,7 +104,7 @@ def _network(file: Path, data: bytes, arch: str | None) -> tuple[Architecture, s
     if arch is None and not beside.is_file():
         raise InputError(f"for --table and --append, say which network {file} is: --arch ARCH, or {beside} beside it")
     dtype = _described_dtype(beside, file, data) if beside.is_file() else ""
-    return common.resolve_architecture(arch or str(beside)), dtype
+    return output.resolve_architecture(arch or str(beside)), dtype
 
 
 @dataclass(frozen=True)
@@ -181,4 +182,4 @@ def _print_details(details: dict[str, Any]) -> None:
     slowest = sorted(details["operators"], key=lambda row: -float(row["latency_ms"]))[:_SLOWEST]
     if slowest:
         rows = [[f"{row['node_type']} {row['name']}", f"{row['latency_ms']:.3f}"] for row in slowest]
-        common.table("Its slowest operators", ["operator", "ms"], rows)
+        output.table("Its slowest operators", ["operator", "ms"], rows)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common
-from mnas.cli.options import declared, given_options, renamed
+from mnas.cli import output
+from mnas.cli.options import JSON, declared, given_options, renamed
 
 if TYPE_CHECKING:
     from mnas.search import options as declare
@@ -49,7 +49,7 @@ def compare(
     trials: TrialCounts = (300,),
     batch: declare.Batch = 10,
     plot: Path = typer.Option(None, help="Draw the result into this HTML file."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Compare strategies at equal cost, over several seeds. Options on the line go before those in --file.
 
@@ -93,12 +93,12 @@ def compare(
         check_writable(plot)
     load_tensorflow_for(options)
     contest = make_contest(options)
-    with common.progress("comparing") as report, open_comparison_executor(options, contest) as executor:
+    with output.progress("comparing") as report, open_comparison_executor(options, contest) as executor:
         standings = run_contest(contest, executor=executor, on_run=report)
     if plot is not None:
         _draw(contest, standings, plot)
     if json:
-        common.print_json(_document(contest, standings, {"name": options.reward, "beta": options.beta}))
+        output.print_json(_document(contest, standings, {"name": options.reward, "beta": options.beta}))
         return
     for count, rows in standings.items():
         _show(contest, count, rows)
@@ -132,7 +132,7 @@ def _document(contest: Contest, standings: dict[int, list[Standing]], reward: di
 def _show(contest: Contest, count: int, rows: list[Standing]) -> None:
     columns = ["strategy", "best", "95 % interval", "rank", "over random, 95 %", "won"]
     title = f"Best reward of {count} trials, mean of {contest.num_seeds} seeds, {contest.space.name}"
-    common.table(title, columns, [_row(row) for row in rows])
+    output.table(title, columns, [_row(row) for row in rows])
     for row in rows:
         if row.against is not None and row.against.verdict != "better":
             low, high = row.against.interval

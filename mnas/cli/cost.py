@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common
+from mnas.cli import output
+from mnas.cli.options import ARCH, JSON
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
@@ -19,19 +20,19 @@ def register(app: typer.Typer) -> None:
 
 
 def cost(
-    arch: str = common.ARCH,
+    arch: str = ARCH,
     table: Path = typer.Option(None, "--table", help="A latency table: adds the predicted latency."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Say what a network costs, block by block. Example: mnas cost mnasnet-a1."""
-    report = _report(common.resolve_architecture(arch), table)
+    report = _report(output.resolve_architecture(arch), table)
     if json:
-        common.print_json(report)
+        output.print_json(report)
         return
     columns = ["block", "parameters", "multiply-adds"] + (["ms"] if table else [])
     rows = [_row(block["key"], block, bool(table)) for block in report["blocks"]]
     rows.append(_row("whole network", report, bool(table)))
-    common.table(f"{arch} at {report['resolution']} px", columns, rows)
+    output.table(f"{arch} at {report['resolution']} px", columns, rows)
     print(f"Float32 file: {report['file_mb']:.3g} MB; memory to run it: {report['memory_mb']:.3g} MB (XNNPACK).")
     if table:
         low, high = report["latency_interval_ms"]

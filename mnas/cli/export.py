@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common, verify_on
+from mnas.cli import output
+from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS
+from mnas.cli.prediction import Prediction, check_same, predict
 from mnas.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mnas.arch.spec import Architecture
-    from mnas.cli.verify_on import Verifier
+    from mnas.devices.base import Device
+    from mnas.export.on_device import DeviceCheck
     from mnas.export.verify import Batch
     from mnas.train.compress import Compressed, Compression
     from mnas.train.data import Dataset
@@ -25,6 +28,13 @@ if TYPE_CHECKING:
 
 UNTRAINED_IMAGES = 32
 VALIDATION_IMAGES = 4000  # that say what fine-tuning has cost
+
+VERIFY_ON = typer.Option(
+    None,
+    "--verify-on",
+    help="Run the file on a device too (local, adb[:SERIAL], ssh:HOST), and compare outputs and time.",
+)
+TABLE = typer.Option(None, "--table", help="With --verify-on: that device's latency table, for the predicted time.")
 
 
 def register(app: typer.Typer) -> None:
@@ -45,13 +55,13 @@ def export(
     untrained: bool = typer.Option(False, "--untrained", help="Random weights, for measuring only."),
     data: str = typer.Option(None, "--data", help="Calibrate and check on this data instead of the training's own."),
     seed: int = typer.Option(0, min=0, help="With --untrained: decides the weights."),
-    on: str = verify_on.VERIFY_ON,
-    runtime: str = common.RUNTIME,
-    threads: int = common.THREADS,
-    delegate: str = common.DELEGATE,
-    benchmark_binary: Path = common.BENCHMARK_BINARY,
-    table: Path = verify_on.TABLE,
-    json: bool = common.JSON,
+    on: str = VERIFY_ON,
+    runtime: str = RUNTIME,
+    threads: int = THREADS,
+    delegate: str = DELEGATE,
+    benchmark_binary: Path = BENCHMARK_BINARY,
+    table: Path = TABLE,
+    json: bool = JSON,
 ) -> None:
     """Export to TFLite, checked. Example: mnas export runs/best --dtype int8 --out models/best_int8.tflite."""
     from mnas.export.pipeline import check_target
@@ -65,8 +75,8 @@ def export(
     if not untrained:
         _refuse_without_weights(network)
     how = {"runtime": runtime, "threads": threads, "delegate": delegate, "benchmark_binary": benchmark_binary}
-    verifier = verify_on.open_verifier(on, how, table, network, dtype=dtype, out=out)
-    common.console(stderr=True).print("Loading TensorFlow and the data ...")
+    verifier = open_verifier(on, how, table, network, dtype=dtype, out=out)
+    output.console(stderr=True).print("Loading TensorFlow and the data ...")
     load_tensorflow()
     job = _untrained_job(network, data, seed) if untrained else _trained_job(network, data, compression, max_loss)
     document = _run(job, out, dtype=dtype, io=io, trained=not untrained, verifier=verifier)
@@ -137,7 +147,7 @@ def _compression(
 def _refuse_without_weights(network: str) -> None:
     if Path(network).is_dir():
         return
-    common.resolve_architecture(network)
+    output.resolve_architecture(network)
     raise InputError(
         f"{network} is an architecture without weights: train it first (mnas train {network} --data D --out DIR), "
         "then export DIR; or add --untrained for random weights, good for measuring only"
@@ -182,7 +192,7 @@ def _trained_job(network: str, data: str | None, compression: Compression | None
 def _compress(trained: Trained, model: Any, dataset: Dataset, compression: Compression) -> Compressed:
     from mnas.train.compress import compress
 
-    with common.progress("Fine-tuning") as report:
+    with output.progress("Fine-tuning") as report:
         return compress(
             trained.architecture,
             model,
@@ -211,7 +221,7 @@ def _untrained_job(network: str, data: str | None, seed: int) -> _Job:
     from mnas.nn.build import build_model
     from mnas.train.batches import some_images
 
-    architecture = common.resolve_architecture(network)
+    architecture = output.resolve_architecture(network)
     check_fits(architecture)
     if data is None:
         shape = (UNTRAINED_IMAGES, architecture.resolution, architecture.resolution, 3)
@@ -228,7 +238,7 @@ class _Display:
     """Says on stderr what is going on. Plain lines: while the converter runs, stderr is redirected."""
 
     def __init__(self, total: int, device: str) -> None:
-        self.console = common.console(stderr=True)
+        self.console = output.console(stderr=True)
         self.total, self.device = total, device
         self.shown = ""
 
@@ -248,7 +258,7 @@ class _Display:
 def show_export(out: Path, document: dict[str, Any], verifier: Verifier | None, json: bool) -> None:
     """Say what was written, how it was checked, and what compression has cost."""
     if json:
-        common.print_json({"file": str(out), **document})
+        output.print_json({"file": str(out), **document})
         return
     check = document["check"]
     print(
@@ -263,7 +273,7 @@ def show_export(out: Path, document: dict[str, Any], verifier: Verifier | None, 
         print(f"Accuracy: {check['accuracy_tflite']:.2%} here, {check['accuracy_keras']:.2%} in Keras.")
     print(end=_lost_by_compression(document))
     if verifier is not None:
-        print(verify_on.describe(document["device_check"], verifier.prediction))
+        print(describe(document["device_check"], verifier.prediction))
     if not document["trained"]:
         print("The weights are random: measure it, do not ship it.")
 
@@ -279,3 +289,76 @@ def _lost_by_compression(document: dict[str, Any]) -> str:
     lost = 100 * (before - after)
     hint = ": more --fine-tune-epochs may get some of it back" if lost > 1 else ""
     return f"Before {document['compression']['kind']} it was {before:.2%}: {lost:.1f} points lost{hint}.\n"
+
+
+@dataclass
+class Verifier:
+    """A device that stands ready, and what a table predicts for it.
+
+    Attributes:
+        name: of the device, as it was asked for.
+        device: that device.
+        prediction: by the table, or None without one.
+    """
+
+    name: str
+    device: Device
+    prediction: Prediction | None = None
+
+    def check(self, content: bytes, images: npt.NDArray[np.float32], *, dtype: str, trained: bool) -> DeviceCheck:
+        """See `check_on_device`."""
+        from mnas.export.on_device import IMAGES, check_on_device
+
+        return check_on_device(content, self.device, images[:IMAGES], name=self.name, dtype=dtype, trained=trained)
+
+
+def open_verifier(
+    name: str | None, how: dict[str, Any], table: Path | None, network: str, *, dtype: str, out: Path
+) -> Verifier | None:
+    """The device that --verify-on names, before any long work; None without it.
+
+    Args:
+        name: as --verify-on says it.
+        how: the other arguments of `mnas.devices.registry.open_device`.
+        table: that device's latency table.
+        network: what is exported, as an architecture argument.
+        dtype: of the file.
+        out: that file.
+
+    Raises:
+        InputError: for options that do not go together, or a table of another device or dtype.
+        MnasError: if the device is not there.
+    """
+    if name is None:
+        given = [
+            option for option, used in (("--table", table), ("--benchmark-binary", how["benchmark_binary"])) if used
+        ]
+        if given:
+            raise InputError(f"{' and '.join(given)} only mean something with --verify-on DEVICE: add it, e.g. adb")
+        return None
+    from mnas.devices.registry import open_device
+
+    prediction = None
+    if table is not None:
+        prediction = predict(output.resolve_architecture(network), table, dtype=dtype, file=out)
+    device = open_device(name, **how)
+    if prediction is not None:
+        check_same(prediction.configuration, device.configuration(dtype))
+    return Verifier(name, device, prediction)
+
+
+def describe(check: dict[str, Any], prediction: Prediction | None) -> str:
+    """What the device made of the file, in two lines."""
+    where = f"{check['device']} ({check['model']}, {check['runtime']})"
+    lines = [
+        f"On {where}: {check['agreement']:.2%} of the predictions on {check['images']} images are those of this "
+        f"machine, probabilities differ by at most {check['max_difference']:.2g}.",
+        f"It takes {check['latency_ms']:.3f} ms there when the device is quiet (median {check['median_ms']:.3f} ms)",
+    ]
+    if prediction is None:
+        return "\n".join(lines) + "."
+    estimate = prediction.estimate
+    return "\n".join(lines) + (
+        f"; predicted were {estimate.latency_ms:.3f} ms, 90 % interval {estimate.low_ms:.3f} to "
+        f"{estimate.high_ms:.3f} ms."
+    )

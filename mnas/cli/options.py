@@ -13,6 +13,21 @@ from typer.core import TyperCommand
 
 Command = Callable[..., Any]
 
+JSON = typer.Option(False, "--json", help="Print one JSON document on stdout; everything else goes to stderr.")
+ARCH = typer.Argument(
+    ..., metavar="ARCH", help="A zoo name, a JSON file, STUDY_DIR (its winner) or STUDY_DIR#12 (trial 12)."
+)
+DEVICE = typer.Option("local", help="Where to measure: local, adb[:SERIAL] (a phone), ssh:HOST (a Linux board).")
+RUNTIME = typer.Option("litert", help="litert or tflite-runtime; a phone runs --benchmark-binary.")
+THREADS = typer.Option(1, min=1, help="Threads of the runtime.")
+DELEGATE = typer.Option("xnnpack", help="xnnpack or none; on a phone also gpu or nnapi.")
+BENCHMARK_BINARY = typer.Option(
+    None, help="For phones: the benchmark_model to measure with (docs/profile-your-phone.md says where to get it)."
+)
+MIRROR = typer.Option(
+    None, metavar="URL", help="Also copy everything there every minute (s3://..., mnas[remote]), and begin from there."
+)
+
 
 def declared(command: Command) -> Command:
     """Turn the `msgspec.Meta` in the types of a command's parameters into typer's options.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common
+from mnas.cli import output
+from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS
 from mnas.errors import InputError, MnasError
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ def profile(
     device: list[str] = typer.Option(
         ["local"], help="As for mnas bench. Given several times, --out is a folder and all are measured at a time."
     ),
-    runtime: str = common.RUNTIME,
-    threads: int = common.THREADS,
-    delegate: str = common.DELEGATE,
-    benchmark_binary: Path = common.BENCHMARK_BINARY,
+    runtime: str = RUNTIME,
+    threads: int = THREADS,
+    delegate: str = DELEGATE,
+    benchmark_binary: Path = BENCHMARK_BINARY,
     dtype: str = typer.Option("float32", help="float32 or int8."),
     minutes: float = typer.Option(3.0, help="Time for everything: more minutes, a better table."),
     classes: int = typer.Option(None, min=2, help="Number of classes, if not the space's."),
@@ -39,7 +40,7 @@ def profile(
     seed: int = typer.Option(0, min=0, help="Chooses the networks that are measured."),
     executor: str = typer.Option("local", help="local, or ray: on the nodes that the devices are attached to."),
     address: str = typer.Option(None, help="Of a running Ray cluster; without it ray starts one here."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Measure a device and write its latency table. Interrupted, the same command goes on where it stopped.
 
@@ -56,7 +57,7 @@ def profile(
         return
     table = _profile_one(chosen, device[0], out, options, opening)
     if json:
-        common.print_json(describe(table))
+        output.print_json(describe(table))
         return
     print(f"Written to {out}: {len(table.entries)} blocks.")
     print_report_card(table)
@@ -70,7 +71,7 @@ def _profile_one(
     from mnas.devices.registry import open_device
     from mnas.profiling.profile import profile as run
 
-    with common.progress(f"Profiling {space.name}") as report:
+    with output.progress(f"Profiling {space.name}") as report:
         return run(space, open_device(device, **opening), out, options, progress=report)
 
 
@@ -106,7 +107,7 @@ def _profile_several(
         for device, file in zip(devices, files, strict=True)
     ]
     finished = []
-    with common.progress(f"Profiling {space.name}") as report:
+    with output.progress(f"Profiling {space.name}") as report:
         for outcome in run_profiles(jobs, progress=report, **where):
             finished.append(outcome)
     _show_several(finished, json)
@@ -125,7 +126,7 @@ def _show_several(finished: list[Outcome], json: bool) -> None:
             if outcome.table is not None
         }
         failed = {outcome.job.device: outcome.error for outcome in finished if outcome.table is None}
-        common.print_json({"tables": tables, "failed": failed})
+        output.print_json({"tables": tables, "failed": failed})
         return
     for outcome in finished:
         if outcome.table is not None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common
+from mnas.cli import output
+from mnas.cli.options import JSON
 
 if TYPE_CHECKING:
     from mnas.latency.table import LatencyTable
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def quickstart(
     out: Path = typer.Option(None, help="Folder for everything it makes; by default quickstart, or quickstart-2, ..."),
     seed: int = typer.Option(0, min=0, help="Of everything that chance decides."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Design a network for this machine in a few minutes, on data that is already here.
 
@@ -44,7 +45,7 @@ def quickstart(
     summary["seconds"] = time.monotonic() - started
     write_json(folder / "summary.json", summary)
     if json:
-        common.print_json(summary)
+        output.print_json(summary)
     else:
         _show(summary)
 
@@ -104,7 +105,7 @@ class _Quickstart:
         from mnas.space.files import load_space
 
         device = open_device("local", runtime="litert", threads=1, delegate="xnnpack")
-        with common.progress("Profiling") as report:
+        with output.progress("Profiling") as report:
             options = ProfileOptions(minutes=PROFILE_MINUTES, dtype="float32", seed=self.seed)
             profile(load_space(SPACE), device, out, options, progress=report)
 
@@ -154,7 +155,7 @@ class _Quickstart:
         from mnas.cli.export import export_trained
         from mnas.cli.train import train_with_display
 
-        architecture = common.resolve_architecture(source)
+        architecture = output.resolve_architecture(source)
         folder = self.folder / f"trained_{file}"
         trained = train_with_display(
             architecture, DATA, folder, seed=self.seed, resume=True, epochs=EPOCHS, batch_size=BATCH_SIZE
@@ -177,19 +178,19 @@ class _Quickstart:
     def _predicted(self, table: LatencyTable) -> dict[str, Any]:
         from mnas.latency.estimator import LatencyEstimator
 
-        estimate = LatencyEstimator(table).predict(common.resolve_architecture(str(self.folder / "study")))
+        estimate = LatencyEstimator(table).predict(output.resolve_architecture(str(self.folder / "study")))
         return {"predicted_ms": estimate.latency_ms, "predicted_interval_ms": [estimate.low_ms, estimate.high_ms]}
 
 
 def _say(number: int, what: str) -> None:
-    common.console(stderr=True).print(f"\n[bold]{number} of 5[/bold]  {what}", markup=True)
+    output.console(stderr=True).print(f"\n[bold]{number} of 5[/bold]  {what}", markup=True)
 
 
 def _show(summary: dict[str, Any]) -> None:
     baseline = summary["search"]["baseline"]
     random = baseline["best"] if baseline else None
     print()
-    common.table(
+    output.table(
         f"Designed for this machine, within {summary['budget_ms']:g} ms",
         ["", "found by search", "scaled, phi = 1", "random baseline"],
         _rows(summary, random),

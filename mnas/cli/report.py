@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common
-from mnas.cli.details import show_details
+from mnas.cli import output
+from mnas.cli.options import JSON
 
 if TYPE_CHECKING:
     from mnas.report.facts import Facts
@@ -29,7 +29,7 @@ def report(
     png: Path = typer.Option(None, "--png", metavar="DIR", help="Also draw the plots as PNG files (mnas[report])."),
     watch: bool = typer.Option(False, "--watch", help="Go on while the search runs; the page reloads itself."),
     every: float = typer.Option(5.0, min=0.2, help="Seconds between two looks of --watch."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Show a study: front, winner, verdict against random, what to do next; and write it all as one web page.
 
@@ -45,7 +45,7 @@ def report(
         watch_study(opened, target, every, quiet=json)
     document = write_report(opened, target, csv, png, insist=html is not None)
     if json:
-        common.print_json(document)
+        output.print_json(document)
         return
     show_report(document)
     for path in document["files"]:
@@ -98,8 +98,8 @@ def _write_page(facts: Facts, path: Path, insist: bool) -> list[Path]:
 def show_report(document: dict[str, Any]) -> None:
     """Print a report as tables; a search's own, which has no details, is shorter."""
     columns = ["trial", "reward", "accuracy", "ms", "parameters", "multiply-adds"]
-    common.table(f"Best trials of {document['study']}", columns, [_row(row) for row in document["top"]])
-    common.table("Front: nothing is both faster and better", columns, [_row(row) for row in document["front"]])
+    output.table(f"Best trials of {document['study']}", columns, [_row(row) for row in document["top"]])
+    output.table("Front: nothing is both faster and better", columns, [_row(row) for row in document["front"]])
     failed = f", {document['num_failed']} failed" if document["num_failed"] else ""
     print(
         f"{document['num_trials']} trials of {document['strategy']} on {document['space']}, "
@@ -111,7 +111,7 @@ def show_report(document: dict[str, Any]) -> None:
     if best is None:
         print("There is no winner yet.")
     else:
-        common.table("The winner", columns, [_row(best)])
+        output.table("The winner", columns, [_row(best)])
         for stage in best["architecture"]["stages"]:
             print(f"  {stage}")
     if "devices" in document:
@@ -135,3 +135,58 @@ def _row(row: dict[str, Any]) -> list[str]:
         f"{row['params']:,}",
         f"{row['madds']:,}",
     ]
+
+
+def show_details(document: dict[str, Any]) -> None:
+    """What is known of the winner's latency, predicted and measured, and of its family."""
+    for device in document["devices"]:
+        print(_device(device))
+    timed = any(block["latency_ms"] is not None for block in document["blocks"])
+    if timed:
+        total = sum(block["latency_ms"] for block in document["blocks"])
+        rows = [[*_block(block), f"{block['latency_ms'] / total:.0%}"] for block in document["blocks"]]
+        output.table("The winner, block by block", ["block", "ms", "parameters", "multiply-adds", "of the time"], rows)
+    for bench in document["benches"]:
+        print(_bench(bench))
+    if document["family"]:
+        columns = ["network", "pixels", "accuracy", "ms", "parameters", "multiply-adds"]
+        output.table("The family", columns, [_member(member) for member in document["family"]])
+
+
+def _device(device: dict[str, Any]) -> str:
+    """The winner on one device, and its table's report card in a line."""
+    if device["latency_ms"] is None:
+        said = f"{device['name']}: the winner's interval is not known, its latency table is gone or another one."
+    else:
+        low, high = device["interval_ms"]
+        said = (
+            f"{device['name']}: {device['latency_ms']:.3f} ms predicted, 90 % interval {low:.3f} to {high:.3f} ms, "
+            f"{device['budget_ms']:g} ms allowed."
+        )
+    card = device["report_card"]
+    if card is None:
+        return said
+    return (
+        f"{said}\n  Its table is {card['mape']:.1%} off on average over {card['num_networks']} networks that it never "
+        f"saw, {card['within_5_percent']:.0%} within 5 %, Kendall's tau {card['kendall_tau']:.3f}; the device repeats "
+        f"itself to {card['repeatability']:.1%}."
+    )
+
+
+def _block(block: dict[str, Any]) -> list[str]:
+    name = f"{block['name']}: {block['key'].split(' ')[1]}"
+    return [name, f"{block['latency_ms']:.4f}", f"{block['params']:,}", f"{block['madds']:,}"]
+
+
+def _bench(bench: dict[str, Any]) -> str:
+    said = f"Measured: {bench['file']} takes {bench['quiet_ms']:.3f} ms, median {bench['median_ms']:.3f} ms"
+    if bench["ratio"] is None:
+        return f"{said}."
+    return f"{said}; {bench['ratio']:.2f} times the {bench['predicted_ms']:.3f} ms that were predicted."
+
+
+def _member(member: dict[str, Any]) -> list[str]:
+    accuracy = "-" if member["accuracy"] is None else f"{member['accuracy']:.4f}"
+    latency = "-" if member["latency_ms"] is None else f"{member['latency_ms']:.3f}"
+    costs = [f"{member['params']:,}", f"{member['madds']:,}"]
+    return [member["name"], str(member["resolution"]), accuracy, latency, *costs]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mnas.cli import common
+from mnas.cli import output
+from mnas.cli.options import JSON
 
 if TYPE_CHECKING:
     from mnas.search.reproduce import Reproduction
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
 def reproduce(
     study: Path = typer.Argument(..., metavar="STUDY_DIR", help="A study's folder, finished or not."),
     workers: int = typer.Option(1, min=1, max=1024, help="Local processes that judge candidates."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Run a study again and compare every trial with its log. Exit code 1 at the first difference.
 
@@ -37,14 +38,14 @@ def reproduce(
 
     opened = Study.open(study)
     for difference in differences(opened.made_with, environment()):
-        common.console(stderr=True).print(f"Not the same: {difference}")
+        output.console(stderr=True).print(f"Not the same: {difference}")
     options = SearchOptions.of(opened)
     load_tensorflow_for(options)
     prepared = prepare(options)
     total = sum(len(opened.log(name).read()) for name in ("trials", "finalists", "baseline", "baseline_finalists"))
     done = [0]
     with (
-        common.progress(f"Running {study} again") as report,
+        output.progress(f"Running {study} again") as report,
         open_executor(options, prepared, workers=workers) as executor,
     ):
 
@@ -54,7 +55,7 @@ def reproduce(
 
         found = run(opened, prepared.search, prepared.config, executor=executor, on_trial=count)
     if json:
-        common.print_json({"study": str(study), **found.to_dict()})
+        output.print_json({"study": str(study), **found.to_dict()})
     else:
         _print(study, found)
     if found.difference is not None:

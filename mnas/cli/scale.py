@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common
-from mnas.cli.options import declared, renamed
+from mnas.cli import output
+from mnas.cli.options import ARCH, JSON, declared, renamed
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def scale(
-    arch: str = common.ARCH,
+    arch: str = ARCH,
     phi: float = typer.Option(
         None, "--phi", help="Grow by the formula: alpha^phi deeper, beta^phi wider, gamma^phi larger."
     ),
@@ -51,7 +51,7 @@ def scale(
     grid_step: float = typer.Option(0.1, help="Steps of the grid."),
     seed: int = typer.Option(0, min=0, help="Of the short trainings."),
     out: Path = typer.Option(None, "--out", help="A JSON file; a folder for a family."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Grow a network into a larger one. Example: mnas scale efficientnet-b0 --phi 1 --out b1.json."""
     from mnas.errors import InputError
@@ -67,7 +67,7 @@ def scale(
     if sum(modes.values()) != 1:
         given = ", ".join(name for name, used in modes.items() if used) or "none"
         raise InputError(f"expected one of {', '.join(modes)}; got {given}. For example: --phi 1 or --published b1")
-    job = _Job(common.resolve_architecture(arch), read_coefficients(coefficients), lite, arch)
+    job = _Job(output.resolve_architecture(arch), read_coefficients(coefficients), lite, arch)
     job.scorer = _scorer(evaluator, data, steps, batch, max_train_images, seed)
     if grid:
         _grid(job, grid_step, out, json)
@@ -127,7 +127,7 @@ def _networks(
         return [(f"phi{phi:g}", scale_by_formula(job.base, phi, job.coefficients, lite=job.lite))]
     if family is not None:
         return formula_members(job.base, read_range(family), job.coefficients, lite=job.lite)
-    with common.console(stderr=True).status("Scaling to the latency"):
+    with output.console(stderr=True).status("Scaling to the latency"):
         found = scale_to_latencies(job.base, Devices(table), to_ms, job.coefficients, lite=job.lite)
     return [(name, scaled.architecture) for name, scaled in found]
 
@@ -159,7 +159,7 @@ def _members(
 
         write_json(out, architecture_to_dict(members[0].architecture))
     if json:
-        common.print_json(_document(job, members, out, many))
+        output.print_json(_document(job, members, out, many))
         return
     _show(job, members, devices)
     print(f"Written to {out}." if out else f"Add --out {'FOLDER' if many else 'FILE.json'} to keep it.")
@@ -170,7 +170,7 @@ def _scored(job: _Job, networks: list[tuple[str, Architecture]], devices: Device
     if job.scorer is None:
         return [devices.member(name, network) for name, network in networks]
     _load(job.scorer)
-    with common.progress("Scoring") as report:
+    with output.progress("Scoring") as report:
         for number, (name, network) in enumerate(networks):
             report(number / len(networks), name)
             members.append(devices.member(name, network, job.scorer(network)))
@@ -183,7 +183,7 @@ def _load(scorer: Scorer) -> None:
 
     if not isinstance(scorer, ScaledProxy):
         return
-    with common.console(stderr=True).status("Loading TensorFlow"):
+    with output.console(stderr=True).status("Loading TensorFlow"):
         load_tensorflow()
 
 
@@ -226,7 +226,7 @@ def _show(job: _Job, members: list[Member], devices: Devices) -> None:
     base, blocks = complexity(job.base), sum(stage.repeats for stage in job.base.stages)
     first = ["base", str(job.base.resolution), str(blocks), f"{base.params:,}", f"{base.madds / 1e6:,.1f}"]
     first += [""] * (len(columns) - len(first))
-    common.table(f"Compound scaling of {job.name}", columns, [first, *(_row(member, scored) for member in members)])
+    output.table(f"Compound scaling of {job.name}", columns, [first, *(_row(member, scored) for member in members)])
     for number, name in enumerate(names, 1):
         print(f"Latency{f' {number}' if len(names) > 1 else ''}: predicted by {name}.")
 
@@ -262,7 +262,7 @@ def _grid(job: _Job, step: float, out: Path | None, json: bool) -> None:
     check_writable(out)
     networks = different(job.base, grid(step=step), lite=job.lite)
     _load(job.scorer)
-    with common.progress("Grid") as report:
+    with output.progress("Grid") as report:
         found, document = run_grid(
             job.base,
             networks,
@@ -272,7 +272,7 @@ def _grid(job: _Job, step: float, out: Path | None, json: bool) -> None:
             progress=lambda done: report(done / len(networks), f"{done} of {len(networks)} networks"),
         )
     if json:
-        common.print_json({"file": str(out), **document})
+        output.print_json({"file": str(out), **document})
         return
     rows = [
         [
@@ -284,6 +284,6 @@ def _grid(job: _Job, step: float, out: Path | None, json: bool) -> None:
         ]
         for one in sorted(found, key=lambda one: -one.accuracy)
     ]
-    common.table("Grid for phi = 1", ["alpha, beta, gamma", "growth", "pixels", "multiply-adds", "accuracy"], rows)
+    output.table("Grid for phi = 1", ["alpha, beta, gamma", "growth", "pixels", "multiply-adds", "accuracy"], rows)
     best = best_of(found).coefficients
     print(f"Best: {best.alpha:g}, {best.beta:g}, {best.gamma:g}. Written to {out}; use it with --coefficients {out}.")

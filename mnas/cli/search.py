@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common
-from mnas.cli.options import declared, given_options, renamed
+from mnas.cli import output
+from mnas.cli.options import JSON, MIRROR, declared, given_options, renamed
 from mnas.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def search(
     minutes: float = typer.Option(None, help=_MINUTES),
     dry_run: bool = typer.Option(False, "--dry-run", help="Measure a few steps and estimate the whole search's time."),
     tensorboard: Path = typer.Option(None, metavar="DIR", help="Also write scalars there (mnas[tensorboard])."),
-    mirror: str = common.MIRROR,
-    json: bool = common.JSON,
+    mirror: str = MIRROR,
+    json: bool = JSON,
 ) -> None:
     """Search for the best network within a latency budget.
 
@@ -119,7 +119,7 @@ def search(
         "threads": _threads(threads, workers),
     }
     given = given_options(context)
-    mirrored = None if dry_run else common.open_mirror(study, mirror)
+    mirrored = None if dry_run else output.open_mirror(study, mirror)
     if resume and study is not None and (study / "study.json").exists():
         options = SearchOptions.from_dict(_arguments(study), **{name: line[name] for name in line if name in given})
     else:
@@ -147,11 +147,11 @@ def _sized(options: SearchOptions, minutes: float | None, given: Set[str], worke
     """The options with trials and steps that fit into the minutes, where the command line does not say otherwise."""
     from mnas.search.pace import fit_options
 
-    with common.console(stderr=True).status("Measuring a few steps"):
+    with output.console(stderr=True).status("Measuring a few steps"):
         fitted = fit_options(options, minutes, given, workers=workers)
     if fitted is not options:
         why = "No search size given; using 15 minutes" if minutes is None else f"In {minutes:g} minutes"
-        common.console(stderr=True).print(
+        output.console(stderr=True).print(
             f"{why}: {fitted.trials} trials of {fitted.proxy_steps} steps in batches of {fitted.batch}, "
             f"{fitted.finalists} finalists of {fitted.final_steps} steps."
         )
@@ -173,12 +173,12 @@ def _search(
         raise InputError(f"{folder} holds a study already: add --resume to resume it, or name another folder")
     try:
         with ExitStack() as stack:
-            stack.enter_context(common.mirrored(mirror))
+            stack.enter_context(output.mirrored(mirror))
             observers = _observers(stack, tensorboard, mirror)
             return run_study(options, folder, resume=resume, observers=observers, **where)
     except KeyboardInterrupt:
         if (folder / "study.json").exists():
-            common.console(stderr=True).print(f"Resume with: mnas search --resume --study {shlex.quote(str(folder))}")
+            output.console(stderr=True).print(f"Resume with: mnas search --resume --study {shlex.quote(str(folder))}")
         raise
 
 
@@ -198,7 +198,7 @@ def _observers(stack: ExitStack, tensorboard: Path | None, mirror: Mirror | None
 def _show(study: Path, document: dict[str, Any], json: bool) -> None:
     """The finished search's report."""
     if json:
-        common.print_json(document)
+        output.print_json(document)
         return
     from mnas.cli.report import show_report
 
@@ -217,7 +217,7 @@ def _dry_run(options: SearchOptions, json: bool, workers: int) -> None:
     prepared = prepare(options)
     cost = estimate_cost(prepared.search, workers=workers)
     if json:
-        common.print_json({"dry_run": True, "space_size": prepared.space.size, **cost.to_dict()})
+        output.print_json({"dry_run": True, "space_size": prepared.space.size, **cost.to_dict()})
         return
     most = "At most" if prepared.search.objective.evaluator.num_rungs > 1 else "About"
     print(

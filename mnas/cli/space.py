@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common, survey
+from mnas.cli import output, survey
+from mnas.cli.options import JSON
 
 if TYPE_CHECKING:
     from mnas.space.costs import SpaceCosts
@@ -30,7 +31,7 @@ def _group() -> None:
 def show(
     space: str = typer.Argument(..., metavar="SPACE", help="A shipped space or a TOML file."),
     table: Path = typer.Option(None, "--table", help="A latency table: adds the range of latency it predicts."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Show a space's decisions, its size, and what its networks cost. Example: mnas space show mnasnet-32."""
     from mnas.space.files import load_space
@@ -38,10 +39,10 @@ def show(
     chosen = load_space(space)
     document = _document(chosen, table)
     if json:
-        common.print_json(document)
+        output.print_json(document)
         return
     rows = [[entry["name"], ", ".join(map(str, entry["choices"]))] for entry in document["decisions"]]
-    common.table(f"{chosen.name}, {chosen.resolution} px, {chosen.num_classes} classes", ["decision", "choices"], rows)
+    output.table(f"{chosen.name}, {chosen.resolution} px, {chosen.num_classes} classes", ["decision", "choices"], rows)
     low, high = document["madds"]
     print(f"{chosen.size:.4g} architectures, {document['num_table_keys']} keys in a latency table.")
     print(f"Multiply-adds from {low:,} to {high:,}, parameters from {document['params'][0]:,} to ", end="")

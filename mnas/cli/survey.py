@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common
-from mnas.cli.options import declared, renamed
+from mnas.cli import output
+from mnas.cli.options import JSON, declared, renamed
 from mnas.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def survey(
     seed: int = typer.Option(0, min=0, help="The same seed gives the same samples."),
     csv_file: Path = typer.Option(None, "--csv", help="Write every sample into this file."),
     plot: Path = typer.Option(None, help="Draw the error EDFs into this HTML file."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Sample spaces: latency that a table predicts, errors of quickly judged samples, choices that harm.
 
@@ -76,7 +76,7 @@ def survey(
     found = _surveys(spaces, tables, options, samples, seed, plot)
     _write(found, csv_file, plot)
     if json:
-        common.print_json([one.to_dict() for one in found])
+        output.print_json([one.to_dict() for one in found])
         return
     _show(found)
 
@@ -103,7 +103,7 @@ def _surveys(
     loaded = [one.space for one in prepared] or [load_space(name) for name in spaces]
     costs = [table_costs(path, space)[0] for path, space in zip(tables, loaded, strict=True)] if tables else []
     result = []
-    with common.progress("sampling") as report:
+    with output.progress("sampling") as report:
         for number, space in enumerate(loaded):
             result.append(
                 make_survey(
@@ -147,7 +147,7 @@ def _show(found: Sequence[Survey]) -> None:
         intervals = ["{:.4f}..{:.4f}".format(*document["mean_error_interval"]) for document in documents]
         lines.append(("its 95 % interval", intervals))
     columns = ["", *(document["space"] for document in documents)]
-    common.table("Random samples", columns, [[name, *cells] for name, cells in lines])
+    output.table("Random samples", columns, [[name, *cells] for name, cells in lines])
     for document in documents:
         harmful = [choice for choice in document.get("choices", []) if choice["worse"]]
         for choice in harmful[:_SHOWN]:

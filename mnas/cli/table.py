@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mnas.cli import common
+from mnas.cli import output
+from mnas.cli.options import BENCHMARK_BINARY, DEVICE, JSON
 from mnas.cli.profile import describe, print_report_card
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def show(
     table: Path = TABLE,
     html: Path = typer.Option(None, "--html", metavar="FILE", help="Draw it too, as one web page."),
     png: Path = typer.Option(None, "--png", metavar="DIR", help="Draw it too, as PNG files (mnas[report])."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Say what a table is and how far it can be trusted.
 
@@ -41,7 +42,7 @@ def show(
     written = _draw(loaded, table.name, html, png)
     if json:
         files = {"files": [str(path) for path in written]} if written else {}
-        common.print_json({**describe(loaded), **files})
+        output.print_json({**describe(loaded), **files})
         return
     where = loaded.configuration
     print(f"{table}: {loaded.space} at {loaded.resolution} px, {len(loaded.entries)} blocks, {loaded.date}.")
@@ -76,12 +77,12 @@ def _draw(table: LatencyTable, name: str, html: Path | None, png: Path | None) -
 def check(
     table: Path = TABLE,
     space: str = typer.Option(None, help="Where to take networks from, if not the space the table was made for."),
-    device: str = common.DEVICE,
-    benchmark_binary: Path = common.BENCHMARK_BINARY,
+    device: str = DEVICE,
+    benchmark_binary: Path = BENCHMARK_BINARY,
     count: int = typer.Option(20, min=2, max=1000, help="How many fresh random networks to measure."),
     minutes: float = typer.Option(1.0, help="At most about this long."),
     seed: int = typer.Option(1, min=0, help="Chooses the networks."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Measure fresh random networks and say whether a table still holds. Exit code 1 if it does not.
 
@@ -106,11 +107,11 @@ def check(
         delegate=where.delegate,
         benchmark_binary=benchmark_binary,
     )
-    with common.progress("Measuring") as report:
+    with output.progress("Measuring") as report:
         result = check_table(loaded, chosen, opened, count=count, seconds=minutes * 60, seed=seed, progress=report)
     different = changed(where, opened.configuration(where.dtype))
     if json:
-        common.print_json({"holds": result.holds, "changed": different, **asdict(result)})
+        output.print_json({"holds": result.holds, "changed": different, **asdict(result)})
     else:
         for name, (before, now) in different.items():
             print(f"Changed since the table was made: {name} was {before!r}, is {now!r}.")
@@ -123,13 +124,13 @@ def check(
         raise MnasError(f"make the table again: mnas profile --space {loaded.space} --out {table}")
 
 
-def compare(first: Path = TABLE, second: Path = TABLE, json: bool = common.JSON) -> None:
+def compare(first: Path = TABLE, second: Path = TABLE, json: bool = JSON) -> None:
     """Say where two tables disagree. Example: mnas table compare laptop.json phone.json."""
     from mnas.latency.compare import compare_tables
 
     result = compare_tables(_load(first), _load(second))
     if json:
-        common.print_json(result.to_dict())
+        output.print_json(result.to_dict())
         return
     for name, (a, b) in result.different.items():
         print(f"{name}: {a!r} and {b!r}")
@@ -140,7 +141,7 @@ def compare(first: Path = TABLE, second: Path = TABLE, json: bool = common.JSON)
     print(f"{second} over {first}: {result.ratio:.3f} in the sum, {low:.3f} to {high:.3f} for 9 of 10 blocks.")
     print(f"Rank correlation of the blocks: {result.kendall_tau:.3f}.")
     rows = [[key, f"{a:.4f}", f"{b:.4f}", f"{b / a:.2f}"] for key, a, b in result.furthest]
-    common.table("Where they differ most (in ms, blocks of some weight)", ["block", "first", "second", "ratio"], rows)
+    output.table("Where they differ most (in ms, blocks of some weight)", ["block", "first", "second", "ratio"], rows)
 
 
 def import_(
@@ -149,7 +150,7 @@ def import_(
     out: Path = typer.Option(..., metavar="TABLE.json", help="Where to write it."),
     device_name: str = typer.Option("unknown", help="What it was measured on: the files do not say."),
     threads: int = typer.Option(1, min=1, max=1024, help="Of the runtime: the files do not say."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Read a table that others published. Example: mnas table import note10.yaml --format once-for-all --out t.json."""
     from mnas.latency.importers.importer import import_table
@@ -157,7 +158,7 @@ def import_(
     table = import_table(file, format_, device_name=device_name, threads=threads)
     table.save(out)
     if json:
-        common.print_json({"table": str(out), **describe(table)})
+        output.print_json({"table": str(out), **describe(table)})
         return
     print(f"Wrote {out}: {len(table.entries)} blocks for {table.space} at {table.resolution} px.")
     print(f"  {table.method}")
@@ -172,7 +173,7 @@ def calibrate(
     out: Path = typer.Option(
         ..., metavar="TABLE.json", help="Where to write the table that is to be used from now on."
     ),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """Fit a table to a few whole networks. Example: mnas table calibrate t.json --from measured.json --out phone.json.
 
@@ -187,7 +188,7 @@ def calibrate(
     changed, found = calibrate_table(loaded, read_measurements(from_), read_configuration(from_))
     changed.save(out)
     if json:
-        common.print_json({"table": str(out), **found.to_dict()})
+        output.print_json({"table": str(out), **found.to_dict()})
         return
     print(f"{found.num_networks} networks: predictions are {found.error_before:.1%} off on average,", end=" ")
     print(f"{found.error_after:.1%} when each is predicted by a fit to the others.")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import common
-from mnas.cli.options import declared, renamed
+from mnas.cli import output
+from mnas.cli.options import ARCH, JSON, MIRROR, declared, renamed
 from mnas.cli.progress import TrainingProgress
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    arch: str = common.ARCH,
+    arch: str = ARCH,
     data: str = typer.Option(..., "--data", help="digits, fashion_mnist, cifar10, cifar100, or a folder of images."),
     out: Path = typer.Option(..., "--out", help="The folder for weights, architecture and record."),
     epochs: int = typer.Option(None, min=1, help="Passes over the training images: 10, or more where they are few."),
@@ -42,16 +42,16 @@ def train(
     seed: int = typer.Option(0, min=0, help="Decides weights, shuffling and which images validate."),
     resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted training."),
     max_train_images: MaxTrainImages | None = None,
-    mirror: str = common.MIRROR,
-    json: bool = common.JSON,
+    mirror: str = MIRROR,
+    json: bool = JSON,
 ) -> None:
     """Train a network. Example: mnas train best.json --data fashion_mnist --epochs 10 --out runs/best."""
-    architecture = common.resolve_architecture(arch)
+    architecture = output.resolve_architecture(arch)
     if resolution is not None:
         architecture = replace(architecture, resolution=resolution)
     knobs = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
     given = {name: value for name, value in knobs.items() if value is not None}
-    mirrored = common.open_mirror(out, mirror)
+    mirrored = output.open_mirror(out, mirror)
     trained = train_with_display(
         architecture,
         data,
@@ -85,7 +85,7 @@ def train_with_display(
     from mnas.quiet import load_tensorflow
 
     check_writable(out / "training.json")
-    out_console = common.console(stderr=True)
+    out_console = output.console(stderr=True)
     with out_console.status("Loading TensorFlow and the data"):
         load_tensorflow()
         from mnas.train.fit import train_network
@@ -107,7 +107,7 @@ def train_with_display(
         if mirror is not None and state.epoch_ended:
             mirror.push_now_and_then()
 
-    with TrainingProgress(recipe.epochs) as display, common.mirrored(mirror):
+    with TrainingProgress(recipe.epochs) as display, output.mirrored(mirror):
         return train_network(
             architecture,
             source,
@@ -124,7 +124,7 @@ def train_with_display(
 def _report(trained: Trained, json: bool) -> None:
     found = trained.training
     if json:
-        common.print_json({"folder": str(trained.folder), **found})
+        output.print_json({"folder": str(trained.folder), **found})
         return
     print(
         f"Accuracy: {found['validation_accuracy']:.2%} on validation, {found['test_accuracy']:.2%} on test images.\n"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from mnas.cli import common
+from mnas.cli import output
+from mnas.cli.options import JSON
 
 
 def register(app: typer.Typer) -> None:
@@ -14,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def show(
     name: str = typer.Argument(None, help="One network, shown as blocks; all of them, listed, without a name."),
-    json: bool = common.JSON,
+    json: bool = JSON,
 ) -> None:
     """List the published networks, or show one as blocks. Example: mnas zoo mnasnet-a1."""
     from mnas.arch.codec import architecture_to_dict, format_stage
@@ -34,14 +35,14 @@ def show(
             }
             for key, network in networks.items()
         ]
-        common.print_json(rows if name is None else rows[0])
+        output.print_json(rows if name is None else rows[0])
         return
     rows_text = [
         [key, str(network.resolution), f"{costs[key].params:,}", f"{costs[key].madds:,}"]
         for key, network in networks.items()
     ]
-    common.table("The zoo", ["network", "pixels", "parameters", "multiply-adds"], rows_text)
+    output.table("The zoo", ["network", "pixels", "parameters", "multiply-adds"], rows_text)
     if name is not None:
         for stage in networks[name].stages:
-            common.console().print(f"  {format_stage(stage)}")
+            output.console().print(f"  {format_stage(stage)}")
         print(f"Block by block: mnas cost {name}")

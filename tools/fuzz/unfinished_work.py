@@ -104,7 +104,7 @@ def _of(name: str) -> Callable[[bytes, Any], bool]:
 
 
 def _read_description(path: Path) -> Any:
-    from mnas.cli.common import resolve_architecture
+    from mnas.cli.output import resolve_architecture
 
     description = read_json(path, "the description of a network")
     if isinstance(description, dict):

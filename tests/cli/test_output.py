@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mnas.cli import common
+from mnas.cli import output
 
 ODD = ["[functional_1/conv/Relu]:0", "[/model.0/conv]:0", "[bold]x[/bold]"]
 
@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("text", ODD)
 def test_a_table_shows_brackets_as_they_are(text, capsys):
-    common.table(f"About {text}", [f"in {text}", "ms"], [[text, "1.5"]])
+    output.table(f"About {text}", [f"in {text}", "ms"], [[text, "1.5"]])
     shown = capsys.readouterr().out
     assert f"About {text}" in shown
     assert f"in {text}" in shown
@@ -30,12 +30,12 @@ def test_so_does_a_progress_bar(text, monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
-    with common.progress(f"Running {text} again") as report:
+    with output.progress(f"Running {text} again") as report:
         report(0.5, f"on {text}")
     assert f"Running {text} again: on {text}" in terminal.getvalue()
 
 
 @pytest.mark.parametrize("text", ODD)
 def test_so_does_a_plain_line(text, capsys):
-    common.console().print(f"Written to {text}")
+    output.console().print(f"Written to {text}")
     assert f"Written to {text}" in capsys.readouterr().out

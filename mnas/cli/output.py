@@ -1,4 +1,4 @@
-"""What commands share: JSON or tables, and architecture arguments."""
+"""What commands print: one JSON document, tables, progress."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from mnas.cli.progress import progress as progress
 from mnas.errors import InputError
 
@@ -18,22 +16,6 @@ if TYPE_CHECKING:
 
     from mnas.arch.spec import Architecture
     from mnas.remote import Mirror
-
-JSON = typer.Option(False, "--json", help="Print one JSON document on stdout; everything else goes to stderr.")
-ARCH = typer.Argument(
-    ..., metavar="ARCH", help="A zoo name, a JSON file, STUDY_DIR (its winner) or STUDY_DIR#12 (trial 12)."
-)
-DEVICE = typer.Option("local", help="Where to measure: local, adb[:SERIAL] (a phone), ssh:HOST (a Linux board).")
-RUNTIME = typer.Option("litert", help="litert or tflite-runtime; a phone runs --benchmark-binary.")
-THREADS = typer.Option(1, min=1, help="Threads of the runtime.")
-DELEGATE = typer.Option("xnnpack", help="xnnpack or none; on a phone also gpu or nnapi.")
-BENCHMARK_BINARY = typer.Option(
-    None, help="For phones: the benchmark_model to measure with (docs/profile-your-phone.md says where to get it)."
-)
-
-MIRROR = typer.Option(
-    None, metavar="URL", help="Also copy everything there every minute (s3://..., mnas[remote]), and begin from there."
-)
 
 
 def console(*, stderr: bool = False) -> Console:
