@@ -7,6 +7,7 @@ from .arch.spec import BlockSpec as BlockSpec
 from .arch.spec import StageSpec as StageSpec
 from .arch.walk import unroll as unroll
 from .arch.zoo import zoo as zoo
+from .data.dataset import DataSource as DataSource
 from .devices.registry import open_device as open_device
 from .errors import InputError as InputError
 from .errors import MnasError as MnasError
@@ -40,7 +41,6 @@ from .strategies.registry import make_strategy as make_strategy
 from .train.base import Evaluator as Evaluator
 from .train.fit import train_network as train_network
 from .train.recipe import recipe_for as recipe_for
-from .train.trained import DataSource as DataSource
 from .train.trained import open_trained as open_trained
 from .trial import Measurement as Measurement
 from .trial import Trial as Trial

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from mnas.train.data import Dataset, Split
+from mnas.data.dataset import Dataset, Split
 
 
 def coloured(count: int, size: int, seed: int = 0) -> Split:

@@ -3,9 +3,9 @@
 import pytest
 from PIL import Image
 
+from mnas.data.dataset import load_dataset
 from mnas.errors import InputError, MnasError
 from mnas.remote import Mirror, fetch, local_copy
-from mnas.train.data import load_dataset
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'mnas[remote]'")
 

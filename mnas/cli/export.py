@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mnas.arch.spec import Architecture
+    from mnas.data.dataset import Dataset
     from mnas.devices.base import Device
     from mnas.export.on_device import DeviceCheck
     from mnas.export.verify import Batch
     from mnas.train.compress import Compressed, Compression
-    from mnas.train.data import Dataset
     from mnas.train.trained import Trained
 
 UNTRAINED_IMAGES = 32
@@ -156,11 +156,11 @@ def _refuse_without_weights(network: str) -> None:
 
 def _trained_job(network: str, data: str | None, compression: Compression | None = None, max_loss: float = 0.0) -> _Job:
     from mnas.arch.complexity import complexity
+    from mnas.data.batches import plain_batches, some_images
     from mnas.export.on_device import IMAGES
     from mnas.export.pipeline import images_to_check
     from mnas.export.quantize import CALIBRATION_IMAGES
     from mnas.export.verify import check_loss
-    from mnas.train.batches import plain_batches, some_images
     from mnas.train.trained import open_trained
 
     trained = open_trained(Path(network))
@@ -204,7 +204,7 @@ def _compress(trained: Trained, model: Any, dataset: Dataset, compression: Compr
 
 
 def _other_data(data: str, architecture: Architecture) -> Dataset:
-    from mnas.train.trained import DataSource
+    from mnas.data.dataset import DataSource
 
     dataset = DataSource(data).load(architecture.resolution)
     if dataset.num_classes != architecture.num_classes:
@@ -218,8 +218,8 @@ def _untrained_job(network: str, data: str | None, seed: int) -> _Job:
     import numpy as np
 
     from mnas.arch.memory import check_fits
+    from mnas.data.batches import some_images
     from mnas.nn.build import build_model
-    from mnas.train.batches import some_images
 
     architecture = output.resolve_architecture(network)
     check_fits(architecture)
@@ -227,7 +227,7 @@ def _untrained_job(network: str, data: str | None, seed: int) -> _Job:
         shape = (UNTRAINED_IMAGES, architecture.resolution, architecture.resolution, 3)
         images = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
     else:
-        from mnas.train.trained import DataSource
+        from mnas.data.dataset import DataSource
 
         images = some_images(DataSource(data).load(architecture.resolution).train, UNTRAINED_IMAGES)
     model = build_model(architecture, probabilities=True, seed=seed)

@@ -88,10 +88,11 @@ def train_with_display(
     out_console = output.console(stderr=True)
     with out_console.status("Loading TensorFlow and the data"):
         load_tensorflow()
+        from mnas.data.dataset import DataSource
         from mnas.train.fit import train_network
         from mnas.train.pretrained import open_pretrained
         from mnas.train.recipe import recipe_for
-        from mnas.train.trained import DataSource, is_trained
+        from mnas.train.trained import is_trained
 
         start = None if weights is None else open_pretrained(weights, architecture)
         source = DataSource(data, seed=seed, limit=limit)

@@ -17,10 +17,10 @@ from mnas.plugins import PREFIX, is_own
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
+    from mnas.data.dataset import Dataset
     from mnas.space.costs import SpaceCosts
     from mnas.space.space import SearchSpace
     from mnas.train.base import Evaluator
-    from mnas.train.data import Dataset
 
 GROUP = "mnas.evaluators"  # of entry points
 _TRAINING = ("seed", "proxy_steps", "proxy_batch")  # options of the short trainings

@@ -102,7 +102,7 @@ def check_calibration(images: npt.NDArray[np.float32]) -> None:
     if images.ndim != 4 or images.shape[-1] != 3 or not len(images):
         raise InputError(f"calibration images have shape {images.shape}: expected (count, size, size, 3)")
     low, high = float(images.min()), float(images.max())
-    hint = "pass the images through mnas.train.data.normalise first (bytes / 127.5 - 1)"
+    hint = "pass the images through mnas.data.dataset.normalise first (bytes / 127.5 - 1)"
     if not (np.isfinite(low) and np.isfinite(high)):
         raise InputError("calibration images hold NaN or infinite values")
     if low < -1.001 or high > 1.001:

@@ -22,8 +22,8 @@ from mnas.strategies.registry import make_strategy
 from mnas.train.base import Evaluator
 
 if TYPE_CHECKING:
+    from mnas.data.dataset import Dataset
     from mnas.latency.estimator import LatencyCosts, LatencyEstimator
-    from mnas.train.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def load_space_and_data(options: SearchOptions) -> tuple[SearchSpace, Dataset | 
     space = load_space(options.space)
     if options.data is None or not options.trains:
         return space, None
-    from mnas.train.data import load_dataset
+    from mnas.data.dataset import load_dataset
 
     dataset = load_dataset(options.data, resolution=space.resolution, seed=options.seed, limit=options.max_train_images)
     return space.with_data(num_classes=dataset.num_classes), dataset

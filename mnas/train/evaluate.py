@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from mnas.arch.spec import Architecture
+from mnas.data.batches import plain_batches
+from mnas.data.dataset import Split
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
-from mnas.train.batches import plain_batches
-from mnas.train.data import Split
 
 RECALIBRATION_IMAGES = 5000
 

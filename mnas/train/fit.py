@@ -14,6 +14,8 @@ from mnas.arch.codec import architecture_to_dict
 from mnas.arch.memory import check_strides
 from mnas.arch.spec import Architecture
 from mnas.checks import check_integer, check_number
+from mnas.data.batches import training_epoch
+from mnas.data.dataset import Dataset, DataSource
 from mnas.errors import InputError, MnasError
 from mnas.export.pipeline import versions
 from mnas.files import read_json, set_aside, shorten, write_json
@@ -21,13 +23,11 @@ from mnas.lock import hold
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.system.arrays import stored
 from mnas.train import trained as folder_of
-from mnas.train.batches import training_epoch
-from mnas.train.data import Dataset
 from mnas.train.evaluate import evaluate, recalibrated
 from mnas.train.optimizer import accelerated, hold_average, make_optimizer, smoothed_loss
 from mnas.train.pretrained import Pretrained
 from mnas.train.recipe import Recipe
-from mnas.train.trained import DataSource, Trained, load_state, open_trained, save_state, save_weights
+from mnas.train.trained import Trained, load_state, open_trained, save_state, save_weights
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from mnas.arch.spec import Architecture
+from mnas.data.batches import some_images
+from mnas.data.dataset import normalise
 from mnas.errors import MnasError
 from mnas.train.base import Evaluator
-from mnas.train.batches import some_images
-from mnas.train.data import normalise
 from mnas.train.proxy import ProxyEvaluator
 
 CALIBRATION_IMAGES = 128

@@ -12,12 +12,12 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from mnas.data.batches import Batches
+from mnas.data.dataset import Split
 from mnas.random_streams import Stream, generator
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
 from mnas.system.arrays import Arrays
-from mnas.train.batches import Batches
-from mnas.train.data import Split
 from mnas.train.logits import Logits
 from mnas.train.weight_sharing import SupernetTrainer
 

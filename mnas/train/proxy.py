@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
 from mnas.checks import check_integer, check_number
+from mnas.data.batches import Batches
+from mnas.data.dataset import Dataset, Split, normalise
 from mnas.errors import InputError, MnasError
 from mnas.random_streams import Stream, generator
 from mnas.train.base import Evaluator
-from mnas.train.batches import Batches
-from mnas.train.data import Dataset, Split, normalise
 from mnas.train.descent import descend, loss_and_gradient
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from mnas.arch.spec import Architecture
+from mnas.data.dataset import Dataset, load_dataset
 from mnas.errors import MnasError
 from mnas.train.base import Evaluator
-from mnas.train.data import Dataset, load_dataset
 from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 
 
@@ -58,7 +58,7 @@ class ScaledProxy:
     """Trains each network shortly at its own resolution and scores it on the validation split.
 
     Attributes:
-        data: as `mnas.train.data.load_dataset` takes it.
+        data: as `mnas.data.dataset.load_dataset` takes it.
         recipe: the same short training for every network.
         limit: use so many training images only.
     """

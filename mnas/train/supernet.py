@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
+from mnas.data.dataset import Dataset, normalise
 from mnas.errors import InputError, MnasError
 from mnas.files import set_aside
 from mnas.space.space import SearchSpace
 from mnas.system.arrays import stored
 from mnas.train.base import Evaluator, OnProgress
-from mnas.train.data import Dataset, normalise
 from mnas.train.supernet_recipe import SupernetRecipe
 from mnas.train.weight_sharing import Companion, SupernetTrainer
 

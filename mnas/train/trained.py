@@ -12,41 +12,17 @@ from msgspec import Meta, Struct
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture
 from mnas.checks import AnyText, Share, convert
+from mnas.data.dataset import Dataset, DataSource
 from mnas.errors import InputError, MnasError
 from mnas.files import is_document, read_json
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.system.arrays import read_arrays, stored, write_arrays
-from mnas.train.data import Dataset, load_dataset
 
 FORMAT = "mnas.training"
 VERSION = 2  # 1: the weights are in a .npz file
 ARCHITECTURE = "architecture.json"
 WEIGHTS = "weights.safetensors"
 TRAINING = "training.json"
-
-
-@dataclass(frozen=True, slots=True)
-class DataSource:
-    """Where images come from; see `mnas.train.data.load_dataset`."""
-
-    name: str
-    seed: int = 0
-    limit: int | None = None
-    validation_share: float = 0.15
-
-    def load(self, resolution: int) -> Dataset:
-        """Load it at one resolution.
-
-        Raises:
-            InputError: if there is no such data, or it cannot be used.
-        """
-        return load_dataset(
-            self.name,
-            resolution=resolution,
-            validation_share=self.validation_share,
-            seed=self.seed,
-            limit=self.limit,
-        )
 
 
 @dataclass(frozen=True, slots=True)

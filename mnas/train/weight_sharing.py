@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
+from mnas.data.batches import Batches
+from mnas.data.dataset import Split
 from mnas.errors import MnasError
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.system.arrays import Arrays, write_arrays
-from mnas.train.batches import Batches
 from mnas.train.checkpoint import read_checkpoint
-from mnas.train.data import Split
 from mnas.train.descent import descend, loss_and_gradient
 from mnas.train.sampling import PathSampler
 from mnas.train.supernet_recipe import SupernetRecipe

@@ -3,7 +3,7 @@
 import pytest
 
 from mnas.arch import Architecture, parse_stages
-from mnas.train.data import normalise
+from mnas.data.dataset import normalise
 from tests.images import coloured
 
 TINY = Architecture(

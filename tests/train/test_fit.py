@@ -13,17 +13,17 @@ import pytest
 
 from mnas.arch import Architecture, parse_stages
 from mnas.arch.codec import architecture_to_dict
+from mnas.data.batches import some_images
+from mnas.data.dataset import DataSource, normalise
 from mnas.errors import InputError, MnasError
 from mnas.lock import hold
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.nn.functional import Network
-from mnas.train.batches import some_images
-from mnas.train.data import normalise
 from mnas.train.evaluate import evaluate, recalibrated
 from mnas.train.fit import LOCK, read_progress, train_network
 from mnas.train.optimizer import hold_average, make_optimizer
 from mnas.train.recipe import Recipe
-from mnas.train.trained import DataSource, open_trained
+from mnas.train.trained import open_trained
 
 pytestmark = pytest.mark.tensorflow
 TINY = Architecture(

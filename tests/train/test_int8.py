@@ -3,7 +3,7 @@
 import pytest
 
 from mnas.arch import Architecture, parse_stages
-from mnas.train.data import Dataset
+from mnas.data.dataset import Dataset
 from mnas.train.int8 import Int8Evaluator
 from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 from tests.images import coloured

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mnas.data.dataset import load_dataset
 from mnas.errors import InputError, MnasError
 from mnas.space import load_space
-from mnas.train.data import load_dataset
 from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 from tests.images import without_test
 

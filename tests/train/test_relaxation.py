@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from mnas.arch.complexity import block_complexity, complexity
+from mnas.data.dataset import load_dataset
 from mnas.errors import InputError, MnasError
 from mnas.latency.estimator import LatencyEstimator
 from mnas.space import SpaceCosts
 from mnas.space.files import load_space
 from mnas.space.stages import StageChoices
-from mnas.train.data import load_dataset
 from mnas.train.relaxation import ExpectedCost, RelaxationLearner, RelaxationRecipe
 from mnas.train.supernet import SupernetEvaluator
 from mnas.train.supernet_recipe import SupernetRecipe

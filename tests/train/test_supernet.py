@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mnas.data.batches import Batches
+from mnas.data.dataset import load_dataset
 from mnas.errors import InputError
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.space.stages import StageChoices
 from mnas.system.arrays import write_arrays
-from mnas.train.batches import Batches
-from mnas.train.data import load_dataset
 from mnas.train.sampling import PathSampler
 from mnas.train.supernet import SupernetEvaluator
 from mnas.train.supernet_recipe import SupernetRecipe

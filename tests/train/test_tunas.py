@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnas.train.data import load_dataset
+from mnas.data.dataset import load_dataset
 from mnas.train.supernet import SupernetEvaluator
 from mnas.train.supernet_recipe import SupernetRecipe
 from mnas.train.tunas import TunasLearner, TunasRecipe

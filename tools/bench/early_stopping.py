@@ -54,7 +54,7 @@ def main() -> None:
 
 def _curves(options: argparse.Namespace) -> np.ndarray:
     """Accuracies at every rung, shape (trials, rungs)."""
-    from mnas.train.data import load_dataset
+    from mnas.data.dataset import load_dataset
     from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 
     space = load_space(options.space)

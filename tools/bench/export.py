@@ -207,8 +207,8 @@ def accuracy(run: ResumableRun, options: argparse.Namespace) -> None:
 
 
 def _exported(trained: Any, dataset: Any, model: Any, form: str, out: Path, images: int) -> Figures:
+    from mnas.data.batches import plain_batches, some_images
     from mnas.export.pipeline import export_network
-    from mnas.train.batches import plain_batches, some_images
     from mnas.train.compress import Compression, compress
 
     started, learned, dtype = time.perf_counter(), False, form if form in DTYPES else "float32"

@@ -67,7 +67,7 @@ class Headline:
     @cached_property
     def dataset(self) -> Any:
         """The images, loaded when they are needed first."""
-        from mnas.train.data import load_dataset
+        from mnas.data.dataset import load_dataset
 
         load_tensorflow()
         return load_dataset(self.given.data, resolution=self.space.resolution, limit=self.given.limit)
@@ -168,9 +168,9 @@ class Headline:
 
     def _export(self, trained: Any, architecture: Architecture, name: str) -> None:
         """The trained network as a file, refused unless it agrees with the Keras model."""
+        from mnas.data.batches import plain_batches
         from mnas.export.pipeline import export_network
         from mnas.nn.build import build_model, set_layer_weights
-        from mnas.train.batches import plain_batches
 
         model = build_model(architecture)
         layers = trained.network.layer_weights(trained.weights, trained.statistics)

@@ -108,14 +108,14 @@ def _read_checkpoint(path: Path) -> Any:
 
 
 def _read_folder(path: Path) -> Any:
-    from mnas.train.folder import load_folder
+    from mnas.data.image_folder import load_folder
 
     images, labels, *_ = load_folder(str(path.parent.parent), 8)
     return images.shape[1:] == (8, 8, 3) and len(images) == len(labels) and images.dtype == np.uint8
 
 
 def _read_idx_file(path: Path) -> Any:
-    from mnas.train.data import read_idx
+    from mnas.data.dataset import read_idx
 
     return read_idx(path).size
 

@@ -89,8 +89,8 @@ def memory_curve(num_trials: int, evaluator_name: str, seconds: float) -> None:
 def _evaluator(name: str) -> Evaluator:
     if name == "tabular":
         return _tabular()
+    from mnas.data.dataset import load_dataset
     from mnas.quiet import load_tensorflow
-    from mnas.train.data import load_dataset
 
     load_tensorflow()
     dataset = load_dataset("digits", resolution=16, limit=300)

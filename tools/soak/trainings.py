@@ -113,9 +113,9 @@ def train_kind() -> Kind:
     """A training of three epochs."""
 
     def work(folder: Path) -> None:
+        from mnas.data.dataset import DataSource
         from mnas.train.fit import train_network
         from mnas.train.recipe import recipe_for
-        from mnas.train.trained import DataSource
 
         architecture = small_space().decode([0] * len(small_space().decisions))
         source = DataSource("digits", limit=400)

@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from mnas.data.batches import Batches, plain_batches, some_images, training_epoch
+from mnas.data.dataset import Split, normalise
 from mnas.random_streams import Stream, generator
-from mnas.train.batches import Batches, plain_batches, some_images, training_epoch
-from mnas.train.data import Split, normalise
 from mnas.train.recipe import Recipe
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mnas.data import dataset as data
+from mnas.data.dataset import load_dataset, normalise, to_square_rgb
+from mnas.data.image_folder import read_image
 from mnas.errors import InputError, MnasError
-from mnas.train import data
-from mnas.train.data import load_dataset, normalise, to_square_rgb
-from mnas.train.folder import read_image
 
 
 def test_digits_come_in_three_splits_that_share_no_image():

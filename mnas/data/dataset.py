@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.checks import check_integer, check_number
+from mnas.data.image_folder import load_folder
 from mnas.errors import InputError, MnasError
-from mnas.train.folder import load_folder
 
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -222,3 +222,27 @@ LOADERS: dict[str, Callable[[int], Raw]] = {
     "cifar10": _cifar("cifar10"),
     "cifar100": _cifar("cifar100"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """Where images come from; see `mnas.data.dataset.load_dataset`."""
+
+    name: str
+    seed: int = 0
+    limit: int | None = None
+    validation_share: float = 0.15
+
+    def load(self, resolution: int) -> Dataset:
+        """Load it at one resolution.
+
+        Raises:
+            InputError: if there is no such data, or it cannot be used.
+        """
+        return load_dataset(
+            self.name,
+            resolution=resolution,
+            validation_share=self.validation_share,
+            seed=self.seed,
+            limit=self.limit,
+        )

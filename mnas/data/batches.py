@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mnas.train.data import Labels, Split, normalise
+from mnas.data.dataset import Labels, Split, normalise
 from mnas.train.recipe import Recipe
 
 
