@@ -11,6 +11,7 @@ from .data.dataset import DataSource as DataSource
 from .devices.registry import open_device as open_device
 from .errors import InputError as InputError
 from .errors import MnasError as MnasError
+from .evaluators.base import Evaluator as Evaluator
 from .export.pipeline import export_network as export_network
 from .latency.estimator import LatencyEstimate as LatencyEstimate
 from .latency.estimator import LatencyEstimator as LatencyEstimator
@@ -38,7 +39,6 @@ from .space.files import load_space as load_space
 from .space.space import SearchSpace as SearchSpace
 from .strategies.base import Strategy as Strategy
 from .strategies.registry import make_strategy as make_strategy
-from .train.base import Evaluator as Evaluator
 from .train.fit import train_network as train_network
 from .train.recipe import recipe_for as recipe_for
 from .train.trained import open_trained as open_trained

@@ -13,11 +13,11 @@ from mnas.cli.options import ARCH, JSON, declared, renamed
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
+    from mnas.evaluators.multi_resolution import Scorer
     from mnas.scaling.compound import Coefficients
     from mnas.scaling.family import Member
     from mnas.search.options import MaxTrainImages
     from mnas.search.scale import Devices
-    from mnas.train.scaled import Scorer
 
 
 def register(app: typer.Typer) -> None:
@@ -93,11 +93,11 @@ class _Job:
 def _scorer(evaluator: str, data: str | None, steps: int, batch: int, limit: int | None, seed: int) -> Scorer | None:
     from mnas.errors import InputError
     from mnas.evaluators.registry import GROUP
+    from mnas.evaluators.user_defined import own_evaluator
     from mnas.plugins import is_own
-    from mnas.train.own import own_evaluator
 
     if is_own(evaluator, GROUP):
-        from mnas.train.scaled import OwnScorer
+        from mnas.evaluators.multi_resolution import OwnScorer
 
         return OwnScorer(own_evaluator(evaluator))
     if evaluator != "proxy":
@@ -107,8 +107,8 @@ def _scorer(evaluator: str, data: str | None, steps: int, batch: int, limit: int
         )
     if data is None:
         return None
-    from mnas.train.proxy import ProxyRecipe
-    from mnas.train.scaled import ScaledProxy
+    from mnas.evaluators.multi_resolution import ScaledProxy
+    from mnas.evaluators.proxy import ProxyRecipe
 
     return ScaledProxy(data, ProxyRecipe(steps=steps, batch_size=batch, seed=seed), limit)
 
@@ -178,8 +178,8 @@ def _scored(job: _Job, networks: list[tuple[str, Architecture]], devices: Device
 
 
 def _load(scorer: Scorer) -> None:
+    from mnas.evaluators.multi_resolution import ScaledProxy
     from mnas.quiet import load_tensorflow
-    from mnas.train.scaled import ScaledProxy
 
     if not isinstance(scorer, ScaledProxy):
         return

@@ -18,9 +18,9 @@ from mnas.plugins import PREFIX, is_own
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
     from mnas.data.dataset import Dataset
+    from mnas.evaluators.base import Evaluator
     from mnas.space.costs import SpaceCosts
     from mnas.space.space import SearchSpace
-    from mnas.train.base import Evaluator
 
 GROUP = "mnas.evaluators"  # of entry points
 _TRAINING = ("seed", "proxy_steps", "proxy_batch")  # options of the short trainings
@@ -47,7 +47,7 @@ class EvaluatorEntry:
 
 
 EVALUATORS = {
-    "proxy": EvaluatorEntry(make="mnas.train.proxy:make", options=(*_TRAINING, "rungs"), trains=True),
+    "proxy": EvaluatorEntry(make="mnas.evaluators.proxy:make", options=(*_TRAINING, "rungs"), trains=True),
     "supernet": EvaluatorEntry(
         make="mnas.train.supernet:make",
         options=(
@@ -58,14 +58,14 @@ EVALUATORS = {
         preparation="a supernet is trained",
     ),
     "predictor": EvaluatorEntry(
-        make="mnas.train.predictor:make",
+        make="mnas.evaluators.predictor:make",
         options=(*_TRAINING, "rungs", "predictor_samples"),
         trains=True,
         preparation="a predictor is fitted",
     ),
-    "tabular": EvaluatorEntry(make="mnas.train.tabular:make", argument="FILE.json"),
+    "tabular": EvaluatorEntry(make="mnas.evaluators.tabular:make", argument="FILE.json"),
 }
-USER_DEFINED = EvaluatorEntry(make="mnas.train.own:make", argument="MODULE:FUNCTION")
+USER_DEFINED = EvaluatorEntry(make="mnas.evaluators.user_defined:make", argument="MODULE:FUNCTION")
 
 
 @dataclass(frozen=True, kw_only=True)

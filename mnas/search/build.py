@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnas.errors import InputError
+from mnas.evaluators.base import Evaluator
 from mnas.evaluators.registry import EvaluatorRequest, find_evaluator, make_evaluator
 from mnas.reward import make_reward
 from mnas.search.constraints import Constraint, Measure, is_feasible, latency_budget, memory_limit, size_limit
@@ -19,7 +20,6 @@ from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
 from mnas.strategies.base import Accept, Strategy
 from mnas.strategies.registry import make_strategy
-from mnas.train.base import Evaluator
 
 if TYPE_CHECKING:
     from mnas.data.dataset import Dataset
@@ -121,8 +121,8 @@ def _finals(options: SearchOptions, evaluator: Evaluator) -> Evaluator | None:
     finals = evaluator.for_finalists(options.final_steps)
     if finals is None or options.score_dtype == "float32":
         return finals
-    from mnas.train.int8 import Int8Evaluator
-    from mnas.train.proxy import ProxyEvaluator
+    from mnas.evaluators.int8 import Int8Evaluator
+    from mnas.evaluators.proxy import ProxyEvaluator
 
     return Int8Evaluator(finals) if isinstance(finals, ProxyEvaluator) else finals
 

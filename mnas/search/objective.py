@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
+from mnas.evaluators.base import Evaluator
 from mnas.reward import Reward, RewardValue
 from mnas.search.constraints import Constraint, is_feasible
-from mnas.train.base import Evaluator
 from mnas.trial import Measurement, Trial
 
 _LOGGER = logging.getLogger(__name__)

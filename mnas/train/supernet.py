@@ -13,16 +13,16 @@ import numpy.typing as npt
 from mnas.arch.spec import Architecture
 from mnas.data.dataset import Dataset, normalise
 from mnas.errors import InputError, MnasError
+from mnas.evaluators.base import Evaluator, OnProgress
 from mnas.files import set_aside
 from mnas.space.space import SearchSpace
 from mnas.system.arrays import stored
-from mnas.train.base import Evaluator, OnProgress
 from mnas.train.supernet_recipe import SupernetRecipe
 from mnas.train.weight_sharing import Companion, SupernetTrainer
 
 if TYPE_CHECKING:
+    from mnas.evaluators.proxy import ProxyEvaluator
     from mnas.evaluators.registry import EvaluatorRequest
-    from mnas.train.proxy import ProxyEvaluator
 
 _LOGGER = logging.getLogger(__name__)
 NUM_CALIBRATION = 256  # training images that a path's batch statistics come from
@@ -220,8 +220,8 @@ class SupernetEvaluator(Evaluator):
 
     def logits(self, architecture: Architecture, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Logits (count, classes) of uint8 images; the path's batch statistics are its own, from training images."""
+        from mnas.evaluators.proxy import TrainedNetwork
         from mnas.nn.functional import Network
-        from mnas.train.proxy import TrainedNetwork
 
         trainer, network = self.trainer, Network(architecture)
         weights = trainer.shared.inherit(architecture, trainer.weights)
@@ -232,8 +232,8 @@ class SupernetEvaluator(Evaluator):
 
 def make(request: EvaluatorRequest) -> SupernetEvaluator:
     """The evaluator that a search asks for."""
-    from mnas.train.proxy import MAX_VALIDATION
-    from mnas.train.proxy import make as make_proxy
+    from mnas.evaluators.proxy import MAX_VALIDATION
+    from mnas.evaluators.proxy import make as make_proxy
 
     options = request.options
     recipe = SupernetRecipe(

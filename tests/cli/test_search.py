@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.complexity import block_complexity
 from mnas.cli.main import app
+from mnas.evaluators.tabular import stages_text
 from mnas.latency.table import Configuration, Entry, LatencyTable
 from mnas.search.options import SearchOptions
 from mnas.search.study import Study
 from mnas.space.files import load_space
-from mnas.train.tabular import stages_text
 
 SPACE = """
 name = "tiny"

@@ -15,7 +15,7 @@ JUDGE = """
 import time
 from mnas.arch.complexity import complexity
 from mnas.strategies.random import RandomSearch
-from mnas.train.base import Evaluator
+from mnas.evaluators.base import Evaluator
 
 
 def accuracy(architecture):

@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.cli.main import app
+from mnas.evaluators.tabular import TabularEvaluator
 from mnas.latency.table import LatencyTable
-from mnas.train.tabular import TabularEvaluator
 from tests.commands import parse
 
 ROOT = Path(__file__).parents[2]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mnas.evaluators.base import Evaluator
 from mnas.report.comparison import edf_figure, family_figure, standings_figure
 from mnas.report.interactive import to_plotly
 from mnas.report.page import figures_page
@@ -16,7 +17,6 @@ from mnas.search.compare import Standing
 from mnas.search.objective import Objective
 from mnas.search.scale import Devices, formula_members
 from mnas.search.survey import survey
-from mnas.train.base import Evaluator
 from tests.latency.tables import make_table
 from tests.spaces import separable, small_space
 

@@ -1,11 +1,11 @@
 import pytest
 
 from mnas.arch.complexity import block_complexity, complexity
+from mnas.evaluators.base import Evaluator
 from mnas.reward import make_reward
 from mnas.search.constraints import latency_budget
 from mnas.search.objective import Objective
 from mnas.space.costs import SpaceCosts
-from mnas.train.base import Evaluator
 from tests.spaces import separable, small_space
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from mnas.arch.zoo import zoo
 from mnas.errors import MnasError
+from mnas.evaluators.base import Evaluator
 from mnas.reward import make_reward
 from mnas.search.objective import Objective
-from mnas.train.base import Evaluator
 
 GOOD, SLOW, DEAD, WRONG, HUNG = (
     zoo(name) for name in ("mnasnet-a1", "mnasnet-b1", "mnasnet-small", "mobilenet-v2", "efficientnet-b0")

@@ -10,10 +10,10 @@ import signal
 import time
 from pathlib import Path
 
+from mnas.evaluators.base import Evaluator
+from mnas.evaluators.user_defined import own_evaluator
 from mnas.reward import make_reward
 from mnas.search.objective import Objective
-from mnas.train.base import Evaluator
-from mnas.train.own import own_evaluator
 from tests.spaces import separable, small_space
 
 MAKE = "tests.search.slow:make"

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from mnas.errors import MnasError
+from mnas.evaluators.base import Evaluator
 from mnas.reward import make_reward
 from mnas.search.halving import share_of_steps, thresholds
 from mnas.search.log import MemoryLog, TrialLog
 from mnas.search.loop import run_trials
 from mnas.search.objective import Objective
 from mnas.strategies.registry import make_strategy
-from mnas.train.base import Evaluator
 from mnas.trial import Measurement, Trial
 from tests.spaces import separable, small_space
 

@@ -55,7 +55,7 @@ def main() -> None:
 def _curves(options: argparse.Namespace) -> np.ndarray:
     """Accuracies at every rung, shape (trials, rungs)."""
     from mnas.data.dataset import load_dataset
-    from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
+    from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
 
     space = load_space(options.space)
     dataset = load_dataset(options.data, resolution=space.resolution, seed=0, limit=options.limit)

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import fmean
 
 from mnas.arch.spec import Architecture
+from mnas.evaluators.tabular import TabularEvaluator
 from mnas.reward import make_reward
 from mnas.search.constraints import Constraint
 from mnas.search.log import MemoryLog
@@ -23,7 +24,6 @@ from mnas.search.objective import Objective
 from mnas.space.files import load_space
 from mnas.statistics import bootstrap_interval
 from mnas.strategies.registry import make_strategy
-from mnas.train.tabular import TabularEvaluator
 from tools.command_line import make_parser
 
 SPACE = load_space("nas-bench-macro")

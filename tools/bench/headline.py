@@ -151,7 +151,7 @@ class Headline:
                 self.run.do(f"train {name} seed {seed}", lambda: self._train(name, own[seed], seed))  # noqa: B023
 
     def _train(self, name: str, architecture: Architecture, seed: int) -> dict[str, Any]:
-        from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
+        from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
 
         given = self.given
         recipe = ProxyRecipe(given.steps, given.batch, label_smoothing=0.1, max_shift=2, seed=seed)

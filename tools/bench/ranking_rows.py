@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from mnas.arch.complexity import complexity
+from mnas.evaluators.accuracy_regression import LEAST, NUM_TOTALS, Regression, features
 from mnas.search.halving import share_of_steps
 from mnas.space.space import SearchSpace
-from mnas.train.regression import LEAST, NUM_TOTALS, Regression, features
 from tools.bench.early_stopping_replay import replay_early_stopping
 from tools.bench.ranking_results import Array, RankingResults, Row, Truth, tau_with_interval
 

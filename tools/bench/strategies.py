@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from mnas.arch.complexity import block_complexity
+from mnas.evaluators.tabular import TabularEvaluator
 from mnas.reward import make_reward
 from mnas.search.build import table_costs
 from mnas.search.compare import compare
@@ -32,7 +33,6 @@ from mnas.search.winner import choose_finalists
 from mnas.space.costs import SpaceCosts
 from mnas.space.files import load_space
 from mnas.strategies.registry import needs_tensorflow
-from mnas.train.tabular import TabularEvaluator
 from tools.command_line import make_parser
 
 SPACE = load_space("nas-bench-macro")

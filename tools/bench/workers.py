@@ -21,6 +21,7 @@ from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import ZOO
 from mnas.data.dataset import Dataset, Split
+from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
 from mnas.machine import num_cpus
 from mnas.search.build import Prepared, prepare
 from mnas.search.executor import Executor
@@ -28,7 +29,6 @@ from mnas.search.options import SearchOptions
 from mnas.search.parallel import open_executor
 from mnas.space.files import load_space
 from mnas.strategies.registry import make_strategy
-from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 from tools.command_line import make_parser
 
 KINDS = (("local", 1), ("local", 2), ("ray", 1), ("ray", 2))

@@ -16,6 +16,7 @@ import numpy as np
 from mnas.arch.codec import architecture_from_json, architecture_to_dict, format_stage, parse_stages
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import ZOO
+from mnas.evaluators.tabular import TabularEvaluator
 from mnas.latency.calibration import read_measurements
 from mnas.latency.importers.importer import import_table
 from mnas.latency.table import LatencyTable
@@ -27,7 +28,6 @@ from mnas.search.report import report
 from mnas.search.study import Study
 from mnas.search.updates import UpdateLog
 from mnas.space.files import load_space
-from mnas.train.tabular import TabularEvaluator
 from tools.fuzz import valid_inputs as valid
 from tools.fuzz.devices import DEVICES
 from tools.fuzz.oracle import (

@@ -60,7 +60,7 @@ class _Outcomes:
 
 def _predict(path: Path, *accuracies: float | None) -> list[dict[str, Any]]:
     """What a predictor keeps once it has judged further samples and is interrupted."""
-    from mnas.train.predictor import PredictorEvaluator, PredictorRecipe
+    from mnas.evaluators.predictor import PredictorEvaluator, PredictorRecipe
 
     inner: Any = _Outcomes(*accuracies)
     with suppress(KeyboardInterrupt):

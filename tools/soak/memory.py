@@ -3,7 +3,7 @@
 A line says how many different networks were judged, the resident memory, and the bytes of the C heap that are in use,
 which is what a leak adds to: resident memory jumps beside, as glibc takes and gives it back. Short trainings of
 networks that were not met before once added 0.1 MiB each: TensorFlow's kernels of networks long gone, which
-`mnas.train.proxy` makes it forget.
+`mnas.evaluators.proxy` makes it forget.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from mnas.arch.spec import Architecture
+from mnas.evaluators.base import Evaluator
 from mnas.reward import make_reward
 from mnas.search.objective import Objective
 from mnas.strategies.registry import make_strategy
-from mnas.train.base import Evaluator
 from tests.spaces import small_space
 
 EVALUATORS = ("tabular", "proxy", "supernet")
@@ -95,7 +95,7 @@ def _evaluator(name: str) -> Evaluator:
     load_tensorflow()
     dataset = load_dataset("digits", resolution=16, limit=300)
     if name == "proxy":
-        from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
+        from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
 
         return ProxyEvaluator(dataset, ProxyRecipe(steps=2, batch_size=16), max_validation=32)
     from mnas.train.supernet import SupernetEvaluator
@@ -105,7 +105,7 @@ def _evaluator(name: str) -> Evaluator:
 
 
 def _tabular() -> Evaluator:
-    from mnas.train.tabular import TabularEvaluator, stages_text
+    from mnas.evaluators.tabular import TabularEvaluator, stages_text
 
     space = small_space()
     indices = np.ndindex(*(len(decision.choices) for decision in space.decisions))

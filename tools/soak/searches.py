@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnas.arch.complexity import complexity
+from mnas.evaluators.base import Evaluator
 from mnas.files import read_json, write_json
 from mnas.reward import make_reward
 from mnas.scaling.coefficients import different, grid
@@ -21,7 +22,6 @@ from mnas.search.study import LOGS, Study
 from mnas.search.worker import Job
 from mnas.space.space import SearchSpace
 from mnas.strategies.registry import make_strategy
-from mnas.train.base import Evaluator
 from tests.spaces import separable, small_space
 from tools.soak.kind import Kind, note
 
@@ -136,7 +136,7 @@ def predictor_kind() -> Kind:
     """The samples that teach a predictor, and what it predicts then."""
 
     def work(folder: Path) -> None:
-        from mnas.train.predictor import PredictorEvaluator, PredictorRecipe
+        from mnas.evaluators.predictor import PredictorEvaluator, PredictorRecipe
 
         space = small_space()
         inner, recipe = SlowEvaluator(folder, space, "sample", 0.0), PredictorRecipe(samples=40)

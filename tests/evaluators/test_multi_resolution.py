@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from mnas.arch import Architecture, parse_stages
-from mnas.train.proxy import ProxyRecipe
-from mnas.train.scaled import ScaledProxy
+from mnas.evaluators.multi_resolution import ScaledProxy
+from mnas.evaluators.proxy import ProxyRecipe
 
 pytestmark = pytest.mark.tensorflow
 TINY = Architecture(

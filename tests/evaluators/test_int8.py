@@ -4,8 +4,8 @@ import pytest
 
 from mnas.arch import Architecture, parse_stages
 from mnas.data.dataset import Dataset
-from mnas.train.int8 import Int8Evaluator
-from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
+from mnas.evaluators.int8 import Int8Evaluator
+from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
 from tests.images import coloured
 
 pytestmark = pytest.mark.tensorflow

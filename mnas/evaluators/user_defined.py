@@ -16,9 +16,9 @@ from typing import Any
 
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
+from mnas.evaluators.base import Evaluator
 from mnas.evaluators.registry import GROUP, EvaluatorRequest
 from mnas.plugins import load_named
-from mnas.train.base import Evaluator
 
 
 def make(request: EvaluatorRequest) -> Evaluator:
@@ -44,7 +44,7 @@ def own_evaluator(name: str) -> Evaluator:
         except Exception as error:  # a user's class may raise anything
             raise InputError(f"{name} cannot be made without arguments: {type(error).__name__}: {error}") from error
         if not isinstance(found, Evaluator):
-            raise InputError(f"{name} is a class, but not a subclass of mnas.train.base.Evaluator")
+            raise InputError(f"{name} is a class, but not a subclass of mnas.evaluators.base.Evaluator")
     if isinstance(found, Evaluator):
         return found
     if not callable(found) or not _takes_one(found):

@@ -5,8 +5,8 @@ import pytest
 
 from mnas.arch.zoo import zoo
 from mnas.errors import InputError
+from mnas.evaluators.tabular import TabularEvaluator, stages_text
 from mnas.space.files import load_space
-from mnas.train.tabular import TabularEvaluator, stages_text
 
 
 def _write(path, accuracies, **more):

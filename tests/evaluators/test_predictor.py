@@ -7,11 +7,11 @@ import pytest
 
 from mnas.arch.complexity import complexity
 from mnas.errors import InputError, MnasError
+from mnas.evaluators.accuracy_regression import cut_off, features, held_out
+from mnas.evaluators.base import Evaluator
+from mnas.evaluators.predictor import PredictorEvaluator, PredictorRecipe
 from mnas.search.options import SearchOptions
 from mnas.statistics import kendall_tau
-from mnas.train.base import Evaluator
-from mnas.train.predictor import PredictorEvaluator, PredictorRecipe
-from mnas.train.regression import cut_off, features, held_out
 from tests.spaces import separable, small_space
 
 RECIPE = PredictorRecipe(samples=24, rounds=3, pool=60)

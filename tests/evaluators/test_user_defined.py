@@ -5,11 +5,11 @@ import pytest
 from mnas import plugins
 from mnas.arch.zoo import zoo
 from mnas.errors import InputError
-from mnas.train.own import own_evaluator
+from mnas.evaluators.user_defined import own_evaluator
 
 OWN = """
 from mnas.arch.complexity import complexity
-from mnas.train.base import Evaluator
+from mnas.evaluators.base import Evaluator
 
 def accuracy(architecture):
     return 1 / (1 + complexity(architecture).params)

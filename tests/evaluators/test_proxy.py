@@ -7,8 +7,8 @@ import pytest
 
 from mnas.data.dataset import load_dataset
 from mnas.errors import InputError, MnasError
+from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
 from mnas.space import load_space
-from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
 from tests.images import without_test
 
 pytestmark = pytest.mark.tensorflow

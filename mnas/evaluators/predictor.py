@@ -21,12 +21,12 @@ from msgspec import Meta, Struct
 from mnas.arch.spec import Architecture
 from mnas.checks import Share, check_integer, convert
 from mnas.errors import InputError, MnasError
+from mnas.evaluators.accuracy_regression import LEAST, Regression, features, held_out
+from mnas.evaluators.base import Evaluator, OnProgress
 from mnas.files import is_document, read_json, write_json
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.statistics import kendall_tau
-from mnas.train.base import Evaluator, OnProgress
-from mnas.train.regression import LEAST, Regression, features, held_out
 
 if TYPE_CHECKING:
     from mnas.evaluators.registry import EvaluatorRequest
@@ -272,7 +272,7 @@ class PredictorEvaluator(Evaluator):
 
 def make(request: EvaluatorRequest) -> PredictorEvaluator:
     """The evaluator that a search asks for: samples are judged as the proxy would judge them."""
-    from mnas.train.proxy import make as make_proxy
+    from mnas.evaluators.proxy import make as make_proxy
 
     recipe = PredictorRecipe(samples=request.options["predictor_samples"], seed=request.options["seed"])
     file = None if request.folder is None else request.folder / "predictor.json"

@@ -20,8 +20,8 @@ from mnas.checks import check_integer, check_number
 from mnas.data.batches import Batches
 from mnas.data.dataset import Dataset, Split, normalise
 from mnas.errors import InputError, MnasError
+from mnas.evaluators.base import Evaluator
 from mnas.random_streams import Stream, generator
-from mnas.train.base import Evaluator
 from mnas.train.descent import descend, loss_and_gradient
 
 if TYPE_CHECKING:

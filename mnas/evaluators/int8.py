@@ -15,8 +15,8 @@ from mnas.arch.spec import Architecture
 from mnas.data.batches import some_images
 from mnas.data.dataset import normalise
 from mnas.errors import MnasError
-from mnas.train.base import Evaluator
-from mnas.train.proxy import ProxyEvaluator
+from mnas.evaluators.base import Evaluator
+from mnas.evaluators.proxy import ProxyEvaluator
 
 CALIBRATION_IMAGES = 128
 _CONVERSION_SECONDS = 4.0  # about what building, converting and scoring add

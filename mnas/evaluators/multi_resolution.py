@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from mnas.arch.spec import Architecture
 from mnas.data.dataset import Dataset, load_dataset
 from mnas.errors import MnasError
-from mnas.train.base import Evaluator
-from mnas.train.proxy import ProxyEvaluator, ProxyRecipe
+from mnas.evaluators.base import Evaluator
+from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
 
 
 class Scorer(Protocol):
@@ -31,7 +31,7 @@ class OwnScorer:
     """A user's own evaluator, as `mnas search --evaluator` takes it.
 
     Attributes:
-        evaluator: as `mnas.train.own.own_evaluator` gives it.
+        evaluator: as `mnas.evaluators.user_defined.own_evaluator` gives it.
     """
 
     evaluator: Evaluator
