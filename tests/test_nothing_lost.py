@@ -27,8 +27,8 @@ from mnas.search.session import run_study
 from mnas.search.study import Study
 from mnas.strategies.registry import make_strategy
 from mnas.trial import Measurement, Trial
+from tests.conftest import FakeEvaluator
 from tests.profiling.fakes import FakeDevice
-from tests.search.conftest import FakeEvaluator
 from tests.search.test_profiles import jobs
 from tests.spaces import small_space
 

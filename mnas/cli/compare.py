@@ -11,10 +11,10 @@ from mnas.cli import output
 from mnas.cli.options import JSON, declared, given_options, renamed
 
 if TYPE_CHECKING:
+    from mnas.experiments.comparison import Contest
+    from mnas.experiments.comparison_options import BudgetMadds, RejectInfeasible, Seeds, TrialCounts
+    from mnas.experiments.standings import Standing
     from mnas.search import options as declare
-    from mnas.search.compare import Standing
-    from mnas.search.contest import Contest
-    from mnas.search.contest_options import BudgetMadds, RejectInfeasible, Seeds, TrialCounts
 
 
 def register(app: typer.Typer) -> None:
@@ -55,14 +55,9 @@ def compare(
 
     Example: mnas compare --space nas-bench-macro --evaluator tabular:FILE.json --budget-madds 47743498 --seeds 20.
     """
+    from mnas.experiments.comparison import load_tensorflow_for, make_contest, open_comparison_executor, run_contest
+    from mnas.experiments.comparison_options import ComparisonOptions, read_options
     from mnas.files import check_writable
-    from mnas.search.contest import (
-        load_tensorflow_for,
-        make_contest,
-        open_comparison_executor,
-        run_contest,
-    )
-    from mnas.search.contest_options import ComparisonOptions, read_options
 
     line: dict[str, Any] = {
         "strategies": [name.strip() for name in strategies.split(",") if name.strip()],

@@ -11,7 +11,7 @@ from mnas.cli import output
 from mnas.cli.options import JSON
 
 if TYPE_CHECKING:
-    from mnas.search.reproduce import Reproduction
+    from mnas.experiments.reproduce import Reproduction
 
 
 def register(app: typer.Typer) -> None:
@@ -28,11 +28,11 @@ def reproduce(
 
     Example: mnas reproduce runs/fashion
     """
+    from mnas.experiments.reproduce import reproduce as run
     from mnas.search.build import prepare
     from mnas.search.environment import differences, environment
     from mnas.search.options import SearchOptions
     from mnas.search.parallel import open_executor
-    from mnas.search.reproduce import reproduce as run
     from mnas.search.session import load_tensorflow_for
     from mnas.search.study import Study
 

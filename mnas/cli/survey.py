@@ -15,9 +15,9 @@ from mnas.cli.options import JSON, declared, renamed
 from mnas.errors import InputError
 
 if TYPE_CHECKING:
+    from mnas.experiments.survey import Survey
     from mnas.search import options as declare
     from mnas.search.options import SearchOptions
-    from mnas.search.survey import Survey
 
 _SHOWN = 8  # of the choices that look harmful
 
@@ -89,10 +89,10 @@ def _surveys(
     seed: int,
     plot: Path | None,
 ) -> list[Survey]:
+    from mnas.experiments.survey import survey as make_survey
     from mnas.files import check_writable
     from mnas.quiet import load_tensorflow
     from mnas.search.build import prepare, table_costs
-    from mnas.search.survey import survey as make_survey
     from mnas.space.files import load_space
 
     if plot is not None:
@@ -121,10 +121,10 @@ def _surveys(
 
 
 def _write(found: Sequence[Survey], csv_file: Path | None, plot: Path | None) -> None:
+    from mnas.experiments.survey import to_rows
     from mnas.files import write_atomically
     from mnas.report.comparison import edf_figure
     from mnas.report.page import figures_page
-    from mnas.search.survey import to_rows
 
     if csv_file is not None:
         text = io.StringIO()

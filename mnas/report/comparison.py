@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
+from mnas.experiments.standings import Standing
+from mnas.experiments.survey import Survey
 from mnas.report.figure import CYCLE, Figure, Series
 from mnas.scaling.family import Member
-from mnas.search.compare import Standing
-from mnas.search.survey import Survey
 
 
 def edf_figure(surveys: Sequence[Survey]) -> Figure:

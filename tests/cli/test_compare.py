@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from mnas.cli.main import app
 from mnas.errors import InputError
-from mnas.search.contest import load_tensorflow_for
-from mnas.search.contest_options import ComparisonOptions, read_options
+from mnas.experiments.comparison import load_tensorflow_for
+from mnas.experiments.comparison_options import ComparisonOptions, read_options
 from tests.commands import all_commands
 
 MACRO = {"".join(code): {"mean_acc": 60.0 + sum(map(int, code))} for code in product("012", repeat=8)}
@@ -190,7 +190,7 @@ def test_what_a_training_costs_comes_from_the_file_and_the_line(tmp_path):
 )
 def test_what_needs_tensorflow_loads_it_quietly(monkeypatch, evaluator, strategy, loads):
     loaded = []
-    monkeypatch.setattr("mnas.search.contest.load_tensorflow", lambda **how: loaded.append(how))
+    monkeypatch.setattr("mnas.experiments.comparison.load_tensorflow", lambda **how: loaded.append(how))
     load_tensorflow_for(ComparisonOptions(evaluator=evaluator, data="digits", strategies=[strategy]))
     assert bool(loaded) is loads
 

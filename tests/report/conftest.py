@@ -15,7 +15,7 @@ from mnas.search.run import Search, run_search
 from mnas.search.study import Study
 from mnas.strategies.random import RandomSearch
 from mnas.strategies.registry import make_strategy
-from tests.search.conftest import FakeEvaluator, madds_target
+from tests.conftest import FakeEvaluator, madds_target
 from tests.spaces import small_space
 
 BUDGET = 1000.0

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from mnas.evaluators.base import Evaluator
+from mnas.experiments.standings import Standing
+from mnas.experiments.survey import survey
 from mnas.report.comparison import edf_figure, family_figure, standings_figure
 from mnas.report.interactive import to_plotly
 from mnas.report.page import figures_page
 from mnas.report.pictures import draw
 from mnas.reward import make_reward
 from mnas.scaling.coefficients import Coefficients
-from mnas.search.compare import Standing
 from mnas.search.objective import Objective
 from mnas.search.scale import Devices, formula_members
-from mnas.search.survey import survey
 from tests.latency.tables import make_table
 from tests.spaces import separable, small_space
 

@@ -18,7 +18,7 @@ from mnas.search.objective import Objective
 from mnas.search.run import Search, run_search
 from mnas.search.study import Study
 from mnas.strategies.registry import make_strategy
-from tests.search.conftest import FakeEvaluator
+from tests.conftest import FakeEvaluator
 from tests.spaces import small_space
 
 

@@ -16,7 +16,7 @@ from mnas.search.study import Study
 from mnas.search.updates import UpdateLog
 from mnas.search.winner import NothingFitsError, choose_finalists
 from mnas.strategies.registry import make_strategy
-from tests.search.conftest import FakeEvaluator, madds_target
+from tests.conftest import FakeEvaluator, madds_target
 
 NUM_TRIALS = 60
 

@@ -9,7 +9,7 @@ from mnas.search.log import TrialLog
 from mnas.search.objective import Objective
 from mnas.search.verdict import judge, run_repeats
 from mnas.trial import Measurement, Trial
-from tests.search.conftest import FakeEvaluator
+from tests.conftest import FakeEvaluator
 from tests.spaces import small_space
 
 SPACE = small_space()

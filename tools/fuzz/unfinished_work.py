@@ -12,13 +12,13 @@ from typing import Any
 
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
+from mnas.experiments.comparison_options import read_options
 from mnas.export.description import check_description
 from mnas.files import read_json
 from mnas.report.facts import gather
 from mnas.report.family import read_family
 from mnas.scaling.coefficients import different
 from mnas.scaling.compound import Coefficients
-from mnas.search.contest_options import read_options
 from mnas.search.grid import run_grid
 from mnas.search.study import Study
 from mnas.space.files import load_space, tomllib

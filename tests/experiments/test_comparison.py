@@ -7,10 +7,10 @@ import pytest
 from mnas.arch.complexity import complexity
 from mnas.arch.walk import unroll
 from mnas.errors import InputError, MnasError
+from mnas.experiments.comparison import Contest, run_contest, with_madds_budget
 from mnas.reward import make_reward
-from mnas.search.contest import Contest, run_contest, with_madds_budget
 from mnas.search.objective import Objective
-from tests.search.conftest import FakeEvaluator
+from tests.conftest import FakeEvaluator
 from tests.spaces import small_space
 
 

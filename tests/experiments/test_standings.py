@@ -5,7 +5,7 @@ import math
 import pytest
 
 from mnas.errors import InputError
-from mnas.search.compare import against, best_so_far, compare
+from mnas.experiments.standings import against, best_so_far, compare
 
 
 def test_against_counts_seeds_won_and_tied():

@@ -5,11 +5,11 @@ import pytest
 
 from mnas.errors import MnasError
 from mnas.evaluators.base import Evaluator
+from mnas.experiments.survey import Survey, choices, survey, to_rows
 from mnas.reward import make_reward
 from mnas.search.objective import Objective
-from mnas.search.survey import Survey, choices, survey, to_rows
 from mnas.trial import Measurement, Trial
-from tests.search.conftest import FakeEvaluator, madds_target
+from tests.conftest import FakeEvaluator, madds_target
 from tests.spaces import small_space
 
 

@@ -4,14 +4,14 @@ from importlib import metadata
 import pytest
 
 from mnas.errors import InputError
+from mnas.experiments.reproduce import reproduce
 from mnas.search.environment import differences, environment
 from mnas.search.log import TrialLog
 from mnas.search.objective import Objective
-from mnas.search.reproduce import reproduce
 from mnas.search.run import Search, run_search
 from mnas.search.study import Study
 from mnas.strategies.registry import make_strategy
-from tests.search.conftest import FakeEvaluator
+from tests.conftest import FakeEvaluator
 
 CONFIG = {"seed": 1, "tables": [{"sha256": "ab", "budget_ms": 1000.0}]}
 

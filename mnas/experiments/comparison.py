@@ -11,12 +11,12 @@ from typing import Any
 
 from mnas.arch.complexity import block_complexity, complexity
 from mnas.errors import InputError, MnasError
+from mnas.experiments.comparison_options import ComparisonOptions, check_strategies
+from mnas.experiments.standings import Standing, best_so_far, compare
 from mnas.quiet import load_tensorflow
 from mnas.reward import make_reward
 from mnas.search.build import prepare
-from mnas.search.compare import Standing, best_so_far, compare
 from mnas.search.constraints import Constraint, Measure
-from mnas.search.contest_options import ComparisonOptions, check_strategies
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.log import MemoryLog, to_plain
 from mnas.search.loop import Known, run_trials
@@ -30,7 +30,7 @@ from mnas.strategies.registry import make_strategy, needs_tensorflow
 from mnas.trial import Trial
 
 OnRun = Callable[[float, str], None]
-_MAKE = "mnas.search.contest:make_objectives"
+_MAKE = "mnas.experiments.comparison:make_objectives"
 _REMEMBERED = 100_000  # latencies that are kept: strategies refuse, and meet again, the same candidates
 
 

@@ -1,0 +1,1 @@
+"""Several searches: strategies compared, spaces surveyed, studies reproduced."""
