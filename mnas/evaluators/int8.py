@@ -41,8 +41,7 @@ class Int8Evaluator(Evaluator):
             InputError: if the architecture does not fit the data.
             MnasError: if the training diverges, or the file does not agree with the network at all.
         """
-        from mnas.export.convert import to_tflite
-        from mnas.export.quantize import quantizer
+        from mnas.export.convert import quantizer, to_tflite
         from mnas.export.verify import TFLiteRunner
         from mnas.nn.build import build_model, set_layer_weights
 

@@ -9,14 +9,21 @@ the weights there in silence.)
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from mnas.errors import MnasError
+import numpy as np
+import numpy.typing as npt
+
+from mnas.checks import check_choice
+from mnas.errors import InputError, MnasError
 from mnas.export.ranges import widen_dead_ranges
 from mnas.quiet import quiet
 
 _LOGGER = logging.getLogger(__name__)
+
+DTYPES = ("float32", "float16", "dynamic", "int8")
+CALIBRATION_IMAGES = 256
 
 
 def to_tflite(model: Any, configure: Callable[[Any], None] | None = None) -> bytes:
@@ -24,7 +31,7 @@ def to_tflite(model: Any, configure: Callable[[Any], None] | None = None) -> byt
 
     Args:
         model: a built Keras model (Keras 3 or tf_keras).
-        configure: sets the converter up for a quantised file; see `mnas.export.quantize`.
+        configure: sets the converter up for a quantised file; see `mnas.export.convert`.
 
     Raises:
         MnasError: if the converter fails; the message carries the end of what it printed.
@@ -58,3 +65,99 @@ def to_tflite(model: Any, configure: Callable[[Any], None] | None = None) -> byt
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:500] if lines else ""
+
+
+def quantizer(
+    dtype: str, *, calibration: npt.NDArray[np.float32] | None = None, io: str = "float32", learned: bool = False
+) -> Callable[[Any], None]:
+    """What sets a `TFLiteConverter` up for one of the dtypes.
+
+    Args:
+        dtype: `float32`; `float16` halves the file, the weights are widened when the file is loaded; `dynamic` has
+            int8 weights and float32 activations; `int8` is integer inside throughout, weights per channel, ranges of
+            activations from the calibration images.
+        calibration: for int8: a few hundred training images as the network takes them, (count, size, size, 3).
+        io: type of input and output of an int8 file: `float32` (scaled inside the file) or `int8`.
+        learned: the model was trained quantisation-aware and knows its own ranges: no calibration then.
+
+    Raises:
+        InputError: for an unknown dtype, missing calibration images, or images that are not in [-1, 1].
+    """
+    check_dtype(dtype, io)
+    if dtype != "int8":
+        return {"float32": _float32, "float16": _float16, "dynamic": _dynamic}[dtype]
+    if learned:
+        return lambda converter: _integers(converter, io)
+    if calibration is None:
+        raise InputError("int8 needs calibration images: a few hundred training images")
+    check_calibration(calibration)
+    images = calibration
+
+    def configure(converter: Any) -> None:
+        import tensorflow as tf
+
+        def representative() -> Iterator[list[Any]]:
+            for image in images:
+                yield [image[None]]
+
+        _integers(converter, io)
+        converter.representative_dataset = representative
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+
+    return configure
+
+
+def check_dtype(dtype: str, io: str) -> None:
+    """Refuse what no file can be.
+
+    Raises:
+        InputError: for an unknown dtype, or integer input and output without integers inside.
+    """
+    check_choice("dtype", dtype, DTYPES)
+    check_choice("io", io, ("float32", "int8"))
+    if dtype != "int8" and io != "float32":
+        raise InputError(f"io is {io!r} for {dtype}: only an int8 file can take and give integers")
+
+
+def _integers(converter: Any, io: str) -> None:
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if io == "int8":
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+
+
+def _dynamic(converter: Any) -> None:
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+
+def _float32(converter: Any) -> None:
+    """Nothing to set."""
+
+
+def _float16(converter: Any) -> None:
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+
+
+def check_calibration(images: npt.NDArray[np.float32]) -> None:
+    """Refuse images that would give every activation a wrong range.
+
+    Raises:
+        InputError: for another shape than (count, size, size, 3), no images, NaN, values outside [-1, 1], or values
+            that hardly vary.
+    """
+    if images.ndim != 4 or images.shape[-1] != 3 or not len(images):
+        raise InputError(f"calibration images have shape {images.shape}: expected (count, size, size, 3)")
+    low, high = float(images.min()), float(images.max())
+    hint = "pass the images through mnas.data.dataset.normalise first (bytes / 127.5 - 1)"
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError("calibration images hold NaN or infinite values")
+    if low < -1.001 or high > 1.001:
+        raise InputError(f"calibration images range from {low:g} to {high:g}: expected [-1, 1]; {hint}")
+    if high - low < 0.1:
+        raise InputError(f"calibration images range only from {low:g} to {high:g}: expected about [-1, 1]; {hint}")

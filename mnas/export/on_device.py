@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mnas.cli import output
+from mnas.cli.prediction import Prediction, check_same, predict
 from mnas.devices.base import Device, LoadedModel
 from mnas.devices.local import LocalDevice
-from mnas.errors import MnasError
+from mnas.errors import InputError, MnasError
 from mnas.export.verify import Floats, TFLiteRunner, Tolerance, compare_outputs, judge
 from mnas.profiling.apart import Apart, bench_apart
 from mnas.profiling.bench import bench
 from mnas.profiling.measure import NetworkTime
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 
 IMAGES = 16  # a phone starts its program anew for each
 SECONDS = 5.0  # of measuring
@@ -106,3 +113,59 @@ def _infer(model: LoadedModel, here: TFLiteRunner, image: Any, name: str) -> Flo
         return here.read(model.infer(here.taken(image)))
     except ValueError:
         raise MnasError(f"{name} gives an output of another size than this file's: is it another file's?") from None
+
+
+@dataclass
+class Verifier:
+    """A device that stands ready, and what a table predicts for it.
+
+    Attributes:
+        name: of the device, as it was asked for.
+        device: that device.
+        prediction: by the table, or None without one.
+    """
+
+    name: str
+    device: Device
+    prediction: Prediction | None = None
+
+    def check(self, content: bytes, images: npt.NDArray[np.float32], *, dtype: str, trained: bool) -> DeviceCheck:
+        """See `check_on_device`."""
+        from mnas.export.on_device import IMAGES, check_on_device
+
+        return check_on_device(content, self.device, images[:IMAGES], name=self.name, dtype=dtype, trained=trained)
+
+
+def open_verifier(
+    name: str | None, how: dict[str, Any], table: Path | None, network: str, *, dtype: str, out: Path
+) -> Verifier | None:
+    """The device that --verify-on names, before any long work; None without it.
+
+    Args:
+        name: as --verify-on says it.
+        how: the other arguments of `mnas.devices.registry.open_device`.
+        table: that device's latency table.
+        network: what is exported, as an architecture argument.
+        dtype: of the file.
+        out: that file.
+
+    Raises:
+        InputError: for options that do not go together, or a table of another device or dtype.
+        MnasError: if the device is not there.
+    """
+    if name is None:
+        given = [
+            option for option, used in (("--table", table), ("--benchmark-binary", how["benchmark_binary"])) if used
+        ]
+        if given:
+            raise InputError(f"{' and '.join(given)} only mean something with --verify-on DEVICE: add it, e.g. adb")
+        return None
+    from mnas.devices.registry import open_device
+
+    prediction = None
+    if table is not None:
+        prediction = predict(output.resolve_architecture(network), table, dtype=dtype, file=out)
+    device = open_device(name, **how)
+    if prediction is not None:
+        check_same(prediction.configuration, device.configuration(dtype))
+    return Verifier(name, device, prediction)

@@ -14,19 +14,20 @@ from mnas import __version__
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
-from mnas.export.card import model_card
-from mnas.export.convert import to_tflite
-from mnas.export.description import FORMAT, VERSION
+from mnas.export.convert import quantizer, to_tflite
 from mnas.export.metadata import add_metadata
+from mnas.export.model_card import model_card
 from mnas.export.on_device import DeviceCheck
 from mnas.export.operators import check_integers, check_operators
-from mnas.export.quantize import quantizer
 from mnas.export.verify import TOLERANCES, Batch, Check, Floats, compare, judge
 from mnas.files import check_writable, write_together
 
 # Multiply-adds that a check may cost: about half a minute on a laptop's core or two.
 CHECK_MADDS = 3e11
 _HINTS = {"int8": ". Quantisation-aware training (--qat) often keeps more"}
+
+FORMAT = "mnas.tflite"
+VERSION = 1
 
 
 def export_network(
@@ -165,3 +166,20 @@ def versions() -> dict[str, str]:
 
     packages = ("tensorflow", "keras", "ai-edge-litert", "numpy")
     return {"mnas": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def check_description(document: Mapping[str, Any], file: Path, content: bytes) -> None:
+    """Refuse a description of another file: an export that was killed between its files, or a file that was replaced.
+
+    A document that names no SHA-256, such as an architecture alone, describes any file.
+
+    Raises:
+        InputError: it says what to do.
+    """
+    if document.get("format") != FORMAT or "sha256" not in document:
+        return
+    if document["sha256"] != hashlib.sha256(content).hexdigest():
+        raise InputError(
+            f"{file.with_suffix('.json')} describes another file than {file}: one of them was replaced, or an export "
+            "was interrupted. Export again, or remove the description"
+        )

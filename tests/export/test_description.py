@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mnas.errors import InputError
-from mnas.export.description import check_description
+from mnas.export.pipeline import check_description
 from mnas.files import write_together
 
 FILE = Path("models/net.tflite")

@@ -6,9 +6,8 @@ import pytest
 
 from mnas.arch import ZOO, parse_stages
 from mnas.errors import MnasError
-from mnas.export.convert import to_tflite
+from mnas.export.convert import quantizer, to_tflite
 from mnas.export.operators import check_integers, check_operators, expected_operators, read_operators
-from mnas.export.quantize import quantizer
 from mnas.profiling.skeleton import write_skeleton
 from tests.export.conftest import TINY
 

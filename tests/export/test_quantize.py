@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnas.errors import InputError
-from mnas.export.quantize import check_calibration, quantizer
+from mnas.export.convert import check_calibration, quantizer
 
 GOOD = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 3)).astype(np.float32)
 

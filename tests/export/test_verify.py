@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from mnas.errors import MnasError
-from mnas.export.convert import to_tflite
-from mnas.export.quantize import quantizer
+from mnas.export.convert import quantizer, to_tflite
 from mnas.export.verify import TOLERANCES, Check, TFLiteRunner, check_loss, compare, judge
 
 

@@ -54,8 +54,7 @@ def operators(data: bytes) -> list[tuple[Any, ...]]:
 
 
 def converted(network: Architecture, dtype: str) -> bytes:
-    from mnas.export.convert import to_tflite
-    from mnas.export.quantize import quantizer
+    from mnas.export.convert import quantizer, to_tflite
     from mnas.nn.build import build_model
 
     model = build_model(network, probabilities=True)

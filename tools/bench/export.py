@@ -30,8 +30,7 @@ import numpy as np
 from mnas.arch.zoo import zoo
 from mnas.devices.registry import open_device
 from mnas.errors import MnasError
-from mnas.export.convert import to_tflite
-from mnas.export.quantize import quantizer
+from mnas.export.convert import quantizer, to_tflite
 from mnas.nn.build import build_model
 from mnas.quiet import load_tensorflow, quiet
 from tools.bench.measuring import measure_files
@@ -208,8 +207,8 @@ def accuracy(run: ResumableRun, options: argparse.Namespace) -> None:
 
 def _exported(trained: Any, dataset: Any, model: Any, form: str, out: Path, images: int) -> Figures:
     from mnas.data.batches import plain_batches, some_images
+    from mnas.export.compress import Compression, compress
     from mnas.export.pipeline import export_network
-    from mnas.train.compress import Compression, compress
 
     started, learned, dtype = time.perf_counter(), False, form if form in DTYPES else "float32"
     expected = model

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnas.export.convert import to_tflite
-from mnas.export.quantize import quantizer
+from mnas.export.convert import quantizer, to_tflite
 from mnas.files import write_atomically
 from mnas.nn.build import build_model
 from mnas.space.files import load_space

@@ -13,7 +13,7 @@ from typing import Any
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
 from mnas.experiments.comparison_options import read_options
-from mnas.export.description import check_description
+from mnas.export.pipeline import check_description
 from mnas.files import read_json
 from mnas.report.facts import gather
 from mnas.report.family import read_family

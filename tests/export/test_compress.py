@@ -6,9 +6,9 @@ import pytest
 from mnas.arch import Architecture, parse_stages
 from mnas.data.dataset import normalise
 from mnas.errors import InputError, MnasError
+from mnas.export.compress import Compression, compress
 from mnas.export.pipeline import export_network
 from mnas.nn.build import build_model, get_layer_weights
-from mnas.train.compress import Compression, compress
 from tests.images import coloured
 
 pytestmark = pytest.mark.tensorflow
