@@ -15,10 +15,10 @@ from .evaluators.base import Evaluator as Evaluator
 from .export.pipeline import export_network as export_network
 from .latency.estimator import LatencyEstimate as LatencyEstimate
 from .latency.estimator import LatencyEstimator as LatencyEstimator
+from .latency.extrapolation import ExtendedEstimator as ExtendedEstimator
 from .latency.table import LatencyTable as LatencyTable
 from .nn.build import build_model as build_model
 from .profiling.bench import bench as bench
-from .profiling.extend import ExtendedEstimator as ExtendedEstimator
 from .profiling.profile import ProfileOptions as ProfileOptions
 from .profiling.profile import profile as profile
 from .reward import make_reward as make_reward

@@ -91,8 +91,9 @@ def _surveys(
 ) -> list[Survey]:
     from mnas.experiments.survey import survey as make_survey
     from mnas.files import check_writable
+    from mnas.latency.estimator import table_costs
     from mnas.quiet import load_tensorflow
-    from mnas.search.build import prepare, table_costs
+    from mnas.search.build import prepare
     from mnas.space.files import load_space
 
     if plot is not None:

@@ -203,3 +203,22 @@ class LatencyCosts(SpaceCosts):
             if (costs[at] <= cost) if largest else (costs[at] >= cost):
                 return self.space.decode([int(index) for index in best]), cost
             best, cost = around[at], float(costs[at])
+
+
+def table_costs(path: str, space: SearchSpace) -> tuple[LatencyCosts, LatencyEstimator]:
+    """A space's latencies by a table, for whole batches and for single networks.
+
+    Raises:
+        InputError: if the table is for another resolution, or lacks a key of the space: found before any work.
+    """
+    from mnas.latency.estimator import LatencyEstimator
+    from mnas.latency.table import LatencyTable
+
+    table = LatencyTable.load(path)
+    if table.resolution != space.resolution:
+        raise InputError(
+            f"{path} is for networks of {table.resolution} px ({table.space}) and {space.name} has "
+            f"{space.resolution} px: make a table with mnas profile --space {space.name}"
+        )
+    estimator = LatencyEstimator(table)
+    return estimator.costs(space), estimator

@@ -10,8 +10,8 @@ import numpy as np
 
 from mnas.arch.spec import Architecture
 from mnas.devices.base import Device
-from mnas.latency.card import make_report_card
 from mnas.latency.estimator import LatencyEstimator
+from mnas.latency.report_card import make_report_card
 from mnas.latency.table import Configuration, LatencyTable, ReportCard
 from mnas.profiling.bench import open_reference
 from mnas.profiling.measure import NetworkTime, measure_networks

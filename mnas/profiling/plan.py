@@ -11,7 +11,7 @@ import numpy as np
 
 from mnas.arch.spec import Architecture, ClassifierSpec
 from mnas.arch.walk import PlacedBlock
-from mnas.profiling.fit import count_operators
+from mnas.latency.operator_regression import count_operators
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 

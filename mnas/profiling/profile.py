@@ -15,12 +15,12 @@ from mnas.arch.walk import Layer, layers
 from mnas.checks import check_choice, check_number
 from mnas.devices.base import Device
 from mnas.errors import MnasError
-from mnas.latency.card import calibrate, make_report_card
 from mnas.latency.estimator import LatencyEstimator
+from mnas.latency.operator_regression import OperatorModel, canonical, fit_operators
+from mnas.latency.report_card import calibrate, make_report_card
 from mnas.latency.table import Configuration, Entry, LatencyTable, ReportCard
 from mnas.lock import hold
 from mnas.profiling.collect import collect
-from mnas.profiling.fit import OperatorModel, canonical, fit_operators
 from mnas.profiling.flatbuffer import DTYPES
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime

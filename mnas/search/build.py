@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mnas.errors import InputError
 from mnas.evaluators.base import Evaluator
 from mnas.evaluators.registry import EvaluatorRequest, find_evaluator, make_evaluator
+from mnas.latency.estimator import table_costs
 from mnas.reward import make_reward
 from mnas.search.constraints import Constraint, Measure, is_feasible, latency_budget, memory_limit, size_limit
 from mnas.search.objective import Objective
@@ -23,7 +24,7 @@ from mnas.strategies.registry import make_strategy
 
 if TYPE_CHECKING:
     from mnas.data.dataset import Dataset
-    from mnas.latency.estimator import LatencyCosts, LatencyEstimator
+    from mnas.latency.estimator import LatencyEstimator
 
 
 @dataclass(frozen=True)
@@ -147,25 +148,6 @@ def _budgets(options: SearchOptions, space: SearchSpace) -> tuple[list[Constrain
 
 def _latency_of(estimator: LatencyEstimator) -> Measure:
     return lambda architecture: estimator.predict(architecture).latency_ms
-
-
-def table_costs(path: str, space: SearchSpace) -> tuple[LatencyCosts, LatencyEstimator]:
-    """A space's latencies by a table, for whole batches and for single networks.
-
-    Raises:
-        InputError: if the table is for another resolution, or lacks a key of the space: found before any work.
-    """
-    from mnas.latency.estimator import LatencyEstimator
-    from mnas.latency.table import LatencyTable
-
-    table = LatencyTable.load(path)
-    if table.resolution != space.resolution:
-        raise InputError(
-            f"{path} is for networks of {table.resolution} px ({table.space}) and {space.name} has "
-            f"{space.resolution} px: make a table with mnas profile --space {space.name}"
-        )
-    estimator = LatencyEstimator(table)
-    return estimator.costs(space), estimator
 
 
 def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Constraint]:

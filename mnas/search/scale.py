@@ -1,6 +1,6 @@
 """What `mnas scale` needs from the rungs below: tables that price scaled networks, and members with all that is known.
 
-Tables are read once, and extended to blocks that they lack (`mnas.profiling.extend`).
+Tables are read once, and extended to blocks that they lack (`mnas.latency.extrapolation`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimate
+from mnas.latency.extrapolation import ExtendedEstimator
 from mnas.latency.table import LatencyTable
-from mnas.profiling.extend import ExtendedEstimator
 from mnas.scaling.compound import Coefficients, scale_by_formula
 from mnas.scaling.family import Member
 from mnas.scaling.to_latency import LatencyGoal, Scaled, scale_to_latency

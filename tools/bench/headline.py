@@ -38,8 +38,9 @@ from mnas.arch.complexity import complexity
 from mnas.arch.resize import resize
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import zoo
+from mnas.latency.estimator import table_costs
 from mnas.quiet import load_tensorflow
-from mnas.search.build import prepare, table_costs
+from mnas.search.build import prepare
 from mnas.search.options import SearchOptions
 from mnas.space.files import load_space
 from tools.bench.headline_report import write_report

@@ -29,8 +29,8 @@ from mnas.arch.spec import Architecture
 from mnas.arch.walk import unroll
 from mnas.devices.base import Device
 from mnas.devices.registry import open_device
-from mnas.latency.card import calibrate, make_report_card
 from mnas.latency.estimator import LatencyEstimator
+from mnas.latency.report_card import calibrate, make_report_card
 from mnas.latency.table import Entry, LatencyTable
 from mnas.profiling.collect import collect
 from mnas.profiling.log import ProfileLog

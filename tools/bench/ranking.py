@@ -34,8 +34,8 @@ from mnas.arch.spec import Architecture
 from mnas.data.dataset import load_dataset, normalise
 from mnas.errors import MnasError
 from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
+from mnas.latency.estimator import table_costs
 from mnas.quiet import load_tensorflow
-from mnas.search.build import table_costs
 from mnas.space.files import load_space
 from mnas.train.supernet import SupernetEvaluator
 from mnas.train.supernet_recipe import SupernetRecipe

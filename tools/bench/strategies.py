@@ -24,8 +24,8 @@ from mnas.arch.complexity import block_complexity
 from mnas.evaluators.tabular import TabularEvaluator
 from mnas.experiments.comparison import Contest, best_curve, run_one, with_madds_budget
 from mnas.experiments.standings import compare
+from mnas.latency.estimator import table_costs
 from mnas.reward import make_reward
-from mnas.search.build import table_costs
 from mnas.search.constraints import latency_budget
 from mnas.search.loop import Known
 from mnas.search.objective import Objective

@@ -2,8 +2,8 @@
 
 A table has an entry for every block of its space, at its space's resolution. A scaled network has other blocks, made
 of the same kinds of operators. The entries are sums over operators, so a line for each kind in multiply-adds, elements
-and weights can be read off them, just as profiling draws lines through whole networks (`mnas.profiling.fit`). Blocks
-that the table has keep their entries; the others lie on the lines.
+and weights can be read off them, just as profiling draws lines through whole networks
+(`mnas.latency.operator_regression`). Blocks that the table has keep their entries; the others lie on the lines.
 
 How wrong lines are beyond what they were drawn through is measured, not assumed: they are drawn through the table's
 quicker blocks and compared with its slowest fifth. The interval of a prediction widens by that, and by as much again
@@ -28,8 +28,8 @@ from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, PlacedBlock, layers, unroll
 from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator, params_factor
+from mnas.latency.operator_regression import canonical, line_features, non_negative_least_squares, operator_group
 from mnas.latency.table import Entry, LatencyTable
-from mnas.profiling.fit import canonical, line_features, non_negative_least_squares, operator_group
 
 Array = npt.NDArray[np.float64]
 _LEAST_ENTRIES = 20

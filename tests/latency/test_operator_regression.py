@@ -12,7 +12,7 @@ from mnas.arch.complexity import complexity, layer_complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, layers
 from mnas.errors import InputError
-from mnas.profiling.fit import canonical, count_operators, fit_operators, non_negative_least_squares
+from mnas.latency.operator_regression import canonical, count_operators, fit_operators, non_negative_least_squares
 from mnas.profiling.plan import MOST_HELD_OUT, class_counts, plan_networks
 from tests.spaces import small_space
 

@@ -9,8 +9,8 @@ from mnas.arch.resize import resize
 from mnas.arch.walk import layers, unroll
 from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimator
+from mnas.latency.extrapolation import ExtendedEstimator
 from mnas.latency.table import Entry
-from mnas.profiling.extend import ExtendedEstimator
 from mnas.profiling.plan import table_blocks
 from tests.latency.tables import make_table
 from tests.spaces import small_space

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mnas.errors import InputError
-from mnas.latency.card import calibrate, make_report_card
 from mnas.latency.estimator import Z90, LatencyEstimate
+from mnas.latency.report_card import calibrate, make_report_card
 
 
 def estimate(latency_ms: float, margin_ms: float = 0.0) -> LatencyEstimate:
