@@ -12,9 +12,9 @@ import pytest
 import mnas
 from mnas.errors import MnasError
 from mnas.files import write_atomically
+from mnas.oneshot.checkpoint import read_checkpoint
 from mnas.search.report import next_commands
 from mnas.search.study import Study
-from mnas.train.checkpoint import read_checkpoint
 from tests.spaces import small_space
 
 FILES = sorted(Path(mnas.__file__).parent.rglob("*.py"))

@@ -49,7 +49,7 @@ class EvaluatorEntry:
 EVALUATORS = {
     "proxy": EvaluatorEntry(make="mnas.evaluators.proxy:make", options=(*_TRAINING, "rungs"), trains=True),
     "supernet": EvaluatorEntry(
-        make="mnas.train.supernet:make",
+        make="mnas.oneshot.evaluator:make",
         options=(
             *(*_TRAINING, "rungs", "inherit", "strategy", "beta"),
             *("supernet_steps", "supernet_batch", "supernet_sampling", "supernet_paths"),

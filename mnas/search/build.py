@@ -177,7 +177,7 @@ def repeats(options: SearchOptions, finals: Objective) -> list[Objective]:
 def _strategy(options: SearchOptions, space: SearchSpace, accept: Accept | None, evaluator: Evaluator) -> Strategy:
     knobs: dict[str, Any] = {}
     if options.strategy in FIXED_POLICY_STRATEGIES:
-        from mnas.train.supernet import SupernetEvaluator
+        from mnas.oneshot.evaluator import SupernetEvaluator
 
         if isinstance(evaluator, SupernetEvaluator):
             knobs["policy"] = evaluator.policy

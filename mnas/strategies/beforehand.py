@@ -89,12 +89,12 @@ def _entropy(policy: Sequence[npt.NDArray[np.float64]]) -> float:
 
 
 class Differentiable(LearntBeforehand):
-    """Gumbel-softmax over the choices, with the expected latency in the loss: see `mnas.train.relaxation`."""
+    """Gumbel-softmax over the choices, with the expected latency in the loss: see `mnas.oneshot.differentiable`."""
 
     name = "differentiable"
 
 
 class Tunas(LearntBeforehand):
-    """REINFORCE on independent logits while the supernet is trained: see `mnas.train.tunas`."""
+    """REINFORCE on independent logits while the supernet is trained: see `mnas.oneshot.tunas`."""
 
     name = "tunas"

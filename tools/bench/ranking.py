@@ -35,11 +35,11 @@ from mnas.data.dataset import load_dataset, normalise
 from mnas.errors import MnasError
 from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
 from mnas.latency.estimator import table_costs
+from mnas.oneshot.evaluator import SupernetEvaluator
+from mnas.oneshot.recipe import SupernetRecipe
+from mnas.oneshot.trainer import SupernetTrainer
 from mnas.quiet import load_tensorflow
 from mnas.space.files import load_space
-from mnas.train.supernet import SupernetEvaluator
-from mnas.train.supernet_recipe import SupernetRecipe
-from mnas.train.weight_sharing import SupernetTrainer
 from tools.bench.ranking_report import report
 from tools.bench.ranking_results import RankingResults
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts

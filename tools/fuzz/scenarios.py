@@ -101,7 +101,7 @@ def _read_weights(path: Path) -> Any:
 
 
 def _read_checkpoint(path: Path) -> Any:
-    from mnas.train.checkpoint import read_checkpoint
+    from mnas.oneshot.checkpoint import read_checkpoint
 
     arrays = read_checkpoint(path, valid.MADE_OF, {"step": (), "weights": (40,)})
     return [float(array.sum()) for array in arrays.values()]

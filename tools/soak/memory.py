@@ -98,8 +98,8 @@ def _evaluator(name: str) -> Evaluator:
         from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
 
         return ProxyEvaluator(dataset, ProxyRecipe(steps=2, batch_size=16), max_validation=32)
-    from mnas.train.supernet import SupernetEvaluator
-    from mnas.train.supernet_recipe import SupernetRecipe
+    from mnas.oneshot.evaluator import SupernetEvaluator
+    from mnas.oneshot.recipe import SupernetRecipe
 
     return SupernetEvaluator(small_space(), dataset, SupernetRecipe(steps=4, batch_size=16), max_validation=32)
 

@@ -67,10 +67,10 @@ def supernet_kind(strategy: str) -> Kind:
     """A search as the command line makes it, its supernet's checkpoint written after every step of the training."""
 
     def work(folder: Path) -> None:
+        from mnas.oneshot import evaluator
+        from mnas.oneshot.trainer import SupernetTrainer
         from mnas.search.build import prepare
         from mnas.search.options import SearchOptions
-        from mnas.train import supernet
-        from mnas.train.weight_sharing import SupernetTrainer
 
         advance = SupernetTrainer.advance
 
@@ -78,7 +78,7 @@ def supernet_kind(strategy: str) -> Kind:
             note(folder, f"step {trainer.step}")
             return advance(trainer)
 
-        supernet.SAVE_SECONDS, SupernetTrainer.advance = 0.0, noted
+        evaluator.SAVE_SECONDS, SupernetTrainer.advance = 0.0, noted
         (folder / "tiny.toml").write_text(_TINY, encoding="utf-8")
         options = SearchOptions(space=str(folder / "tiny.toml"), strategy=strategy, **_SUPERNET)
         prepared = prepare(options, folder / "study")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mnas.checks import check_integer, check_number
-from mnas.train.sampling import check_sampling
+from mnas.oneshot.path_sampling import check_sampling
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import tensorflow as tf
 from mnas.arch.walk import Layer
 from mnas.errors import InputError
 from mnas.nn.functional import ACTIVATIONS, EPSILON, linear
-from mnas.nn.shared import Family, SharedWeights, Slot
+from mnas.oneshot.shared_weights import Family, SharedWeights, Slot
 from mnas.space.space import SearchSpace
 from mnas.space.stages import StageChoices, split_op
 

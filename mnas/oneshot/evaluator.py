@@ -15,10 +15,10 @@ from mnas.data.dataset import Dataset, normalise
 from mnas.errors import InputError, MnasError
 from mnas.evaluators.base import Evaluator, OnProgress
 from mnas.files import set_aside
+from mnas.oneshot.recipe import SupernetRecipe
+from mnas.oneshot.trainer import Companion, SupernetTrainer
 from mnas.space.space import SearchSpace
 from mnas.system.arrays import stored
-from mnas.train.supernet_recipe import SupernetRecipe
-from mnas.train.weight_sharing import Companion, SupernetTrainer
 
 if TYPE_CHECKING:
     from mnas.evaluators.proxy import ProxyEvaluator
@@ -260,12 +260,12 @@ def _learner(request: EvaluatorRequest) -> ArchitectureLearner | None:
     train = request.training_data.train
     other_half, options = train.take(slice(len(train) // 2, None)), request.options
     if options["strategy"] == "differentiable":
-        from mnas.train.relaxation import RelaxationLearner, RelaxationRecipe
+        from mnas.oneshot.differentiable import RelaxationLearner, RelaxationRecipe
 
         relaxed = RelaxationRecipe(steps=options["supernet_steps"], seed=options["seed"])
         return RelaxationLearner(request.space, other_half, relaxed, request.budgets)
     if options["strategy"] == "tunas":
-        from mnas.train.tunas import TunasLearner, TunasRecipe
+        from mnas.oneshot.tunas import TunasLearner, TunasRecipe
 
         weight: dict[str, Any] = {} if options["beta"] is None else {"beta": options["beta"]}
         recipe = TunasRecipe(steps=options["supernet_steps"], seed=options["seed"], **weight)

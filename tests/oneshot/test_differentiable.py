@@ -10,14 +10,14 @@ from mnas.arch.complexity import block_complexity, complexity
 from mnas.data.dataset import load_dataset
 from mnas.errors import InputError, MnasError
 from mnas.latency.estimator import LatencyEstimator
+from mnas.oneshot.differentiable import ExpectedCost, RelaxationLearner, RelaxationRecipe
+from mnas.oneshot.evaluator import SupernetEvaluator
+from mnas.oneshot.recipe import SupernetRecipe
 from mnas.space import SpaceCosts
 from mnas.space.files import load_space
 from mnas.space.stages import StageChoices
-from mnas.train.relaxation import ExpectedCost, RelaxationLearner, RelaxationRecipe
-from mnas.train.supernet import SupernetEvaluator
-from mnas.train.supernet_recipe import SupernetRecipe
 from tests.latency.tables import make_table
-from tests.nn.test_shared import tiny_space
+from tests.oneshot.test_shared_weights import tiny_space
 from tests.spaces import small_space
 
 pytestmark = pytest.mark.tensorflow

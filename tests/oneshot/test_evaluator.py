@@ -12,16 +12,16 @@ import pytest
 from mnas.data.batches import Batches
 from mnas.data.dataset import load_dataset
 from mnas.errors import InputError
+from mnas.oneshot.evaluator import SupernetEvaluator
+from mnas.oneshot.path_sampling import PathSampler
+from mnas.oneshot.recipe import SupernetRecipe
+from mnas.oneshot.trainer import SupernetTrainer
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.space.stages import StageChoices
 from mnas.system.arrays import write_arrays
-from mnas.train.sampling import PathSampler
-from mnas.train.supernet import SupernetEvaluator
-from mnas.train.supernet_recipe import SupernetRecipe
-from mnas.train.weight_sharing import SupernetTrainer
 from tests.images import without_test
-from tests.nn.test_shared import tiny_space
+from tests.oneshot.test_shared_weights import tiny_space
 
 pytestmark = pytest.mark.tensorflow
 STAGE = {"op": ("sepconv", "mbconv3"), "kernel_size": (3, 5), "se_ratio": (0,), "skip": ("none", "identity")}

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from mnas.errors import InputError
-from mnas.train.sampling import PathSampler
+from mnas.oneshot.path_sampling import PathSampler
 from tests.spaces import small_space
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from mnas.data.dataset import load_dataset
-from mnas.train.supernet import SupernetEvaluator
-from mnas.train.supernet_recipe import SupernetRecipe
-from mnas.train.tunas import TunasLearner, TunasRecipe
-from tests.train.test_relaxation import madds, two_paths
+from mnas.oneshot.evaluator import SupernetEvaluator
+from mnas.oneshot.recipe import SupernetRecipe
+from mnas.oneshot.tunas import TunasLearner, TunasRecipe
+from tests.oneshot.test_differentiable import madds, two_paths
 
 pytestmark = pytest.mark.tensorflow
 

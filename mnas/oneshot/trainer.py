@@ -14,13 +14,13 @@ from mnas.arch.spec import Architecture
 from mnas.data.batches import Batches
 from mnas.data.dataset import Split
 from mnas.errors import MnasError
+from mnas.oneshot.checkpoint import read_checkpoint
+from mnas.oneshot.path_sampling import PathSampler
+from mnas.oneshot.recipe import SupernetRecipe
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.system.arrays import Arrays, write_arrays
-from mnas.train.checkpoint import read_checkpoint
 from mnas.train.descent import descend, loss_and_gradient
-from mnas.train.sampling import PathSampler
-from mnas.train.supernet_recipe import SupernetRecipe
 
 FORMAT = "mnas.supernet 2"
 
@@ -67,7 +67,7 @@ class SupernetTrainer:
         data: str = "",
         companion: Companion | None = None,
     ) -> None:
-        from mnas.nn.shared import SharedWeights
+        from mnas.oneshot.shared_weights import SharedWeights
 
         self.shared = SharedWeights(space)
         self.recipe = recipe

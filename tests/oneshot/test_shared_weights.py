@@ -23,7 +23,7 @@ def tiny_space(**fields):
 
 @pytest.fixture(scope="module")
 def shared():
-    from mnas.nn.shared import SharedWeights
+    from mnas.oneshot.shared_weights import SharedWeights
 
     return SharedWeights(tiny_space())
 
@@ -66,7 +66,7 @@ def test_smaller_kernels_are_the_centre_and_fewer_filters_the_first(shared):
 
 def test_a_space_of_whole_blocks_shares_weights_too():
     from mnas.nn.functional import Network
-    from mnas.nn.shared import SharedWeights
+    from mnas.oneshot.shared_weights import SharedWeights
 
     stages = (
         StageBlocks(("id_r1_k1_s2_c8", "ir_r1_k3_s2_e3_c8", "ir_r1_k5_s2_e6_c8")),
@@ -119,7 +119,7 @@ def test_a_mixture_that_is_sure_is_a_path(shared):
     import tensorflow as tf
 
     from mnas.nn.functional import Network
-    from mnas.nn.mixture import Mixture
+    from mnas.oneshot.mixture import Mixture
 
     weights, images = weights_and_images(shared)
     mixture, space = tf.function(Mixture(shared).train, autograph=False), shared.space
@@ -134,8 +134,8 @@ def test_a_mixture_that_is_sure_is_a_path(shared):
 
 
 def test_a_gradient_search_needs_six_decisions_a_stage():
-    from mnas.nn.mixture import Mixture
-    from mnas.nn.shared import SharedWeights
+    from mnas.oneshot.mixture import Mixture
+    from mnas.oneshot.shared_weights import SharedWeights
 
     with pytest.raises(InputError, match="stages of whole blocks"):
         Mixture(SharedWeights(load_space("nas-bench-macro")))

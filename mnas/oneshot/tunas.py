@@ -16,12 +16,11 @@ import numpy.typing as npt
 
 from mnas.checks import check_integer, check_number
 from mnas.data.dataset import Split
+from mnas.oneshot.architecture_learner import Logits, LogitsLearner, Target
+from mnas.oneshot.trainer import SupernetTrainer
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.system.arrays import Arrays
-from mnas.train.learner import LogitsLearner, Target
-from mnas.train.logits import Logits
-from mnas.train.weight_sharing import SupernetTrainer
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,11 @@ import numpy.typing as npt
 
 from mnas.checks import check_integer, check_number
 from mnas.data.dataset import Split
+from mnas.oneshot.architecture_learner import Logits, LogitsLearner, Target
+from mnas.oneshot.trainer import SupernetTrainer
 from mnas.random_streams import Stream, generator
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
-from mnas.train.learner import LogitsLearner, Target
-from mnas.train.logits import Logits
-from mnas.train.weight_sharing import SupernetTrainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class RelaxationLearner(LogitsLearner[RelaxationRecipe]):
     def __init__(
         self, space: SearchSpace, split: Split, recipe: RelaxationRecipe, targets: Sequence[Target] = ()
     ) -> None:
-        from mnas.nn.mixture import mixable_stages
+        from mnas.oneshot.mixture import mixable_stages
 
         mixable_stages(space)
         super().__init__(space, split, recipe, targets, Logits(space, learning_rate=recipe.learning_rate))
@@ -115,7 +114,7 @@ class RelaxationLearner(LogitsLearner[RelaxationRecipe]):
     ) -> npt.NDArray[np.float32]:
         import tensorflow as tf
 
-        from mnas.nn.mixture import Mixture, light_graphs
+        from mnas.oneshot.mixture import Mixture, light_graphs
 
         if self._graph is None:
             self._mixture = Mixture(trainer.shared)

@@ -1,0 +1,1 @@
+"""Weight sharing: supernets, how they are trained, and what searches in them."""
