@@ -29,7 +29,7 @@ from mnas.strategies.registry import make_strategy
 from mnas.trial import Measurement, Trial
 from tests.conftest import FakeEvaluator
 from tests.profiling.fakes import FakeDevice
-from tests.search.test_profiles import jobs
+from tests.profiling.test_parallel import jobs
 from tests.spaces import small_space
 
 ROOT = Path(__file__).parent.parent

@@ -43,10 +43,10 @@ def bench(
     """Measure a .tflite file. Example: mnas bench models/net.tflite --table latency_tables/laptop.json."""
     from dataclasses import asdict
 
-    from mnas.cli.prediction import check_same, predict
     from mnas.devices.registry import open_device
     from mnas.errors import InputError
     from mnas.profiling.bench import bench_with_details as run
+    from mnas.profiling.prediction import check_same, predict
 
     try:
         data = file.read_bytes()
@@ -129,8 +129,8 @@ class _Keeper:
 
 
 def _keeper(path: Path, file: Path, architecture: Architecture, dtype: str) -> _Keeper:
-    from mnas.cli.prediction import computed_dtype
     from mnas.errors import InputError
+    from mnas.profiling.prediction import computed_dtype
 
     if not dtype:
         raise InputError(

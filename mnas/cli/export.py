@@ -10,12 +10,12 @@ import typer
 
 from mnas.cli import output
 from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS
-from mnas.cli.prediction import Prediction
 from mnas.errors import InputError
 
 if TYPE_CHECKING:
     from mnas.export.on_device import Verifier
     from mnas.export.source import ExportJob
+    from mnas.profiling.prediction import Prediction
 
 
 VERIFY_ON = typer.Option(

@@ -13,8 +13,8 @@ from mnas.errors import InputError, MnasError
 
 if TYPE_CHECKING:
     from mnas.latency.table import LatencyTable
+    from mnas.profiling.job import Outcome
     from mnas.profiling.profile import ProfileOptions
-    from mnas.search.profiles import Outcome
     from mnas.space.space import SearchSpace
 
 
@@ -88,7 +88,7 @@ def _profile_several(
     from dataclasses import asdict
 
     from mnas.profiling.job import ProfileJob
-    from mnas.search.profiles import run_profiles, table_names
+    from mnas.profiling.parallel import run_profiles, table_names
 
     if out.suffix == ".json" and len(devices) > 1:
         raise InputError(f"--out is {out}: several devices need a folder, such as {out.with_suffix('')}")

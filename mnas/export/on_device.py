@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnas.cli import output
-from mnas.cli.prediction import Prediction, check_same, predict
 from mnas.devices.base import Device, LoadedModel
 from mnas.devices.local import LocalDevice
 from mnas.errors import InputError, MnasError
 from mnas.export.verify import Floats, TFLiteRunner, Tolerance, compare_outputs, judge
-from mnas.profiling.apart import Apart, bench_apart
-from mnas.profiling.bench import bench
+from mnas.profiling.bench import Apart, bench, bench_apart
 from mnas.profiling.measure import NetworkTime
+from mnas.profiling.prediction import Prediction, check_same, predict
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import sys
+from dataclasses import dataclass, replace
 
 from mnas.arch.resize import resize
 from mnas.arch.zoo import ZOO
 from mnas.devices.base import Details, Device
+from mnas.devices.benchmark_log import last_lines
+from mnas.devices.local import LocalDevice, Runtime
+from mnas.errors import MnasError
 from mnas.profiling.measure import NetworkTime, Reference, measure_networks
 from mnas.profiling.skeleton import write_skeleton
+from mnas.system.child import run_module
 
 # The yardsticks for how disturbed a device is. The light one is small enough to be back in the caches after three runs;
 # the heavy one's 9 MB of weights come from the memory that a device's cores share, at few multiply-adds.
@@ -62,3 +68,38 @@ def bench_with_details(
         finally:
             reference.close()
             model.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """What was measured: on the quiet device, and the median as it was, in ms."""
+
+    quiet_ms: float
+    median_ms: float
+
+
+def bench_apart(content: bytes, runtime: Runtime, *, seconds: float = 10.0, reference_ms: float = 0.0) -> Apart:
+    """Measure a `.tflite` file as `mnas.profiling.bench.bench` does, in another process.
+
+    Args:
+        content: of the file.
+        runtime: what it runs with.
+        seconds: at most about this long.
+        reference_ms: the reference network's quiet latency, from a table; 0 if it is not known.
+
+    Raises:
+        MnasError: if it cannot be measured.
+    """
+    options = [runtime.name, runtime.threads, runtime.delegate, seconds, reference_ms]
+    done = run_module("mnas.profiling.bench", json.dumps(options), content=content)
+    if done.returncode:
+        raise MnasError(f"the file could not be measured: {last_lines(done.stderr.decode('utf-8', 'replace'))}")
+    return Apart(*json.loads(done.stdout))
+
+
+def main() -> None:
+    """The other process: a file on stdin, two numbers on stdout."""
+    name, threads, delegate, seconds, reference_ms = json.loads(sys.argv[1])
+    device = LocalDevice(Runtime(name, threads=threads, delegate=delegate))
+    found = bench(sys.stdin.buffer.read(), device, seconds=seconds, reference_ms=reference_ms)
+    print(json.dumps([found.quiet_ms, found.median_ms]))

@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
@@ -23,6 +24,10 @@ from mnas.space.space import SearchSpace
 from mnas.system.child import open_answers
 
 Say = Callable[[dict[str, Any]], None]
+
+_LOGGER = logging.getLogger(__name__)
+LOCAL = "local"
+OnProgress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -114,3 +119,48 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one device.
+
+    Attributes:
+        job: what was asked for.
+        table: its table; None where it failed.
+        error: why.
+        kept: whether the table was there before, and nothing was measured.
+    """
+
+    job: ProfileJob
+    table: LatencyTable | None = None
+    error: str = ""
+    kept: bool = False
+
+
+class Progress:
+    """How far all devices are, as one share and a few words."""
+
+    def __init__(self, devices: Sequence[str], tell: OnProgress) -> None:
+        self._shares = dict.fromkeys(devices, 0.0)
+        self._tell, self._lock = tell, threading.Lock()
+
+    def heard(self, device: str, said: Mapping[str, Any]) -> None:
+        """A worker said something."""
+        if "warning" in said:
+            _LOGGER.warning("%s: %s", device, said["warning"])
+        if "progress" in said:
+            with self._lock:
+                self._shares[device] = float(said["progress"][0])
+                words = ", ".join(f"{name} {share:.0%}" for name, share in self._shares.items())
+                self._tell(sum(self._shares.values()) / len(self._shares), words)
+
+
+def outcome(job: ProfileJob, said: Mapping[str, Any]) -> Outcome:
+    """What a worker's last word means. A table that was written on another machine is written here too."""
+    if "failed" in said:
+        return Outcome(job, error=str(said["failed"]))
+    table = LatencyTable.from_dict(said["table"])
+    if not Path(job.out).exists():
+        table.save(job.out)
+    return Outcome(job, table)

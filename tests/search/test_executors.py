@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from mnas.errors import InputError, MnasError
+from mnas.profiling.on_ray import check_attached
+from mnas.profiling.parallel import run_profiles
 from mnas.search.executor import LocalExecutor
 from mnas.search.log import MemoryLog
 from mnas.search.loop import run_trials
 from mnas.search.processes import ProcessExecutor
-from mnas.search.profiles import run_profiles
-from mnas.search.ray_profiles import check_attached
 from mnas.search.ray_runtime import num_places
 from mnas.search.worker import Job, make_request
 from mnas.strategies.registry import make_strategy
 from mnas.system.child import MOST_TRIES
+from tests.profiling.test_parallel import jobs
 from tests.search import moody
 from tests.search.slow import MAKE, make
-from tests.search.test_profiles import jobs
 from tests.spaces import small_space
 
 NUM_TRIALS = 24

@@ -12,9 +12,9 @@ from mnas.cli.main import app
 from mnas.devices.benchmark_binary import BenchmarkBinary
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import LatencyTable
+from mnas.profiling import parallel
 from mnas.profiling.job import ProfileJob
-from mnas.search import profiles
-from mnas.search.profiles import run_profiles, table_names
+from mnas.profiling.parallel import run_profiles, table_names
 from mnas.space import load_space
 from tests.cli.test_search import SPACE
 from tests.devices.phone_double import BENCHMARK_MODEL
@@ -143,7 +143,7 @@ def test_this_machine_is_measured_while_nothing_else_runs(tmp_path, monkeypatch)
             together.append([job.device for job in some])
             return iter(())
 
-    monkeypatch.setattr(profiles, "LocalProfiles", Crew)
+    monkeypatch.setattr(parallel, "LocalProfiles", Crew)
     list(run_profiles(jobs(tmp_path, "ssh:a", "local", "adb:B")))
     assert together == [["local"], ["ssh:a", "adb:B"]]
 
@@ -170,7 +170,7 @@ def test_on_the_command_line(tmp_path, monkeypatch):
     def run(wanted, **how):
         return run_profiles([replace(job, open_with=OPEN) for job in wanted], **how)
 
-    monkeypatch.setattr("mnas.search.profiles.run_profiles", run)
+    monkeypatch.setattr("mnas.profiling.parallel.run_profiles", run)
     (tmp_path / "tiny.toml").write_text(SPACE)
     line = ["profile", "--space", f"{tmp_path}/tiny.toml", "--minutes", "0.05", "--out", f"{tmp_path}/tables", "--json"]
     done = CliRunner().invoke(app, [*line, "--device", "fake:a", "--device", "fake:bad"])
@@ -188,7 +188,7 @@ def test_on_the_command_line(tmp_path, monkeypatch):
 
 def test_the_benchmark_binary_is_for_phones(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("mnas.search.profiles.run_profiles", lambda wanted, **how: iter(asked.extend(wanted) or []))
+    monkeypatch.setattr("mnas.profiling.parallel.run_profiles", lambda wanted, **how: iter(asked.extend(wanted) or []))
     line = ["profile", "--space", "mnasnet-16", "--out", str(tmp_path), "--benchmark-binary", "b"]
     assert CliRunner().invoke(app, [*line, "--device", "adb:A", "--device", "ssh:pi"]).exception is None
     binaries = {job.device: job.opening["benchmark_binary"] for job in asked}

@@ -4,42 +4,25 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnas.checks import check_choice
 from mnas.devices.benchmark_binary import BenchmarkBinary
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
-from mnas.profiling.job import ProfileJob
+from mnas.profiling.job import LOCAL, Outcome, ProfileJob, Progress, outcome
 from mnas.search.parallel import EXECUTORS
 from mnas.space.space import SearchSpace
 from mnas.system.child import MOST_TRIES, Child, DiedError
 
+if TYPE_CHECKING:
+    from mnas.profiling.job import OnProgress
+
+
 _LOGGER = logging.getLogger(__name__)
-LOCAL = "local"
-OnProgress = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one device.
-
-    Attributes:
-        job: what was asked for.
-        table: its table; None where it failed.
-        error: why.
-        kept: whether the table was there before, and nothing was measured.
-    """
-
-    job: ProfileJob
-    table: LatencyTable | None = None
-    error: str = ""
-    kept: bool = False
 
 
 def table_names(devices: Sequence[str]) -> list[str]:
@@ -59,24 +42,6 @@ def table_names(devices: Sequence[str]) -> list[str]:
     if len(devices) > 1 and "adb" in devices:
         raise InputError("--device adb is the only phone there is: name each of several with --device adb:SERIAL")
     return names
-
-
-class Progress:
-    """How far all devices are, as one share and a few words."""
-
-    def __init__(self, devices: Sequence[str], tell: OnProgress) -> None:
-        self._shares = dict.fromkeys(devices, 0.0)
-        self._tell, self._lock = tell, threading.Lock()
-
-    def heard(self, device: str, said: Mapping[str, Any]) -> None:
-        """A worker said something."""
-        if "warning" in said:
-            _LOGGER.warning("%s: %s", device, said["warning"])
-        if "progress" in said:
-            with self._lock:
-                self._shares[device] = float(said["progress"][0])
-                words = ", ".join(f"{name} {share:.0%}" for name, share in self._shares.items())
-                self._tell(sum(self._shares.values()) / len(self._shares), words)
 
 
 def run_profiles(
@@ -110,7 +75,7 @@ def run_profiles(
         yield _kept(job)
     lacking = [job for job in jobs if job not in there]
     if kind == "ray" and lacking:
-        from mnas.search.ray_profiles import run_on_cluster
+        from mnas.profiling.on_ray import run_on_cluster
 
         yield from run_on_cluster(lacking, address, shown)
         return
@@ -187,13 +152,3 @@ class LocalProfiles:
                 child.interrupt()
                 self._children.discard(child)
         return Outcome(job, error=f"given up after {attempt} tries: {why}")
-
-
-def outcome(job: ProfileJob, said: Mapping[str, Any]) -> Outcome:
-    """What a worker's last word means. A table that was written on another machine is written here too."""
-    if "failed" in said:
-        return Outcome(job, error=str(said["failed"]))
-    table = LatencyTable.from_dict(said["table"])
-    if not Path(job.out).exists():
-        table.save(job.out)
-    return Outcome(job, table)

@@ -5,7 +5,7 @@ import pytest
 
 from mnas.devices.local import Runtime
 from mnas.errors import MnasError
-from mnas.profiling.apart import bench_apart
+from mnas.profiling.bench import bench_apart
 from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mnas.errors import InputError
-from mnas.profiling.job import ProfileJob, ProfileWorker
-from mnas.search.profiles import LOCAL, Outcome, Progress, outcome
+from mnas.profiling.job import LOCAL, Outcome, ProfileJob, ProfileWorker, Progress, outcome
 from mnas.search.ray_runtime import node_resources, start_ray
 from mnas.system.child import MOST_TRIES
 
