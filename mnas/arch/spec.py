@@ -139,6 +139,6 @@ class Architecture:
 
     def _repr_html_(self) -> str:
         """What notebooks show: the blocks with their costs."""
-        from mnas.arch.notebook import architecture_html
+        from pkgutil import resolve_name
 
-        return architecture_html(self)
+        return str(resolve_name("mnas.report.notebook:architecture_html")(self))

@@ -70,11 +70,11 @@ def write_report(
 
         figures = all_figures(facts)
     if csv is not None:
-        from mnas.report.sheets import write_sheets
+        from mnas.report.csv_files import write_sheets
 
         written += write_sheets(facts, figures, csv)
     if png is not None:
-        from mnas.report.pictures import write_pictures
+        from mnas.report.png_files import write_pictures
 
         written += write_pictures(figures, png)
     return {**facts.summary, **known, "files": [str(path) for path in written]}

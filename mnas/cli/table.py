@@ -68,7 +68,7 @@ def _draw(table: LatencyTable, name: str, html: Path | None, png: Path | None) -
         written.append(html)
     if png is not None:
         from mnas.report.latency_figures import table_figures
-        from mnas.report.pictures import write_pictures
+        from mnas.report.png_files import write_pictures
 
         written += write_pictures(table_figures(table), png)
     return written

@@ -193,9 +193,9 @@ class LatencyTable:
 
     def _repr_html_(self) -> str:
         """What notebooks show: where it was measured and how far to trust it."""
-        from mnas.latency.notebook import table_html
+        from pkgutil import resolve_name
 
-        return table_html(self)
+        return str(resolve_name("mnas.report.notebook:table_html")(self))
 
     def save(self, path: Path | str) -> None:
         """Write the table, whole or not at all.

@@ -13,13 +13,13 @@ from markupsafe import Markup
 
 from mnas import __version__
 from mnas.latency.table import LatencyTable
-from mnas.report.again import provenance, search_command
+from mnas.report.csv_files import to_csv, trial_rows
 from mnas.report.facts import Facts
 from mnas.report.figure import LOOKS, Figure
-from mnas.report.interactive import to_plotly
 from mnas.report.latency_figures import agreement_figure, table_figures
 from mnas.report.network import block_views
-from mnas.report.sheets import to_csv, trial_rows
+from mnas.report.plotly_figures import to_plotly
+from mnas.report.provenance import provenance, search_command
 from mnas.report.study_figures import study_figures
 
 _PLOTLY = "static/plotly-basic.min.js"

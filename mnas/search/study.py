@@ -133,9 +133,9 @@ class Study:
 
     def _repr_html_(self) -> str:
         """What notebooks show: the verdict, the winner and the front."""
-        from mnas.search.notebook import study_html
+        from pkgutil import resolve_name
 
-        return study_html(self)
+        return str(resolve_name("mnas.report.notebook:study_html")(self))
 
     def log(self, name: str) -> TrialLog:
         """One of `LOGS`."""

@@ -10,9 +10,9 @@ from mnas.evaluators.base import Evaluator
 from mnas.experiments.standings import Standing
 from mnas.experiments.survey import survey
 from mnas.report.comparison import edf_figure, family_figure, standings_figure
-from mnas.report.interactive import to_plotly
 from mnas.report.page import figures_page
-from mnas.report.pictures import draw
+from mnas.report.plotly_figures import to_plotly
+from mnas.report.png_files import draw
 from mnas.reward import make_reward
 from mnas.scaling.coefficients import Coefficients
 from mnas.search.objective import Objective

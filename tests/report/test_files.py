@@ -7,13 +7,13 @@ import shlex
 
 import pytest
 
-from mnas.report.again import provenance, search_command
+from mnas.report.csv_files import trial_rows, write_sheets
 from mnas.report.facts import gather
 from mnas.report.figure import LOOKS
 from mnas.report.latency_figures import read_key
 from mnas.report.page import all_figures
-from mnas.report.pictures import write_pictures
-from mnas.report.sheets import trial_rows, write_sheets
+from mnas.report.png_files import write_pictures
+from mnas.report.provenance import provenance, search_command
 from mnas.search.study import Study
 from tests.spaces import small_space
 
