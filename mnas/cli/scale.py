@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mnas.evaluators.multi_resolution import Scorer
     from mnas.scaling.compound import Coefficients
     from mnas.scaling.family import Member
+    from mnas.scaling.priced import Devices
     from mnas.search.options import MaxTrainImages
-    from mnas.search.scale import Devices
 
 
 def register(app: typer.Typer) -> None:
@@ -119,7 +119,7 @@ def _networks(
     """The scaled networks with their names."""
     from mnas.scaling.compound import scale_by_formula, scale_published
     from mnas.scaling.family import read_range
-    from mnas.search.scale import Devices, formula_members, scale_to_latencies
+    from mnas.scaling.priced import Devices, formula_members, scale_to_latencies
 
     if published is not None:
         return [(published, scale_published(job.base, published))]
@@ -143,7 +143,7 @@ def _members(
     """Price and score the networks, write them, show them."""
     from mnas.errors import InputError
     from mnas.files import check_writable, write_json
-    from mnas.search.scale import Devices
+    from mnas.scaling.priced import Devices
 
     many = len(networks) > 1 or "--family" in made["options"]
     if many and out is not None and out.suffix == ".json":
@@ -253,7 +253,7 @@ def _grid(job: _Job, step: float, out: Path | None, json: bool) -> None:
     from mnas.errors import InputError
     from mnas.files import check_writable
     from mnas.scaling.coefficients import best_of, different, grid
-    from mnas.search.grid import run_grid
+    from mnas.scaling.grid_search import run_grid
 
     if job.scorer is None:
         raise InputError("--grid trains and scores every candidate: say on what with --data, e.g. --data fashion_mnist")

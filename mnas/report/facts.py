@@ -19,7 +19,7 @@ from mnas.errors import MnasError
 from mnas.files import read_json
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
 from mnas.latency.table import LatencyTable
-from mnas.report.family import Member, read_family
+from mnas.scaling.family import FamilyMember, read_family
 from mnas.search.report import report
 from mnas.search.study import LOGS, Study
 from mnas.search.updates import Update, UpdateLog
@@ -108,7 +108,7 @@ class Facts:
     winner: Architecture | None
     blocks: tuple[BlockRow, ...]
     benches: tuple[Bench, ...]
-    family: tuple[Member, ...]
+    family: tuple[FamilyMember, ...]
 
     @property
     def num_latencies(self) -> int:

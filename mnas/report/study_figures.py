@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from mnas.arch.codec import format_stage
 from mnas.report.facts import Facts
-from mnas.report.family import Member
 from mnas.report.figure import Figure, Line, Series
+from mnas.scaling.family import FamilyMember
 from mnas.search.report import front
 from mnas.trial import Measurement, Trial
 
@@ -164,8 +164,10 @@ def family_figure(facts: Facts) -> Figure | None:
         return None
     timed = all(member.latency_ms is not None for member in members)
     judged = all(member.accuracy is not None for member in members)
-    price: Callable[[Member], float] = (lambda m: m.latency_ms or 0.0) if timed else (lambda m: m.madds / 1e6)
-    worth: Callable[[Member], float] = (lambda m: 100 * (m.accuracy or 0.0)) if judged else (lambda m: m.params / 1e6)
+    price: Callable[[FamilyMember], float] = (lambda m: m.latency_ms or 0.0) if timed else (lambda m: m.madds / 1e6)
+    worth: Callable[[FamilyMember], float] = (
+        (lambda m: 100 * (m.accuracy or 0.0)) if judged else (lambda m: m.params / 1e6)
+    )
     pairs = sorted((price(member), worth(member)) for member in members)
     order = sorted(members, key=lambda member: (price(member), worth(member)))
     hover = tuple(

@@ -15,8 +15,8 @@ from mnas.report.plotly_figures import to_plotly
 from mnas.report.png_files import draw
 from mnas.reward import make_reward
 from mnas.scaling.coefficients import Coefficients
+from mnas.scaling.priced import Devices, formula_members
 from mnas.search.objective import Objective
-from mnas.search.scale import Devices, formula_members
 from tests.latency.tables import make_table
 from tests.spaces import separable, small_space
 

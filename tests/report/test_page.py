@@ -10,9 +10,9 @@ from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import LatencyTable
 from mnas.report.csv_files import trial_rows
 from mnas.report.facts import gather
-from mnas.report.family import read_family
 from mnas.report.page import all_figures, study_page, table_page
 from mnas.reward import make_reward
+from mnas.scaling.family import read_family
 from mnas.search.constraints import latency_budget
 from mnas.search.objective import Objective
 from mnas.search.run import Search, run_search

@@ -16,10 +16,10 @@ from mnas.experiments.comparison_options import read_options
 from mnas.export.pipeline import check_description
 from mnas.files import read_json
 from mnas.report.facts import gather
-from mnas.report.family import read_family
 from mnas.scaling.coefficients import different
 from mnas.scaling.compound import Coefficients
-from mnas.search.grid import run_grid
+from mnas.scaling.family import read_family
+from mnas.scaling.grid_search import run_grid
 from mnas.search.study import Study
 from mnas.space.files import load_space, tomllib
 from tools.fuzz import valid_inputs as valid

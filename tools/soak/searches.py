@@ -13,7 +13,7 @@ from mnas.evaluators.base import Evaluator
 from mnas.files import read_json, write_json
 from mnas.reward import make_reward
 from mnas.scaling.coefficients import different, grid
-from mnas.search.grid import run_grid
+from mnas.scaling.grid_search import run_grid
 from mnas.search.log import TrialLog
 from mnas.search.objective import Objective
 from mnas.search.processes import ProcessExecutor

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mnas.errors import InputError
 from mnas.scaling import Coefficients
-from mnas.search.scale import Devices, scale_to_latencies
+from mnas.scaling.priced import Devices, scale_to_latencies
 from mnas.space.files import load_space
 from tests.latency.tables import make_table
 

@@ -8,7 +8,7 @@ from mnas.arch import zoo
 from mnas.errors import InputError, MnasError
 from mnas.scaling import Coefficients
 from mnas.scaling.coefficients import different, grid
-from mnas.search.grid import run_grid
+from mnas.scaling.grid_search import run_grid
 
 B0 = zoo("efficientnet-b0")
 NETWORKS = different(B0, grid(step=0.2))
