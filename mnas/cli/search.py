@@ -145,7 +145,7 @@ def _arguments(study: Path) -> dict[str, Any]:
 
 def _sized(options: SearchOptions, minutes: float | None, given: Set[str], workers: int) -> SearchOptions:
     """The options with trials and steps that fit into the minutes, where the command line does not say otherwise."""
-    from mnas.search.pace import fit_options
+    from mnas.search.sizing import fit_options
 
     with output.console(stderr=True).status("Measuring a few steps"):
         fitted = fit_options(options, minutes, given, workers=workers)
@@ -210,8 +210,8 @@ def _dry_run(options: SearchOptions, json: bool, workers: int) -> None:
     """Estimate how long the search would take, and write nothing."""
     from mnas.cli.progress import duration
     from mnas.search.build import prepare
-    from mnas.search.estimate import estimate_cost
     from mnas.search.session import load_tensorflow_for
+    from mnas.search.sizing import estimate_cost
 
     load_tensorflow_for(options)
     prepared = prepare(options)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import PlacedBlock, unroll
 from mnas.errors import InputError, MnasError
+from mnas.search.early_stopping import thresholds
 from mnas.search.executor import Executor, LocalExecutor
-from mnas.search.halving import thresholds
 from mnas.search.log import Log
 from mnas.search.objective import Objective
 from mnas.strategies.base import Strategy

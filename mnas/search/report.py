@@ -9,10 +9,10 @@ from typing import Any
 
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.walk import unroll
-from mnas.search.halving import share_of_steps
+from mnas.search.early_stopping import share_of_steps
+from mnas.search.finalists import ranked
 from mnas.search.study import Study
 from mnas.search.verdict import Verdict, judge
-from mnas.search.winner import ranked
 from mnas.trial import Trial
 
 _DTYPES = ("float32", "float16", "dynamic", "int8")  # of mnas export

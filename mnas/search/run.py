@@ -12,13 +12,12 @@ from mnas.arch.walk import unroll
 from mnas.errors import InputError, MnasError
 from mnas.files import write_json
 from mnas.search.executor import Executor, LocalExecutor
+from mnas.search.finalists import NothingFitsError, choose_finalists, run_finalists, run_repeats, winner, winner_to_dict
 from mnas.search.lock import locked
 from mnas.search.loop import Known, run_trials
 from mnas.search.objective import Objective
 from mnas.search.study import Study, first_difference
 from mnas.search.updates import UpdateLog
-from mnas.search.verdict import run_repeats
-from mnas.search.winner import NothingFitsError, choose_finalists, run_finalists, winner, winner_to_dict
 from mnas.strategies.base import Strategy
 from mnas.trial import Trial
 

@@ -22,8 +22,8 @@ from mnas.checks import convert
 from mnas.errors import InputError
 from mnas.files import is_document, is_leftover, read_json, write_json
 from mnas.search.environment import differences, environment
+from mnas.search.finalists import check_winner
 from mnas.search.log import TrialLog, to_plain
-from mnas.search.winner import check_winner
 from mnas.space.space import SearchSpace
 from mnas.trial import Trial
 

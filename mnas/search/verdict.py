@@ -8,17 +8,13 @@ trial, it is gone in a third of the resamples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from mnas.arch.codec import architecture_from_dict
-from mnas.arch.spec import Architecture
 from mnas.arch.walk import unroll
-from mnas.search.executor import Executor, LocalExecutor
-from mnas.search.log import Log
-from mnas.search.objective import Objective
 from mnas.statistics import top_interval, welch_interval
 from mnas.trial import Trial
 
@@ -55,29 +51,6 @@ class Verdict:
         if high < 0 or self.difference <= 0:
             return f"{strategy} did NOT beat random search at equal cost: {numbers}."
         return f"{strategy} did NOT surely beat random search at equal cost, the lead is within the noise: {numbers}."
-
-
-def run_repeats(
-    winners: Sequence[Architecture],
-    objectives: Sequence[Objective],
-    log: Log,
-    *,
-    executor: Executor | None = None,
-    on_trial: Callable[[Trial], None] = lambda trial: None,
-) -> None:
-    """Judge both winners again with every objective, each of another seed; what the log holds is kept.
-
-    They are judged where `executor` says; in this process by default.
-
-    A trial's number is that of its objective: repeats of networks that won before further trials stay in the log.
-    """
-    log.repair()
-    done = {(trial.number, unroll(trial.architecture)) for trial in log.read()}
-    for number, objective in enumerate(objectives):
-        lacking = [(number, architecture) for architecture in winners if (number, unroll(architecture)) not in done]
-        for trial in (executor or LocalExecutor()).run(objective, lacking):
-            log.append(trial)
-            on_trial(trial)
 
 
 def judge(

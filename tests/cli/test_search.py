@@ -185,9 +185,9 @@ def paced(monkeypatch):
     def run_study(options, folder, **how):
         asked.append(options.trials)
 
-    monkeypatch.setattr("mnas.search.pace.fit_into", fit_into)
+    monkeypatch.setattr("mnas.search.sizing.fit_into", fit_into)
     monkeypatch.setattr("mnas.search.session.run_study", run_study)
-    monkeypatch.setattr("mnas.search.pace.load_tensorflow_for", lambda options: None)
+    monkeypatch.setattr("mnas.search.sizing.load_tensorflow_for", lambda options: None)
     return asked
 
 

@@ -8,13 +8,13 @@ from mnas.arch.complexity import complexity
 from mnas.errors import InputError, MnasError
 from mnas.reward import make_reward
 from mnas.search.constraints import Constraint
-from mnas.search.estimate import estimate_cost
+from mnas.search.finalists import NothingFitsError, choose_finalists
 from mnas.search.objective import Objective
 from mnas.search.report import front, notes, report
 from mnas.search.run import Search, run_search
+from mnas.search.sizing import estimate_cost
 from mnas.search.study import Study
 from mnas.search.updates import UpdateLog
-from mnas.search.winner import NothingFitsError, choose_finalists
 from mnas.strategies.registry import make_strategy
 from tests.conftest import FakeEvaluator, madds_target
 

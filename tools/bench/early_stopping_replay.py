@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
 from mnas.reward import make_reward
-from mnas.search.halving import thresholds
+from mnas.search.early_stopping import thresholds
 from mnas.trial import Measurement, Trial
 
 

@@ -27,9 +27,9 @@ from mnas.experiments.standings import compare
 from mnas.latency.estimator import table_costs
 from mnas.reward import make_reward
 from mnas.search.constraints import latency_budget
+from mnas.search.finalists import choose_finalists
 from mnas.search.loop import Known
 from mnas.search.objective import Objective
-from mnas.search.winner import choose_finalists
 from mnas.space.costs import SpaceCosts
 from mnas.space.files import load_space
 from mnas.strategies.registry import needs_tensorflow

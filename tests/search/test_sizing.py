@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mnas.errors import InputError
-from mnas.search.estimate import CostEstimate
 from mnas.search.options import SearchOptions
-from mnas.search.pace import fill, fit_into
+from mnas.search.sizing import CostEstimate, fill, fit_into
 
 START = SearchOptions(data="digits", proxy_steps=60, final_steps=300, finalists=2, retrain_seeds=0, batch=8)
 

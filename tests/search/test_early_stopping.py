@@ -8,7 +8,7 @@ import pytest
 from mnas.errors import MnasError
 from mnas.evaluators.base import Evaluator
 from mnas.reward import make_reward
-from mnas.search.halving import share_of_steps, thresholds
+from mnas.search.early_stopping import share_of_steps, thresholds
 from mnas.search.log import MemoryLog, TrialLog
 from mnas.search.loop import run_trials
 from mnas.search.objective import Objective

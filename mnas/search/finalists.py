@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
+from mnas.arch.spec import Architecture
 from mnas.arch.walk import unroll
 from mnas.checks import Number, Share, convert
 from mnas.errors import InputError, MnasError
 from mnas.search.constraints import Constraint
 from mnas.search.executor import Executor, LocalExecutor
-from mnas.search.log import TrialLog
+from mnas.search.log import Log, TrialLog
 from mnas.search.loop import Known, OnTrial, judge_all
 from mnas.search.objective import Objective
 from mnas.trial import Count, Latency, Trial, TrialNumber
@@ -156,3 +157,26 @@ def winner_to_dict(trial: Trial, *, longer: bool) -> dict[str, Any]:
         "madds": found.madds,
         "trained_longer": longer,
     }
+
+
+def run_repeats(
+    winners: Sequence[Architecture],
+    objectives: Sequence[Objective],
+    log: Log,
+    *,
+    executor: Executor | None = None,
+    on_trial: Callable[[Trial], None] = lambda trial: None,
+) -> None:
+    """Judge both winners again with every objective, each of another seed; what the log holds is kept.
+
+    They are judged where `executor` says; in this process by default.
+
+    A trial's number is that of its objective: repeats of networks that won before further trials stay in the log.
+    """
+    log.repair()
+    done = {(trial.number, unroll(trial.architecture)) for trial in log.read()}
+    for number, objective in enumerate(objectives):
+        lacking = [(number, architecture) for architecture in winners if (number, unroll(architecture)) not in done]
+        for trial in (executor or LocalExecutor()).run(objective, lacking):
+            log.append(trial)
+            on_trial(trial)
