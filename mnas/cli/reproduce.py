@@ -31,8 +31,8 @@ def reproduce(
     from mnas.experiments.reproduce import reproduce as run
     from mnas.search.build import prepare
     from mnas.search.environment import differences, environment
+    from mnas.search.executors.factory import open_executor
     from mnas.search.options import SearchOptions
-    from mnas.search.parallel import open_executor
     from mnas.search.session import load_tensorflow_for
     from mnas.search.study import Study
 

@@ -131,7 +131,7 @@ def search(
 
 
 def _threads(threads: int | None, workers: int) -> int:
-    from mnas.search.parallel import threads_for
+    from mnas.search.executors.factory import threads_for
 
     return threads_for(workers) if threads is None else threads
 

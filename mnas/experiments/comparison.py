@@ -18,12 +18,12 @@ from mnas.reward import make_reward
 from mnas.search.build import prepare
 from mnas.search.constraints import Constraint, Measure
 from mnas.search.executor import Executor, LocalExecutor
+from mnas.search.executors.factory import SEARCH, most_minutes_of
+from mnas.search.executors.process_pool import ProcessExecutor
+from mnas.search.executors.worker import Job, Objectives
 from mnas.search.log import MemoryLog, to_plain
 from mnas.search.loop import Known, run_trials
 from mnas.search.objective import Objective
-from mnas.search.parallel import SEARCH, most_minutes_of
-from mnas.search.processes import ProcessExecutor
-from mnas.search.worker import Job, Objectives
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
 from mnas.strategies.registry import make_strategy, needs_tensorflow

@@ -14,7 +14,7 @@ from mnas.devices.benchmark_binary import BenchmarkBinary
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
 from mnas.profiling.job import LOCAL, Outcome, ProfileJob, Progress, outcome
-from mnas.search.parallel import EXECUTORS
+from mnas.search.executors.factory import EXECUTORS
 from mnas.space.space import SearchSpace
 from mnas.system.child import MOST_TRIES, Child, DiedError
 

@@ -57,7 +57,7 @@ def run_study(
         NothingFitsError: if no trial meets every constraint.
         MnasError: if another process works on the study, or nothing can be evaluated.
     """
-    from mnas.search.parallel import open_executor
+    from mnas.search.executors.factory import open_executor
 
     folder = Path(folder)
     load_tensorflow_for(options)

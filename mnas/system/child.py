@@ -39,7 +39,7 @@ class Child:
     """The process.
 
     Args:
-        module: whose `main` it runs, by its full name, such as `mnas.search.worker`.
+        module: whose `main` it runs, by its full name, such as `mnas.search.executors.worker`.
         alone: whether Ctrl-C at the terminal does not reach it: then it hears of it by `interrupt`, once.
     """
 

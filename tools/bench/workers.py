@@ -25,8 +25,8 @@ from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
 from mnas.machine import num_cpus
 from mnas.search.build import Prepared, prepare
 from mnas.search.executor import Executor
+from mnas.search.executors.factory import open_executor
 from mnas.search.options import SearchOptions
-from mnas.search.parallel import open_executor
 from mnas.space.files import load_space
 from mnas.strategies.registry import make_strategy
 from tools.command_line import make_parser

@@ -14,12 +14,12 @@ from mnas.files import read_json, write_json
 from mnas.reward import make_reward
 from mnas.scaling.coefficients import different, grid
 from mnas.scaling.grid_search import run_grid
+from mnas.search.executors.process_pool import ProcessExecutor
+from mnas.search.executors.worker import Job
 from mnas.search.log import TrialLog
 from mnas.search.objective import Objective
-from mnas.search.processes import ProcessExecutor
 from mnas.search.run import Search, run_search
 from mnas.search.study import LOGS, Study
-from mnas.search.worker import Job
 from mnas.space.space import SearchSpace
 from mnas.strategies.registry import make_strategy
 from tests.spaces import separable, small_space

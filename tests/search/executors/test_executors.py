@@ -12,16 +12,16 @@ from mnas.errors import InputError, MnasError
 from mnas.profiling.on_ray import check_attached
 from mnas.profiling.parallel import run_profiles
 from mnas.search.executor import LocalExecutor
+from mnas.search.executors.process_pool import ProcessExecutor
+from mnas.search.executors.worker import Job, make_request
 from mnas.search.log import MemoryLog
 from mnas.search.loop import run_trials
-from mnas.search.processes import ProcessExecutor
 from mnas.search.ray_runtime import num_places
-from mnas.search.worker import Job, make_request
 from mnas.strategies.registry import make_strategy
 from mnas.system.child import MOST_TRIES
 from tests.profiling.test_parallel import jobs
 from tests.search import moody
-from tests.search.slow import MAKE, make
+from tests.search.executors.slow import MAKE, make
 from tests.spaces import small_space
 
 NUM_TRIALS = 24
@@ -29,7 +29,7 @@ MISSING = "Ray is not installed: pip install 'mnas[ray]'"
 
 
 def _ray(job, objectives, num_workers, **more):
-    from mnas.search.ray_executor import RayExecutor
+    from mnas.search.executors.on_ray import RayExecutor
 
     return RayExecutor(job, objectives, num_workers=num_workers, **more)
 
@@ -264,7 +264,7 @@ def test_devices_are_profiled_by_the_nodes_that_have_them(cluster, tmp_path):
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=MISSING)
 @pytest.mark.usefixtures("cluster")
 def test_a_worker_has_the_gpus_that_it_asks_for(folder, monkeypatch):
-    from mnas.search.ray_executor import RayExecutor
+    from mnas.search.executors.on_ray import RayExecutor
 
     objectives, _ = make({"folder": folder})
     with pytest.raises(
@@ -280,7 +280,7 @@ def test_a_worker_has_the_gpus_that_it_asks_for(folder, monkeypatch):
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason=MISSING)
 @pytest.mark.usefixtures("cluster")
 def test_workers_that_have_no_place_are_left_out_and_it_is_said(folder, caplog):
-    from mnas.search.ray_executor import RayExecutor
+    from mnas.search.executors.on_ray import RayExecutor
 
     objectives, _ = make({"folder": folder})
     candidates = list(enumerate(_samples(small_space())[:3]))
@@ -310,7 +310,7 @@ class _Then(logging.Handler):
 def test_a_worker_that_waits_for_a_place_is_told_of(folder):
     import ray
 
-    from mnas.search.ray_executor import RayExecutor
+    from mnas.search.executors.on_ray import RayExecutor
 
     objectives, _ = make({"folder": folder})
     (candidate,) = _samples(small_space())[:1]

@@ -11,8 +11,8 @@ from types import TracebackType
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
 from mnas.search.executor import overtime_trial
+from mnas.search.executors.worker import Job, Objectives, make_request
 from mnas.search.objective import Objective
-from mnas.search.worker import Job, Objectives, make_request
 from mnas.system.child import MOST_TRIES, Child, DiedError, OvertimeError
 from mnas.trial import Trial
 
@@ -99,7 +99,7 @@ class ProcessExecutor:
         Raises:
             MnasError: if it cannot do the job at all.
         """
-        child = Child("mnas.search.worker")
+        child = Child("mnas.search.executors.worker")
         self._running.add(child)
         if self._closed:  # meanwhile, so that nobody else ends this one
             child.end()

@@ -10,13 +10,13 @@ from mnas import plugins
 from mnas.errors import InputError
 from mnas.search.build import prepare
 from mnas.search.executor import LocalExecutor
+from mnas.search.executors.factory import make_objectives, open_executor
+from mnas.search.executors.process_pool import ProcessExecutor
+from mnas.search.executors.worker import Job, make_request
 from mnas.search.objective import Objective
 from mnas.search.options import SearchOptions
-from mnas.search.parallel import make_objectives, open_executor
-from mnas.search.processes import ProcessExecutor
-from mnas.search.worker import Job, make_request
 from mnas.strategies.registry import make_strategy
-from tests.search.slow import make_own
+from tests.search.executors.slow import make_own
 from tests.spaces import small_space
 
 OPTIONS = SearchOptions(space="mnasnet-16", data="digits", strategy="evolution", max_train_images=200, retrain_seeds=2)
@@ -28,7 +28,7 @@ def prepared():
 
 
 def test_workers_judge_candidates_finalists_and_the_verdict(prepared, monkeypatch):
-    monkeypatch.setattr("mnas.search.parallel.load_tensorflow", lambda threads: None)
+    monkeypatch.setattr("mnas.search.executors.factory.load_tensorflow", lambda threads: None)
     theirs, made_from = make_objectives(OPTIONS.to_dict())
     with open_executor(OPTIONS, prepared, workers=2) as executor:
         assert isinstance(executor, ProcessExecutor)
@@ -53,7 +53,7 @@ def test_workers_find_an_own_evaluator_of_the_current_folder_and_run_nothing_els
     monkeypatch.setattr(sys, "path", list(sys.path))
     name = {"name": "python:own_worker_judge:accuracy"}
     objectives, made_from = make_own(name)
-    job = Job("tests.search.slow:make_own", name, made_from)
+    job = Job("tests.search.executors.slow:make_own", name, made_from)
     (candidate,) = make_strategy("random", small_space(), seed=0).ask(1)
     try:
         with ProcessExecutor(job, objectives, num_workers=2) as executor:

@@ -1,7 +1,7 @@
 """The other end of a parallel search: makes the same objectives from the same options, and judges what it is sent.
 
 Between processes goes JSON and nothing else. As a program it reads requests from stdin, one a line, and answers on
-stdout: `python -m mnas.search.worker`. On a Ray cluster an actor holds a `Worker`.
+stdout: `python -m mnas.search.executors.worker`. On a Ray cluster an actor holds a `Worker`.
 """
 
 from __future__ import annotations

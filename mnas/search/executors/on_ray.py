@@ -14,9 +14,9 @@ from typing import Any
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
 from mnas.search.executor import overtime_trial
+from mnas.search.executors.worker import Job, Objectives, Worker, make_request
 from mnas.search.objective import Objective
 from mnas.search.ray_runtime import node_resources, num_places, start_ray
-from mnas.search.worker import Job, Objectives, Worker, make_request
 from mnas.system.child import MOST_TRIES
 from mnas.trial import Trial
 

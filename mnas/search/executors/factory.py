@@ -14,14 +14,14 @@ from mnas.machine import num_cpus
 from mnas.quiet import load_tensorflow
 from mnas.search.build import Prepared, prepare, repeats
 from mnas.search.executor import Executor, LocalExecutor
+from mnas.search.executors.process_pool import ProcessExecutor
+from mnas.search.executors.worker import Job, Objectives
 from mnas.search.log import to_plain
 from mnas.search.options import SearchOptions
-from mnas.search.processes import ProcessExecutor
 from mnas.search.run import Search
-from mnas.search.worker import Job, Objectives
 
 EXECUTORS = ("local", "ray")
-_MAKE = "mnas.search.parallel:make_objectives"
+_MAKE = "mnas.search.executors.factory:make_objectives"
 SEARCH = "search"  # the objective that candidates are judged by, in the search itself
 
 
@@ -67,7 +67,7 @@ def open_executor(
     job = Job(_MAKE, to_plain(options.to_dict()), to_plain(_made_from(prepared)))
     objectives, most_minutes = _objectives(prepared.search), most_minutes_of(options.evaluation_minutes)
     if kind == "ray":
-        from mnas.search.ray_executor import RayExecutor
+        from mnas.search.executors.on_ray import RayExecutor
 
         with RayExecutor(
             job,

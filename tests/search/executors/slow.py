@@ -16,7 +16,7 @@ from mnas.reward import make_reward
 from mnas.search.objective import Objective
 from tests.spaces import separable, small_space
 
-MAKE = "tests.search.slow:make"
+MAKE = "tests.search.executors.slow:make"
 
 
 class SlowEvaluator(Evaluator):
