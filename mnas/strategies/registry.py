@@ -16,8 +16,8 @@ _WHERE = {
     "ppo": "mnas.strategies.ppo:PPO",
     "evolution": "mnas.strategies.evolution:Evolution",
     "nsga2": "mnas.strategies.nsga2:NSGA2",
-    "differentiable": "mnas.strategies.beforehand:Differentiable",
-    "tunas": "mnas.strategies.beforehand:Tunas",
+    "differentiable": "mnas.strategies.fixed_policy:Differentiable",
+    "tunas": "mnas.strategies.fixed_policy:Tunas",
 }
 _WITH_TENSORFLOW = ("reinforce", "ppo")
 STRATEGIES = tuple(_WHERE)
