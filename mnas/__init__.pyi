@@ -34,11 +34,11 @@ from .search.options import SearchOptions as SearchOptions
 from .search.run import Search as Search
 from .search.run import run_search as run_search
 from .search.session import run_study as run_study
-from .search.study import Study as Study
 from .space.files import load_space as load_space
 from .space.space import SearchSpace as SearchSpace
 from .strategies.base import Strategy as Strategy
 from .strategies.registry import make_strategy as make_strategy
+from .study.study import Study as Study
 from .train.fit import train_network as train_network
 from .train.recipe import recipe_for as recipe_for
 from .train.trained import open_trained as open_trained

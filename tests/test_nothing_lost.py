@@ -18,14 +18,13 @@ from mnas.lock import hold
 from mnas.profiling.profile import ProfileOptions, profile
 from mnas.reward import make_reward
 from mnas.search.build import Prepared
-from mnas.search.lock import locked
-from mnas.search.log import TrialLog
 from mnas.search.objective import Objective
 from mnas.search.options import SearchOptions
 from mnas.search.run import Search, run_search
 from mnas.search.session import run_study
-from mnas.search.study import Study
 from mnas.strategies.registry import make_strategy
+from mnas.study.study import Study, locked
+from mnas.study.trial_log import TrialLog
 from mnas.trial import Measurement, Trial
 from tests.conftest import FakeEvaluator
 from tests.profiling.fakes import FakeDevice

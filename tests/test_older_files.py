@@ -12,8 +12,8 @@ from mnas.latency.table import LatencyTable
 from mnas.profiling import collect
 from mnas.profiling.profile import ProfileOptions, profile
 from mnas.search.environment import differences, environment
-from mnas.search.study import Study
 from mnas.space.files import load_space
+from mnas.study.study import Study
 from tests.commands import run
 from tests.profiling.fakes import FakeDevice
 

@@ -13,8 +13,8 @@ import mnas
 from mnas.errors import MnasError
 from mnas.files import write_atomically
 from mnas.oneshot.checkpoint import read_checkpoint
-from mnas.search.report import next_commands
-from mnas.search.study import Study
+from mnas.study.study import Study
+from mnas.study.summary import next_commands
 from tests.spaces import small_space
 
 FILES = sorted(Path(mnas.__file__).parent.rglob("*.py"))

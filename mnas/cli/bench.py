@@ -99,12 +99,13 @@ def bench(
 def _network(file: Path, data: bytes, arch: str | None) -> tuple[Architecture, str]:
     """Which network a file is, and its dtype; empty where that is not said."""
     from mnas.errors import InputError
+    from mnas.study.references import resolve_architecture
 
     beside = file.with_suffix(".json")
     if arch is None and not beside.is_file():
         raise InputError(f"for --table and --append, say which network {file} is: --arch ARCH, or {beside} beside it")
     dtype = _described_dtype(beside, file, data) if beside.is_file() else ""
-    return output.resolve_architecture(arch or str(beside)), dtype
+    return resolve_architecture(arch or str(beside)), dtype
 
 
 @dataclass(frozen=True)

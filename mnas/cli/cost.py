@@ -25,7 +25,9 @@ def cost(
     json: bool = JSON,
 ) -> None:
     """Say what a network costs, block by block. Example: mnas cost mnasnet-a1."""
-    report = _report(output.resolve_architecture(arch), table)
+    from mnas.study.references import resolve_architecture
+
+    report = _report(resolve_architecture(arch), table)
     if json:
         output.print_json(report)
         return

@@ -106,9 +106,11 @@ def _run(
 
 
 def _refuse_without_weights(network: str) -> None:
+    from mnas.study.references import resolve_architecture
+
     if Path(network).is_dir():
         return
-    output.resolve_architecture(network)
+    resolve_architecture(network)
     raise InputError(
         f"{network} is an architecture without weights: train it first (mnas train {network} --data D --out DIR), "
         "then export DIR; or add --untrained for random weights, good for measuring only"

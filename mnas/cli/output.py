@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnas.cli.progress import progress as progress
-from mnas.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mnas.arch.spec import Architecture
     from mnas.remote import Mirror
 
 
@@ -44,44 +42,6 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         shown.add_row(*map(Text, row))
     console().print(shown)
-
-
-def resolve_architecture(text: str) -> Architecture:
-    """Read an architecture argument: a zoo name, a JSON file, a study directory, or `STUDY_DIR#12`.
-
-    Raises:
-        InputError: if it is none of them.
-    """
-    from mnas.arch.codec import architecture_from_dict
-    from mnas.arch.zoo import ZOO
-    from mnas.files import read_json
-
-    if text in ZOO:
-        return ZOO[text]
-    folder, _, number = text.partition("#")
-    if Path(folder).is_dir():
-        return _from_folder(Path(folder), number)
-    if Path(text).is_file():
-        document = read_json(text, "an architecture")
-        if isinstance(document, dict) and "architecture" in document:  # a file that says more about a network
-            document = document["architecture"]
-        return architecture_from_dict(document)
-    raise InputError(
-        f"{text!r} is no architecture: expected a zoo name ({', '.join(ZOO)}), a JSON file, or a study directory"
-    )
-
-
-def _from_folder(folder: Path, number: str) -> Architecture:
-    from mnas.arch.codec import architecture_from_dict
-    from mnas.files import read_json
-
-    if (folder / "architecture.json").is_file() and not number:
-        return architecture_from_dict(read_json(folder / "architecture.json", "an architecture"))
-    if not (folder / "study.json").is_file():
-        raise InputError(f"{folder} is neither a study nor a trained network: it has no study.json")
-    from mnas.search.study import Study
-
-    return Study.open(folder).architecture(number or None)
 
 
 def open_mirror(folder: Path | None, url: str | None) -> Mirror | None:

@@ -154,8 +154,9 @@ class _Quickstart:
         from mnas.arch.complexity import complexity
         from mnas.cli.export import export_trained
         from mnas.cli.train import train_with_display
+        from mnas.study.references import resolve_architecture
 
-        architecture = output.resolve_architecture(source)
+        architecture = resolve_architecture(source)
         folder = self.folder / f"trained_{file}"
         trained = train_with_display(
             architecture, DATA, folder, seed=self.seed, resume=True, epochs=EPOCHS, batch_size=BATCH_SIZE
@@ -177,8 +178,9 @@ class _Quickstart:
 
     def _predicted(self, table: LatencyTable) -> dict[str, Any]:
         from mnas.latency.estimator import LatencyEstimator
+        from mnas.study.references import resolve_architecture
 
-        estimate = LatencyEstimator(table).predict(output.resolve_architecture(str(self.folder / "study")))
+        estimate = LatencyEstimator(table).predict(resolve_architecture(str(self.folder / "study")))
         return {"predicted_ms": estimate.latency_ms, "predicted_interval_ms": [estimate.low_ms, estimate.high_ms]}
 
 

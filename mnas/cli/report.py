@@ -13,7 +13,7 @@ from mnas.cli.options import JSON
 
 if TYPE_CHECKING:
     from mnas.report.facts import Facts
-    from mnas.search.study import Study
+    from mnas.study.study import Study
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def report(
 
     Example: mnas report runs/first --csv figures --png figures
     """
-    from mnas.search.study import Study
+    from mnas.study.study import Study
 
     opened = Study.open(study)
     target = (html or study / "report.html") if page else None

@@ -34,7 +34,7 @@ def reproduce(
     from mnas.search.executors.factory import open_executor
     from mnas.search.options import SearchOptions
     from mnas.search.session import load_tensorflow_for
-    from mnas.search.study import Study
+    from mnas.study.study import Study
 
     opened = Study.open(study)
     for difference in differences(opened.made_with, environment()):

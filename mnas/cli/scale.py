@@ -56,6 +56,7 @@ def scale(
     """Grow a network into a larger one. Example: mnas scale efficientnet-b0 --phi 1 --out b1.json."""
     from mnas.errors import InputError
     from mnas.scaling.coefficients import read_coefficients
+    from mnas.study.references import resolve_architecture
 
     modes = {
         "--phi": phi is not None,
@@ -67,7 +68,7 @@ def scale(
     if sum(modes.values()) != 1:
         given = ", ".join(name for name, used in modes.items() if used) or "none"
         raise InputError(f"expected one of {', '.join(modes)}; got {given}. For example: --phi 1 or --published b1")
-    job = _Job(output.resolve_architecture(arch), read_coefficients(coefficients), lite, arch)
+    job = _Job(resolve_architecture(arch), read_coefficients(coefficients), lite, arch)
     job.scorer = _scorer(evaluator, data, steps, batch, max_train_images, seed)
     if grid:
         _grid(job, grid_step, out, json)

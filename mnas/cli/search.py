@@ -138,7 +138,7 @@ def _threads(threads: int | None, workers: int) -> int:
 
 def _arguments(study: Path) -> dict[str, Any]:
     """What a study that is resumed was begun with."""
-    from mnas.search.study import Study
+    from mnas.study.study import Study
 
     return Study.open(study).arguments
 
@@ -184,8 +184,8 @@ def _search(
 
 def _observers(stack: ExitStack, tensorboard: Path | None, mirror: Mirror | None) -> list[Observer]:
     from mnas.cli.progress import SearchDisplay
-    from mnas.search.tensorboard import ScalarLog
     from mnas.study.observer import MirrorObserver
+    from mnas.study.tensorboard import ScalarLog
 
     observers: list[Observer] = [stack.enter_context(SearchDisplay())]
     if tensorboard is not None:

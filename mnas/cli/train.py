@@ -46,7 +46,9 @@ def train(
     json: bool = JSON,
 ) -> None:
     """Train a network. Example: mnas train best.json --data fashion_mnist --epochs 10 --out runs/best."""
-    architecture = output.resolve_architecture(arch)
+    from mnas.study.references import resolve_architecture
+
+    architecture = resolve_architecture(arch)
     if resolution is not None:
         architecture = replace(architecture, resolution=resolution)
     knobs = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}

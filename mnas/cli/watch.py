@@ -11,10 +11,9 @@ from mnas.cli.progress import describe, duration
 from mnas.errors import InputError
 from mnas.evaluators.registry import EVALUATORS
 from mnas.files import write_atomically
-from mnas.search.finalists import ranked
-from mnas.search.lock import is_locked
 from mnas.search.session import concurrency
-from mnas.search.study import LOGS, Study
+from mnas.study.study import LOGS, Study, is_locked
+from mnas.study.winner import ranked
 
 _NAMES = dict(zip(LOGS, ("search", "finalists", "random baseline", "its finalists", "both winners again"), strict=True))
 

@@ -21,12 +21,12 @@ from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.executors.factory import SEARCH, most_minutes_of
 from mnas.search.executors.process_pool import ProcessExecutor
 from mnas.search.executors.worker import Job, Objectives
-from mnas.search.log import MemoryLog, to_plain
 from mnas.search.loop import Known, run_trials
 from mnas.search.objective import Objective
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
 from mnas.strategies.registry import make_strategy, needs_tensorflow
+from mnas.study.trial_log import MemoryLog, to_plain
 from mnas.trial import Trial
 
 OnRun = Callable[[float, str], None]

@@ -10,9 +10,9 @@ from mnas.errors import InputError
 from mnas.search.environment import differences, environment
 from mnas.search.executor import Executor
 from mnas.search.finalists import NothingFitsError
-from mnas.search.log import to_plain
 from mnas.search.run import OnTrial, Search, run_search
-from mnas.search.study import LOGS, Study, first_difference
+from mnas.study.study import LOGS, Study, first_difference
+from mnas.study.trial_log import to_plain
 from mnas.trial import Trial
 
 

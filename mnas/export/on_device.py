@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnas.cli import output
 from mnas.devices.base import Device, LoadedModel
 from mnas.devices.local import LocalDevice
 from mnas.errors import InputError, MnasError
@@ -16,6 +15,7 @@ from mnas.export.verify import Floats, TFLiteRunner, Tolerance, compare_outputs,
 from mnas.profiling.bench import Apart, bench, bench_apart
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.prediction import Prediction, check_same, predict
+from mnas.study.references import resolve_architecture
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -163,7 +163,7 @@ def open_verifier(
 
     prediction = None
     if table is not None:
-        prediction = predict(output.resolve_architecture(network), table, dtype=dtype, file=out)
+        prediction = predict(resolve_architecture(network), table, dtype=dtype, file=out)
     device = open_device(name, **how)
     if prediction is not None:
         check_same(prediction.configuration, device.configuration(dtype))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnas.cli import output
 from mnas.errors import InputError
+from mnas.study.references import resolve_architecture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,7 +165,7 @@ def untrained_job(network: str, data: str | None, seed: int) -> ExportJob:
     from mnas.data.batches import some_images
     from mnas.nn.build import build_model
 
-    architecture = output.resolve_architecture(network)
+    architecture = resolve_architecture(network)
     check_fits(architecture)
     if data is None:
         shape = (UNTRAINED_IMAGES, architecture.resolution, architecture.resolution, 3)

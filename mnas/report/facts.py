@@ -20,9 +20,9 @@ from mnas.files import read_json
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
 from mnas.latency.table import LatencyTable
 from mnas.scaling.family import FamilyMember, read_family
-from mnas.search.report import report
-from mnas.search.study import LOGS, Study
-from mnas.search.updates import Update, UpdateLog
+from mnas.study.diagnostics_log import Update, UpdateLog
+from mnas.study.study import LOGS, Study
+from mnas.study.summary import report
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from mnas.arch.complexity import block_complexity, complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import named_blocks
 from mnas.latency.table import LatencyTable
-from mnas.search.report import report
-from mnas.search.study import Study
+from mnas.study.study import Study
+from mnas.study.summary import report
 
 _SLOWEST = 8
 

@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from mnas.search.options import changed_options
-from mnas.search.study import Study
+from mnas.study.study import Study
 
 
 def search_command(study: Study) -> str:

@@ -8,7 +8,7 @@ from mnas.arch.codec import format_stage
 from mnas.report.facts import Facts
 from mnas.report.figure import Figure, Line, Series
 from mnas.scaling.family import FamilyMember
-from mnas.search.report import front
+from mnas.study.summary import front
 from mnas.trial import Measurement, Trial
 
 Price = Callable[[Measurement], float]

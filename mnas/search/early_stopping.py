@@ -49,9 +49,3 @@ def thresholds(trials: Sequence[Trial], score: Callable[[Measurement], RewardVal
 def _least_of_best(rewards: Sequence[float]) -> float:
     """The reward that just belongs to the best `KEEP` of them."""
     return sorted(rewards, reverse=True)[math.ceil(KEEP * len(rewards)) - 1]
-
-
-def share_of_steps(trials: Sequence[Trial], num_rungs: int) -> float:
-    """Steps trained over the steps of as many full trainings; failed trials left out. 1.0 without any."""
-    reached = [len(trial.measurement.rungs) for trial in trials if trial.measurement is not None]
-    return sum(2.0 ** (count - num_rungs) for count in reached) / len(reached) if reached else 1.0

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from msgspec import Struct
-
-from mnas.arch.codec import architecture_from_dict, architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import unroll
-from mnas.checks import Number, Share, convert
-from mnas.errors import InputError, MnasError
+from mnas.errors import MnasError
 from mnas.search.constraints import Constraint
 from mnas.search.executor import Executor, LocalExecutor
-from mnas.search.log import Log, TrialLog
 from mnas.search.loop import Known, OnTrial, judge_all
 from mnas.search.objective import Objective
-from mnas.trial import Count, Latency, Trial, TrialNumber
+from mnas.study.trial_log import Log, TrialLog
+from mnas.study.winner import ranked
+from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
 
 
 class NothingFitsError(MnasError):
     """No trial is within every budget and limit, so there is no winner."""
-
-
-def ranked(trials: Sequence[Trial]) -> list[Trial]:
-    """Finished trials, the highest reward first, earlier ones first among equals."""
-    done = [trial for trial in trials if trial.reward is not None]
-    return sorted(done, key=lambda trial: (-(trial.reward or 0.0), trial.number))
 
 
 def choose_finalists(trials: Sequence[Trial], objective: Objective, count: int) -> list[Trial]:
@@ -108,55 +98,6 @@ def winner(finalists: Sequence[Trial], trials: Sequence[Trial]) -> Trial:
         return best[0]
     _LOGGER.warning("every finalist's longer training failed: the winner is the best of the search itself")
     return ranked(trials)[0]
-
-
-class _Winner(Struct, frozen=True):
-    """What `winner_to_dict` writes."""
-
-    number: TrialNumber
-    architecture: dict[str, Any]
-    accuracy: Share
-    latency_ms: Latency | None
-    latencies_ms: tuple[Latency, ...]
-    reward: Number
-    params: Count
-    madds: Count
-    trained_longer: bool
-
-
-def check_winner(document: Any) -> None:
-    """Refuse what is not as `winner_to_dict` writes it.
-
-    Raises:
-        InputError: for anything else.
-    """
-    found = convert(document, _Winner, "")
-    architecture_from_dict(found.architecture)
-    if found.latency_ms != next(iter(found.latencies_ms), None):
-        raise InputError("latency_ms is not the first of latencies_ms")
-
-
-def winner_to_dict(trial: Trial, *, longer: bool) -> dict[str, Any]:
-    """What best.json says of the winner.
-
-    Args:
-        trial: the winner.
-        longer: whether its accuracy comes from the longer training.
-    """
-    found = trial.measurement
-    if found is None or trial.reward is None:
-        raise MnasError(f"trial {trial.number} failed and cannot win: {trial.error}")
-    return {
-        "number": trial.number,
-        "architecture": architecture_to_dict(trial.architecture),
-        "accuracy": found.accuracy,
-        "latency_ms": found.latency_ms,
-        "latencies_ms": list(found.latencies_ms),
-        "reward": trial.reward,
-        "params": found.params,
-        "madds": found.madds,
-        "trained_longer": longer,
-    }
 
 
 def run_repeats(

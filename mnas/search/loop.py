@@ -10,9 +10,9 @@ from mnas.arch.walk import PlacedBlock, unroll
 from mnas.errors import InputError, MnasError
 from mnas.search.early_stopping import thresholds
 from mnas.search.executor import Executor, LocalExecutor
-from mnas.search.log import Log
 from mnas.search.objective import Objective
 from mnas.strategies.base import Strategy
+from mnas.study.trial_log import Log
 from mnas.trial import Measurement, Trial
 
 _HOPELESS = 10  # so many failures and not one success: something is wrong with the set-up, not with the candidates

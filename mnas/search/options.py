@@ -17,7 +17,7 @@ from mnas.errors import InputError
 from mnas.evaluators.registry import find_evaluator
 
 if TYPE_CHECKING:
-    from mnas.search.study import Study
+    from mnas.study.study import Study
 
 FIXED_POLICY_STRATEGIES = ("differentiable", "tunas")  # they learn while a supernet is trained
 _DATA = "digits, fashion_mnist, cifar10, cifar100, or a folder of images by class"

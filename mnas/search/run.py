@@ -12,13 +12,13 @@ from mnas.arch.walk import unroll
 from mnas.errors import InputError, MnasError
 from mnas.files import write_json
 from mnas.search.executor import Executor, LocalExecutor
-from mnas.search.finalists import NothingFitsError, choose_finalists, run_finalists, run_repeats, winner, winner_to_dict
-from mnas.search.lock import locked
+from mnas.search.finalists import NothingFitsError, choose_finalists, run_finalists, run_repeats, winner
 from mnas.search.loop import Known, run_trials
 from mnas.search.objective import Objective
-from mnas.search.study import Study, first_difference
-from mnas.search.updates import UpdateLog
 from mnas.strategies.base import Strategy
+from mnas.study.diagnostics_log import UpdateLog
+from mnas.study.study import Study, first_difference, locked
+from mnas.study.winner import winner_to_dict
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def run_search(
         study: where everything is logged.
         search: what to run; made the same way each time.
         executor: where candidates are judged; in this process by default.
-        on_trial: called with the log's name (one of `mnas.search.study.LOGS`) and each trial.
+        on_trial: called with the log's name (one of `mnas.study.study.LOGS`) and each trial.
         on_update: called with the log's name, the number of trials told, and the strategy's diagnostics, which
             `updates.jsonl` keeps too.
 

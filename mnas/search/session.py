@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from mnas.quiet import load_tensorflow
 from mnas.search.build import Prepared, prepare
-from mnas.search.lock import locked
 from mnas.search.options import SearchOptions
-from mnas.search.report import report
 from mnas.search.run import Search, run_search
-from mnas.search.study import Study
 from mnas.strategies.registry import needs_tensorflow
 from mnas.study.observer import Observer, Plan
+from mnas.study.study import Study, locked
+from mnas.study.summary import report
 
 if TYPE_CHECKING:
     from mnas.trial import Trial
@@ -50,7 +49,7 @@ def run_study(
         gpus: of each worker on a Ray cluster.
 
     Returns:
-        The finished study's report, as `mnas.search.report.report`.
+        The finished study's report, as `mnas.study.summary.report`.
 
     Raises:
         InputError: for anything that is wrong with the options, or a folder that holds another study.

@@ -32,7 +32,7 @@ class Observer:
         """The preparation is done, and the trials begin."""
 
     def on_trial(self, phase: str, trial: Trial) -> None:
-        """A trial has finished, or was replayed: the log's name (one of `mnas.search.study.LOGS`), and the trial."""
+        """A trial has finished, or was replayed: the log's name (one of `mnas.study.study.LOGS`), and the trial."""
 
     def on_update(self, phase: str, num_trials: int, diagnostics: dict[str, float]) -> None:
         """The strategy was told a batch: the log's name, the number of trials told so far, and its diagnostics."""

@@ -11,7 +11,7 @@ import pytest
 import mnas as mnas_package
 from mnas.arch import ZOO, architecture_from_json, complexity
 from mnas.arch.codec import architecture_from_dict
-from mnas.search.study import Study
+from mnas.study.study import Study
 
 
 def mnas(*args, **kwargs):

@@ -14,8 +14,8 @@ from mnas.cli.main import app
 from mnas.evaluators.tabular import stages_text
 from mnas.latency.table import Configuration, Entry, LatencyTable
 from mnas.search.options import SearchOptions
-from mnas.search.study import Study
 from mnas.space.files import load_space
+from mnas.study.study import Study
 
 SPACE = """
 name = "tiny"

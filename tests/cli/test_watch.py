@@ -7,7 +7,7 @@ from mnas.cli.progress import SearchProgress
 from mnas.cli.watch import status_lines
 from mnas.errors import InputError
 from mnas.search.session import concurrency
-from mnas.search.study import Study
+from mnas.study.study import Study
 from mnas.trial import Measurement, Trial
 from tests.spaces import small_space
 

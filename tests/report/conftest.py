@@ -12,9 +12,9 @@ from mnas.reward import make_reward
 from mnas.scaling import Coefficients, scale_by_formula
 from mnas.search.objective import Objective
 from mnas.search.run import Search, run_search
-from mnas.search.study import Study
 from mnas.strategies.random import RandomSearch
 from mnas.strategies.registry import make_strategy
+from mnas.study.study import Study
 from tests.conftest import FakeEvaluator, madds_target
 from tests.spaces import small_space
 

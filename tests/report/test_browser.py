@@ -5,7 +5,7 @@ import pytest
 from mnas.latency.table import LatencyTable
 from mnas.report.facts import gather
 from mnas.report.page import study_page, table_page
-from mnas.search.study import Study
+from mnas.study.study import Study
 
 
 @pytest.fixture(scope="module")

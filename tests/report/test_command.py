@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mnas.cli.main import app
 from mnas.errors import MnasError
-from mnas.search.lock import locked
+from mnas.study.study import locked
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from mnas.report.latency_figures import read_key
 from mnas.report.page import all_figures
 from mnas.report.png_files import write_pictures
 from mnas.report.provenance import provenance, search_command
-from mnas.search.study import Study
+from mnas.study.study import Study
 from tests.spaces import small_space
 
 

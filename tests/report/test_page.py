@@ -16,8 +16,8 @@ from mnas.scaling.family import read_family
 from mnas.search.constraints import latency_budget
 from mnas.search.objective import Objective
 from mnas.search.run import Search, run_search
-from mnas.search.study import Study
 from mnas.strategies.registry import make_strategy
+from mnas.study.study import Study
 from tests.conftest import FakeEvaluator
 from tests.spaces import small_space
 

@@ -8,11 +8,12 @@ import pytest
 from mnas.errors import MnasError
 from mnas.evaluators.base import Evaluator
 from mnas.reward import make_reward
-from mnas.search.early_stopping import share_of_steps, thresholds
-from mnas.search.log import MemoryLog, TrialLog
+from mnas.search.early_stopping import thresholds
 from mnas.search.loop import run_trials
 from mnas.search.objective import Objective
 from mnas.strategies.registry import make_strategy
+from mnas.study.summary import share_of_steps
+from mnas.study.trial_log import MemoryLog, TrialLog
 from mnas.trial import Measurement, Trial
 from tests.spaces import separable, small_space
 

@@ -15,9 +15,9 @@ from mnas.search.constraints import Constraint, memory_limit, size_limit
 from mnas.search.objective import Objective
 from mnas.search.options import SearchOptions
 from mnas.search.run import Search, run_search
-from mnas.search.study import Study
 from mnas.space.files import load_space
 from mnas.strategies.registry import make_strategy
+from mnas.study.study import Study
 from tests.latency.tables import make_table
 
 

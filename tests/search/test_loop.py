@@ -4,9 +4,9 @@ import pytest
 
 from mnas.arch.walk import unroll
 from mnas.errors import InputError, MnasError
-from mnas.search.log import TrialLog
 from mnas.search.loop import run_trials
 from mnas.strategies.registry import make_strategy
+from mnas.study.trial_log import TrialLog
 
 
 @pytest.fixture

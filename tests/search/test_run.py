@@ -10,12 +10,12 @@ from mnas.reward import make_reward
 from mnas.search.constraints import Constraint
 from mnas.search.finalists import NothingFitsError, choose_finalists
 from mnas.search.objective import Objective
-from mnas.search.report import front, notes, report
 from mnas.search.run import Search, run_search
 from mnas.search.sizing import estimate_cost
-from mnas.search.study import Study
-from mnas.search.updates import UpdateLog
 from mnas.strategies.registry import make_strategy
+from mnas.study.diagnostics_log import UpdateLog
+from mnas.study.study import Study
+from mnas.study.summary import front, notes, report
 from tests.conftest import FakeEvaluator, madds_target
 
 NUM_TRIALS = 60

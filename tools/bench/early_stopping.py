@@ -17,8 +17,8 @@ from statistics import fmean
 import numpy as np
 
 from mnas.quiet import load_tensorflow
-from mnas.search.early_stopping import share_of_steps
 from mnas.space.files import load_space
+from mnas.study.summary import share_of_steps
 from tools.bench.early_stopping_replay import replay_early_stopping
 from tools.command_line import make_parser
 

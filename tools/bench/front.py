@@ -18,12 +18,12 @@ from mnas.arch.spec import Architecture
 from mnas.evaluators.tabular import TabularEvaluator
 from mnas.reward import make_reward
 from mnas.search.constraints import Constraint
-from mnas.search.log import MemoryLog
 from mnas.search.loop import run_trials
 from mnas.search.objective import Objective
 from mnas.space.files import load_space
 from mnas.statistics import bootstrap_interval
 from mnas.strategies.registry import make_strategy
+from mnas.study.trial_log import MemoryLog
 from tools.command_line import make_parser
 
 SPACE = load_space("nas-bench-macro")

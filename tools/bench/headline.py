@@ -106,7 +106,7 @@ class Headline:
     def _run_study(self, options: SearchOptions, name: str) -> dict[str, Any]:
         """The winner of one study, which is gone on with where it was begun."""
         from mnas.search.run import run_search
-        from mnas.search.study import Study
+        from mnas.study.study import Study
 
         load_tensorflow()
         folder = self.given.out / "studies" / name.replace(" ", "_")

@@ -10,8 +10,8 @@ import numpy as np
 
 from mnas.arch.complexity import complexity
 from mnas.evaluators.accuracy_regression import LEAST, NUM_TOTALS, Regression, features
-from mnas.search.early_stopping import share_of_steps
 from mnas.space.space import SearchSpace
+from mnas.study.summary import share_of_steps
 from tools.bench.early_stopping_replay import replay_early_stopping
 from tools.bench.ranking_results import Array, RankingResults, Row, Truth, tau_with_interval
 

@@ -22,12 +22,12 @@ from mnas.latency.importers.importer import import_table
 from mnas.latency.table import LatencyTable
 from mnas.profiling.log import ProfileLog
 from mnas.scaling.coefficients import read_coefficients
-from mnas.search.log import TrialLog
 from mnas.search.options import SearchOptions
-from mnas.search.report import report
-from mnas.search.study import Study
-from mnas.search.updates import UpdateLog
 from mnas.space.files import load_space
+from mnas.study.diagnostics_log import UpdateLog
+from mnas.study.study import Study
+from mnas.study.summary import report
+from mnas.study.trial_log import TrialLog
 from tools.fuzz import valid_inputs as valid
 from tools.fuzz.devices import DEVICES
 from tools.fuzz.oracle import (

@@ -20,8 +20,8 @@ from mnas.scaling.coefficients import different
 from mnas.scaling.compound import Coefficients
 from mnas.scaling.family import read_family
 from mnas.scaling.grid_search import run_grid
-from mnas.search.study import Study
 from mnas.space.files import load_space, tomllib
+from mnas.study.study import Study
 from tools.fuzz import valid_inputs as valid
 from tools.fuzz.oracle import same_json
 from tools.fuzz.scenario import Scenario
@@ -104,7 +104,7 @@ def _of(name: str) -> Callable[[bytes, Any], bool]:
 
 
 def _read_description(path: Path) -> Any:
-    from mnas.cli.output import resolve_architecture
+    from mnas.study.references import resolve_architecture
 
     description = read_json(path, "the description of a network")
     if isinstance(description, dict):

@@ -14,8 +14,8 @@ import numpy as np
 from mnas.arch.codec import architecture_to_dict
 from mnas.latency.table import Entry
 from mnas.search.options import SearchOptions
-from mnas.search.study import Study
 from mnas.space.files import load_space
+from mnas.study.study import Study
 from mnas.trial import Measurement, Trial
 from tests.latency.tables import make_table
 

@@ -16,12 +16,12 @@ from mnas.scaling.coefficients import different, grid
 from mnas.scaling.grid_search import run_grid
 from mnas.search.executors.process_pool import ProcessExecutor
 from mnas.search.executors.worker import Job
-from mnas.search.log import TrialLog
 from mnas.search.objective import Objective
 from mnas.search.run import Search, run_search
-from mnas.search.study import LOGS, Study
 from mnas.space.space import SearchSpace
 from mnas.strategies.registry import make_strategy
+from mnas.study.study import LOGS, Study
+from mnas.study.trial_log import TrialLog
 from tests.spaces import separable, small_space
 from tools.soak.kind import Kind, note
 

@@ -12,7 +12,7 @@ import numpy as np
 from mnas.evaluators.base import Evaluator
 from mnas.files import is_leftover, read_json
 from mnas.search.run import run_search
-from mnas.search.study import Study
+from mnas.study.study import Study
 from tests.spaces import small_space
 from tools.soak.kind import Kind, note
 from tools.soak.searches import finished_trials, found_trials

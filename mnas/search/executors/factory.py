@@ -16,9 +16,9 @@ from mnas.search.build import Prepared, prepare, repeats
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.executors.process_pool import ProcessExecutor
 from mnas.search.executors.worker import Job, Objectives
-from mnas.search.log import to_plain
 from mnas.search.options import SearchOptions
 from mnas.search.run import Search
+from mnas.study.trial_log import to_plain
 
 EXECUTORS = ("local", "ray")
 _MAKE = "mnas.search.executors.factory:make_objectives"

@@ -21,7 +21,7 @@ from mnas.errors import MnasError
 from mnas.logs import set_up_logging
 from mnas.quiet import debugging
 from mnas.search.objective import Objective
-from mnas.search.study import first_difference
+from mnas.study.study import first_difference
 from mnas.system.child import open_answers
 
 Objectives = Mapping[str, Objective]

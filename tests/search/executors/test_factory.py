@@ -86,7 +86,7 @@ def test_parts_of_two_gpus_are_nobodys(prepared):
 
 def test_the_verdict_is_judged_where_candidates_are(prepared):
     from mnas.search.finalists import run_repeats
-    from mnas.search.log import MemoryLog
+    from mnas.study.trial_log import MemoryLog
     from mnas.trial import Trial
 
     class Elsewhere:

@@ -9,10 +9,9 @@ from typing import Any
 
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.walk import unroll
-from mnas.search.early_stopping import share_of_steps
-from mnas.search.finalists import ranked
-from mnas.search.study import Study
-from mnas.search.verdict import Verdict, judge
+from mnas.study.study import Study
+from mnas.study.verdict import Verdict, judge
+from mnas.study.winner import ranked
 from mnas.trial import Trial
 
 _DTYPES = ("float32", "float16", "dynamic", "int8")  # of mnas export
@@ -167,3 +166,9 @@ def _dtype(study: Study) -> str:
     first = tables[0] if isinstance(tables, list) and tables and isinstance(tables[0], dict) else {}
     said = [first.get("dtype"), study.arguments.get("score_dtype")]
     return next((dtype for dtype in said if dtype in _DTYPES), "float32")
+
+
+def share_of_steps(trials: Sequence[Trial], num_rungs: int) -> float:
+    """Steps trained over the steps of as many full trainings; failed trials left out. 1.0 without any."""
+    reached = [len(trial.measurement.rungs) for trial in trials if trial.measurement is not None]
+    return sum(2.0 ** (count - num_rungs) for count in reached) / len(reached) if reached else 1.0

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from mnas.arch.zoo import zoo
-from mnas.search.tensorboard import ScalarLog
+from mnas.study.tensorboard import ScalarLog
 from mnas.trial import Measurement, Trial
 
 pytest.importorskip("tensorboard", reason="tensorboard is not installed")
@@ -44,7 +44,7 @@ def test_tensorboard_reads_what_was_written(tmp_path):
 
 def test_writing_loads_no_tensorflow(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from mnas.search.tensorboard import ScalarLog\n"
+        "import sys; from pathlib import Path; from mnas.study.tensorboard import ScalarLog\n"
         f"log = ScalarLog(Path({str(tmp_path)!r})); log.on_update('trials', 1, {{'entropy': 1.0}})\n"
         "sys.exit('tensorflow' in sys.modules)"
     )

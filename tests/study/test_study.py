@@ -4,9 +4,8 @@ import multiprocessing
 import pytest
 
 from mnas.errors import InputError, MnasError
-from mnas.search.finalists import winner_to_dict
-from mnas.search.lock import locked
-from mnas.search.study import Study, first_difference
+from mnas.study.study import Study, first_difference, locked
+from mnas.study.winner import winner_to_dict
 from mnas.trial import Measurement, Trial
 
 CONFIG = {"seed": 0, "strategy": {"name": "random"}, "tables": [{"sha256": "ab", "budget_ms": 3.0}]}

@@ -11,7 +11,9 @@ best.json                the winner, once the search is done; baseline_best.json
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,12 +21,13 @@ from msgspec import Meta, Struct
 
 from mnas.arch.spec import Architecture
 from mnas.checks import convert
-from mnas.errors import InputError
+from mnas.errors import InputError, MnasError
 from mnas.files import is_document, is_leftover, read_json, write_json
+from mnas.lock import hold, is_held
 from mnas.search.environment import differences, environment
-from mnas.search.finalists import check_winner
-from mnas.search.log import TrialLog, to_plain
 from mnas.space.space import SearchSpace
+from mnas.study.trial_log import TrialLog, to_plain
+from mnas.study.winner import check_winner
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
@@ -225,3 +228,24 @@ def first_difference(before: Any, now: Any, path: str = "") -> str | None:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process works on this study now."""
+    return is_held(folder / "lock")
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a study's lock. The kernel releases it when the process ends, however it ends.
+
+    Raises:
+        MnasError: if another process has it; the message says which, and since when.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold(folder / "lock", f"the study {folder}"))
+        except MnasError as error:
+            hint = ": wait for it, end it, or choose another --study" if "worked on" in str(error) else ""
+            raise MnasError(f"{error}{hint}") from None
+        yield

@@ -1,4 +1,4 @@
-from mnas.search.updates import Update, UpdateLog
+from mnas.study.diagnostics_log import Update, UpdateLog
 
 
 def test_what_is_known_is_not_written_again(tmp_path):

@@ -6,9 +6,9 @@ import pytest
 from mnas.arch.codec import architecture_to_dict
 from mnas.reward import make_reward
 from mnas.search.finalists import run_repeats
-from mnas.search.log import TrialLog
 from mnas.search.objective import Objective
-from mnas.search.verdict import judge
+from mnas.study.trial_log import TrialLog
+from mnas.study.verdict import judge
 from mnas.trial import Measurement, Trial
 from tests.conftest import FakeEvaluator
 from tests.spaces import small_space
