@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 from mnas.errors import MnasError
-from mnas.files import write_atomically
-from mnas.lock import hold
 from mnas.profiling.profile import ProfileOptions, profile
 from mnas.reward import make_reward
 from mnas.search.build import Prepared
@@ -25,6 +23,8 @@ from mnas.search.session import run_study
 from mnas.strategies.registry import make_strategy
 from mnas.study.study import Study, locked
 from mnas.study.trial_log import TrialLog
+from mnas.system.files import write_atomically
+from mnas.system.lock import hold
 from mnas.trial import Measurement, Trial
 from tests.conftest import FakeEvaluator
 from tests.profiling.fakes import FakeDevice

@@ -11,9 +11,9 @@ import pytest
 from mnas.latency.table import LatencyTable
 from mnas.profiling import collect
 from mnas.profiling.profile import ProfileOptions, profile
-from mnas.search.environment import differences, environment
 from mnas.space.files import load_space
 from mnas.study.study import Study
+from mnas.system.environment import differences, environment
 from tests.commands import run
 from tests.profiling.fakes import FakeDevice
 

@@ -11,10 +11,10 @@ import pytest
 
 import mnas
 from mnas.errors import MnasError
-from mnas.files import write_atomically
 from mnas.oneshot.checkpoint import read_checkpoint
 from mnas.study.study import Study
 from mnas.study.summary import next_commands
+from mnas.system.files import write_atomically
 from tests.spaces import small_space
 
 FILES = sorted(Path(mnas.__file__).parent.rglob("*.py"))

@@ -15,7 +15,7 @@ from mnas.arch.spec import ACTIVATIONS, Architecture, BlockSpec, ClassifierSpec,
 from mnas.arch.text import OP_PREFIX, default_skip, format_block
 from mnas.arch.walk import PlacedBlock
 from mnas.errors import InputError
-from mnas.files import is_document, parse_json
+from mnas.system.files import is_document, parse_json
 
 FORMAT = "mnas.architecture"
 VERSION = 1

@@ -143,7 +143,7 @@ def _keeper(path: Path, file: Path, architecture: Architecture, dtype: str) -> _
 def _described_dtype(beside: Path, file: Path, data: bytes) -> str:
     """What the description beside a file says of its numbers; empty if it says nothing."""
     from mnas.export.pipeline import check_description
-    from mnas.files import read_json
+    from mnas.system.files import read_json
 
     description = read_json(beside, "the description of a network")
     if not isinstance(description, dict):

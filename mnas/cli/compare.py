@@ -57,7 +57,7 @@ def compare(
     """
     from mnas.experiments.comparison import load_tensorflow_for, make_contest, open_comparison_executor, run_contest
     from mnas.experiments.comparison_options import ComparisonOptions, read_options
-    from mnas.files import check_writable
+    from mnas.system.files import check_writable
 
     line: dict[str, Any] = {
         "strategies": [name.strip() for name in strategies.split(",") if name.strip()],
@@ -100,9 +100,9 @@ def compare(
 
 
 def _draw(contest: Contest, standings: dict[int, list[Standing]], plot: Path) -> None:
-    from mnas.files import write_atomically
     from mnas.report.comparison import standings_figure
     from mnas.report.page import figures_page
+    from mnas.system.files import write_atomically
 
     title = f"{contest.num_seeds} seeds on {contest.space.name}"
     write_atomically(plot, figures_page([standings_figure(standings, title=title)], title=title))

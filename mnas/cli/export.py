@@ -57,7 +57,7 @@ def export(
     from mnas.export.on_device import open_verifier
     from mnas.export.pipeline import check_target
     from mnas.export.source import choose_compression, trained_job, untrained_job
-    from mnas.quiet import load_tensorflow
+    from mnas.system.native_output import load_tensorflow
 
     check_target(out)
     compression = choose_compression(qat, prune, cluster, fine_tune_epochs, untrained, seed)

@@ -27,7 +27,7 @@ from mnas.cli import (
     zoo,
 )
 from mnas.errors import MnasError
-from mnas.logs import set_up_logging
+from mnas.system.logs import set_up_logging
 
 app = typer.Typer(
     name="mnas",

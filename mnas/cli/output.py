@@ -13,7 +13,7 @@ from mnas.cli.progress import progress as progress
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mnas.remote import Mirror
+    from mnas.system.remote import Mirror
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -50,7 +50,7 @@ def open_mirror(folder: Path | None, url: str | None) -> Mirror | None:
     Raises:
         MnasError: if it cannot be copied.
     """
-    from mnas.remote import Mirror
+    from mnas.system.remote import Mirror
 
     if folder is None or url is None:
         return None

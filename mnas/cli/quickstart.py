@@ -36,7 +36,7 @@ def quickstart(
 
     Interrupted, the same command goes on where it stopped. Example: mnas quickstart
     """
-    from mnas.files import write_json
+    from mnas.system.files import write_json
 
     started = time.monotonic()
     folder = out or _free_folder()
@@ -69,7 +69,7 @@ class _Quickstart:
 
     def run(self) -> dict[str, Any]:
         from mnas.latency.table import LatencyTable
-        from mnas.quiet import load_tensorflow
+        from mnas.system.native_output import load_tensorflow
 
         table_path = self.folder / "this_machine.json"
         _say(1, f"Profile this machine: how long does every block of {SPACE} take here?")
@@ -144,8 +144,8 @@ class _Quickstart:
 
     def _scale(self, winner: dict[str, Any], out: Path) -> None:
         from mnas.arch.codec import architecture_from_dict, architecture_to_dict
-        from mnas.files import write_json
         from mnas.scaling import scale_by_formula
+        from mnas.system.files import write_json
 
         write_json(out, architecture_to_dict(scale_by_formula(architecture_from_dict(winner), 1)))
 

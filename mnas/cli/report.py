@@ -82,8 +82,8 @@ def write_report(
 
 def _write_page(facts: Facts, path: Path, insist: bool) -> list[Path]:
     from mnas.errors import MnasError
-    from mnas.files import write_atomically
     from mnas.report.page import study_page
+    from mnas.system.files import write_atomically
 
     try:
         write_atomically(path, study_page(facts))

@@ -30,11 +30,11 @@ def reproduce(
     """
     from mnas.experiments.reproduce import reproduce as run
     from mnas.search.build import prepare
-    from mnas.search.environment import differences, environment
     from mnas.search.executors.factory import open_executor
     from mnas.search.options import SearchOptions
     from mnas.search.session import load_tensorflow_for
     from mnas.study.study import Study
+    from mnas.system.environment import differences, environment
 
     opened = Study.open(study)
     for difference in differences(opened.made_with, environment()):

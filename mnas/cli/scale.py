@@ -95,7 +95,7 @@ def _scorer(evaluator: str, data: str | None, steps: int, batch: int, limit: int
     from mnas.errors import InputError
     from mnas.evaluators.registry import GROUP
     from mnas.evaluators.user_defined import own_evaluator
-    from mnas.plugins import is_own
+    from mnas.system.plugins import is_own
 
     if is_own(evaluator, GROUP):
         from mnas.evaluators.multi_resolution import OwnScorer
@@ -143,8 +143,8 @@ def _members(
 ) -> None:
     """Price and score the networks, write them, show them."""
     from mnas.errors import InputError
-    from mnas.files import check_writable, write_json
     from mnas.scaling.priced import Devices
+    from mnas.system.files import check_writable, write_json
 
     many = len(networks) > 1 or "--family" in made["options"]
     if many and out is not None and out.suffix == ".json":
@@ -180,7 +180,7 @@ def _scored(job: _Job, networks: list[tuple[str, Architecture]], devices: Device
 
 def _load(scorer: Scorer) -> None:
     from mnas.evaluators.multi_resolution import ScaledProxy
-    from mnas.quiet import load_tensorflow
+    from mnas.system.native_output import load_tensorflow
 
     if not isinstance(scorer, ScaledProxy):
         return
@@ -252,9 +252,9 @@ def _row(member: Member, scored: bool) -> list[str]:
 def _grid(job: _Job, step: float, out: Path | None, json: bool) -> None:
     """Find the coefficients."""
     from mnas.errors import InputError
-    from mnas.files import check_writable
     from mnas.scaling.coefficients import best_of, different, grid
     from mnas.scaling.grid_search import run_grid
+    from mnas.system.files import check_writable
 
     if job.scorer is None:
         raise InputError("--grid trains and scores every candidate: say on what with --data, e.g. --data fashion_mnist")

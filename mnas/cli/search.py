@@ -16,10 +16,10 @@ from mnas.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Set
 
-    from mnas.remote import Mirror
     from mnas.search import options as declare
     from mnas.search.options import SearchOptions
     from mnas.study.observer import Observer
+    from mnas.system.remote import Mirror
 
 _LONG_SECONDS = 3600.0  # of a search: above it, a person is told how to shorten it
 _MINUTES = (

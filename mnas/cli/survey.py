@@ -90,11 +90,11 @@ def _surveys(
     plot: Path | None,
 ) -> list[Survey]:
     from mnas.experiments.survey import survey as make_survey
-    from mnas.files import check_writable
     from mnas.latency.estimator import table_costs
-    from mnas.quiet import load_tensorflow
     from mnas.search.build import prepare
     from mnas.space.files import load_space
+    from mnas.system.files import check_writable
+    from mnas.system.native_output import load_tensorflow
 
     if plot is not None:
         check_writable(plot)
@@ -123,9 +123,9 @@ def _surveys(
 
 def _write(found: Sequence[Survey], csv_file: Path | None, plot: Path | None) -> None:
     from mnas.experiments.survey import to_rows
-    from mnas.files import write_atomically
     from mnas.report.comparison import edf_figure
     from mnas.report.page import figures_page
+    from mnas.system.files import write_atomically
 
     if csv_file is not None:
         text = io.StringIO()

@@ -58,7 +58,7 @@ def show(
 
 
 def _draw(table: LatencyTable, name: str, html: Path | None, png: Path | None) -> list[Path]:
-    from mnas.files import write_atomically
+    from mnas.system.files import write_atomically
 
     written = []
     if html is not None:

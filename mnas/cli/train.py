@@ -14,8 +14,8 @@ from mnas.cli.progress import TrainingProgress
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
-    from mnas.remote import Mirror
     from mnas.search.options import MaxTrainImages
+    from mnas.system.remote import Mirror
     from mnas.train.fit import Progress
     from mnas.train.trained import Trained
 
@@ -83,8 +83,8 @@ def train_with_display(
     **knobs: Any,
 ) -> Trained:
     """Train with progress on stderr; `knobs` are those of `mnas.train.recipe.recipe_for`."""
-    from mnas.files import check_writable
-    from mnas.quiet import load_tensorflow
+    from mnas.system.files import check_writable
+    from mnas.system.native_output import load_tensorflow
 
     check_writable(out / "training.json")
     out_console = output.console(stderr=True)

@@ -10,10 +10,10 @@ from mnas.checks import check_integer
 from mnas.cli.progress import describe, duration
 from mnas.errors import InputError
 from mnas.evaluators.registry import EVALUATORS
-from mnas.files import write_atomically
 from mnas.search.session import concurrency
 from mnas.study.study import LOGS, Study, is_locked
 from mnas.study.winner import ranked
+from mnas.system.files import write_atomically
 
 _NAMES = dict(zip(LOGS, ("search", "finalists", "random baseline", "its finalists", "both winners again"), strict=True))
 

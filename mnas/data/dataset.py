@@ -96,7 +96,7 @@ def load_dataset(
 
     Args:
         name: digits, fashion_mnist, cifar10, cifar100, or the path of a folder with one folder of images a class
-            (or `train` and `test` folders of such); or such a folder's address, as `mnas.remote` takes it.
+            (or `train` and `test` folders of such); or such a folder's address, as `mnas.system.remote` takes it.
         resolution: side of the images in pixels; images of another size are resized, others than RGB converted.
         validation_share: the share of the training images set aside for scoring candidates.
         seed: decides which images are set aside.

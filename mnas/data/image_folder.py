@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mnas.errors import InputError
 from mnas.random_streams import Stream, generator
-from mnas.remote import is_remote, local_copy
+from mnas.system.remote import is_remote, local_copy
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 # Pillow goes by content, not by name, and knows formats that start other programs (EPS): these do not.

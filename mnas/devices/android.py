@@ -27,7 +27,7 @@ from mnas.devices.benchmark_log import BenchmarkLog, parse_benchmark_log, printa
 from mnas.devices.phone import Cpu, read_heat, read_phone
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
-from mnas.lock import hold
+from mnas.system.lock import hold
 
 FOLDER = "/data/local/tmp/mnas"  # where every user of adb may write and run
 _PROGRAM = f"{FOLDER}/benchmark_model"

@@ -20,8 +20,8 @@ from mnas.checks import check_choice, check_integer
 from mnas.devices.base import Array, Device, LoadedModel
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
-from mnas.machine import cpu_model
-from mnas.quiet import quiet
+from mnas.system.environment import cpu_model
+from mnas.system.native_output import quiet
 
 RUNTIMES = {
     # name: (package, module of the interpreter)

@@ -15,7 +15,7 @@ from typing import Any
 
 from mnas.devices.benchmark_log import last_lines
 from mnas.errors import MnasError
-from mnas.files import parse_json
+from mnas.system.files import parse_json
 
 # Never a question at the terminal; a board that has gone is noticed within 15 s.
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3", "ForwardX11=no")

@@ -23,10 +23,10 @@ from mnas.checks import Share, check_integer, convert
 from mnas.errors import InputError, MnasError
 from mnas.evaluators.accuracy_regression import LEAST, Regression, features, held_out
 from mnas.evaluators.base import Evaluator, OnProgress
-from mnas.files import is_document, read_json, write_json
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.statistics import kendall_tau
+from mnas.system.files import is_document, read_json, write_json
 
 if TYPE_CHECKING:
     from mnas.evaluators.registry import EvaluatorRequest

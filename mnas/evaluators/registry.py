@@ -13,7 +13,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from mnas.errors import InputError
-from mnas.plugins import PREFIX, is_own
+from mnas.system.plugins import PREFIX, is_own
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture

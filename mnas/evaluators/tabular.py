@@ -14,8 +14,8 @@ from mnas.arch.spec import Architecture
 from mnas.checks import AnyText, Share, check_number, convert
 from mnas.errors import InputError
 from mnas.evaluators.base import Evaluator
-from mnas.files import is_document, read_json
 from mnas.space.files import load_space
+from mnas.system.files import is_document, read_json
 
 if TYPE_CHECKING:
     from mnas.evaluators.registry import EvaluatorRequest

@@ -18,7 +18,7 @@ from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.evaluators.base import Evaluator
 from mnas.evaluators.registry import GROUP, EvaluatorRequest
-from mnas.plugins import load_named
+from mnas.system.plugins import load_named
 
 
 def make(request: EvaluatorRequest) -> Evaluator:

@@ -13,7 +13,6 @@ from mnas.arch.complexity import block_complexity, complexity
 from mnas.errors import InputError, MnasError
 from mnas.experiments.comparison_options import ComparisonOptions, check_strategies
 from mnas.experiments.standings import Standing, best_so_far, compare
-from mnas.quiet import load_tensorflow
 from mnas.reward import make_reward
 from mnas.search.build import prepare
 from mnas.search.constraints import Constraint, Measure
@@ -27,6 +26,7 @@ from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
 from mnas.strategies.registry import make_strategy, needs_tensorflow
 from mnas.study.trial_log import MemoryLog, to_plain
+from mnas.system.native_output import load_tensorflow
 from mnas.trial import Trial
 
 OnRun = Callable[[float, str], None]

@@ -12,9 +12,9 @@ from msgspec import Meta
 
 from mnas.checks import check_fields, convert
 from mnas.errors import InputError
-from mnas.files import read_bytes, read_json
 from mnas.search import options as declare
 from mnas.search.options import FIXED_POLICY_STRATEGIES, SearchOptions
+from mnas.system.files import read_bytes, read_json
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mnas.errors import InputError
-from mnas.search.environment import differences, environment
 from mnas.search.executor import Executor
 from mnas.search.finalists import NothingFitsError
 from mnas.search.run import OnTrial, Search, run_search
 from mnas.study.study import LOGS, Study, first_difference
 from mnas.study.trial_log import to_plain
+from mnas.system.environment import differences, environment
 from mnas.trial import Trial
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from mnas.checks import check_choice
 from mnas.errors import InputError, MnasError
 from mnas.export.ranges import widen_dead_ranges
-from mnas.quiet import quiet
+from mnas.system.native_output import quiet
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import platform
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mnas import __version__
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
@@ -20,7 +18,8 @@ from mnas.export.model_card import model_card
 from mnas.export.on_device import DeviceCheck
 from mnas.export.operators import check_integers, check_operators
 from mnas.export.verify import TOLERANCES, Batch, Check, Floats, compare, judge
-from mnas.files import check_writable, write_together
+from mnas.system.environment import versions
+from mnas.system.files import check_writable, write_together
 
 # Multiply-adds that a check may cost: about half a minute on a laptop's core or two.
 CHECK_MADDS = 3e11
@@ -158,14 +157,6 @@ def _describe(
         "size_bytes": len(content),
         "made_with": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """The versions of everything that had a hand in a file."""
-    from importlib.metadata import version
-
-    packages = ("tensorflow", "keras", "ai-edge-litert", "numpy")
-    return {"mnas": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 def check_description(document: Mapping[str, Any], file: Path, content: bytes) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.errors import MnasError
-from mnas.quiet import quiet
+from mnas.system.native_output import quiet
 
 Floats = npt.NDArray[np.float32]
 Batch = tuple[Floats, npt.NDArray[np.int64] | None]

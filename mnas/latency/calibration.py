@@ -17,10 +17,10 @@ from mnas.arch.spec import Architecture
 from mnas.arch.zoo import zoo
 from mnas.checks import AnyText, convert
 from mnas.errors import InputError
-from mnas.files import is_document, read_json
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
 from mnas.latency.report_card import calibrate
 from mnas.latency.table import Configuration, LatencyTable, configuration_from_dict
+from mnas.system.files import is_document, read_json
 
 FORMAT = "mnas.measurements"
 VERSION = 1

@@ -8,9 +8,9 @@ from pathlib import Path
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
-from mnas.files import read_json, write_json
 from mnas.latency.calibration import FORMAT, VERSION, read_configuration, read_measurements
 from mnas.latency.table import Configuration
+from mnas.system.files import read_json, write_json
 
 
 def check_kept(path: Path, configuration: Configuration) -> None:

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from mnas.checks import Share, check_fields, convert
 from mnas.errors import InputError
-from mnas.files import is_document, read_json, write_json
+from mnas.system.files import is_document, read_json, write_json
 
 FORMAT = "mnas.latency_table"
 VERSION = 1

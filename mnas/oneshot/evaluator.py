@@ -14,11 +14,11 @@ from mnas.arch.spec import Architecture
 from mnas.data.dataset import Dataset, normalise
 from mnas.errors import InputError, MnasError
 from mnas.evaluators.base import Evaluator, OnProgress
-from mnas.files import set_aside
 from mnas.oneshot.recipe import SupernetRecipe
 from mnas.oneshot.trainer import Companion, SupernetTrainer
 from mnas.space.space import SearchSpace
 from mnas.system.arrays import stored
+from mnas.system.files import set_aside
 
 if TYPE_CHECKING:
     from mnas.evaluators.proxy import ProxyEvaluator

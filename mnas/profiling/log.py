@@ -11,8 +11,8 @@ from msgspec import Meta, Struct
 
 from mnas.checks import convert
 from mnas.errors import InputError
-from mnas.files import parse_json, shorten
 from mnas.profiling.measure import NetworkTime
+from mnas.system.files import parse_json, shorten
 from mnas.system.jsonlines import JsonLines
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from mnas.errors import InputError
 from mnas.profiling.job import LOCAL, Outcome, ProfileJob, ProfileWorker, Progress, outcome
-from mnas.search.ray_runtime import node_resources, start_ray
 from mnas.system.child import MOST_TRIES
+from mnas.system.ray_cluster import node_resources, start_ray
 
 _LOGGER = logging.getLogger(__name__)
 _HEAR_S = 1.0  # how often workers are asked how far they are

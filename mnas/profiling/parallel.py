@@ -14,9 +14,9 @@ from mnas.devices.benchmark_binary import BenchmarkBinary
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
 from mnas.profiling.job import LOCAL, Outcome, ProfileJob, Progress, outcome
-from mnas.search.executors.factory import EXECUTORS
 from mnas.space.space import SearchSpace
 from mnas.system.child import MOST_TRIES, Child, DiedError
+from mnas.system.ray_cluster import EXECUTORS
 
 if TYPE_CHECKING:
     from mnas.profiling.job import OnProgress

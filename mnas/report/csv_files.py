@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mnas.arch.codec import format_stage
-from mnas.files import write_atomically
 from mnas.report.facts import Facts
 from mnas.report.figure import Figure
+from mnas.system.files import write_atomically
 
 _HEADER = ["phase", "trial", "reward", "accuracy", "params", "madds", "seconds", "error", "stages"]
 

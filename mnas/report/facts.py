@@ -16,13 +16,13 @@ from mnas.arch.spec import Architecture
 from mnas.arch.walk import PlacedBlock, named_blocks
 from mnas.checks import convert
 from mnas.errors import MnasError
-from mnas.files import read_json
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
 from mnas.latency.table import LatencyTable
 from mnas.scaling.family import FamilyMember, read_family
 from mnas.study.diagnostics_log import Update, UpdateLog
 from mnas.study.study import LOGS, Study
 from mnas.study.summary import report
+from mnas.system.files import read_json
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)

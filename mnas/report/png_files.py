@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mnas.errors import MnasError
-from mnas.files import write_atomically
 from mnas.report.figure import LOOKS, Figure
+from mnas.system.files import write_atomically
 
 _INCHES = (6.4, 4.2)
 _DOTS = 200

@@ -15,8 +15,8 @@ from mnas.arch.codec import architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.checks import check_number
 from mnas.errors import InputError
-from mnas.files import is_document, read_json, write_json
 from mnas.scaling.compound import Coefficients, scale_by_formula
+from mnas.system.files import is_document, read_json, write_json
 
 FORMAT = "mnas.coefficients"
 VERSION = 1

@@ -15,9 +15,9 @@ from mnas.arch.complexity import complexity
 from mnas.arch.memory import footprint
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError, MnasError
-from mnas.files import read_json, write_together
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import LatencyTable
+from mnas.system.files import read_json, write_together
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture
 from mnas.checks import check_number
 from mnas.errors import InputError, MnasError
-from mnas.files import is_document, read_json, write_json
 from mnas.scaling.coefficients import Candidate, save_coefficients
 from mnas.scaling.compound import Coefficients
+from mnas.system.files import is_document, read_json, write_json
 
 FORMAT = "mnas.grid"
 VERSION = 1

@@ -10,7 +10,6 @@ from typing import Any
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.walk import unroll
 from mnas.errors import InputError, MnasError
-from mnas.files import write_json
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.finalists import NothingFitsError, choose_finalists, run_finalists, run_repeats, winner
 from mnas.search.loop import Known, run_trials
@@ -19,6 +18,7 @@ from mnas.strategies.base import Strategy
 from mnas.study.diagnostics_log import UpdateLog
 from mnas.study.study import Study, first_difference, locked
 from mnas.study.winner import winner_to_dict
+from mnas.system.files import write_json
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)

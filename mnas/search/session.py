@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnas.quiet import load_tensorflow
 from mnas.search.build import Prepared, prepare
 from mnas.search.options import SearchOptions
 from mnas.search.run import Search, run_search
@@ -18,6 +17,7 @@ from mnas.strategies.registry import needs_tensorflow
 from mnas.study.observer import Observer, Plan
 from mnas.study.study import Study, locked
 from mnas.study.summary import report
+from mnas.system.native_output import load_tensorflow
 
 if TYPE_CHECKING:
     from mnas.trial import Trial

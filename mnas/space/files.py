@@ -12,9 +12,9 @@ from typing import Any
 
 from mnas.checks import convert
 from mnas.errors import InputError
-from mnas.files import read_bytes, shorten
 from mnas.space.space import SearchSpace
 from mnas.space.stages import FIELDS, Stage, StageBlocks, StageChoices
+from mnas.system.files import read_bytes, shorten
 
 if sys.version_info >= (3, 11):
     import tomllib as tomllib

@@ -6,9 +6,9 @@ from pkgutil import resolve_name
 from typing import Any
 
 from mnas.errors import InputError
-from mnas.plugins import PREFIX, is_own, load_named
 from mnas.space.space import SearchSpace
 from mnas.strategies.base import Accept, Strategy
+from mnas.system.plugins import PREFIX, is_own, load_named
 
 _WHERE = {
     "random": "mnas.strategies.random:RandomSearch",

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from mnas.checks import AnyText, Number, convert
 from mnas.errors import InputError
-from mnas.files import parse_json
+from mnas.system.files import parse_json
 from mnas.system.jsonlines import JsonLines
 
 

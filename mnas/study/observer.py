@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mnas.remote import Mirror
+from mnas.system.remote import Mirror
 from mnas.trial import Trial
 
 

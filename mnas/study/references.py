@@ -19,7 +19,7 @@ def resolve_architecture(text: str) -> Architecture:
     """
     from mnas.arch.codec import architecture_from_dict
     from mnas.arch.zoo import ZOO
-    from mnas.files import read_json
+    from mnas.system.files import read_json
 
     if text in ZOO:
         return ZOO[text]
@@ -38,7 +38,7 @@ def resolve_architecture(text: str) -> Architecture:
 
 def _from_folder(folder: Path, number: str) -> Architecture:
     from mnas.arch.codec import architecture_from_dict
-    from mnas.files import read_json
+    from mnas.system.files import read_json
 
     if (folder / "architecture.json").is_file() and not number:
         return architecture_from_dict(read_json(folder / "architecture.json", "an architecture"))

@@ -22,12 +22,12 @@ from msgspec import Meta, Struct
 from mnas.arch.spec import Architecture
 from mnas.checks import convert
 from mnas.errors import InputError, MnasError
-from mnas.files import is_document, is_leftover, read_json, write_json
-from mnas.lock import hold, is_held
-from mnas.search.environment import differences, environment
 from mnas.space.space import SearchSpace
 from mnas.study.trial_log import TrialLog, to_plain
 from mnas.study.winner import check_winner
+from mnas.system.environment import differences, environment
+from mnas.system.files import is_document, is_leftover, read_json, write_json
+from mnas.system.lock import hold, is_held
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mnas.errors import InputError
-from mnas.files import parse_json
+from mnas.system.files import parse_json
 from mnas.system.jsonlines import JsonLines
 from mnas.trial import Trial
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from safetensors.numpy import load, save
 
 from mnas.errors import InputError, MnasError
-from mnas.files import parse_json, read_bytes, shorten, write_atomically
+from mnas.system.files import parse_json, read_bytes, shorten, write_atomically
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 VERSION = 2  # 1: NumPy's .npz, with the description as the array `made_of`

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnas.errors import MnasError
-from mnas.files import parse_json, read_bytes
+from mnas.system.files import parse_json, read_bytes
 
 _LOGGER = logging.getLogger(__name__)
 _MOST_BYTES = 1 << 30

@@ -17,11 +17,11 @@ from mnas.checks import check_integer, check_number
 from mnas.data.batches import training_epoch
 from mnas.data.dataset import Dataset, DataSource
 from mnas.errors import InputError, MnasError
-from mnas.export.pipeline import versions
-from mnas.files import read_json, set_aside, shorten, write_json
-from mnas.lock import hold
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.system.arrays import stored
+from mnas.system.environment import versions
+from mnas.system.files import read_json, set_aside, shorten, write_json
+from mnas.system.lock import hold
 from mnas.train import trained as folder_of
 from mnas.train.evaluate import evaluate, recalibrated
 from mnas.train.optimizer import accelerated, hold_average, make_optimizer, smoothed_loss

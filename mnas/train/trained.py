@@ -14,9 +14,9 @@ from mnas.arch.spec import Architecture
 from mnas.checks import AnyText, Share, convert
 from mnas.data.dataset import Dataset, DataSource
 from mnas.errors import InputError, MnasError
-from mnas.files import is_document, read_json
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.system.arrays import read_arrays, stored, write_arrays
+from mnas.system.files import is_document, read_json
 
 FORMAT = "mnas.training"
 VERSION = 2  # 1: the weights are in a .npz file

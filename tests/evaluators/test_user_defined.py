@@ -2,10 +2,10 @@
 
 import pytest
 
-from mnas import plugins
 from mnas.arch.zoo import zoo
 from mnas.errors import InputError
 from mnas.evaluators.user_defined import own_evaluator
+from mnas.system import plugins
 
 OWN = """
 from mnas.arch.complexity import complexity

@@ -5,12 +5,12 @@ import pytest
 
 from mnas.errors import InputError
 from mnas.experiments.reproduce import reproduce
-from mnas.search.environment import differences, environment
 from mnas.search.objective import Objective
 from mnas.search.run import Search, run_search
 from mnas.strategies.registry import make_strategy
 from mnas.study.study import Study
 from mnas.study.trial_log import TrialLog
+from mnas.system.environment import differences, environment
 from tests.conftest import FakeEvaluator
 
 CONFIG = {"seed": 1, "tables": [{"sha256": "ab", "budget_ms": 1000.0}]}

@@ -9,7 +9,7 @@ import pytest
 from mnas.errors import MnasError
 from mnas.export.convert import to_tflite
 from mnas.export.verify import TFLiteRunner
-from mnas.quiet import quiet
+from mnas.system.native_output import quiet
 
 pytestmark = pytest.mark.tensorflow
 
@@ -51,6 +51,6 @@ def test_debug_lets_everything_through(capfd, monkeypatch):
 
 
 def test_loading_tensorflow_prints_nothing():
-    code = "from mnas.quiet import load_tensorflow; load_tensorflow()"
+    code = "from mnas.system.native_output import load_tensorflow; load_tensorflow()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")

@@ -9,7 +9,7 @@ import pytest
 
 from mnas.errors import InputError
 from mnas.export.pipeline import check_description
-from mnas.files import write_together
+from mnas.system.files import write_together
 
 FILE = Path("models/net.tflite")
 

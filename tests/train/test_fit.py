@@ -16,9 +16,9 @@ from mnas.arch.codec import architecture_to_dict
 from mnas.data.batches import some_images
 from mnas.data.dataset import DataSource, normalise
 from mnas.errors import InputError, MnasError
-from mnas.lock import hold
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.nn.functional import Network
+from mnas.system.lock import hold
 from mnas.train.evaluate import evaluate, recalibrated
 from mnas.train.fit import LOCK, read_progress, train_network
 from mnas.train.optimizer import hold_average, make_optimizer

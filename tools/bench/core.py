@@ -17,8 +17,8 @@ import numpy as np
 from mnas.arch.complexity import block_complexity, complexity
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import LatencyTable
-from mnas.quiet import load_tensorflow
 from mnas.space import SpaceCosts, load_space
+from mnas.system.native_output import load_tensorflow
 
 TABLE = Path(__file__).parents[2] / "latency_tables" / "xeon-2.5ghz_litert_float32_mnasnet-32.json"
 

@@ -16,9 +16,9 @@ from statistics import fmean
 
 import numpy as np
 
-from mnas.quiet import load_tensorflow
 from mnas.space.files import load_space
 from mnas.study.summary import share_of_steps
+from mnas.system.native_output import load_tensorflow
 from tools.bench.early_stopping_replay import replay_early_stopping
 from tools.command_line import make_parser
 

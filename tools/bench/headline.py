@@ -39,10 +39,10 @@ from mnas.arch.resize import resize
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import zoo
 from mnas.latency.estimator import table_costs
-from mnas.quiet import load_tensorflow
 from mnas.search.build import prepare
 from mnas.search.options import SearchOptions
 from mnas.space.files import load_space
+from mnas.system.native_output import load_tensorflow
 from tools.bench.headline_report import write_report
 from tools.bench.measuring import measure_files
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mnas.files import write_atomically, write_json
 from mnas.report.figure import CYCLE, Figure, Series
 from mnas.report.page import figures_page
+from mnas.system.files import write_atomically, write_json
 from tools.bench.family_comparison import FamilyComparison, Network, compare
 from tools.bench.tables import write_csv
 

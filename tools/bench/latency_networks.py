@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from mnas.export.convert import quantizer, to_tflite
-from mnas.files import write_atomically
 from mnas.nn.build import build_model
 from mnas.space.files import load_space
+from mnas.system.files import write_atomically
 from tools.bench.latency import file_name
 from tools.command_line import make_parser
 

@@ -38,8 +38,8 @@ from mnas.latency.estimator import table_costs
 from mnas.oneshot.evaluator import SupernetEvaluator
 from mnas.oneshot.recipe import SupernetRecipe
 from mnas.oneshot.trainer import SupernetTrainer
-from mnas.quiet import load_tensorflow
 from mnas.space.files import load_space
+from mnas.system.native_output import load_tensorflow
 from tools.bench.ranking_report import report
 from tools.bench.ranking_results import RankingResults
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts

@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 import numpy as np
 
-from mnas.files import write_atomically
 from mnas.report.figure import CYCLE, Figure, Series
 from mnas.report.page import figures_page
+from mnas.system.files import write_atomically
 from tools.bench.ranking_results import RankingResults, Row, Truth, tau_with_interval
 from tools.bench.ranking_rows import MANY, SUBSETS, evaluator_rows, score_stopped_early
 from tools.bench.tables import write_csv

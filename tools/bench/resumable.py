@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnas.files import write_atomically, write_json
+from mnas.system.files import write_atomically, write_json
 from tools.command_line import make_parser
 
 

@@ -84,7 +84,7 @@ def _run_missing(contest: Contest, log: Path, names: Any) -> None:
     objective, known = contest.fast_objective, Known()
     longest = max(contest.num_trials)
     if any(map(needs_tensorflow, names)):
-        from mnas.quiet import load_tensorflow
+        from mnas.system.native_output import load_tensorflow
 
         load_tensorflow()
     for seed in range(contest.num_seeds):

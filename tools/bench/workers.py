@@ -22,13 +22,13 @@ from mnas.arch.spec import Architecture
 from mnas.arch.zoo import ZOO
 from mnas.data.dataset import Dataset, Split
 from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
-from mnas.machine import num_cpus
 from mnas.search.build import Prepared, prepare
 from mnas.search.executor import Executor
 from mnas.search.executors.factory import open_executor
 from mnas.search.options import SearchOptions
 from mnas.space.files import load_space
 from mnas.strategies.registry import make_strategy
+from mnas.system.environment import num_cpus
 from tools.command_line import make_parser
 
 KINDS = (("local", 1), ("local", 2), ("ray", 1), ("ray", 2))
@@ -140,12 +140,12 @@ def main() -> None:
     if options.handed_over:
         time_handing_over(options.handed_over, kinds)
     if options.trials:
-        from mnas.quiet import load_tensorflow
+        from mnas.system.native_output import load_tensorflow
 
         load_tensorflow(threads=1)
         time_training(options.trials, options.steps, kinds)
     if options.large_steps:
-        from mnas.quiet import load_tensorflow
+        from mnas.system.native_output import load_tensorflow
 
         load_tensorflow()
         time_large_steps(options.large_steps, options.large_batch)

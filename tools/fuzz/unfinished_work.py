@@ -14,7 +14,6 @@ from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
 from mnas.experiments.comparison_options import read_options
 from mnas.export.pipeline import check_description
-from mnas.files import read_json
 from mnas.report.facts import gather
 from mnas.scaling.coefficients import different
 from mnas.scaling.compound import Coefficients
@@ -22,6 +21,7 @@ from mnas.scaling.family import read_family
 from mnas.scaling.grid_search import run_grid
 from mnas.space.files import load_space, tomllib
 from mnas.study.study import Study
+from mnas.system.files import read_json
 from tools.fuzz import valid_inputs as valid
 from tools.fuzz.oracle import same_json
 from tools.fuzz.scenario import Scenario

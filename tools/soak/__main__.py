@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from mnas.quiet import quiet
 from mnas.strategies.registry import STRATEGIES
+from mnas.system.native_output import quiet
 from tools.command_line import make_parser
 from tools.soak.kind import Kind
 from tools.soak.memory import EVALUATORS, memory_curve

@@ -90,7 +90,7 @@ def _evaluator(name: str) -> Evaluator:
     if name == "tabular":
         return _tabular()
     from mnas.data.dataset import load_dataset
-    from mnas.quiet import load_tensorflow
+    from mnas.system.native_output import load_tensorflow
 
     load_tensorflow()
     dataset = load_dataset("digits", resolution=16, limit=300)

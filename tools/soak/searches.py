@@ -10,7 +10,6 @@ from typing import Any
 
 from mnas.arch.complexity import complexity
 from mnas.evaluators.base import Evaluator
-from mnas.files import read_json, write_json
 from mnas.reward import make_reward
 from mnas.scaling.coefficients import different, grid
 from mnas.scaling.grid_search import run_grid
@@ -22,6 +21,7 @@ from mnas.space.space import SearchSpace
 from mnas.strategies.registry import make_strategy
 from mnas.study.study import LOGS, Study
 from mnas.study.trial_log import TrialLog
+from mnas.system.files import read_json, write_json
 from tests.spaces import separable, small_space
 from tools.soak.kind import Kind, note
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from mnas.evaluators.base import Evaluator
-from mnas.files import is_leftover, read_json
 from mnas.search.run import run_search
 from mnas.study.study import Study
+from mnas.system.files import is_leftover, read_json
 from tests.spaces import small_space
 from tools.soak.kind import Kind, note
 from tools.soak.searches import finished_trials, found_trials

@@ -10,8 +10,6 @@ from typing import Any
 from mnas.checks import check_choice, check_number
 from mnas.errors import InputError
 from mnas.evaluators.registry import find_evaluator
-from mnas.machine import num_cpus
-from mnas.quiet import load_tensorflow
 from mnas.search.build import Prepared, prepare, repeats
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.executors.process_pool import ProcessExecutor
@@ -19,8 +17,10 @@ from mnas.search.executors.worker import Job, Objectives
 from mnas.search.options import SearchOptions
 from mnas.search.run import Search
 from mnas.study.trial_log import to_plain
+from mnas.system.environment import num_cpus
+from mnas.system.native_output import load_tensorflow
+from mnas.system.ray_cluster import EXECUTORS
 
-EXECUTORS = ("local", "ray")
 _MAKE = "mnas.search.executors.factory:make_objectives"
 SEARCH = "search"  # the objective that candidates are judged by, in the search itself
 

@@ -16,8 +16,8 @@ from mnas.errors import MnasError
 from mnas.search.executor import overtime_trial
 from mnas.search.executors.worker import Job, Objectives, Worker, make_request
 from mnas.search.objective import Objective
-from mnas.search.ray_runtime import node_resources, num_places, start_ray
 from mnas.system.child import MOST_TRIES
+from mnas.system.ray_cluster import node_resources, num_places, start_ray
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)

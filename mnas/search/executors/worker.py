@@ -18,11 +18,11 @@ from typing import Any
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
-from mnas.logs import set_up_logging
-from mnas.quiet import debugging
 from mnas.search.objective import Objective
 from mnas.study.study import first_difference
 from mnas.system.child import open_answers
+from mnas.system.logs import set_up_logging
+from mnas.system.native_output import debugging
 
 Objectives = Mapping[str, Objective]
 

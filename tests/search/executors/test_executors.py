@@ -15,10 +15,10 @@ from mnas.search.executor import LocalExecutor
 from mnas.search.executors.process_pool import ProcessExecutor
 from mnas.search.executors.worker import Job, make_request
 from mnas.search.loop import run_trials
-from mnas.search.ray_runtime import num_places
 from mnas.strategies.registry import make_strategy
 from mnas.study.trial_log import MemoryLog
 from mnas.system.child import MOST_TRIES
+from mnas.system.ray_cluster import num_places
 from tests.profiling.test_parallel import jobs
 from tests.search import moody
 from tests.search.executors.slow import MAKE, make

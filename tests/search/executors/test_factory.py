@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from mnas import plugins
 from mnas.errors import InputError
 from mnas.search.build import prepare
 from mnas.search.executor import LocalExecutor
@@ -16,6 +15,7 @@ from mnas.search.executors.worker import Job, make_request
 from mnas.search.objective import Objective
 from mnas.search.options import SearchOptions
 from mnas.strategies.registry import make_strategy
+from mnas.system import plugins
 from tests.search.executors.slow import make_own
 from tests.spaces import small_space
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from mnas.files import write_json
+from mnas.system.files import write_json
 from tests.spaces import separable, small_space
 from tools.bench.headline_report import write_report
 from tools.bench.ranking_report import report

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mnas.arch.codec import format_stage, parse_stage
 from mnas.errors import InputError
-from mnas.files import parse_json, read_bytes
+from mnas.system.files import parse_json, read_bytes
 from tools.fuzz.oracle import tokens
 from tools.fuzz.runner import Scenario, Tally, run_scenario, try_input
 from tools.fuzz.scenarios import SCENARIOS

@@ -4,10 +4,10 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from mnas import plugins
 from mnas.errors import InputError
-from mnas.plugins import load_named
 from mnas.strategies.registry import check_strategy, make_strategy
+from mnas.system import plugins
+from mnas.system.plugins import load_named
 from tests.spaces import small_space
 
 OWN = """

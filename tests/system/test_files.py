@@ -5,7 +5,7 @@ import os
 import pytest
 
 from mnas.errors import InputError, MnasError
-from mnas.files import read_json, write_atomically, write_json
+from mnas.system.files import read_json, write_atomically, write_json
 
 
 def test_round_trip_makes_folders(tmp_path):

@@ -5,7 +5,7 @@ from PIL import Image
 
 from mnas.data.dataset import load_dataset
 from mnas.errors import InputError, MnasError
-from mnas.remote import Mirror, fetch, local_copy
+from mnas.system.remote import Mirror, fetch, local_copy
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'mnas[remote]'")
 
@@ -44,7 +44,7 @@ def test_images_elsewhere_are_the_images_here_and_are_copied_once(memory, images
 def test_a_copy_that_was_interrupted_goes_on(memory, tmp_path, monkeypatch):
     for number in range(6):
         memory.pipe_file(f"/bucket/{number}.png", b"x" * (number + 1))
-    monkeypatch.setattr("mnas.remote.BATCH", 2)
+    monkeypatch.setattr("mnas.system.remote.BATCH", 2)
     get, asked = memory.get, []
 
     def broken(remote, local, **more):
@@ -113,7 +113,7 @@ def test_a_mirror_holds_what_is_here_and_gives_it_back(memory, tmp_path):
 def test_a_mirror_that_was_fetched_in_part_is_fetched_anew(memory, tmp_path, monkeypatch):
     for name, text in {"study.json": "{}", "trials.jsonl": "1\n2\n", "best.json": "old"}.items():
         memory.pipe_file(f"/bucket/study/{name}", text.encode())
-    monkeypatch.setattr("mnas.remote.BATCH", 1)
+    monkeypatch.setattr("mnas.system.remote.BATCH", 1)
     get, failures = memory.get, [ConnectionError("the cable")]
 
     def broken(remote, local, **more):

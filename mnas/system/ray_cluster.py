@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mnas.errors import InputError, MnasError
-from mnas.machine import num_cpus
 from mnas.system.child import python_path
+from mnas.system.environment import num_cpus
+
+EXECUTORS = ("local", "ray")
 
 
 def start_ray(address: str | None, *, cpus: int, resources: Mapping[str, float] | None = None) -> tuple[Any, bool]:

@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mnas.errors import InputError, MnasError
-from mnas.files import is_leftover
-from mnas.lock import hold
+from mnas.system.files import is_leftover
+from mnas.system.lock import hold
 
 _LOGGER = logging.getLogger(__name__)
 BATCH = 256  # files asked for at a time

@@ -7,10 +7,10 @@ import platform
 import time
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from mnas import __version__
-from mnas.machine import cpu_model, num_cpus
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "pillow")
 # Of these a study may have been made without, or by a version of mnas that did not record them: then nothing differs.
@@ -59,3 +59,28 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return _NOT_INSTALLED
+
+
+def versions() -> dict[str, str]:
+    """The versions of everything that had a hand in a file."""
+    from importlib.metadata import version
+
+    packages = ("tensorflow", "keras", "ai-edge-litert", "numpy")
+    return {"mnas": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def cpu_model() -> str:
+    """The processor's name, such as `Intel(R) Xeon(R) Processor @ 2.50GHz`; empty where it is not told."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.lower().startswith(("model name", "hardware"))]
+    return names[0] if names else platform.processor()
+
+
+def num_cpus() -> int:
+    """The CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
