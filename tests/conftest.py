@@ -1,12 +1,26 @@
 import pytest
 
+from mnas.arch import Architecture, parse_stages
 from mnas.arch.complexity import block_complexity, complexity
+from mnas.data.dataset import normalise
 from mnas.evaluators.base import Evaluator
 from mnas.reward import make_reward
 from mnas.search.constraints import latency_budget
 from mnas.search.objective import Objective
 from mnas.space.costs import SpaceCosts
+from tests.images import coloured
 from tests.spaces import separable, small_space
+
+TINY = Architecture(
+    parse_stages("ds_r1_k3_s1_c8|ir_r2_k3_s2_e2_c8_se0.5_pool|cn_r1_k3_s1_c8_skip"),
+    stem_filters=8,
+    head_filters=16,
+    resolution=12,
+    num_classes=3,
+    activation="hswish",
+    stem_stride=1,
+    stochastic_depth=0.2,
+)
 
 
 class FakeEvaluator(Evaluator):
@@ -47,3 +61,24 @@ def madds_target(space, budget):
 def objective(space, evaluator):
     target = madds_target(space, 1000.0)
     return Objective(evaluator, make_reward("absolute"), [target])
+
+
+@pytest.fixture(scope="session")
+def tiny_images():
+    """Three classes that differ in their mean colour, (96, 12, 12, 3) in [-1, 1], and labels."""
+    split = coloured(96, 12)
+    return normalise(split.images), split.labels
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_images):
+    """A trained Keras model of TINY that gives probabilities."""
+    import keras
+
+    from mnas.nn.build import build_model
+
+    images, labels = tiny_images
+    model = build_model(TINY, probabilities=True, batch_norm_momentum=0.8)
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy", jit_compile=False)
+    model.fit(images, labels, epochs=12, batch_size=32, verbose=0)
+    return model

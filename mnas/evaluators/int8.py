@@ -42,8 +42,8 @@ class Int8Evaluator(Evaluator):
             MnasError: if the training diverges, or the file does not agree with the network at all.
         """
         from mnas.export.convert import quantizer, to_tflite
-        from mnas.export.verify import TFLiteRunner
         from mnas.nn.build import build_model, set_layer_weights
+        from mnas.tflite.runner import TFLiteRunner
 
         trained = self.proxy.fit(architecture)
         layers = trained.network.layer_weights(trained.weights, trained.statistics)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from mnas.checks import check_choice
 from mnas.errors import InputError, MnasError
-from mnas.export.ranges import widen_dead_ranges
 from mnas.system.native_output import quiet
+from mnas.tflite.quantized_ranges import widen_dead_ranges
 
 _LOGGER = logging.getLogger(__name__)
 

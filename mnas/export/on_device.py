@@ -11,11 +11,12 @@ import numpy as np
 from mnas.devices.base import Device, LoadedModel
 from mnas.devices.local import LocalDevice
 from mnas.errors import InputError, MnasError
-from mnas.export.verify import Floats, TFLiteRunner, Tolerance, compare_outputs, judge
+from mnas.export.verify import Tolerance, compare_outputs, judge
 from mnas.profiling.bench import Apart, bench, bench_apart
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.prediction import Prediction, check_same, predict
 from mnas.study.references import resolve_architecture
+from mnas.tflite.runner import Floats, TFLiteRunner
 
 if TYPE_CHECKING:
     import numpy.typing as npt

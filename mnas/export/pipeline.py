@@ -13,13 +13,14 @@ from mnas.arch.codec import architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.export.convert import quantizer, to_tflite
-from mnas.export.metadata import add_metadata
 from mnas.export.model_card import model_card
 from mnas.export.on_device import DeviceCheck
-from mnas.export.operators import check_integers, check_operators
-from mnas.export.verify import TOLERANCES, Batch, Check, Floats, compare, judge
+from mnas.export.verify import TOLERANCES, Batch, Check, compare, judge
 from mnas.system.environment import versions
 from mnas.system.files import check_writable, write_together
+from mnas.tflite.metadata import add_metadata
+from mnas.tflite.operators import check_integers, check_operators
+from mnas.tflite.runner import Floats
 
 # Multiply-adds that a check may cost: about half a minute on a laptop's core or two.
 CHECK_MADDS = 3e11

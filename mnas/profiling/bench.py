@@ -13,8 +13,8 @@ from mnas.devices.benchmark_log import last_lines
 from mnas.devices.local import LocalDevice, Runtime
 from mnas.errors import MnasError
 from mnas.profiling.measure import NetworkTime, Reference, measure_networks
-from mnas.profiling.skeleton import write_skeleton
 from mnas.system.child import run_module
+from mnas.tflite.random_model import write_skeleton
 
 # The yardsticks for how disturbed a device is. The light one is small enough to be back in the caches after three runs;
 # the heavy one's 9 MB of weights come from the memory that a device's cores share, at few multiply-adds.

@@ -15,9 +15,9 @@ from mnas.latency.report_card import make_report_card
 from mnas.latency.table import Configuration, LatencyTable, ReportCard
 from mnas.profiling.bench import open_reference
 from mnas.profiling.measure import NetworkTime, measure_networks
-from mnas.profiling.skeleton import write_skeleton
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
+from mnas.tflite.random_model import write_skeleton
 
 _QUIET_BURSTS = 24
 _LEAST_INSIDE = 0.7  # of fresh networks inside their 90 % intervals

@@ -12,8 +12,8 @@ from mnas.profiling.bench import open_reference
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import FEWEST_BURSTS, FEWEST_RUNS, WARM_UP_RUNS, NetworkTime, measure_networks
 from mnas.profiling.plan import PlannedNetwork, plan_networks
-from mnas.profiling.skeleton import write_skeleton
 from mnas.space.space import SearchSpace
+from mnas.tflite.random_model import write_skeleton
 
 LEAST, MOST = 40, 1500  # networks, whatever the time
 WAVE_BYTES = 400e6  # of networks that stand ready at a time

@@ -59,7 +59,7 @@ def computed_dtype(dtype: str, file: Path) -> str:
     Raises:
         InputError: if no table is for such files.
     """
-    from mnas.profiling.flatbuffer import DTYPES
+    from mnas.tflite.flatbuffer import DTYPES
 
     computed = "float32" if dtype == "float16" else dtype  # whose weights are widened when it is loaded
     if computed not in DTYPES:

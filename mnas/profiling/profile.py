@@ -20,12 +20,12 @@ from mnas.latency.operator_regression import OperatorModel, canonical, fit_opera
 from mnas.latency.report_card import calibrate, make_report_card
 from mnas.latency.table import Configuration, Entry, LatencyTable, ReportCard
 from mnas.profiling.collect import collect
-from mnas.profiling.flatbuffer import DTYPES
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.plan import PlannedNetwork, table_blocks
 from mnas.space.space import SearchSpace
 from mnas.system.lock import hold
+from mnas.tflite.flatbuffer import DTYPES
 
 _FIT_SHARE, _FIT_SECONDS = 0.06, 5.0  # of the time, kept for the fit; at least
 

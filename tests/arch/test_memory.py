@@ -17,8 +17,8 @@ from mnas.arch.memory import check_fits, check_strides, footprint
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import zoo
 from mnas.errors import InputError
-from mnas.profiling.skeleton import write_skeleton
 from mnas.space.files import load_space
+from mnas.tflite.random_model import write_skeleton
 
 NETWORKS = {
     **{name: zoo(name) for name in ("mobilenet-v2", "mnasnet-a1", "efficientnet-b0")},

@@ -12,8 +12,8 @@ import pytest
 from mnas.arch.codec import architecture_to_json
 from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
-from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
+from mnas.tflite.random_model import write_skeleton
 from tests.commands import run
 from tests.latency.tables import make_table
 

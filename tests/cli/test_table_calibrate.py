@@ -11,7 +11,7 @@ import pytest
 from mnas.arch.codec import architecture_to_dict
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
-from mnas.profiling.skeleton import write_skeleton
+from mnas.tflite.random_model import write_skeleton
 from tests.cli.test_table_import import run
 from tests.latency.tables import make_table
 from tests.latency.test_calibration import SPACE, measure, networks

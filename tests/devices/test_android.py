@@ -18,10 +18,10 @@ from mnas.devices.base import Pace
 from mnas.devices.phone import read_heat, read_phone
 from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
-from mnas.export.verify import TFLiteRunner
 from mnas.latency.table import LatencyTable
-from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
+from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.runner import TFLiteRunner
 from tests.commands import run
 from tests.devices.phone_double import COMPILED_MODEL, PhoneDouble
 from tests.latency.tables import make_table

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import mnas.devices
-from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
+from mnas.tflite.random_model import write_skeleton
 
 AGENT = Path(mnas.devices.__file__).with_name("board_agent.py")
 DATA = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(0)), dtype="int8")

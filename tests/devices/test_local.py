@@ -15,9 +15,9 @@ from mnas.arch.codec import architecture_to_json
 from mnas.devices.local import LocalDevice, Runtime, last_cpus
 from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
-from mnas.export.verify import TFLiteRunner
-from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
+from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.runner import TFLiteRunner
 
 NETWORK = load_space("mnasnet-16").sample(np.random.default_rng(0))
 DATA = write_skeleton(NETWORK)
@@ -97,7 +97,7 @@ import numpy as np
 from mnas.arch.codec import architecture_from_json
 from mnas.devices.registry import open_device
 from mnas.export.verify import TFLiteRunner
-from mnas.profiling.skeleton import write_skeleton
+from mnas.tflite.random_model import write_skeleton
 
 network, dtype, delegate, image = json.loads(sys.stdin.read())
 data = write_skeleton(architecture_from_json(network), dtype=dtype)

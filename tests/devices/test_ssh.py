@@ -25,10 +25,10 @@ from mnas.devices.registry import open_device
 from mnas.devices.ssh import BoardDevice, BoardModel, open_board
 from mnas.errors import InputError, MnasError
 from mnas.export.on_device import check_on_device
-from mnas.export.verify import TFLiteRunner
 from mnas.latency.table import LatencyTable
-from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
+from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.runner import TFLiteRunner
 
 Image = npt.NDArray[Any]
 NETWORK = load_space("mnasnet-16").sample(np.random.default_rng(0))

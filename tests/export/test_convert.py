@@ -8,8 +8,8 @@ import pytest
 
 from mnas.errors import MnasError
 from mnas.export.convert import to_tflite
-from mnas.export.verify import TFLiteRunner
 from mnas.system.native_output import quiet
+from mnas.tflite.runner import TFLiteRunner
 
 pytestmark = pytest.mark.tensorflow
 

@@ -11,8 +11,8 @@ from mnas.devices.local import LocalDevice, Runtime
 from mnas.devices.registry import open_device
 from mnas.errors import MnasError
 from mnas.export.on_device import check_on_device
-from mnas.profiling.skeleton import write_skeleton
-from tests.export.conftest import TINY
+from mnas.tflite.random_model import write_skeleton
+from tests.conftest import TINY
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, 12, 12, 3)).astype(np.float32)
 

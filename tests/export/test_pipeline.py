@@ -9,10 +9,10 @@ import pytest
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.errors import InputError, MnasError
-from mnas.export.metadata import read_labels, read_metadata
-from mnas.export.operators import check_integers
 from mnas.export.pipeline import check_target, export_network, images_to_check
-from tests.export.conftest import TINY
+from mnas.tflite.metadata import read_labels, read_metadata
+from mnas.tflite.operators import check_integers
+from tests.conftest import TINY
 
 tensorflow = pytest.mark.tensorflow
 

@@ -5,7 +5,8 @@ import pytest
 
 from mnas.errors import MnasError
 from mnas.export.convert import quantizer, to_tflite
-from mnas.export.verify import TOLERANCES, Check, TFLiteRunner, check_loss, compare, judge
+from mnas.export.verify import TOLERANCES, Check, check_loss, compare, judge
+from mnas.tflite.runner import TFLiteRunner
 
 
 @pytest.fixture(scope="module")

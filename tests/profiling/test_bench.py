@@ -6,8 +6,8 @@ import pytest
 from mnas.devices.local import Runtime
 from mnas.errors import MnasError
 from mnas.profiling.bench import bench_apart
-from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
+from mnas.tflite.random_model import write_skeleton
 
 DATA = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(0)))
 

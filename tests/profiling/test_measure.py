@@ -7,8 +7,8 @@ import pytest
 
 from mnas.profiling.bench import bench, open_reference
 from mnas.profiling.measure import NetworkTime, measure_networks
-from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
+from mnas.tflite.random_model import write_skeleton
 from tests.profiling.fakes import FakeDevice, true_latency_ms
 
 

@@ -17,7 +17,7 @@ from mnas.profiling.collect import describe_disturbance
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.profile import ProfileOptions, profile
-from mnas.profiling.skeleton import write_skeleton
+from mnas.tflite.random_model import write_skeleton
 from tests.profiling.fakes import FakeDevice, true_latency_ms
 from tests.spaces import small_space
 

@@ -196,7 +196,7 @@ class Headline:
 
     def _measure(self) -> dict[str, Any]:
         from mnas.devices.registry import open_device
-        from mnas.profiling.skeleton import write_skeleton
+        from mnas.tflite.random_model import write_skeleton
 
         files: dict[str, bytes] = {}
         for name, own in self.networks().items():

@@ -37,9 +37,9 @@ from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.plan import table_blocks
 from mnas.profiling.profile import fit_table
-from mnas.profiling.skeleton import write_block, write_skeleton
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
+from mnas.tflite.random_model import write_block, write_skeleton
 from tools.bench.measuring import measure_files
 from tools.command_line import make_parser
 

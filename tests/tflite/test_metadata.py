@@ -11,9 +11,9 @@ from ai_edge_litert.interpreter import Interpreter
 from flatbuffers.table import Table
 
 from mnas.errors import MnasError
-from mnas.export.metadata import LABELS, add_metadata, read_labels, read_metadata
-from mnas.profiling.skeleton import write_skeleton
-from tests.export.conftest import TINY
+from mnas.tflite.metadata import LABELS, add_metadata, read_labels, read_metadata
+from mnas.tflite.random_model import write_skeleton
+from tests.conftest import TINY
 
 PLAIN = write_skeleton(TINY)
 WITH = add_metadata(

@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from mnas.arch.codec import parse_stages
 from mnas.arch.spec import Architecture
-from mnas.profiling.skeleton import write_skeleton
+from mnas.tflite.random_model import write_skeleton
 
 pytestmark = pytest.mark.tensorflow
 

@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, PlacedBlock, layers, unroll
-from mnas.profiling.flatbuffer import GraphWriter
+from mnas.tflite.flatbuffer import GraphWriter
 
 _FUSED = {"relu": schema.ActivationFunctionType.RELU, "relu6": schema.ActivationFunctionType.RELU6}
 

@@ -9,8 +9,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from mnas.arch.codec import parse_stages
 from mnas.arch.spec import Architecture
-from mnas.export.ranges import widen_dead_ranges
-from mnas.profiling.skeleton import write_skeleton
+from mnas.tflite.quantized_ranges import widen_dead_ranges
+from mnas.tflite.random_model import write_skeleton
 
 NETWORK = Architecture(
     parse_stages("ir_r1_k3_s2_e3_c16_se0.25"), stem_filters=8, head_filters=24, resolution=16, num_classes=4

@@ -7,9 +7,9 @@ import pytest
 from mnas.arch import ZOO, parse_stages
 from mnas.errors import MnasError
 from mnas.export.convert import quantizer, to_tflite
-from mnas.export.operators import check_integers, check_operators, expected_operators, read_operators
-from mnas.profiling.skeleton import write_skeleton
-from tests.export.conftest import TINY
+from mnas.tflite.operators import check_integers, check_operators, expected_operators, read_operators
+from mnas.tflite.random_model import write_skeleton
+from tests.conftest import TINY
 
 
 def test_expected_operators_are_counted_over_the_walk():

@@ -8,8 +8,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from mnas.arch.zoo import ZOO
 from mnas.errors import InputError
-from mnas.profiling.skeleton import write_skeleton
 from mnas.space import load_space
+from mnas.tflite.random_model import write_skeleton
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])

@@ -1,0 +1,70 @@
+"""A TFLite file, run on this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.errors import MnasError
+from mnas.system.native_output import quiet
+
+Floats = npt.NDArray[np.float32]
+
+
+class TFLiteRunner:
+    """A TFLite file in memory, ready to run on one image at a time."""
+
+    def __init__(self, content: bytes, *, num_threads: int = 2) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            with quiet():
+                self.interpreter = Interpreter(model_content=content, num_threads=num_threads)
+                self.interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise MnasError(f"the interpreter refuses the converted file: {error}") from None
+        self.input = self.interpreter.get_input_details()[0]
+        self.output = self.interpreter.get_output_details()[0]
+
+    def __call__(self, images: Floats) -> Floats:
+        """Probabilities (count, classes) of images (count, size, size, 3) in [-1, 1]."""
+        expected = tuple(int(side) for side in self.input["shape"][1:])
+        if images.shape[1:] != expected:
+            raise MnasError(f"the file takes images of shape {expected}, these are {images.shape[1:]}")
+        return np.stack([self._one(image) for image in images])
+
+    def taken(self, image: Floats) -> npt.NDArray[Any]:
+        """One image (size, size, 3) in [-1, 1] as the file takes it, batch of 1 included."""
+        quantized: npt.NDArray[Any] = _quantize(image[None], self.input)
+        return quantized
+
+    def read(self, output: bytes) -> Floats:
+        """Probabilities (classes,) from an output's bytes.
+
+        Raises:
+            ValueError: if they are of another size.
+        """
+        values = np.frombuffer(output, self.output["dtype"]).reshape(self.output["shape"])
+        return _dequantize(values[0], self.output)
+
+    def _one(self, image: Floats) -> Floats:
+        self.interpreter.set_tensor(self.input["index"], self.taken(image))
+        self.interpreter.invoke()
+        return _dequantize(self.interpreter.get_tensor(self.output["index"])[0], self.output)
+
+
+def _quantize(values: Floats, tensor: dict[str, Any]) -> Any:
+    if tensor["dtype"] == np.float32:
+        return values
+    scale, zero = tensor["quantization"]
+    limits = np.iinfo(tensor["dtype"])
+    return np.clip(np.round(values / scale + zero), limits.min, limits.max).astype(tensor["dtype"])
+
+
+def _dequantize(values: Any, tensor: dict[str, Any]) -> Floats:
+    if tensor["dtype"] == np.float32:
+        return np.array(values, np.float32)
+    scale, zero = tensor["quantization"]
+    return np.asarray((values.astype(np.float32) - zero) * scale, np.float32)
