@@ -39,9 +39,9 @@ from .space.space import SearchSpace as SearchSpace
 from .strategies.base import Strategy as Strategy
 from .strategies.registry import make_strategy as make_strategy
 from .study.study import Study as Study
-from .train.fit import train_network as train_network
 from .train.recipe import recipe_for as recipe_for
-from .train.trained import open_trained as open_trained
+from .train.trained_network import open_trained as open_trained
+from .train.trainer import train_network as train_network
 from .trial import Measurement as Measurement
 from .trial import Trial as Trial
 

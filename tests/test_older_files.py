@@ -232,7 +232,7 @@ def test_an_exported_file_is_described_as_it_is():
 
 @pytest.mark.tensorflow
 def test_a_trained_network_is_opened_and_exported():
-    from mnas.train.trained import open_trained
+    from mnas.train.trained_network import open_trained
 
     trained = open_trained(Path("trained"))
     dataset = trained.load_data()

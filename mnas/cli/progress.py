@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from mnas.train.fit import Progress as TrainingState
+    from mnas.train.trainer import Progress as TrainingState
     from mnas.trial import Trial
 
 _EVERY_SECONDS = 10.0

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
     from mnas.search.options import MaxTrainImages
     from mnas.system.remote import Mirror
-    from mnas.train.fit import Progress
-    from mnas.train.trained import Trained
+    from mnas.train.trained_network import Trained
+    from mnas.train.trainer import Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -91,10 +91,10 @@ def train_with_display(
     with out_console.status("Loading TensorFlow and the data"):
         load_tensorflow()
         from mnas.data.dataset import DataSource
-        from mnas.train.fit import train_network
         from mnas.train.pretrained import open_pretrained
         from mnas.train.recipe import recipe_for
-        from mnas.train.trained import is_trained
+        from mnas.train.trained_network import is_trained
+        from mnas.train.trainer import train_network
 
         start = None if weights is None else open_pretrained(weights, architecture)
         source = DataSource(data, seed=seed, limit=limit)

@@ -22,7 +22,7 @@ from mnas.data.dataset import Dataset, Split, normalise
 from mnas.errors import InputError, MnasError
 from mnas.evaluators.base import Evaluator
 from mnas.random_streams import Stream, generator
-from mnas.train.descent import descend, loss_and_gradient
+from mnas.train.sgd import descend, loss_and_gradient
 
 if TYPE_CHECKING:
     from mnas.evaluators.registry import EvaluatorRequest

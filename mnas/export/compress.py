@@ -17,10 +17,10 @@ from typing import Any
 
 from mnas.arch.spec import Architecture
 from mnas.checks import check_choice, check_integer, check_number
-from mnas.data.batches import training_epoch
 from mnas.data.dataset import Split
 from mnas.errors import InputError
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
+from mnas.train.augment import training_epoch
 from mnas.train.recipe import Recipe
 
 KINDS = ("qat", "prune", "cluster")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mnas.data.dataset import Dataset
     from mnas.export.compress import Compressed, Compression
     from mnas.export.verify import Batch
-    from mnas.train.trained import Trained
+    from mnas.train.trained_network import Trained
 
 UNTRAINED_IMAGES = 32
 VALIDATION_IMAGES = 4000  # that say what fine-tuning has cost
@@ -95,7 +95,7 @@ def trained_job(
     from mnas.export.on_device import IMAGES
     from mnas.export.pipeline import images_to_check
     from mnas.export.verify import check_loss
-    from mnas.train.trained import open_trained
+    from mnas.train.trained_network import open_trained
 
     trained = open_trained(Path(network))
     dataset = trained.load_data() if data is None else _other_data(data, trained.architecture)

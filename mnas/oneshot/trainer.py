@@ -20,7 +20,7 @@ from mnas.oneshot.recipe import SupernetRecipe
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.system.arrays import Arrays, write_arrays
-from mnas.train.descent import descend, loss_and_gradient
+from mnas.train.sgd import descend, loss_and_gradient
 
 FORMAT = "mnas.supernet 2"
 

@@ -8,7 +8,7 @@ import pytest
 
 from mnas.cli import progress
 from mnas.cli.progress import SearchProgress, TrainingProgress
-from mnas.train.fit import Progress
+from mnas.train.trainer import Progress
 from mnas.trial import Measurement, Trial
 from tests.spaces import small_space
 

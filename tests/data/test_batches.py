@@ -6,9 +6,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from mnas.data.batches import Batches, plain_batches, some_images, training_epoch
+from mnas.data.batches import Batches, plain_batches, some_images
 from mnas.data.dataset import Split, normalise
 from mnas.random_streams import Stream, generator
+from mnas.train.augment import training_epoch
 from mnas.train.recipe import Recipe
 
 

@@ -196,7 +196,7 @@ def accuracy(run: ResumableRun, options: argparse.Namespace) -> None:
 
         def measure(form: str = form) -> Figures:
             if not loaded:
-                from mnas.train.trained import open_trained
+                from mnas.train.trained_network import open_trained
 
                 trained = open_trained(options.trained)
                 loaded.extend((trained, trained.load_data(), trained.build()))

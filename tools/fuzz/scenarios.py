@@ -88,7 +88,7 @@ def _read_profile_log(path: Path) -> Any:
 
 
 def _read_training(path: Path) -> Any:
-    from mnas.train.trained import open_trained
+    from mnas.train.trained_network import open_trained
 
     return open_trained(path.parent).training
 

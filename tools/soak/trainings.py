@@ -114,8 +114,8 @@ def train_kind() -> Kind:
 
     def work(folder: Path) -> None:
         from mnas.data.dataset import DataSource
-        from mnas.train.fit import train_network
         from mnas.train.recipe import recipe_for
+        from mnas.train.trainer import train_network
 
         architecture = small_space().decode([0] * len(small_space().decisions))
         source = DataSource("digits", limit=400)

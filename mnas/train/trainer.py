@@ -14,7 +14,6 @@ from mnas.arch.codec import architecture_to_dict
 from mnas.arch.memory import check_strides
 from mnas.arch.spec import Architecture
 from mnas.checks import check_integer, check_number
-from mnas.data.batches import training_epoch
 from mnas.data.dataset import Dataset, DataSource
 from mnas.errors import InputError, MnasError
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
@@ -22,12 +21,13 @@ from mnas.system.arrays import stored
 from mnas.system.environment import versions
 from mnas.system.files import read_json, set_aside, shorten, write_json
 from mnas.system.lock import hold
-from mnas.train import trained as folder_of
+from mnas.train import trained_network as folder_of
+from mnas.train.augment import training_epoch
 from mnas.train.evaluate import evaluate, recalibrated
 from mnas.train.optimizer import accelerated, hold_average, make_optimizer, smoothed_loss
 from mnas.train.pretrained import Pretrained
 from mnas.train.recipe import Recipe
-from mnas.train.trained import Trained, load_state, open_trained, save_state, save_weights
+from mnas.train.trained_network import Trained, load_state, open_trained, save_state, save_weights
 
 log = logging.getLogger(__name__)
 

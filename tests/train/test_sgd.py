@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnas.space import load_space
-from mnas.train.descent import descend, loss_and_gradient
+from mnas.train.sgd import descend, loss_and_gradient
 
 pytestmark = pytest.mark.tensorflow
 

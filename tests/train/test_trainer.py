@@ -20,10 +20,10 @@ from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.nn.functional import Network
 from mnas.system.lock import hold
 from mnas.train.evaluate import evaluate, recalibrated
-from mnas.train.fit import LOCK, read_progress, train_network
 from mnas.train.optimizer import hold_average, make_optimizer
 from mnas.train.recipe import Recipe
-from mnas.train.trained import open_trained
+from mnas.train.trained_network import open_trained
+from mnas.train.trainer import LOCK, read_progress, train_network
 
 pytestmark = pytest.mark.tensorflow
 TINY = Architecture(
@@ -143,8 +143,8 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 known, mirrored = tf.config.list_logical_devices, tf.distribute.MirroredStrategy
 tf.config.list_logical_devices = lambda kind=None: known("CPU") if kind == "GPU" else known(kind)
 tf.distribute.MirroredStrategy = lambda: mirrored(["/cpu:0", "/cpu:1"])
-from mnas.train.fit import train_network
-from tests.train.test_fit import RECIPE, SOURCE, TINY
+from mnas.train.trainer import train_network
+from tests.train.test_trainer import RECIPE, SOURCE, TINY
 assert train_network(TINY, SOURCE, Path(sys.argv[1]), recipe=RECIPE).training
 """
 

@@ -1,0 +1,61 @@
+"""Epochs of shuffled, augmented images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mnas.data.batches import Batches
+from mnas.data.dataset import Split
+from mnas.train.recipe import Recipe
+
+
+def training_epoch(split: Split, recipe: Recipe, *, seed: int, epoch: int) -> Any:
+    """One epoch as a `tf.data.Dataset` of (images in [-1, 1], labels), decided by the seed and the epoch."""
+    import tensorflow as tf
+
+    order = Batches(split, recipe.batch_size, lambda number: np.random.default_rng([seed, number])).order(epoch)
+    reach = round(recipe.shift * split.images.shape[1])
+    rand_augment = _rand_augment(recipe, seed, epoch)
+
+    def load(number: Any, chosen: Any) -> tuple[Any, Any]:
+        # Every batch draws from its own seed, so the order in which threads finish does not matter.
+        draw = tf.stack([tf.cast(seed * 100_003 + epoch, tf.int64), number])
+        images = tf.gather(images_all, chosen)
+        images = _augment(tf, images, draw, flip=recipe.flip, reach=reach)
+        if rand_augment is not None:
+            changed = rand_augment(images, training=True)
+            images = tf.clip_by_value(tf.ensure_shape(changed, images.shape), 0.0, 255.0)
+        return tf.cast(images, tf.float32) / 127.5 - 1.0, tf.gather(labels_all, chosen)
+
+    with tf.device("/cpu:0"):
+        images_all, labels_all = tf.constant(split.images), tf.constant(split.labels)
+        chosen = tf.data.Dataset.from_tensor_slices(order).enumerate()
+        # Keras's RandAugment draws from a generator with a state: one batch after the other, or nothing repeats.
+        workers = tf.data.AUTOTUNE if rand_augment is None else 1
+        return chosen.map(load, num_parallel_calls=workers, deterministic=True).prefetch(4)
+
+
+def _rand_augment(recipe: Recipe, seed: int, epoch: int) -> Any:
+    """Keras's layer, new for every epoch so that a resumed training draws what it would have drawn; None without."""
+    if not recipe.rand_augment:
+        return None
+    import keras
+
+    draw = (seed * 100_003 + epoch) % 2**31
+    return keras.layers.RandAugment(value_range=(0, 255), num_ops=recipe.rand_augment, factor=0.5, seed=draw)
+
+
+def _augment(tf: Any, images: Any, seed: Any, *, flip: bool, reach: int) -> Any:
+    """Mirror half of the images; move each by up to `reach` pixels both ways, edges repeated."""
+    count, size = images.shape[0], images.shape[1]
+    if flip:
+        mirrored = tf.random.stateless_uniform((count, 1, 1, 1), seed) < 0.5
+        images = tf.where(mirrored, images[:, :, ::-1], images)
+    if reach:
+        offsets = tf.random.stateless_uniform((2, count, 1), seed + 1, -reach, reach + 1, tf.int32)
+        places = tf.clip_by_value(tf.range(size)[None] + offsets, 0, size - 1)
+        images = tf.gather(images, places[0], axis=1, batch_dims=1)
+        images = tf.gather(images, places[1], axis=2, batch_dims=1)
+    return images
