@@ -1,7 +1,7 @@
 """Every code block of the README and the guides: Python is run, shell lines are parsed, cheap ones are run.
 
-JSON is read by what it is for. A block with a title, such as `toml title="tiny.toml"`, is that file in the folder where
-the page's blocks run. The lines of a block behind `<!-- run -->` are run.
+JSON is read by the function that reads its format. A block with a title, such as `toml title="tiny.toml"`, is written
+to that file in the folder where the page's blocks run. The lines of a block that follows `<!-- run -->` are run.
 """
 
 import json
@@ -26,7 +26,7 @@ from tests.commands import parse
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _FENCE = re.compile(r"(<!-- run -->\n)?^```([^\n]*)\n(.*?)^```", re.S | re.M)
-# What reads a file, by its `format`.
+# The function that reads a file, by its `format`.
 READERS = {
     "mnas.accuracies": TabularEvaluator,
     "mnas.architecture": lambda path: architecture_from_dict(json.loads(path.read_text())),
@@ -54,14 +54,14 @@ def _blocks(page):
 
 
 def _lines(block):
-    """Commands of mnas; a backslash goes on, a redirection ends."""
+    """The commands of mnas in a block: a backslash continues a line, a redirection or a pipe ends the command."""
     joined = re.sub(r"\s*\\\n\s*", " ", block.text)
     stripped = [line.strip().removeprefix("$ ") for line in joined.splitlines()]
     return [re.split(r"\s[|>]", line)[0] for line in stripped if line.startswith("mnas ")]
 
 
 def _folder(page, tmp_path):
-    """Where a page's blocks run: the shipped tables, a model, a photograph, and the page's own files."""
+    """The folder where a page's blocks run: shipped tables, a model, a photograph, and the page's own files."""
     shutil.copytree(ROOT / "latency_tables", tmp_path / "latency_tables")
     for block in _blocks(page):
         if block.title:
