@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.cli.main import app
-from mnas.evaluators.tabular import TabularEvaluator
 from mnas.latency.table import LatencyTable
-from tests.commands import parse
+from mnas.train.tabular import TabularEvaluator
+from tests.commands import all_commands, parse
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -155,3 +155,14 @@ def test_the_site_builds(tmp_path):
     assert done.returncode == 0, done.stderr
     searched = (tmp_path / "site" / "api" / "search" / "index.html").read_text()
     assert "Proposes architectures and learns from trials" in searched, "docstrings are on the pages"
+
+
+def test_options_in_the_text_exist():
+    options = [option for command in all_commands().values() for option in command.params]
+    known = {name for option in options for name in (*option.opts, *option.secondary_opts)}
+    known |= {"--help", "--debug", "--install-completion", "--show-completion"}
+    for page in PAGES:
+        for code in re.findall(r"`[^`]+`", _FENCE.sub("", page.read_text())):
+            if "python -m" not in code:
+                unknown = set(re.findall(r"--[a-z][a-z0-9-]+", code)) - known
+                assert not unknown, f"{_name(page)} names options that no command has: {unknown}"
