@@ -115,7 +115,7 @@ def test_a_folder_that_is_called_a_command_is_quoted(tmp_path):
 
 def test_a_stage_or_space_cannot_name_a_path(tmp_path):
     study = Study.create(tmp_path / "study", {"space": {"name": "../../outside"}, "strategy": {"name": "random"}})
-    assert study.said("space", "name") == "../../outside"
+    assert study.require("space", "name") == "../../outside"
     assert not (tmp_path.parent / "outside").exists()
 
 

@@ -11,9 +11,9 @@ from mnas.cli import output
 from mnas.cli.options import JSON, declared, given_options, renamed
 
 if TYPE_CHECKING:
-    from mnas.experiments.comparison import Contest
+    from mnas.experiments.comparison import Comparison
     from mnas.experiments.comparison_options import BudgetMadds, RejectInfeasible, Seeds, TrialCounts
-    from mnas.experiments.standings import Standing
+    from mnas.experiments.standings import StrategyResult
     from mnas.search import options as declare
 
 
@@ -55,7 +55,12 @@ def compare(
 
     Example: mnas compare --space nas-bench-macro --evaluator tabular:FILE.json --budget-madds 47743498 --seeds 20.
     """
-    from mnas.experiments.comparison import load_tensorflow_for, make_contest, open_comparison_executor, run_contest
+    from mnas.experiments.comparison import (
+        load_tensorflow_for,
+        make_comparison,
+        open_comparison_executor,
+        run_comparison,
+    )
     from mnas.experiments.comparison_options import ComparisonOptions, read_options
     from mnas.system.files import check_writable
 
@@ -87,46 +92,48 @@ def compare(
     if plot is not None:
         check_writable(plot)
     load_tensorflow_for(options)
-    contest = make_contest(options)
-    with output.progress("comparing") as report, open_comparison_executor(options, contest) as executor:
-        standings = run_contest(contest, executor=executor, on_run=report)
+    comparison = make_comparison(options)
+    with output.progress("comparing") as report, open_comparison_executor(options, comparison) as executor:
+        standings = run_comparison(comparison, executor=executor, on_run=report)
     if plot is not None:
-        _draw(contest, standings, plot)
+        _draw(comparison, standings, plot)
     if json:
-        output.print_json(_document(contest, standings, {"name": options.reward, "beta": options.beta}))
+        output.print_json(_document(comparison, standings, {"name": options.reward, "beta": options.beta}))
         return
     for count, rows in standings.items():
-        _show(contest, count, rows)
+        _show(comparison, count, rows)
 
 
-def _draw(contest: Contest, standings: dict[int, list[Standing]], plot: Path) -> None:
+def _draw(comparison: Comparison, standings: dict[int, list[StrategyResult]], plot: Path) -> None:
     from mnas.report.comparison import standings_figure
     from mnas.report.page import figures_page
     from mnas.system.files import write_atomically
 
-    title = f"{contest.num_seeds} seeds on {contest.space.name}"
+    title = f"{comparison.num_seeds} seeds on {comparison.space.name}"
     write_atomically(plot, figures_page([standings_figure(standings, title=title)], title=title))
 
 
-def _document(contest: Contest, standings: dict[int, list[Standing]], reward: dict[str, Any]) -> dict[str, Any]:
+def _document(
+    comparison: Comparison, standings: dict[int, list[StrategyResult]], reward: dict[str, Any]
+) -> dict[str, Any]:
     return {
-        "space": contest.space.name,
-        "space_size": contest.space.size,
-        "evaluator": contest.objective.evaluator.describe(),
+        "space": comparison.space.name,
+        "space_size": comparison.space.size,
+        "evaluator": comparison.objective.evaluator.describe(),
         "reward": reward,
-        "budgets": [{"budget": budget.limit, "unit": budget.unit} for budget in contest.objective.budgets],
-        "over_budget_refused": contest.reject_infeasible and bool(contest.objective.budgets),
-        "num_seeds": contest.num_seeds,
-        "batch_size": contest.batch_size,
+        "budgets": [{"budget": budget.limit, "unit": budget.unit} for budget in comparison.objective.budgets],
+        "over_budget_refused": comparison.reject_infeasible and bool(comparison.objective.budgets),
+        "num_seeds": comparison.num_seeds,
+        "batch_size": comparison.batch_size,
         "results": [
             {"num_trials": count, "strategies": [row.to_dict() for row in rows]} for count, rows in standings.items()
         ],
     }
 
 
-def _show(contest: Contest, count: int, rows: list[Standing]) -> None:
+def _show(comparison: Comparison, count: int, rows: list[StrategyResult]) -> None:
     columns = ["strategy", "best", "95 % interval", "rank", "over random, 95 %", "won"]
-    title = f"Best reward of {count} trials, mean of {contest.num_seeds} seeds, {contest.space.name}"
+    title = f"Best reward of {count} trials, mean of {comparison.num_seeds} seeds, {comparison.space.name}"
     output.table(title, columns, [_row(row) for row in rows])
     for row in rows:
         if row.against is not None and row.against.verdict != "better":
@@ -135,7 +142,7 @@ def _show(contest: Contest, count: int, rows: list[Standing]) -> None:
             print(f"{row.strategy} {what} at {count} trials: the difference is from {low:+.4f} to {high:+.4f}.")
 
 
-def _row(row: Standing) -> list[str]:
+def _row(row: StrategyResult) -> list[str]:
     cells = [row.strategy, f"{row.mean_best:.4f}", "{:.4f}..{:.4f}".format(*row.interval), f"{row.mean_rank:.2f}"]
     if row.against is None:
         return [*cells, "", ""]

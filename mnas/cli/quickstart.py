@@ -242,7 +242,7 @@ def _measure(file: Path, table: Path) -> dict[str, Any]:
     """
     from mnas.devices.local import Runtime
     from mnas.latency.table import LatencyTable
-    from mnas.profiling.bench import bench_apart
+    from mnas.profiling.bench import bench_isolated
 
-    measured = bench_apart(file.read_bytes(), Runtime(), reference_ms=LatencyTable.load(table).reference_ms)
+    measured = bench_isolated(file.read_bytes(), Runtime(), reference_ms=LatencyTable.load(table).reference_ms)
     return {"quiet_ms": measured.quiet_ms, "median_ms": measured.median_ms}

@@ -12,7 +12,7 @@ from mnas.cli import output
 from mnas.cli.options import JSON
 
 if TYPE_CHECKING:
-    from mnas.report.facts import Facts
+    from mnas.report.facts import ReportData
     from mnas.study.study import Study
 
 
@@ -60,9 +60,9 @@ def write_report(
     Without `insist`, a page that cannot be written is said not to be: somebody else's study can be read all the same.
     """
     from mnas.report.details import details
-    from mnas.report.facts import gather
+    from mnas.report.facts import load_report_data
 
-    facts = gather(study)
+    facts = load_report_data(study)
     known = details(facts)
     written = [] if page is None else _write_page(facts, page, insist)
     if csv is not None or png is not None:
@@ -80,7 +80,7 @@ def write_report(
     return {**facts.summary, **known, "files": [str(path) for path in written]}
 
 
-def _write_page(facts: Facts, path: Path, insist: bool) -> list[Path]:
+def _write_page(facts: ReportData, path: Path, insist: bool) -> list[Path]:
     from mnas.errors import MnasError
     from mnas.report.page import study_page
     from mnas.system.files import write_atomically

@@ -94,13 +94,13 @@ class _Job:
 def _scorer(evaluator: str, data: str | None, steps: int, batch: int, limit: int | None, seed: int) -> Scorer | None:
     from mnas.errors import InputError
     from mnas.evaluators.registry import GROUP
-    from mnas.evaluators.user_defined import own_evaluator
-    from mnas.system.plugins import is_own
+    from mnas.evaluators.user_defined import user_defined_evaluator
+    from mnas.system.plugins import is_user_defined
 
-    if is_own(evaluator, GROUP):
-        from mnas.evaluators.multi_resolution import OwnScorer
+    if is_user_defined(evaluator, GROUP):
+        from mnas.evaluators.multi_resolution import UserDefinedScorer
 
-        return OwnScorer(own_evaluator(evaluator))
+        return UserDefinedScorer(user_defined_evaluator(evaluator))
     if evaluator != "proxy":
         raise InputError(
             f"--evaluator is {evaluator!r}: expected proxy or python:MODULE:FUNCTION; scaled networks are in no table "

@@ -51,8 +51,8 @@ def train(
     architecture = resolve_architecture(arch)
     if resolution is not None:
         architecture = replace(architecture, resolution=resolution)
-    knobs = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
-    given = {name: value for name, value in knobs.items() if value is not None}
+    overrides = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
+    given = {name: value for name, value in overrides.items() if value is not None}
     mirrored = output.open_mirror(out, mirror)
     trained = train_with_display(
         architecture,
@@ -80,7 +80,7 @@ def train_with_display(
     limit: int | None = None,
     weights: str | None = None,
     mirror: Mirror | None = None,
-    **knobs: Any,
+    **overrides: Any,
 ) -> Trained:
     """Train with progress on stderr; `knobs` are those of `mnas.train.recipe.recipe_for`."""
     from mnas.system.files import check_writable
@@ -99,7 +99,7 @@ def train_with_display(
         start = None if weights is None else open_pretrained(weights, architecture)
         source = DataSource(data, seed=seed, limit=limit)
         dataset = source.load(architecture.resolution)
-        recipe = recipe_for(data, images=len(dataset.train), **knobs)
+        recipe = recipe_for(data, images=len(dataset.train), **overrides)
     if dataset.num_classes != architecture.num_classes:
         out_console.print(f"The classifier is set to the {dataset.num_classes} classes of {data}.")
     if is_trained(out):

@@ -46,10 +46,10 @@ def watch_study(study: Study, page: Path | None, every: float, *, quiet: bool = 
 
 
 def _write(study: Study, page: Path, refresh: int | None) -> None:
-    from mnas.report.facts import gather
+    from mnas.report.facts import load_report_data
     from mnas.report.page import study_page
 
-    write_atomically(page, study_page(gather(study), refresh=refresh))
+    write_atomically(page, study_page(load_report_data(study), refresh=refresh))
 
 
 def status_lines(study: Study, running: bool) -> list[str]:

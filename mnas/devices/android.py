@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from mnas.checks import check_integer
 from mnas.devices.adb import Adb
-from mnas.devices.base import SLOWER, Array, Details, Device, LoadedModel, Pace
+from mnas.devices.base import SLOWER, Array, Details, Device, LoadedModel, MeasurementSettings
 from mnas.devices.benchmark_binary import MAX_SECONDS, BenchmarkBinary
 from mnas.devices.benchmark_log import BenchmarkLog, parse_benchmark_log, printable
 from mnas.devices.phone import Cpu, read_heat, read_phone
@@ -54,7 +54,9 @@ class AndroidDevice(Device):
         MnasError: if the phone goes away.
     """
 
-    pace = Pace(burst_ms=60.0, most_runs=60, start_ms=120.0, reference_runs=30, first_looks=10, wave_networks=10)
+    pace = MeasurementSettings(
+        burst_ms=60.0, most_runs=60, start_ms=120.0, reference_runs=30, first_looks=10, wave_networks=10
+    )
     sleep = staticmethod(time.sleep)
 
     def __init__(self, adb: Adb, binary: BenchmarkBinary, *, threads: int = 1, delegate: str = "xnnpack") -> None:
@@ -115,7 +117,7 @@ class AndroidDevice(Device):
                 program.write_bytes(self.binary.path.read_bytes())
                 self.adb.push([program], f"{FOLDER}/")
                 self.adb.shell(f"chmod 755 {_PROGRAM}")
-                self.settle()
+                self.cool_down()
                 yield
             finally:
                 self._folder = None
@@ -143,7 +145,7 @@ class AndroidDevice(Device):
         self._waiting.append(path)
         return _PhoneModel(self, path.name)
 
-    def settle(self, slowdown: float = 1.0) -> None:
+    def cool_down(self, slowdown: float = 1.0) -> None:
         """Wait until the phone is cool enough to measure.
 
         Args:

@@ -19,7 +19,7 @@ SLOWER = 1.15  # slowdown of a device from which it throttles, or is used by som
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class MeasurementSettings:
     """How a device is best asked: where starting a burst is dear, bursts are long and looks at the reference few.
 
     Attributes:
@@ -101,7 +101,7 @@ class LoadedModel(ABC):
 class Device(ABC):
     """Somewhere networks run."""
 
-    pace: Pace = Pace()
+    pace: MeasurementSettings = MeasurementSettings()
 
     @abstractmethod
     def configuration(self, dtype: str) -> Configuration:
@@ -111,7 +111,7 @@ class Device(ABC):
         """Whatever must hold while networks are loaded and run, such as being pinned to a CPU; undone afterwards."""
         return nullcontext()
 
-    def settle(self, slowdown: float = 1.0) -> None:  # noqa: B027  most devices are always fit
+    def cool_down(self, slowdown: float = 1.0) -> None:  # noqa: B027  most devices are always fit
         """Wait until the device is fit to measure; called between waves of networks.
 
         Args:

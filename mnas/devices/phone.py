@@ -69,7 +69,7 @@ class Phone:
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
+class Thermals:
     """How warm a phone is.
 
     Attributes:
@@ -105,7 +105,7 @@ def read_phone(adb: Adb) -> Phone:
     return Phone(named, soc or platform, fingerprint, abis, tuple(cpus[number] for number in sorted(cpus)))
 
 
-def read_heat(adb: Adb) -> Heat:
+def read_heat(adb: Adb) -> Thermals:
     """Ask a phone how warm it is.
 
     Raises:
@@ -114,4 +114,4 @@ def read_heat(adb: Adb) -> Heat:
     text = adb.shell(_HEAT, check=False)
     tenths = re.search(r"^\s*temperature: (-?\d{1,4})\s*$", text, re.MULTILINE)
     status = re.search(r"^\s*Thermal Status: (\d)\s*$", text, re.MULTILINE)
-    return Heat(int(tenths[1]) / 10 if tenths else None, int(status[1]) if status else 0)
+    return Thermals(int(tenths[1]) / 10 if tenths else None, int(status[1]) if status else 0)

@@ -82,7 +82,7 @@ class BoardDevice(Device):
             self.link.close()
             self.link = None
 
-    def settle(self, slowdown: float = 1.0) -> None:
+    def cool_down(self, slowdown: float = 1.0) -> None:
         """See `Device`. A board is not waited for: few of them cool down while they are switched on."""
         if slowdown > SLOWER:
             celsius = self.ask({"do": "heat"}, limit_s=_LOAD_S)

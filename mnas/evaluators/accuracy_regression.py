@@ -62,7 +62,7 @@ class Regression:
 
         self._mean, spread = rows.mean(0), rows.std(0)
         spread = np.where(spread > 0, spread, np.inf)  # what never varied says nothing
-        targets = cut_off(accuracies)
+        targets = winsorize(accuracies)
         self._middle, self._unit = targets.mean(), targets.std() or 1.0
         found: list[tuple[float, Any, Array]] = []
         for weight in _WEIGHTS:
@@ -78,7 +78,7 @@ class Regression:
         return self._middle + self._unit * mean, self._unit * deviation
 
 
-def cut_off(accuracies: Sequence[float]) -> Array:
+def winsorize(accuracies: Sequence[float]) -> Array:
     """Accuracies with those far below the rest moved nearer; the spread is the median distance from the median."""
     from scipy.stats import median_abs_deviation
 

@@ -27,7 +27,7 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True)
-class OwnScorer:
+class UserDefinedScorer:
     """A user's own evaluator, as `mnas search --evaluator` takes it.
 
     Attributes:

@@ -89,7 +89,7 @@ class PredictorEvaluator(Evaluator):
         space: what the candidates are from.
         inner: judges the samples.
         recipe: how many there are, and which.
-        accept: refuses samples at no cost, such as those over the latency budget; None takes all.
+        feasible: refuses samples at no cost, such as those over the latency budget; None takes all.
         file: where the samples are kept as they are judged, so that the work can go on; None keeps them in memory.
     """
 
@@ -99,11 +99,11 @@ class PredictorEvaluator(Evaluator):
         inner: Evaluator,
         recipe: PredictorRecipe,
         *,
-        accept: Callable[[Architecture], bool] | None = None,
+        feasible: Callable[[Architecture], bool] | None = None,
         file: Path | None = None,
     ) -> None:
         self.space, self.inner, self.recipe = space, inner, recipe
-        self._accept, self._file = accept, file
+        self._feasible, self._file = feasible, file
         self._samples: list[Sample] | None = None
         self._regression: Regression | None = None
 
@@ -149,7 +149,7 @@ class PredictorEvaluator(Evaluator):
             end = min((start for start in starts if start > len(samples)), default=self.recipe.samples)
             chosen = self._random(end) if begun == 0 else self._promising(samples[:begun], end - begun)
             for indices in chosen[len(samples) - begun :]:
-                samples.append((indices, self._judge(indices)))
+                samples.append((indices, self._evaluate(indices)))
                 self._write(samples)
                 on_progress(len(samples) / self.recipe.samples, f"sample {len(samples)} of {self.recipe.samples}")
         self._regression = self._learn(samples)
@@ -170,7 +170,7 @@ class PredictorEvaluator(Evaluator):
         features(self.space, architecture)
         return time.perf_counter() - start
 
-    def _judge(self, indices: tuple[int, ...]) -> float | None:
+    def _evaluate(self, indices: tuple[int, ...]) -> float | None:
         try:
             return float(self.inner.accuracy(self.space.decode(indices)))
         except Exception as error:  # a user's evaluator may raise anything
@@ -218,7 +218,7 @@ class PredictorEvaluator(Evaluator):
     def _accepted(self, draw: Callable[[], Architecture]) -> tuple[int, ...]:
         candidate = draw()
         for _ in range(_REFUSALS):
-            if self._accept is None or self._accept(candidate):
+            if self._feasible is None or self._feasible(candidate):
                 break
             candidate = draw()
         return self.space.encode(candidate)
@@ -276,4 +276,4 @@ def make(request: EvaluatorRequest) -> PredictorEvaluator:
 
     recipe = PredictorRecipe(samples=request.options["predictor_samples"], seed=request.options["seed"])
     file = None if request.folder is None else request.folder / "predictor.json"
-    return PredictorEvaluator(request.space, make_proxy(request), recipe, accept=request.is_feasible, file=file)
+    return PredictorEvaluator(request.space, make_proxy(request), recipe, feasible=request.is_feasible, file=file)

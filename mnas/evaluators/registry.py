@@ -13,7 +13,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from mnas.errors import InputError
-from mnas.system.plugins import PREFIX, is_own
+from mnas.system.plugins import PREFIX, is_user_defined
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
@@ -119,7 +119,7 @@ def find_evaluator(name: str) -> EvaluatorEntry:
         return entry
     if entry is not None and entry.argument is not None:
         raise InputError(f"--evaluator {kind} needs its {entry.argument.partition('.')[0].lower()}: {_full(kind)}")
-    if entry is None and is_own(name, GROUP):
+    if entry is None and is_user_defined(name, GROUP):
         return USER_DEFINED
     known = ", ".join(map(_full, EVALUATORS))
     raise InputError(f"no evaluator is called {name!r}: expected {known} or {PREFIX}{USER_DEFINED.argument}")

@@ -23,10 +23,10 @@ from mnas.system.plugins import load_named
 
 def make(request: EvaluatorRequest) -> Evaluator:
     """The evaluator that a search asks for."""
-    return own_evaluator(request.name)
+    return user_defined_evaluator(request.name)
 
 
-def own_evaluator(name: str) -> Evaluator:
+def user_defined_evaluator(name: str) -> Evaluator:
     """The evaluator that a user has written.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Any
 from mnas.arch.complexity import block_complexity, complexity
 from mnas.errors import InputError, MnasError
 from mnas.experiments.comparison_options import ComparisonOptions, check_strategies
-from mnas.experiments.standings import Standing, best_so_far, compare
+from mnas.experiments.standings import StrategyResult, best_so_far, compare
 from mnas.reward import make_reward
 from mnas.search.build import prepare
 from mnas.search.constraints import Constraint, Measure
@@ -20,7 +20,7 @@ from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.executors.factory import SEARCH, most_minutes_of
 from mnas.search.executors.process_pool import ProcessExecutor
 from mnas.search.executors.worker import Job, Objectives
-from mnas.search.loop import Known, run_trials
+from mnas.search.loop import MeasurementCache, run_trials
 from mnas.search.objective import Objective
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
@@ -35,7 +35,7 @@ _REMEMBERED = 100_000  # latencies that are kept: strategies refuse, and meet ag
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contest:
+class Comparison:
     """What to run.
 
     Attributes:
@@ -78,7 +78,7 @@ def load_tensorflow_for(options: ComparisonOptions) -> None:
         load_tensorflow()
 
 
-def make_contest(options: ComparisonOptions) -> Contest:
+def make_comparison(options: ComparisonOptions) -> Comparison:
     """Load what the options of a comparison name.
 
     Raises:
@@ -90,7 +90,7 @@ def make_contest(options: ComparisonOptions) -> Contest:
         objective = with_madds_budget(
             objective, prepared.space, options.budget_madds, reward=options.reward, beta=options.beta
         )
-    return Contest(
+    return Comparison(
         space=prepared.space,
         objective=objective,
         strategies=options.strategies,
@@ -102,18 +102,18 @@ def make_contest(options: ComparisonOptions) -> Contest:
 
 
 @contextmanager
-def open_comparison_executor(options: ComparisonOptions, contest: Contest) -> Iterator[Executor]:
+def open_comparison_executor(options: ComparisonOptions, comparison: Comparison) -> Iterator[Executor]:
     """What evaluates a comparison's candidates: this process, or one that holds evaluations to their time limit.
 
     Args:
         options: of the comparison.
-        contest: the comparison here.
+        comparison: the comparison here.
     """
     if options.evaluation_minutes is None:
         yield LocalExecutor()
         return
-    job = Job(_MAKE, to_plain(asdict(options)), to_plain(contest.objective.evaluator.describe()))
-    objectives = {SEARCH: contest.fast_objective}
+    job = Job(_MAKE, to_plain(asdict(options)), to_plain(comparison.objective.evaluator.describe()))
+    objectives = {SEARCH: comparison.fast_objective}
     limits = most_minutes_of(options.evaluation_minutes)
     with ProcessExecutor(job, objectives, num_workers=1, most_minutes=limits) as processes:
         yield processes
@@ -124,17 +124,17 @@ def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
     options = ComparisonOptions(**arguments)
     if options.search_options().trains:
         load_tensorflow()
-    contest = make_contest(options)
-    return {SEARCH: contest.fast_objective}, contest.objective.evaluator.describe()
+    comparison = make_comparison(options)
+    return {SEARCH: comparison.fast_objective}, comparison.objective.evaluator.describe()
 
 
-def run_contest(
-    contest: Contest, *, executor: Executor | None = None, on_run: OnRun = lambda share, what: None
-) -> dict[int, list[Standing]]:
+def run_comparison(
+    comparison: Comparison, *, executor: Executor | None = None, on_run: OnRun = lambda share, what: None
+) -> dict[int, list[StrategyResult]]:
     """Run every strategy with every seed.
 
     Args:
-        contest: what to run.
+        comparison: what to run.
         executor: where candidates are judged; in this process by default.
         on_run: called after each run with the share done and what was run.
 
@@ -144,53 +144,57 @@ def run_contest(
     Raises:
         MnasError: if a run has not one success.
     """
-    budgets = sorted(set(contest.num_trials))
-    best: dict[int, dict[str, list[float]]] = {count: {name: [] for name in contest.strategies} for count in budgets}
-    known: Known = {}
+    budgets = sorted(set(comparison.num_trials))
+    best: dict[int, dict[str, list[float]]] = {count: {name: [] for name in comparison.strategies} for count in budgets}
+    cache: MeasurementCache = {}
     done = 0
-    for seed in range(contest.num_seeds):
-        for name in contest.strategies:
-            curve = best_curve(contest, run_one(contest, name, seed, known, executor=executor), f"{name}, seed {seed}")
+    for seed in range(comparison.num_seeds):
+        for name in comparison.strategies:
+            curve = best_curve(
+                comparison, run_one(comparison, name, seed, cache, executor=executor), f"{name}, seed {seed}"
+            )
             for count in budgets:
                 best[count][name].append(curve[count - 1])
             done += 1
-            on_run(done / (contest.num_seeds * len(contest.strategies)), f"{name}, seed {seed}")
+            on_run(done / (comparison.num_seeds * len(comparison.strategies)), f"{name}, seed {seed}")
     return {count: compare(own) for count, own in best.items()}
 
 
-def run_one(contest: Contest, name: str, seed: int, known: Known, *, executor: Executor | None = None) -> list[Trial]:
+def run_one(
+    comparison: Comparison, name: str, seed: int, cache: MeasurementCache, *, executor: Executor | None = None
+) -> list[Trial]:
     """One strategy's run with one seed, as long as the longest that is compared.
 
     Args:
-        contest: what to run.
+        comparison: what to run.
         name: the strategy.
         seed: the strategy's.
-        known: measurements of networks that were judged before; new ones are added.
+        cache: measurements of networks that were judged before; new ones are added.
         executor: where candidates are judged; in this process by default.
     """
-    objective = contest.fast_objective
-    accept = objective.is_feasible if contest.reject_infeasible and objective.budgets else None
-    strategy = make_strategy(name, contest.space, seed=seed, accept=accept)
-    longest, batch_size = max(contest.num_trials), contest.batch_size
+    objective = comparison.fast_objective
+    feasible = objective.is_feasible if comparison.reject_infeasible and objective.budgets else None
+    strategy = make_strategy(name, comparison.space, seed=seed, feasible=feasible)
+    longest, batch_size = max(comparison.num_trials), comparison.batch_size
     return run_trials(
         strategy,
         objective,
         MemoryLog(),
         num_trials=longest,
         batch_size=batch_size,
-        known=known,
+        cache=cache,
         executor=executor,
     )
 
 
-def best_curve(contest: Contest, trials: Sequence[Trial], what: str) -> list[float]:
+def best_curve(comparison: Comparison, trials: Sequence[Trial], what: str) -> list[float]:
     """The best reward after each trial.
 
     Raises:
         MnasError: if nothing had succeeded by the first number of trials that is compared.
     """
     curve = [float(value) for value in best_so_far([trial.reward for trial in trials])]
-    first = min(contest.num_trials)
+    first = min(comparison.num_trials)
     if not math.isfinite(curve[first - 1]):
         raise MnasError(f"{what}: none of the first {first} evaluations succeeded: {trials[0].error}")
     return curve

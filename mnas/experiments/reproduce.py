@@ -92,8 +92,8 @@ def _as_far(search: Search, logged: dict[str, dict[Any, Trial]]) -> Search:
         search,
         num_trials=1 + max(logged["trials"]),
         baseline=search.baseline if logged["baseline"] else None,
-        finals=search.finals if logged["finalists"] else None,
-        repeats=search.repeats if logged["repeats"] else (),
+        finalist_objective=search.finalist_objective if logged["finalists"] else None,
+        retrainings=search.retrainings if logged["repeats"] else (),
     )
 
 

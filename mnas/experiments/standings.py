@@ -14,7 +14,7 @@ from mnas.statistics import Array, bootstrap_interval, mean_ranks
 
 
 @dataclass(frozen=True, slots=True)
-class Against:
+class BaselineDifference:
     """A strategy against the baseline, seed by seed.
 
     Attributes:
@@ -37,7 +37,7 @@ class Against:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StrategyResult:
     """How a strategy did.
 
     Attributes:
@@ -54,7 +54,7 @@ class Standing:
     interval: tuple[float, float]
     mean_rank: float
     best_by_seed: tuple[float, ...]
-    against: Against | None
+    against: BaselineDifference | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; the verdict is in it."""
@@ -64,7 +64,7 @@ class Standing:
         return plain
 
 
-def compare(best: Mapping[str, Sequence[float]], *, baseline: str = "random") -> list[Standing]:
+def compare(best: Mapping[str, Sequence[float]], *, baseline: str = "random") -> list[StrategyResult]:
     """What the best rewards of several strategies say, in the order given.
 
     Args:
@@ -81,7 +81,7 @@ def compare(best: Mapping[str, Sequence[float]], *, baseline: str = "random") ->
     ranks = mean_ranks(np.stack(list(values.values())))
     chance = values.get(baseline)
     return [
-        Standing(
+        StrategyResult(
             name,
             float(own.mean()),
             bootstrap_interval(own),
@@ -93,11 +93,11 @@ def compare(best: Mapping[str, Sequence[float]], *, baseline: str = "random") ->
     ]
 
 
-def against(values: npt.ArrayLike, baseline: npt.ArrayLike) -> Against:
+def against(values: npt.ArrayLike, baseline: npt.ArrayLike) -> BaselineDifference:
     """Two strategies' best rewards, shape (seeds,) each, seed by seed."""
     difference = np.asarray(values, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
     won, tied = float((difference > 0).mean()), float((difference == 0).mean())
-    return Against(float(difference.mean()), bootstrap_interval(difference), won, tied)
+    return BaselineDifference(float(difference.mean()), bootstrap_interval(difference), won, tied)
 
 
 def best_so_far(rewards: Sequence[float | None]) -> Array:

@@ -94,9 +94,9 @@ def survey(
     """
     trials: list[Trial] = []
     if objective is not None:
-        draw = RandomSearch(space, seed=seed, accept=objective.is_feasible if objective.budgets else None)
+        draw = RandomSearch(space, seed=seed, feasible=objective.is_feasible if objective.budgets else None)
         for number, architecture in enumerate(draw.ask(num_samples)):
-            trials.append(objective.judge(number, architecture))
+            trials.append(objective.evaluate(number, architecture))
             on_sample(number + 1)
         if all(trial.failed for trial in trials):
             raise MnasError(f"all {num_samples} samples of {space.name} failed, the last one with: {trials[-1].error}")

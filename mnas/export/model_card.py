@@ -88,8 +88,8 @@ def _training(document: Mapping[str, Any]) -> list[str]:
     lines = ["## Training", "", f"On {training['data']['name']}, seed {training['seed']}. {recipe}.", ""]
     compression = document.get("compression")
     if compression:
-        knobs = ", ".join(f"{key} {value}" for key, value in compression.items() if not isinstance(value, dict))
-        lines += [f"Then compressed: {knobs}.", ""]
+        overrides = ", ".join(f"{key} {value}" for key, value in compression.items() if not isinstance(value, dict))
+        lines += [f"Then compressed: {overrides}.", ""]
     return lines
 
 

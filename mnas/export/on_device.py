@@ -11,8 +11,8 @@ import numpy as np
 from mnas.devices.base import Device, LoadedModel
 from mnas.devices.local import LocalDevice
 from mnas.errors import InputError, MnasError
-from mnas.export.verify import Tolerance, compare_outputs, judge
-from mnas.profiling.bench import Apart, bench, bench_apart
+from mnas.export.verify import Tolerance, check_tolerance, compare_outputs
+from mnas.profiling.bench import Apart, bench, bench_isolated
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.prediction import Prediction, check_same, predict
 from mnas.study.references import resolve_architecture
@@ -82,7 +82,7 @@ def check_on_device(
     found = compare_outputs(here(images), there)
     configuration = device.configuration(dtype)
     exact = dtype == "float32" and configuration.delegate in _IN_FLOATS
-    judge(
+    check_tolerance(
         found, _EXACT if exact else _ROUNDED, trained=trained, what=f"on {name} the file gives other outputs than here"
     )
     time = _measure(content, device)
@@ -103,7 +103,7 @@ def check_on_device(
 
 def _measure(content: bytes, device: Device) -> Apart | NetworkTime:
     if isinstance(device, LocalDevice):  # this process has TensorFlow in it, whose threads would be measured too
-        return bench_apart(content, device.runtime, seconds=SECONDS)
+        return bench_isolated(content, device.runtime, seconds=SECONDS)
     return bench(content, device, seconds=SECONDS)
 
 

@@ -15,7 +15,7 @@ from mnas.errors import InputError
 from mnas.export.convert import quantizer, to_tflite
 from mnas.export.model_card import model_card
 from mnas.export.on_device import DeviceCheck
-from mnas.export.verify import TOLERANCES, Batch, Check, compare, judge
+from mnas.export.verify import TOLERANCES, Batch, Check, check_tolerance, compare
 from mnas.system.environment import versions
 from mnas.system.files import check_writable, write_together
 from mnas.tflite.metadata import add_metadata
@@ -76,7 +76,7 @@ def export_network(
     if dtype == "int8":
         check_integers(content, io)
     check = compare(content, model, batches, progress=lambda done: progress("check", done))
-    judge(check, TOLERANCES[dtype], trained=trained, hint=_HINTS.get(dtype, "") if not learned else "")
+    check_tolerance(check, TOLERANCES[dtype], trained=trained, hint=_HINTS.get(dtype, "") if not learned else "")
     calibrated = calibration is not None and dtype == "int8" and not learned
     document = {
         **(about or {}),

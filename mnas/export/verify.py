@@ -129,7 +129,7 @@ def check_loss(before: Any, after: Any, batches: Iterable[Batch], most: float, k
         )
 
 
-def judge(
+def check_tolerance(
     check: Check,
     tolerance: Tolerance,
     *,

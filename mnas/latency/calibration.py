@@ -18,7 +18,7 @@ from mnas.arch.zoo import zoo
 from mnas.checks import AnyText, convert
 from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
-from mnas.latency.report_card import calibrate
+from mnas.latency.report_card import conformal_relative_error
 from mnas.latency.table import Configuration, LatencyTable, configuration_from_dict
 from mnas.system.files import is_document, read_json
 
@@ -148,10 +148,10 @@ def calibrate_table(
     if gains.mean() <= t.ppf(_SURE, len(gains) - 1) * gains.std(ddof=1) / math.sqrt(len(gains)):
         if configuration is None or not _holds(table, times):
             return table, kept
-        return _changed(table, kept, calibrate(estimates, list(times.values())), configuration), kept
+        return _changed(table, kept, conformal_relative_error(estimates, list(times.values())), configuration), kept
     scale, offset_ms = _fit(predicted, measured)
     found = replace(kept, applied=True, scale=scale, offset_ms=offset_ms)
-    return _changed(table, found, calibrate(left_out, list(times.values())), configuration), found
+    return _changed(table, found, conformal_relative_error(left_out, list(times.values())), configuration), found
 
 
 def _holds(table: LatencyTable, times: Mapping[Architecture, float]) -> bool:

@@ -42,7 +42,7 @@ def make_report_card(
     )
 
 
-def calibrate(estimates: Sequence[LatencyEstimate], quiet_ms: Sequence[float]) -> float:
+def conformal_relative_error(estimates: Sequence[LatencyEstimate], quiet_ms: Sequence[float]) -> float:
     """The relative error with which nine of ten networks fall inside their 90 % interval.
 
     Args:

@@ -14,7 +14,7 @@ from mnas.devices.local import LocalDevice, Runtime
 from mnas.errors import MnasError
 from mnas.profiling.measure import NetworkTime, Reference, measure_networks
 from mnas.system.child import run_module
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 
 # The yardsticks for how disturbed a device is. The light one is small enough to be back in the caches after three runs;
 # the heavy one's 9 MB of weights come from the memory that a device's cores share, at few multiply-adds.
@@ -24,8 +24,8 @@ HEAVY = replace(ZOO["mnasnet-a1"], head_filters=320, resolution=32, num_classes=
 
 def open_reference(device: Device, *, known_ms: float = 0.0) -> Reference:
     """The reference networks, ready on a device; `known_ms` is the light one's quiet latency where that is known."""
-    heavy = None if device.pace.start_ms else write_skeleton(HEAVY)
-    return Reference(device, write_skeleton(LIGHT), heavy, known_ms=known_ms)
+    heavy = None if device.pace.start_ms else write_random_model(HEAVY)
+    return Reference(device, write_random_model(LIGHT), heavy, known_ms=known_ms)
 
 
 def bench(
@@ -78,7 +78,7 @@ class Apart:
     median_ms: float
 
 
-def bench_apart(content: bytes, runtime: Runtime, *, seconds: float = 10.0, reference_ms: float = 0.0) -> Apart:
+def bench_isolated(content: bytes, runtime: Runtime, *, seconds: float = 10.0, reference_ms: float = 0.0) -> Apart:
     """Measure a `.tflite` file as `mnas.profiling.bench.bench` does, in another process.
 
     Args:

@@ -17,7 +17,7 @@ from mnas.profiling.bench import open_reference
 from mnas.profiling.measure import NetworkTime, measure_networks
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 
 _QUIET_BURSTS = 24
 _LEAST_INSIDE = 0.7  # of fresh networks inside their 90 % intervals
@@ -100,7 +100,7 @@ def _measure(
 
     with device.measuring():
         reference = open_reference(device, known_ms=table.reference_ms)
-        models = [device.load(write_skeleton(network, dtype=table.configuration.dtype)) for network in networks]
+        models = [device.load(write_random_model(network, dtype=table.configuration.dtype)) for network in networks]
         wanted = [_QUIET_BURSTS] * len(models)
         try:
             return measure_networks(models, reference, seconds=seconds, quiet_bursts=wanted, seed=seed, progress=report)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from mnas.devices.base import Device, LoadedModel, Pace
+from mnas.devices.base import Device, LoadedModel, MeasurementSettings
 from mnas.profiling.bench import open_reference
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import FEWEST_BURSTS, FEWEST_RUNS, WARM_UP_RUNS, NetworkTime, measure_networks
 from mnas.profiling.plan import PlannedNetwork, plan_networks
 from mnas.space.space import SearchSpace
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 
 LEAST, MOST = 40, 1500  # networks, whatever the time
 WAVE_BYTES = 400e6  # of networks that stand ready at a time
@@ -78,7 +78,7 @@ def collect(
         )
         for model in models:
             model.close()
-        device.settle(float(np.median([measured.slowdown for measured in times])))
+        device.cool_down(float(np.median([measured.slowdown for measured in times])))
     reference.close()
     # Waves differ in what they took for quiet, an earlier session's too: the quietest of them all is meant.
     return networks, min([reference.quiet_ms, *(measured.reference_ms for measured in log.times.values())])
@@ -116,7 +116,7 @@ def _load_wave(
         networks.append(next(plan))
         if number in log.times:
             continue
-        data = write_skeleton(networks[number].architecture, dtype=dtype, seed=number)
+        data = write_random_model(networks[number].architecture, dtype=dtype, seed=number)
         models.append(device.load(data))
         wave.append(number)
         size += len(data)
@@ -125,7 +125,7 @@ def _load_wave(
     return wave, models
 
 
-def _quiet_seconds(models: Sequence[LoadedModel], wanted: Sequence[int], pace: Pace) -> float:
+def _quiet_seconds(models: Sequence[LoadedModel], wanted: Sequence[int], pace: MeasurementSettings) -> float:
     """About how long a wave takes on a quiet device: bursts, their warm-up, looks at the reference."""
     latency_s = np.array([float(model.run_times_ms(3).min()) / 1e3 for model in models])
     runs_s = np.maximum(pace.burst_ms / 1e3, FEWEST_RUNS * latency_s) + WARM_UP_RUNS * latency_s

@@ -17,7 +17,7 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from mnas.devices.base import Array, Device, LoadedModel, Pace
+from mnas.devices.base import Array, Device, LoadedModel, MeasurementSettings
 
 QUIET_QUANTILE = 0.25
 _REFERENCE_QUANTILE = 0.10
@@ -76,15 +76,15 @@ class NetworkTime:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ReferenceSample:
     """What the reference networks took at one moment, in ms; the heavy one 0 where it was not asked."""
 
     light_ms: float
     heavy_ms: float
 
-    def slower(self, other: Look) -> Look:
+    def slower(self, other: ReferenceSample) -> ReferenceSample:
         """The slower of two looks, each network by itself."""
-        return Look(max(self.light_ms, other.light_ms), max(self.heavy_ms, other.heavy_ms))
+        return ReferenceSample(max(self.light_ms, other.light_ms), max(self.heavy_ms, other.heavy_ms))
 
 
 class Reference:
@@ -103,23 +103,23 @@ class Reference:
         self._light = device.load(light)
         self._heavy = None if heavy is None else device.load(heavy)
         self.pace = device.pace
-        self._seen: list[Look] = []
+        self._seen: list[ReferenceSample] = []
         for _ in range(self.pace.first_looks):
             self.look()
 
-    def look(self) -> Look:
+    def look(self) -> ReferenceSample:
         """The light one's latency now."""
         light_ms = float(self._light.warm_run_times_ms(self.pace.reference_runs, warm_up=WARM_UP_RUNS).min())
-        self._seen.append(Look(light_ms, 0.0))
+        self._seen.append(ReferenceSample(light_ms, 0.0))
         return self._seen[-1]
 
-    def look_after_burst(self) -> Look:
+    def look_after_burst(self) -> ReferenceSample:
         """Both latencies, when another network has just used the caches: looks at the heavy one compare only so."""
         if self._heavy is None:
             return self.look()
         light_ms = self.look().light_ms
         heavy_ms = float(self._heavy.warm_run_times_ms(_HEAVY_RUNS, warm_up=_HEAVY_WARM_UP).min())
-        self._seen[-1] = Look(light_ms, heavy_ms)
+        self._seen[-1] = ReferenceSample(light_ms, heavy_ms)
         return self._seen[-1]
 
     @property
@@ -129,11 +129,11 @@ class Reference:
         return min(seen_ms, self._known_ms) if self._known_ms else seen_ms
 
     @property
-    def quiet(self) -> Look:
+    def quiet(self) -> ReferenceSample:
         """Both latencies when the device is quiet; the heavy one's is not known before some looks."""
         heavy_ms = [look.heavy_ms for look in self._seen if look.heavy_ms]
         known = len(heavy_ms) >= _FEWEST_LOOKS
-        return Look(self.quiet_ms, float(np.quantile(heavy_ms, _REFERENCE_QUANTILE)) if known else 0.0)
+        return ReferenceSample(self.quiet_ms, float(np.quantile(heavy_ms, _REFERENCE_QUANTILE)) if known else 0.0)
 
     def close(self) -> None:
         """Give the networks back."""
@@ -142,7 +142,7 @@ class Reference:
             self._heavy.close()
 
 
-def disturbance(look: Look, quiet: Look) -> float:
+def disturbance(look: ReferenceSample, quiet: ReferenceSample) -> float:
     """How busy the device was, by the reference that noticed more; up to 1 it was quiet."""
     heavy = look.heavy_ms / quiet.heavy_ms / _HEAVY_TOLERANCE if quiet.heavy_ms else 0.0
     return max(look.light_ms / quiet.light_ms / _LIGHT_TOLERANCE, heavy)
@@ -157,18 +157,18 @@ class _Record:
     runs: int
     wanted: int
     bursts: list[Array] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
+    looks: list[ReferenceSample] = field(default_factory=list)
     final: NetworkTime | None = None
 
-    def unfinished(self, quiet: Look, late: bool) -> bool:
+    def unfinished(self, quiet: ReferenceSample, late: bool) -> bool:
         if self.final is not None:
             return False
         return len(self.bursts) < FEWEST_BURSTS if late else self.num_quiet(quiet) < self.wanted
 
-    def num_quiet(self, quiet: Look) -> int:
+    def num_quiet(self, quiet: ReferenceSample) -> int:
         return sum(disturbance(look, quiet) <= 1 for look in self.looks)
 
-    def summary(self, quiet: Look) -> NetworkTime:
+    def summary(self, quiet: ReferenceSample) -> NetworkTime:
         order = np.argsort([disturbance(look, quiet) for look in self.looks], kind="stable")
         chosen = np.sort(order[: max(FEWEST_BURSTS, self.num_quiet(quiet))])
         light_ms = np.array([self.looks[index].light_ms for index in chosen])
@@ -250,7 +250,7 @@ def measure_networks(
 
 def _finish(
     records: Sequence[_Record],
-    quiet: Look,
+    quiet: ReferenceSample,
     late: bool,
     finished: Callable[[int, NetworkTime], None] | None,
 ) -> None:
@@ -263,14 +263,14 @@ def _finish(
             finished(record.place, record.final)
 
 
-def _wait_until_quiet(reference: Reference, look: Look, quiet: Look) -> Look:
+def _wait_until_quiet(reference: Reference, look: ReferenceSample, quiet: ReferenceSample) -> ReferenceSample:
     """Look at the light reference until it is quiet, or patience ends; of the heavy one the last burst tells."""
     give_up = time.monotonic() + _PATIENCE_S
     while look.light_ms > quiet.light_ms * _LIGHT_TOLERANCE and time.monotonic() < give_up:
-        look = Look(reference.look().light_ms, look.heavy_ms)
+        look = ReferenceSample(reference.look().light_ms, look.heavy_ms)
     return look
 
 
-def _runs_per_burst(model: LoadedModel, pace: Pace) -> int:
+def _runs_per_burst(model: LoadedModel, pace: MeasurementSettings) -> int:
     latency_ms = float(model.warm_run_times_ms(FEWEST_RUNS, warm_up=1).min())
     return int(np.clip(pace.burst_ms / latency_ms, FEWEST_RUNS, pace.most_runs))

@@ -1,4 +1,4 @@
-"""From a space and a device to a latency table: plan, measure, fit, judge."""
+"""From a space and a device to a latency table: plan, measure, fit, check."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mnas.devices.base import Device
 from mnas.errors import MnasError
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.operator_regression import OperatorModel, canonical, fit_operators
-from mnas.latency.report_card import calibrate, make_report_card
+from mnas.latency.report_card import conformal_relative_error, make_report_card
 from mnas.latency.table import Configuration, Entry, LatencyTable, ReportCard
 from mnas.profiling.collect import collect
 from mnas.profiling.log import ProfileLog
@@ -141,14 +141,18 @@ def fit_table(
         entries=entries,
         params_curve=model.curve,
     )
-    return judge(table, [networks[number].architecture for number in held_out], [times[number] for number in held_out])
+    return add_report_card(
+        table, [networks[number].architecture for number in held_out], [times[number] for number in held_out]
+    )
 
 
-def judge(table: LatencyTable, held_out: Sequence[Architecture], times: Sequence[NetworkTime]) -> LatencyTable:
+def add_report_card(
+    table: LatencyTable, held_out: Sequence[Architecture], times: Sequence[NetworkTime]
+) -> LatencyTable:
     """The table with intervals calibrated on, and a report card made from, networks that it has not seen."""
     quiet = [measured.quiet_ms for measured in times]
     bare = LatencyEstimator(replace(table, relative_error=0.0))
-    relative_error = calibrate([bare.predict(architecture) for architecture in held_out], quiet)
+    relative_error = conformal_relative_error([bare.predict(architecture) for architecture in held_out], quiet)
     table = replace(table, relative_error=relative_error)
     return replace(table, report_card=report_card(table, held_out, times))
 

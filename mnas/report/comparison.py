@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
-from mnas.experiments.standings import Standing
+from mnas.experiments.standings import StrategyResult
 from mnas.experiments.survey import Survey
 from mnas.report.figure import CYCLE, Figure, Series
 from mnas.scaling.family import Member
@@ -28,7 +28,7 @@ def edf_figure(surveys: Sequence[Survey]) -> Figure:
     )
 
 
-def standings_figure(standings: Mapping[int, Sequence[Standing]], *, title: str) -> Figure:
+def standings_figure(standings: Mapping[int, Sequence[StrategyResult]], *, title: str) -> Figure:
     """The mean best reward of every strategy over the numbers of trials, with 95 % intervals."""
     counts = sorted(standings)
     drawn = []

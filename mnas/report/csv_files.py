@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mnas.arch.codec import format_stage
-from mnas.report.facts import Facts
+from mnas.report.facts import ReportData
 from mnas.report.figure import Figure
 from mnas.system.files import write_atomically
 
 _HEADER = ["phase", "trial", "reward", "accuracy", "params", "madds", "seconds", "error", "stages"]
 
 
-def write_sheets(facts: Facts, figures: Iterable[Figure], folder: Path) -> list[Path]:
+def write_sheets(facts: ReportData, figures: Iterable[Figure], folder: Path) -> list[Path]:
     """Write all of a report's CSV files; gives their paths.
 
     Raises:
@@ -39,7 +39,7 @@ def to_csv(rows: Iterable[Sequence[Any]]) -> str:
     return buffer.getvalue()
 
 
-def trial_rows(facts: Facts) -> list[list[Any]]:
+def trial_rows(facts: ReportData) -> list[list[Any]]:
     """Header and every trial of every log; one column a latency and one a term of the reward.
 
     In the phase `repeats` both winners were trained again, for the verdict; `trial` numbers the fresh seeds.
@@ -65,7 +65,7 @@ def trial_rows(facts: Facts) -> list[list[Any]]:
     return rows
 
 
-def block_rows(facts: Facts) -> list[list[Any]]:
+def block_rows(facts: ReportData) -> list[list[Any]]:
     """Header and the winner's blocks."""
     header = ["block", "key", "params", "madds", "latency_ms"]
     return [header, *([b.name, b.placed.key, b.params, b.madds, b.latency_ms] for b in facts.blocks)]

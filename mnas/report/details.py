@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from mnas.report.facts import Facts, Target
+from mnas.report.facts import ReportData, Target
 
 
-def details(facts: Facts) -> dict[str, Any]:
+def details(facts: ReportData) -> dict[str, Any]:
     """Devices with the winner's interval and their tables' report cards, its blocks, its measurements, its family.
 
     Returns:

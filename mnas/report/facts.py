@@ -81,7 +81,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ReportData:
     """A study, finished or not.
 
     Attributes:
@@ -124,7 +124,7 @@ class Facts:
         return math.fsum(math.log(len(decision.choices)) for decision in self.study.space.decisions)
 
 
-def gather(study: Study) -> Facts:
+def load_report_data(study: Study) -> ReportData:
     """Read a study's folder, and the tables it names where they still are.
 
     Raises:
@@ -135,7 +135,7 @@ def gather(study: Study) -> Facts:
     winner = None if best is None else architecture_from_dict(best["architecture"])
     targets = _targets(study, winner)
     logs = {name: tuple(sorted(study.log(name).read(), key=lambda trial: trial.number)) for name in LOGS}
-    return Facts(
+    return ReportData(
         study=study,
         summary=summary,
         **logs,

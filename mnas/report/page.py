@@ -14,7 +14,7 @@ from markupsafe import Markup
 from mnas import __version__
 from mnas.latency.table import LatencyTable
 from mnas.report.csv_files import to_csv, trial_rows
-from mnas.report.facts import Facts
+from mnas.report.facts import ReportData
 from mnas.report.figure import LOOKS, Figure
 from mnas.report.latency_figures import agreement_figure, table_figures
 from mnas.report.network import block_views
@@ -25,7 +25,7 @@ from mnas.report.study_figures import study_figures
 _PLOTLY = "static/plotly-basic.min.js"
 
 
-def study_page(facts: Facts, *, refresh: int | None = None) -> str:
+def study_page(facts: ReportData, *, refresh: int | None = None) -> str:
     """A study as one HTML document.
 
     Args:
@@ -48,7 +48,7 @@ def study_page(facts: Facts, *, refresh: int | None = None) -> str:
     )
 
 
-def all_figures(facts: Facts) -> list[Figure]:
+def all_figures(facts: ReportData) -> list[Figure]:
     """Every figure of a study's report, in the page's order."""
     table = facts.targets[0].table if facts.targets else None
     agreement = agreement_figure(table, facts.benches)

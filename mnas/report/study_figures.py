@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mnas.arch.codec import format_stage
-from mnas.report.facts import Facts
+from mnas.report.facts import ReportData
 from mnas.report.figure import Figure, Line, Series
 from mnas.scaling.family import FamilyMember
 from mnas.study.summary import front
@@ -14,7 +14,7 @@ from mnas.trial import Measurement, Trial
 Price = Callable[[Measurement], float]
 
 
-def study_figures(facts: Facts) -> list[Figure]:
+def study_figures(facts: ReportData) -> list[Figure]:
     """All that there is something to draw for."""
     figures = [front_figure(facts, index) for index in range(max(1, facts.num_latencies))]
     figures.append(reward_figure(facts))
@@ -22,7 +22,7 @@ def study_figures(facts: Facts) -> list[Figure]:
     return [figure for figure in figures if any(series.x for series in figure.series)]
 
 
-def front_figure(facts: Facts, index: int = 0) -> Figure:
+def front_figure(facts: ReportData, index: int = 0) -> Figure:
     """Accuracy against latency on one device (multiply-adds where there is none)."""
     priced = facts.num_latencies > 0
     price: Price = (lambda found: found.latencies_ms[index]) if priced else (lambda found: found.madds / 1e6)
@@ -74,7 +74,7 @@ def _points(name: str, look: str, trials: Sequence[Trial], price: Price, unit: s
     return Series(name, look, x, y, hover=tuple(describe(t, price(found), unit) for t, found in done))
 
 
-def _winner(facts: Facts, price: Price, unit: str) -> Series:
+def _winner(facts: ReportData, price: Price, unit: str) -> Series:
     best = facts.summary["best"]
     pool = facts.finalists if best is not None and best["trained_longer"] else facts.trials
     chosen = [t for t in pool if best is not None and t.number == best["number"]]
@@ -89,7 +89,7 @@ def _percent(series: Sequence[Series]) -> tuple[Series, ...]:
     )
 
 
-def _best_in_words(facts: Facts) -> str:
+def _best_in_words(facts: ReportData) -> str:
     best = facts.summary["best"]
     if best is None:
         return "There is no winner yet."
@@ -110,7 +110,7 @@ def describe(trial: Trial, price: float, unit: str) -> str:
     )
 
 
-def reward_figure(facts: Facts) -> Figure:
+def reward_figure(facts: ReportData) -> Figure:
     """Every trial's reward and the best so far, the strategy's and random search's."""
     series: list[Series] = []
     words = []
@@ -134,7 +134,7 @@ def reward_figure(facts: Facts) -> Figure:
     )
 
 
-def entropy_figure(facts: Facts) -> Figure | None:
+def entropy_figure(facts: ReportData) -> Figure | None:
     """The policy's entropy after each update; None for strategies without a policy, or before the first update."""
     pairs = [
         (update.num_trials, update.diagnostics["entropy"])
@@ -157,7 +157,7 @@ def entropy_figure(facts: Facts) -> Figure | None:
     )
 
 
-def family_figure(facts: Facts) -> Figure | None:
+def family_figure(facts: ReportData) -> Figure | None:
     """Accuracy of the scaled family against its latency; parameters where no accuracy is known yet."""
     members = facts.family
     if not members:

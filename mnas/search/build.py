@@ -19,7 +19,7 @@ from mnas.search.options import FIXED_POLICY_STRATEGIES, SearchOptions
 from mnas.search.run import Search
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
-from mnas.strategies.base import Accept, Strategy
+from mnas.strategies.base import Feasible, Strategy
 from mnas.strategies.registry import make_strategy
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
         objective,
         options.trials,
         options.batch,
-        make_strategy("random", space, seed=options.seed, accept=feasible) if with_baseline else None,
+        make_strategy("random", space, seed=options.seed, feasible=feasible) if with_baseline else None,
         longer,
         options.finalists,
-        repeats(options, longer) if with_baseline and longer else [],
+        make_retrainings(options, longer) if with_baseline and longer else [],
     )
     config = {
         "space": space.to_dict(),
@@ -103,7 +103,7 @@ def _request(
     space: SearchSpace,
     dataset: Dataset | None,
     budgets: Sequence[Constraint],
-    feasible: Accept | None,
+    feasible: Feasible | None,
     folder: Path | None,
 ) -> EvaluatorRequest:
     return EvaluatorRequest(
@@ -165,7 +165,7 @@ def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Co
     return limits
 
 
-def repeats(options: SearchOptions, finals: Objective) -> list[Objective]:
+def make_retrainings(options: SearchOptions, finals: Objective) -> list[Objective]:
     """The finalists' objective with new seeds, to train both winners again; none where its evaluator has no seed."""
     if options.retrain_seeds < 2:
         return []
@@ -174,11 +174,11 @@ def repeats(options: SearchOptions, finals: Objective) -> list[Objective]:
     return [replace(finals, evaluator=evaluator) for evaluator in evaluators if evaluator is not None]
 
 
-def _strategy(options: SearchOptions, space: SearchSpace, accept: Accept | None, evaluator: Evaluator) -> Strategy:
-    knobs: dict[str, Any] = {}
+def _strategy(options: SearchOptions, space: SearchSpace, feasible: Feasible | None, evaluator: Evaluator) -> Strategy:
+    overrides: dict[str, Any] = {}
     if options.strategy in FIXED_POLICY_STRATEGIES:
         from mnas.oneshot.evaluator import SupernetEvaluator
 
         if isinstance(evaluator, SupernetEvaluator):
-            knobs["policy"] = evaluator.policy
-    return make_strategy(options.strategy, space, seed=options.seed, accept=accept, **knobs)
+            overrides["policy"] = evaluator.policy
+    return make_strategy(options.strategy, space, seed=options.seed, feasible=feasible, **overrides)

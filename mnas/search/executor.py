@@ -30,7 +30,7 @@ class LocalExecutor:
     def run(self, objective: Objective, candidates: Sequence[tuple[int, Architecture]]) -> Iterator[Trial]:
         """As `Executor.run`, in the order given."""
         for number, architecture in candidates:
-            yield objective.judge(number, architecture)
+            yield objective.evaluate(number, architecture)
 
 
 def overtime_trial(number: int, architecture: Architecture, minutes: float) -> Trial:

@@ -10,7 +10,7 @@ from mnas.arch.walk import unroll
 from mnas.errors import MnasError
 from mnas.search.constraints import Constraint
 from mnas.search.executor import Executor, LocalExecutor
-from mnas.search.loop import Known, OnTrial, judge_all
+from mnas.search.loop import MeasurementCache, OnTrial, evaluate_all
 from mnas.search.objective import Objective
 from mnas.study.trial_log import Log, TrialLog
 from mnas.study.winner import ranked
@@ -70,7 +70,7 @@ def run_finalists(
     objective: Objective,
     log: TrialLog,
     *,
-    known: Known,
+    cache: MeasurementCache,
     executor: Executor | None = None,
     on_trial: OnTrial = lambda trial: None,
 ) -> list[Trial]:
@@ -79,12 +79,12 @@ def run_finalists(
     logged = {trial.number: trial for trial in log.read()}
     for trial in logged.values():
         if trial.measurement is not None:
-            known[unroll(trial.architecture)] = trial.measurement
+            cache[unroll(trial.architecture)] = trial.measurement
     kept = [logged[t.number] for t in finalists if t.number in logged]
     for trial in kept:
         on_trial(trial)
     missing = [(trial.number, trial.architecture) for trial in finalists if trial.number not in logged]
-    for trial in judge_all(missing, objective, known, executor or LocalExecutor()):
+    for trial in evaluate_all(missing, objective, cache, executor or LocalExecutor()):
         log.append(trial)
         on_trial(trial)
         kept.append(trial)
@@ -100,7 +100,7 @@ def winner(finalists: Sequence[Trial], trials: Sequence[Trial]) -> Trial:
     return ranked(trials)[0]
 
 
-def run_repeats(
+def run_retrainings(
     winners: Sequence[Architecture],
     objectives: Sequence[Objective],
     log: Log,

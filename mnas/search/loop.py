@@ -1,4 +1,4 @@
-"""The loop: ask, judge, log, tell. Starting and resuming are the same code, because resume is replay."""
+"""The loop: ask, evaluate, log, tell. Starting and resuming are the same code, because resume is replay."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mnas.strategies.base import Strategy
 from mnas.study.trial_log import Log
 from mnas.trial import Measurement, Trial
 
-_HOPELESS = 10  # so many failures and not one success: something is wrong with the set-up, not with the candidates
+_MOST_FAILURES = 10  # so many failures and not one success: something is wrong with the set-up, not with the candidates
 
 OnTrial = Callable[[Trial], None]
 OnUpdate = Callable[[int, dict[str, float]], None]
-Known = dict[tuple[PlacedBlock, ...], Measurement]
+MeasurementCache = dict[tuple[PlacedBlock, ...], Measurement]
 
 
 def run_trials(
@@ -29,7 +29,7 @@ def run_trials(
     *,
     num_trials: int,
     batch_size: int,
-    known: Known | None = None,
+    cache: MeasurementCache | None = None,
     executor: Executor | None = None,
     on_trial: OnTrial = lambda trial: None,
     on_update: OnUpdate = lambda num_trials, diagnostics: None,
@@ -45,7 +45,7 @@ def run_trials(
         log: where trials go as they finish; what is in it is kept.
         num_trials: how many trials to have in the end.
         batch_size: how many candidates the strategy proposes before it learns.
-        known: measurements of networks that were judged before; new ones are added. Candidates with equal blocks are
+        cache: measurements of networks that were judged before; new ones are added. Candidates with equal blocks are
             one network, and are judged once.
         executor: where candidates are judged; in this process by default.
         on_trial: called with every trial, replayed ones too.
@@ -59,8 +59,8 @@ def run_trials(
         InputError: if the strategy's proposals are not the log's.
         MnasError: if nothing can be evaluated at all.
     """
-    known = {} if known is None else known
-    trials = _finished(log, known)
+    cache = {} if cache is None else cache
+    trials = _finished(log, cache)
     num_trials = max(num_trials, 1 + max(trials, default=-1))
     for start in range(0, num_trials, batch_size):
         proposals = dict(enumerate(strategy.ask(batch_size), start))
@@ -68,32 +68,32 @@ def run_trials(
             on_trial(replayed)
         missing = [(n, a) for n, a in proposals.items() if n not in trials and n < num_trials]
         before = [trials[number] for number in sorted(trials) if number < start]
-        judge = replace(objective, thresholds=thresholds(before, objective.score))
-        for trial in judge_all(missing, judge, known, executor or LocalExecutor()):
+        current = replace(objective, thresholds=thresholds(before, objective.score))
+        for trial in evaluate_all(missing, current, cache, executor or LocalExecutor()):
             log.append(trial)
             trials[trial.number] = trial
             on_trial(trial)
         done = [trials[number] for number in proposals if number in trials]
-        _check_hope(list(trials.values()))
+        _check_any_success(list(trials.values()))
         if len(done) == batch_size:
             strategy.tell(done)
             on_update(start + batch_size, strategy.diagnostics())
     return [trials[number] for number in sorted(trials)]
 
 
-def judge_all(
-    candidates: Sequence[tuple[int, Architecture]], objective: Objective, known: Known, executor: Executor
+def evaluate_all(
+    candidates: Sequence[tuple[int, Architecture]], objective: Objective, cache: MeasurementCache, executor: Executor
 ) -> Iterator[Trial]:
     """Judge candidates as they finish; networks that are known, or occur twice, cost nothing."""
     waiting: dict[tuple[PlacedBlock, ...], list[tuple[int, Architecture]]] = {}
     for number, architecture in candidates:
         walk = unroll(architecture)
-        if walk in known:
-            yield objective.trial(number, architecture, known[walk])
+        if walk in cache:
+            yield objective.trial(number, architecture, cache[walk])
         else:
             waiting.setdefault(walk, []).append((number, architecture))
     for trial in executor.run(objective, [same[0] for same in waiting.values()]):
-        _remember(known, trial)
+        _remember(cache, trial)
         yield trial
         for number, architecture in waiting[unroll(trial.architecture)][1:]:
             if trial.measurement is None:
@@ -102,12 +102,12 @@ def judge_all(
                 yield objective.trial(number, architecture, trial.measurement)
 
 
-def _finished(log: Log, known: Known) -> dict[int, Trial]:
+def _finished(log: Log, cache: MeasurementCache) -> dict[int, Trial]:
     """The log's trials by number, made ready to be gone on with."""
     log.repair()
     trials = {trial.number: trial for trial in log.read()}
     for trial in trials.values():
-        _remember(known, trial)
+        _remember(cache, trial)
     return trials
 
 
@@ -119,9 +119,9 @@ def _replay(log: Log, trials: dict[int, Trial], proposals: dict[int, Architectur
             yield trials[number]
 
 
-def _remember(known: Known, trial: Trial) -> None:
+def _remember(cache: MeasurementCache, trial: Trial) -> None:
     if trial.measurement is not None:
-        known[unroll(trial.architecture)] = trial.measurement
+        cache[unroll(trial.architecture)] = trial.measurement
 
 
 def _check_replay(log: Log, logged: Trial, proposal: Architecture) -> None:
@@ -133,8 +133,8 @@ def _check_replay(log: Log, logged: Trial, proposal: Architecture) -> None:
         )
 
 
-def _check_hope(trials: list[Trial]) -> None:
-    if len(trials) >= _HOPELESS and all(trial.failed for trial in trials):
+def _check_any_success(trials: list[Trial]) -> None:
+    if len(trials) >= _MOST_FAILURES and all(trial.failed for trial in trials):
         raise MnasError(
             f"all {len(trials)} evaluations failed, the last one with: {trials[-1].error}\n"
             "  Mend the cause, then start anew in another --study folder"

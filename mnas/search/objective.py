@@ -50,7 +50,7 @@ class Objective:
         """The reward of a measurement, with its terms."""
         return self.reward(measurement, [budget.limit for budget in self.budgets])
 
-    def judge(self, number: int, architecture: Architecture) -> Trial:
+    def evaluate(self, number: int, architecture: Architecture) -> Trial:
         """Evaluate one candidate. Whatever goes wrong there becomes a failed trial, and the search goes on."""
         start = time.perf_counter()
         try:
@@ -70,14 +70,14 @@ class Objective:
             for accuracy in accuracies:
                 rungs.append(float(accuracy))
                 found = Measurement(rungs[-1], latencies_ms, cost.params, cost.madds)
-                if self._hopeless(found, len(rungs) - 1):
+                if self._is_unpromising(found, len(rungs) - 1):
                     break
         if not rungs:
             raise MnasError("the evaluator gave no accuracy")
         several = self.evaluator.num_rungs > 1
         return replace(found, rungs=tuple(rungs) if several else ())
 
-    def _hopeless(self, found: Measurement, rung: int) -> bool:
+    def _is_unpromising(self, found: Measurement, rung: int) -> bool:
         return rung < len(self.thresholds) and self.score(found).value < self.thresholds[rung]
 
     def trial(self, number: int, architecture: Architecture, measurement: Measurement, *, seconds: float = 0) -> Trial:

@@ -11,8 +11,8 @@ from mnas.arch.codec import architecture_from_dict
 from mnas.arch.walk import unroll
 from mnas.errors import InputError, MnasError
 from mnas.search.executor import Executor, LocalExecutor
-from mnas.search.finalists import NothingFitsError, choose_finalists, run_finalists, run_repeats, winner
-from mnas.search.loop import Known, run_trials
+from mnas.search.finalists import NothingFitsError, choose_finalists, run_finalists, run_retrainings, winner
+from mnas.search.loop import MeasurementCache, run_trials
 from mnas.search.objective import Objective
 from mnas.strategies.base import Strategy
 from mnas.study.diagnostics_log import UpdateLog
@@ -40,9 +40,9 @@ class Search:
         num_trials: how many.
         batch_size: how many candidates between two updates of the strategy.
         baseline: random search, freshly made, to run at equal cost; None leaves it out.
-        finals: judges the finalists, after a longer training; None lets the search's own figures decide.
+        finalist_objective: evaluates the finalists, after a longer training; None lets the search's own figures decide.
         num_finalists: how many candidates are judged again.
-        repeats: as `finals`, each with another seed: judge both winners again, for the verdict on random search.
+        retrainings: as `finalist_objective`, each with another seed: evaluate both winners again, to compare them.
     """
 
     strategy: Strategy
@@ -50,9 +50,9 @@ class Search:
     num_trials: int
     batch_size: int = 10
     baseline: Strategy | None = None
-    finals: Objective | None = None
+    finalist_objective: Objective | None = None
     num_finalists: int = 3
-    repeats: Sequence[Objective] = ()
+    retrainings: Sequence[Objective] = ()
 
     def __post_init__(self) -> None:
         for name in ("num_trials", "batch_size", "num_finalists"):
@@ -116,8 +116,8 @@ class _Runner:
     ) -> None:
         self._study, self._search, self._executor = study, search, executor
         self._on_trial, self._on_update = on_trial, on_update
-        self._known: Known = {}
-        self._known_longer: Known = {}
+        self._cache: MeasurementCache = {}
+        self._finalist_cache: MeasurementCache = {}
 
     def run(self, strategy: Strategy, phase: str, final_phase: str, result: str) -> dict[str, Any]:
         updates = UpdateLog(self._study.folder / "updates.jsonl")
@@ -134,19 +134,19 @@ class _Runner:
             self._study.log(phase),
             num_trials=self._search.num_trials,
             batch_size=self._search.batch_size,
-            known=self._known,
+            cache=self._cache,
             executor=self._executor,
             on_trial=lambda trial: self._on_trial(phase, trial),
             on_update=on_update,
         )
         finalists = choose_finalists(trials, self._search.objective, self._search.num_finalists)
         judged: list[Trial] = []
-        if self._search.finals is not None:
+        if self._search.finalist_objective is not None:
             judged = run_finalists(
                 finalists,
-                self._search.finals,
+                self._search.finalist_objective,
                 self._study.log(final_phase),
-                known=self._known_longer,
+                cache=self._finalist_cache,
                 executor=self._executor,
                 on_trial=lambda trial: self._on_trial(final_phase, trial),
             )
@@ -160,9 +160,9 @@ class _Runner:
         """Judge both winners again, unless they are the same network."""
         networks = [architecture_from_dict(winner["architecture"]) for winner in winners]
         if len({unroll(network) for network in networks}) == len(networks):
-            run_repeats(
+            run_retrainings(
                 networks,
-                self._search.repeats,
+                self._search.retrainings,
                 self._study.log("repeats"),
                 executor=self._executor,
                 on_trial=lambda trial: self._on_trial("repeats", trial),

@@ -93,13 +93,13 @@ def load_tensorflow_for(options: SearchOptions) -> None:
 
 def plan_of(search: Search, *, workers: int = 1) -> Plan:
     """How many trials each log of a search will hold, and how many are evaluated at the same time."""
-    finalists = {"finalists": search.num_finalists} if search.finals else {}
+    finalists = {"finalists": search.num_finalists} if search.finalist_objective else {}
     totals = {"trials": search.num_trials, **finalists}
     if search.baseline:
         totals.update({f"baseline_{name}": count for name, count in finalists.items()})
         totals["baseline"] = search.num_trials
-        if search.repeats:
-            totals["repeats"] = 2 * len(search.repeats)
+        if search.retrainings:
+            totals["repeats"] = 2 * len(search.retrainings)
     order = ("trials", "finalists", "baseline", "baseline_finalists", "repeats")
     ordered = {name: totals[name] for name in order if name in totals}
     return Plan(ordered, concurrency(workers=workers, batch=search.batch_size, finalists=search.num_finalists))

@@ -156,7 +156,7 @@ def estimate_cost(search: Search, *, num_samples: int = 2, workers: int = 1) -> 
     """
     strategy = search.strategy
     if strategy.needs_preparation:
-        strategy = RandomSearch(strategy.space, accept=strategy.accept)
+        strategy = RandomSearch(strategy.space, feasible=strategy.feasible)
     strategy.ask(search.batch_size)  # the first one traces the controller's graph
     start = time.perf_counter()
     proposals = strategy.ask(search.batch_size)
@@ -167,10 +167,12 @@ def estimate_cost(search: Search, *, num_samples: int = 2, workers: int = 1) -> 
     per_trial = mean(evaluator.estimate_seconds(candidate) for candidate in samples)
     per_finalist = 0.0
     runs = 1 if search.baseline is None else 2
-    if search.finals is not None:
-        per_finalist = mean(search.finals.evaluator.estimate_seconds(candidate) for candidate in samples[:1])
-    num_trials, num_finalists = runs * search.num_trials, runs * (search.num_finalists + len(search.repeats))
-    if search.finals is None:
+    if search.finalist_objective is not None:
+        per_finalist = mean(
+            search.finalist_objective.evaluator.estimate_seconds(candidate) for candidate in samples[:1]
+        )
+    num_trials, num_finalists = runs * search.num_trials, runs * (search.num_finalists + len(search.retrainings))
+    if search.finalist_objective is None:
         num_finalists = 0
     asks = math.ceil(search.num_trials / search.batch_size)
     turns, final_turns = _turns(search, workers)
@@ -191,8 +193,8 @@ def _turns(search: Search, workers: int) -> tuple[int, int]:
     """How often each worker judges, at the most, in one run's trials and for all finalists: a batch is waited for."""
     batches, rest = divmod(search.num_trials, search.batch_size)
     trials = batches * math.ceil(search.batch_size / workers) + math.ceil(rest / workers)
-    if search.finals is None:
+    if search.finalist_objective is None:
         return trials, 0
     runs = 1 if search.baseline is None else 2
     finals = runs * math.ceil(search.num_finalists / workers)
-    return trials, finals + len(search.repeats) * math.ceil(runs / workers)
+    return trials, finals + len(search.retrainings) * math.ceil(runs / workers)

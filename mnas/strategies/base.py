@@ -10,8 +10,8 @@ from mnas.errors import InputError
 from mnas.space.space import SearchSpace
 from mnas.trial import Trial
 
-Accept = Callable[[Architecture], bool]
-MAX_REFUSALS = 1000
+Feasible = Callable[[Architecture], bool]
+MAX_REJECTIONS = 1000
 
 
 class Strategy(ABC):
@@ -24,17 +24,17 @@ class Strategy(ABC):
     Args:
         space: what to search.
         seed: of everything that chance decides.
-        accept: says at no cost whether a candidate is worth an evaluation, e.g. within the latency budget by the
-            table. A refused candidate is drawn again, up to `MAX_REFUSALS` times for one place in a batch; then the
+        feasible: says at no cost whether a candidate is worth an evaluation, e.g. within the latency budget by the
+            table. A refused candidate is drawn again, up to `MAX_REJECTIONS` times for one place in a batch; then the
             last one is proposed all the same, and its reward says what is wrong with it.
     """
 
     needs_preparation = False  # whether `ask` must wait until the evaluator is prepared, since it learns there
 
-    def __init__(self, space: SearchSpace, *, seed: int = 0, accept: Accept | None = None) -> None:
+    def __init__(self, space: SearchSpace, *, seed: int = 0, feasible: Feasible | None = None) -> None:
         self.space = space
         self.seed = seed
-        self.accept = accept
+        self.feasible = feasible
 
     @abstractmethod
     def ask(self, count: int) -> list[Architecture]:
@@ -55,11 +55,11 @@ class Strategy(ABC):
         """
         return {}
 
-    def first_accepted(self, draw: Callable[[], Architecture]) -> Architecture:
+    def rejection_sample(self, draw: Callable[[], Architecture]) -> Architecture:
         """Draw until a candidate is accepted, or refusals run out."""
         candidate = draw()
-        for _ in range(MAX_REFUSALS):
-            if self.accept is None or self.accept(candidate):
+        for _ in range(MAX_REJECTIONS):
+            if self.feasible is None or self.feasible(candidate):
                 break
             candidate = draw()
         return candidate
@@ -75,7 +75,7 @@ def check_count(count: int) -> None:
         raise InputError(f"ask for {count!r} architectures: expected a whole number from 1")
 
 
-def learnable(space: SearchSpace, trials: Sequence[Trial]) -> list[tuple[tuple[int, ...], float]]:
+def encode_successful(space: SearchSpace, trials: Sequence[Trial]) -> list[tuple[tuple[int, ...], float]]:
     """Indices and reward of the trials that have one; failed trials are left out, never counted as zero.
 
     Raises:

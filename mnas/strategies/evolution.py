@@ -10,7 +10,7 @@ import numpy as np
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.space.space import SearchSpace
-from mnas.strategies.base import Accept, Strategy, check_count, learnable
+from mnas.strategies.base import Feasible, Strategy, check_count, encode_successful
 from mnas.trial import Trial
 
 _TRIES = 20  # a child that was seen before is mutated again, so often at most
@@ -22,7 +22,7 @@ class Evolution(Strategy):
     Args:
         space: what to search.
         seed: of everything that chance decides.
-        accept: as in `Strategy`.
+        feasible: as in `Strategy`.
         population: how many of the latest trials may be parents; the first so many proposals are random.
         tournament: how many of them are drawn, the best of which becomes the parent.
 
@@ -37,13 +37,13 @@ class Evolution(Strategy):
         space: SearchSpace,
         *,
         seed: int = 0,
-        accept: Accept | None = None,
+        feasible: Feasible | None = None,
         population: int = 25,
         tournament: int = 10,
     ) -> None:
         if not 1 <= tournament <= population:
             raise InputError(f"tournament is {tournament}: expected 1 to the population's {population}")
-        super().__init__(space, seed=seed, accept=accept)
+        super().__init__(space, seed=seed, feasible=feasible)
         self._rng = np.random.default_rng(seed)
         self._tournament = tournament
         self._living: deque[tuple[tuple[int, ...], float]] = deque(maxlen=population)
@@ -54,11 +54,11 @@ class Evolution(Strategy):
         check_count(count)
         full = len(self._living) == self._living.maxlen
         draw = self._child if full and self.space.size > 1 else lambda: self.space.sample(self._rng)
-        return [self.first_accepted(draw) for _ in range(count)]
+        return [self.rejection_sample(draw) for _ in range(count)]
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """The trials join the population and push out the oldest; failed ones do not join."""
-        born = learnable(self.space, trials)
+        born = encode_successful(self.space, trials)
         self._living.extend(born)
         self._seen.update(indices for indices, _ in born)
 

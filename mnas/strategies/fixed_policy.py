@@ -11,7 +11,7 @@ from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
-from mnas.strategies.base import Accept, Strategy, check_count, learnable
+from mnas.strategies.base import Feasible, Strategy, check_count, encode_successful
 from mnas.trial import Trial
 
 Policy = Callable[[], Sequence[npt.NDArray[np.float64]]]
@@ -19,7 +19,7 @@ _TINY = 1e-300  # 0 log 0 is 0
 _FRESH = 20  # draws for one place in a batch that may be thrown away because they were proposed before
 
 
-class LearntBeforehand(Strategy):
+class FixedPolicySampler(Strategy):
     """Proposes the most probable architecture first, then draws from the policy, over and over.
 
     All learning happens before the first proposal, while the supernet is trained: what trials say afterwards settles
@@ -29,7 +29,7 @@ class LearntBeforehand(Strategy):
     Args:
         space: what to search.
         seed: of the draws.
-        accept: as in `Strategy`.
+        feasible: as in `Strategy`.
         policy: gives the probabilities of every decision's choices, learnt; called at the first `ask`.
     """
 
@@ -37,9 +37,9 @@ class LearntBeforehand(Strategy):
     needs_preparation = True
 
     def __init__(
-        self, space: SearchSpace, *, seed: int = 0, accept: Accept | None = None, policy: Policy | None = None
+        self, space: SearchSpace, *, seed: int = 0, feasible: Feasible | None = None, policy: Policy | None = None
     ) -> None:
-        super().__init__(space, seed=seed, accept=accept)
+        super().__init__(space, seed=seed, feasible=feasible)
         if policy is None:
             raise InputError(
                 f"the strategy {self.name} learns together with a supernet's weights: use it with "
@@ -59,10 +59,10 @@ class LearntBeforehand(Strategy):
         found = []
         if not self._proposed:
             mode = self.space.decode([int(np.argmax(shares)) for shares in policy])
-            found = [mode] if self.accept is None or self.accept(mode) else []
+            found = [mode] if self.feasible is None or self.feasible(mode) else []
             self._proposed.update(found)
         while len(found) < count:
-            found.append(self.first_accepted(lambda: self._fresh(policy)))
+            found.append(self.rejection_sample(lambda: self._fresh(policy)))
             self._proposed.add(found[-1])
         return found
 
@@ -75,7 +75,7 @@ class LearntBeforehand(Strategy):
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Nothing is learnt; trials of another space are refused as everywhere."""
-        learnable(self.space, trials)
+        encode_successful(self.space, trials)
         self._told = True
 
     def diagnostics(self) -> dict[str, float]:
@@ -88,13 +88,13 @@ def _entropy(policy: Sequence[npt.NDArray[np.float64]]) -> float:
     return float(sum(-np.sum(shares * np.log(np.maximum(shares, _TINY))) for shares in policy))
 
 
-class Differentiable(LearntBeforehand):
+class Differentiable(FixedPolicySampler):
     """Gumbel-softmax over the choices, with the expected latency in the loss: see `mnas.oneshot.differentiable`."""
 
     name = "differentiable"
 
 
-class Tunas(LearntBeforehand):
+class Tunas(FixedPolicySampler):
     """REINFORCE on independent logits while the supernet is trained: see `mnas.oneshot.tunas`."""
 
     name = "tunas"

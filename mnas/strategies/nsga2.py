@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.space.space import SearchSpace
-from mnas.strategies.base import Accept, Strategy, check_count, learnable
+from mnas.strategies.base import Feasible, Strategy, check_count, encode_successful
 from mnas.trial import Measurement, Trial
 
 Array = npt.NDArray[np.float64]
@@ -33,7 +33,7 @@ class NSGA2(Strategy):
     Args:
         space: what to search.
         seed: of everything that chance decides.
-        accept: as in `Strategy`.
+        feasible: as in `Strategy`.
         population: how many survive; the first so many proposals are random.
         crossover: share of the children that have two parents.
         mutations: how many decisions of a child change, on average.
@@ -44,7 +44,7 @@ class NSGA2(Strategy):
         space: SearchSpace,
         *,
         seed: int = 0,
-        accept: Accept | None = None,
+        feasible: Feasible | None = None,
         population: int = 30,
         crossover: float = 0.9,
         mutations: float = 1.0,
@@ -53,7 +53,7 @@ class NSGA2(Strategy):
             raise InputError(f"population is {population}: expected 2 or more")
         if not 0 <= crossover <= 1 or mutations <= 0:
             raise InputError(f"crossover is {crossover} and mutations {mutations}: expected 0 to 1, and above 0")
-        super().__init__(space, seed=seed, accept=accept)
+        super().__init__(space, seed=seed, feasible=feasible)
         self._rng = np.random.default_rng(seed)
         self._size, self._crossover, self._mutations = population, crossover, mutations
         self._members: dict[Indices, tuple[float, ...]] = {}
@@ -66,11 +66,11 @@ class NSGA2(Strategy):
         check_count(count)
         full = len(self._seen) >= self._size and len(self._members) >= 2
         draw = self._child if full else lambda: self.space.sample(self._rng)
-        return [self.first_accepted(draw) for _ in range(count)]
+        return [self.rejection_sample(draw) for _ in range(count)]
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """The trials compete with the population for its places; failed ones do not take part."""
-        learnable(self.space, trials)
+        encode_successful(self.space, trials)
         for trial in trials:
             if trial.measurement is not None:
                 self._members[self.space.encode(trial.architecture)] = objectives(trial.measurement)

@@ -11,7 +11,7 @@ from mnas.arch.spec import Architecture
 from mnas.errors import InputError, MnasError
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
-from mnas.strategies.base import Accept, Strategy, check_count, learnable
+from mnas.strategies.base import Feasible, Strategy, check_count, encode_successful
 from mnas.trial import Trial
 
 Indices = tuple[int, ...]
@@ -59,14 +59,14 @@ class OptunaStrategy(Strategy):
         space: what to search; every decision is one categorical parameter (an integer where a sampler needs order).
         sampler: the short name of one of Optuna's samplers.
         seed: the sampler's.
-        accept: as in `Strategy`.
+        feasible: as in `Strategy`.
         options: the sampler's own, e.g. `multivariate=True`.
     """
 
     def __init__(
-        self, space: SearchSpace, *, sampler: str, seed: int = 0, accept: Accept | None = None, **options: Any
+        self, space: SearchSpace, *, sampler: str, seed: int = 0, feasible: Feasible | None = None, **options: Any
     ) -> None:
-        super().__init__(space, seed=seed, accept=accept)
+        super().__init__(space, seed=seed, feasible=feasible)
         check_sampler(sampler)
         import optuna
 
@@ -95,7 +95,7 @@ class OptunaStrategy(Strategy):
             asked = self._asked()
             indices = self._indices(asked.params)
             candidate = self.space.decode(indices)
-            accepted = self.accept is None or self.accept(candidate)
+            accepted = self.feasible is None or self.feasible(candidate)
             if accepted and indices not in self._seen and candidate not in batch:
                 self._waiting[indices] = asked
                 return candidate
@@ -116,7 +116,7 @@ class OptunaStrategy(Strategy):
             return place
 
         for _ in range(_CHANGES):
-            found = self.first_accepted(draw)
+            found = self.rejection_sample(draw)
             if self.space.encode(found) not in self._seen and found not in batch:
                 break
         return found
@@ -128,7 +128,7 @@ class OptunaStrategy(Strategy):
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Pass rewards on to the sampler; trials that it did not ask for are added to its study."""
-        learnable(self.space, trials)
+        encode_successful(self.space, trials)
         for trial in trials:
             indices = self.space.encode(trial.architecture)
             asked = self._waiting.pop(indices, None)

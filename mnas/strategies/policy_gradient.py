@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from mnas.arch.spec import Architecture
 from mnas.space.space import SearchSpace
-from mnas.strategies.base import MAX_REFUSALS, Accept, Strategy, check_count, learnable
+from mnas.strategies.base import MAX_REJECTIONS, Feasible, Strategy, check_count, encode_successful
 from mnas.strategies.controller import Controller
 from mnas.trial import Trial
 
@@ -29,7 +29,7 @@ class PolicyGradient(Strategy):
     Args:
         space: what to search.
         seed: of the controller's weights and samples.
-        accept: as in `Strategy`; refused samples are drawn again in whole batches.
+        feasible: as in `Strategy`; refused samples are drawn again in whole batches.
         learning_rate: Adam's.
         entropy_weight: of the entropy bonus, beside advantages that are scaled to unit spread.
         baseline_decay: of the moving averages of the rewards and of their squared deviations.
@@ -40,12 +40,12 @@ class PolicyGradient(Strategy):
         space: SearchSpace,
         *,
         seed: int,
-        accept: Accept | None,
+        feasible: Feasible | None,
         learning_rate: float,
         entropy_weight: float,
         baseline_decay: float,
     ) -> None:
-        super().__init__(space, seed=seed, accept=accept)
+        super().__init__(space, seed=seed, feasible=feasible)
         counts = [len(decision.choices) for decision in space.decisions]
         self.controller = Controller(counts, seed=seed)
         self._optimizer = keras.optimizers.Adam(learning_rate)
@@ -64,20 +64,20 @@ class PolicyGradient(Strategy):
         check_count(count)
         found: list[Architecture] = []
         refused: list[Architecture] = []
-        for round_number in range(MAX_REFUSALS):
+        for round_number in range(MAX_REJECTIONS):
             for candidate in self._draw(count):
                 known = round_number < _FRESH_ROUNDS and (candidate in self._seen or candidate in found)
-                if known or not (self.accept is None or self.accept(candidate)):
+                if known or not (self.feasible is None or self.feasible(candidate)):
                     refused.append(candidate)
                 else:
                     found.append(candidate)
-            if len(found) >= count or len(refused) > MAX_REFUSALS * count:
+            if len(found) >= count or len(refused) > MAX_REJECTIONS * count:
                 break
         return [*found, *reversed(refused)][:count]
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Update the policy; log-probabilities are computed anew from the trials' architectures."""
-        pairs = learnable(self.space, trials)
+        pairs = encode_successful(self.space, trials)
         self._seen.update(trial.architecture for trial in trials if trial.reward is not None)
         if not pairs:
             return

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from mnas.space.space import SearchSpace
-from mnas.strategies.base import Accept
+from mnas.strategies.base import Feasible
 from mnas.strategies.policy_gradient import PolicyGradient
 
 
@@ -21,7 +21,7 @@ class PPO(PolicyGradient):
     Args:
         space: what to search.
         seed: of the controller's weights and samples.
-        accept: as in `Strategy`.
+        feasible: as in `Strategy`.
         learning_rate: Adam's.
         entropy_weight: of the entropy bonus, beside advantages that are scaled to unit spread.
         epochs: steps on each batch.
@@ -33,7 +33,7 @@ class PPO(PolicyGradient):
         space: SearchSpace,
         *,
         seed: int = 0,
-        accept: Accept | None = None,
+        feasible: Feasible | None = None,
         learning_rate: float = 0.01,
         entropy_weight: float = 0.1,
         epochs: int = 4,
@@ -44,7 +44,7 @@ class PPO(PolicyGradient):
         super().__init__(
             space,
             seed=seed,
-            accept=accept,
+            feasible=feasible,
             learning_rate=learning_rate,
             entropy_weight=entropy_weight,
             baseline_decay=0.95,

@@ -8,22 +8,22 @@ import numpy as np
 
 from mnas.arch.spec import Architecture
 from mnas.space.space import SearchSpace
-from mnas.strategies.base import Accept, Strategy, check_count, learnable
+from mnas.strategies.base import Feasible, Strategy, check_count, encode_successful
 from mnas.trial import Trial
 
 
 class RandomSearch(Strategy):
     """Proposes independent uniform samples, refused ones drawn again; learns nothing."""
 
-    def __init__(self, space: SearchSpace, *, seed: int = 0, accept: Accept | None = None) -> None:
-        super().__init__(space, seed=seed, accept=accept)
+    def __init__(self, space: SearchSpace, *, seed: int = 0, feasible: Feasible | None = None) -> None:
+        super().__init__(space, seed=seed, feasible=feasible)
         self._rng = np.random.default_rng(seed)
 
     def ask(self, count: int) -> list[Architecture]:
         """The next `count` samples of one stream: 2 and then 3 are the same as 5 at once."""
         check_count(count)
-        return [self.first_accepted(lambda: self.space.sample(self._rng)) for _ in range(count)]
+        return [self.rejection_sample(lambda: self.space.sample(self._rng)) for _ in range(count)]
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Nothing to learn; trials outside the space are refused as everywhere."""
-        learnable(self.space, trials)
+        encode_successful(self.space, trials)

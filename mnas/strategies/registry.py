@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import signature
 from pkgutil import resolve_name
 from typing import Any
 
 from mnas.errors import InputError
 from mnas.space.space import SearchSpace
-from mnas.strategies.base import Accept, Strategy
-from mnas.system.plugins import PREFIX, is_own, load_named
+from mnas.strategies.base import Feasible, Strategy
+from mnas.system.plugins import PREFIX, is_user_defined, load_named
 
 _WHERE = {
     "random": "mnas.strategies.random:RandomSearch",
@@ -36,7 +38,7 @@ def check_strategy(name: str) -> None:
         from mnas.strategies.optuna import check_sampler
 
         check_sampler(name.removeprefix(OPTUNA))
-    elif name not in _WHERE and not is_own(name, GROUP):
+    elif name not in _WHERE and not is_user_defined(name, GROUP):
         raise InputError(
             f"no strategy is called {name!r}: expected one of {', '.join(STRATEGIES)}, "
             f"{OPTUNA}SAMPLER such as {OPTUNA}tpe, or {PREFIX}MODULE:CLASS"
@@ -49,7 +51,7 @@ def needs_tensorflow(name: str) -> bool:
 
 
 def make_strategy(
-    name: str, space: SearchSpace, *, seed: int = 0, accept: Accept | None = None, **options: Any
+    name: str, space: SearchSpace, *, seed: int = 0, feasible: Feasible | None = None, **options: Any
 ) -> Strategy:
     """The strategy called `name`.
 
@@ -58,7 +60,7 @@ def make_strategy(
             `mnas.strategies`, for a user's own, which is called with the arguments that `Strategy` takes.
         space: what to search.
         seed: of everything that chance decides.
-        accept: refuses candidates at no cost; see `Strategy`.
+        feasible: refuses candidates at no cost; see `Strategy`.
         options: the strategy's own knobs, e.g. `learning_rate`.
 
     Raises:
@@ -73,7 +75,7 @@ def make_strategy(
     else:
         factory = load_named(name, GROUP)
     try:
-        strategy = factory(space, seed=seed, accept=accept, **options)
+        strategy = factory(space, seed=seed, **{_feasible_argument(factory): feasible}, **options)
     except TypeError as error:
         raise InputError(f"the strategy {name} does not take these options: {error}") from None
     if not isinstance(strategy, Strategy):
@@ -81,3 +83,12 @@ def make_strategy(
             f"{name} gives a {type(strategy).__name__}: expected a subclass of mnas.strategies.base.Strategy"
         )
     return strategy
+
+
+def _feasible_argument(factory: Callable[..., Strategy]) -> str:
+    """The name of a strategy's argument `feasible`, which was `accept` up to version 0.1."""
+    try:
+        names = signature(factory).parameters
+    except (TypeError, ValueError):  # no function or class that says its arguments
+        return "feasible"
+    return "accept" if "accept" in names and "feasible" not in names else "feasible"

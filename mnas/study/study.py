@@ -166,8 +166,8 @@ class Study:
             raise InputError(f"{path} is not a study's winner ({error}): was it edited?") from None
         return document  # type: ignore[no-any-return]
 
-    def said(self, *names: str) -> Any:
-        """A value of the configuration, such as `said("space", "name")`.
+    def require(self, *names: str) -> Any:
+        """A value of the configuration, such as `require("space", "name")`.
 
         Raises:
             InputError: if it is not there.

@@ -10,7 +10,7 @@ from typing import Any
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.walk import unroll
 from mnas.study.study import Study
-from mnas.study.verdict import Verdict, judge
+from mnas.study.verdict import Verdict, compare_to_baseline
 from mnas.study.winner import ranked
 from mnas.trial import Trial
 
@@ -33,8 +33,8 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
     best = study.best()
     return {
         "study": str(study.folder),
-        "space": study.said("space", "name"),
-        "strategy": study.said("strategy", "name"),
+        "space": study.require("space", "name"),
+        "strategy": study.require("strategy", "name"),
         "budgets_ms": study.budgets_ms,
         "num_trials": len(trials),
         "num_failed": sum(trial.failed for trial in trials),
@@ -113,11 +113,11 @@ def _baseline(study: Study, trials: Sequence[Trial], best: dict[str, Any] | None
     if not drawn:
         return None
     found = study.best("baseline_best")
-    name = study.said("strategy", "name")
+    name = study.require("strategy", "name")
     decided: Verdict | None = None
     sentence = f"The random baseline has {len(drawn)} trials and no winner."
     if best is not None and found is not None:
-        decided = judge(best, found, trials, drawn, study.log("repeats").read())
+        decided = compare_to_baseline(best, found, trials, drawn, study.log("repeats").read())
         sentence = (
             f"{decided.sentence(name)} One search each, {len(trials)} and {len(drawn)} trials; winners' accuracies "
             f"{best['accuracy']:.4f} and {found['accuracy']:.4f}. mnas compare tells with several seeds."

@@ -53,7 +53,7 @@ class Verdict:
         return f"{strategy} did NOT surely beat random search at equal cost, the lead is within the noise: {numbers}."
 
 
-def judge(
+def compare_to_baseline(
     best: dict[str, Any],
     found: dict[str, Any],
     trials: Sequence[Trial],

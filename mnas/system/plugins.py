@@ -38,7 +38,7 @@ def entry_point_names(group: str) -> tuple[str, ...]:
     return tuple(sorted({entry.name for entry in entry_points(group=group)}))
 
 
-def is_own(text: str, group: str) -> bool:
+def is_user_defined(text: str, group: str) -> bool:
     """Whether a name says that something of the user's is meant."""
     return text.startswith(PREFIX) or text in entry_point_names(group)
 

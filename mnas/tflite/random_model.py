@@ -22,7 +22,7 @@ from mnas.tflite.flatbuffer import GraphWriter
 _FUSED = {"relu": schema.ActivationFunctionType.RELU, "relu6": schema.ActivationFunctionType.RELU6}
 
 
-def write_skeleton(architecture: Architecture, *, dtype: str = "float32", seed: int = 0) -> bytes:
+def write_random_model(architecture: Architecture, *, dtype: str = "float32", seed: int = 0) -> bytes:
     """The network as a `.tflite` file: batch 1, NHWC, float32 at both ends.
 
     Args:

@@ -142,8 +142,8 @@ _MOST_EPOCHS = 200
 _STEPS_PER_EPOCH, _SMALLEST_BATCH = 32, 16
 
 
-def recipe_for(data: str, *, name: str = "short", images: int | None = None, **knobs: Any) -> Recipe:
-    """A named recipe for a data set, with some knobs set.
+def recipe_for(data: str, *, name: str = "short", images: int | None = None, **overrides: Any) -> Recipe:
+    """A named recipe for a data set, with some values overridden.
 
     The short recipe gets smaller batches, with a smaller learning rate, and more epochs where there are few images. The
     published recipes keep their five epochs of warm-up, and their learning rate per image, whatever the number of
@@ -153,30 +153,30 @@ def recipe_for(data: str, *, name: str = "short", images: int | None = None, **k
         data: the name of the data set.
         name: one of `RECIPES`.
         images: in the training split, where that is known.
-        knobs: fields of `Recipe`.
+        overrides: fields of `Recipe`.
 
     Raises:
         InputError: for an unknown recipe, or a value out of range.
     """
     check_choice("--recipe", name, tuple(RECIPES))
-    recipe = dataclasses.replace(Recipe(flip=data not in NOT_MIRRORED, **RECIPES[name]), **knobs)
+    recipe = dataclasses.replace(Recipe(flip=data not in NOT_MIRRORED, **RECIPES[name]), **overrides)
     if name == "short":
-        return recipe if images is None else _for_few(recipe, images, knobs)
+        return recipe if images is None else _for_few(recipe, images, overrides)
     derived: dict[str, Any] = {"warmup_share": min(0.5, WARMUP_EPOCHS / recipe.epochs)}
-    if "learning_rate" not in knobs:
+    if "learning_rate" not in overrides:
         derived["learning_rate"] = 0.256 * recipe.batch_size / 4096
     return dataclasses.replace(recipe, **derived)
 
 
-def _for_few(recipe: Recipe, images: int, knobs: dict[str, Any]) -> Recipe:
+def _for_few(recipe: Recipe, images: int, overrides: dict[str, Any]) -> Recipe:
     """What was not asked for, by the number of images; nothing changes where there are many."""
     batch_size = recipe.batch_size
-    if "batch_size" not in knobs:
+    if "batch_size" not in overrides:
         batch_size = min(batch_size, max(_SMALLEST_BATCH, 2 ** int(math.log2(max(1, images / _STEPS_PER_EPOCH)))))
     derived: dict[str, Any] = {"batch_size": batch_size}
-    if "learning_rate" not in knobs:
+    if "learning_rate" not in overrides:
         derived["learning_rate"] = recipe.learning_rate * math.sqrt(batch_size / _BATCH_SIZE)
-    if "epochs" not in knobs:
+    if "epochs" not in overrides:
         epochs = math.ceil(_FEWEST_STEPS / max(1, images // batch_size))
         derived["epochs"] = min(_MOST_EPOCHS, max(recipe.epochs, epochs))
     return dataclasses.replace(recipe, **derived)

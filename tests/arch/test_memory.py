@@ -18,7 +18,7 @@ from mnas.arch.spec import Architecture
 from mnas.arch.zoo import zoo
 from mnas.errors import InputError
 from mnas.space.files import load_space
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 
 NETWORKS = {
     **{name: zoo(name) for name in ("mobilenet-v2", "mnasnet-a1", "efficientnet-b0")},
@@ -58,7 +58,7 @@ def planned_bytes(data: bytes) -> int:
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_against_the_file_and_the_memory_planner(name: str, dtype: str) -> None:
-    data = write_skeleton(NETWORKS[name], dtype=dtype)
+    data = write_random_model(NETWORKS[name], dtype=dtype)
     taken = footprint(NETWORKS[name], dtype=dtype)
     assert taken.file_bytes == pytest.approx(len(data), rel=0.01)
     planned = planned_bytes(data)
@@ -71,8 +71,8 @@ def test_against_the_file_and_the_memory_planner(name: str, dtype: str) -> None:
 )
 def test_against_resident_memory(name: str, dtype: str, tmp_path: Path) -> None:
     small, large = tmp_path / "small.tflite", tmp_path / "large.tflite"
-    small.write_bytes(write_skeleton(NETWORKS["sample 0"], dtype=dtype))
-    large.write_bytes(write_skeleton(NETWORKS[name], dtype=dtype))
+    small.write_bytes(write_random_model(NETWORKS["sample 0"], dtype=dtype))
+    large.write_bytes(write_random_model(NETWORKS[name], dtype=dtype))
     command = [sys.executable, "-c", RESIDENT, str(small), str(large)]
     grown = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert footprint(NETWORKS[name], dtype=dtype).memory_bytes == pytest.approx(grown, rel=0.15)

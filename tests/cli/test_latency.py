@@ -13,7 +13,7 @@ from mnas.arch.codec import architecture_to_json
 from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
 from mnas.space import load_space
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 from tests.commands import run
 from tests.latency.tables import make_table
 
@@ -24,7 +24,7 @@ NETWORK = SPACE.sample(np.random.default_rng(0))
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     make_table(SPACE).save(tmp_path / "table.json")
-    (tmp_path / "net.tflite").write_bytes(write_skeleton(NETWORK))
+    (tmp_path / "net.tflite").write_bytes(write_random_model(NETWORK))
     (tmp_path / "net.json").write_text(json.dumps({"architecture": json.loads(architecture_to_json(NETWORK))}))
     return tmp_path
 

@@ -11,7 +11,7 @@ import pytest
 from mnas.arch.codec import architecture_to_dict
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 from tests.cli.test_table_import import run
 from tests.latency.tables import make_table
 from tests.latency.test_calibration import SPACE, measure, networks
@@ -52,7 +52,7 @@ def test_a_published_table_becomes_one_of_this_device(tmp_path: Path) -> None:
     kept = []
     for number, network in enumerate(networks(4)):
         file = tmp_path / f"{number}.tflite"
-        file.write_bytes(write_skeleton(network))
+        file.write_bytes(write_random_model(network))
         file.with_suffix(".json").write_text(
             json.dumps({"architecture": architecture_to_dict(network), "dtype": "float32"})
         )
@@ -76,7 +76,7 @@ def test_a_published_table_becomes_one_of_this_device(tmp_path: Path) -> None:
 def test_what_cannot_be_kept_is_said_before_anything_is_measured(tmp_path: Path) -> None:
     (network,) = networks(1)
     file, measured = tmp_path / "net.tflite", tmp_path / "measured.json"
-    file.write_bytes(write_skeleton(network))
+    file.write_bytes(write_random_model(network))
     with pytest.raises(InputError, match=r"say which network .* is: --arch ARCH"):
         run("bench", file, "--append", measured)
     for dtype, message in (({}, "does not say it: make"), ({"dtype": "dynamic"}, "is dynamic, and latency tables are")):

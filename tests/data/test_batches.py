@@ -19,8 +19,10 @@ def split():
     return Split(rng.integers(0, 256, (50, 8, 8, 3), np.uint8), np.arange(50))
 
 
-def epoch(split, *, seed=0, epoch=0, **knobs):
-    batches = list(training_epoch(split, Recipe(batch_size=16, **knobs), seed=seed, epoch=epoch).as_numpy_iterator())
+def epoch(split, *, seed=0, epoch=0, **overrides):
+    batches = list(
+        training_epoch(split, Recipe(batch_size=16, **overrides), seed=seed, epoch=epoch).as_numpy_iterator()
+    )
     return np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches])
 
 

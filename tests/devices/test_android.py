@@ -14,19 +14,19 @@ import pytest
 from mnas.arch.codec import architecture_to_json
 from mnas.devices.adb import Adb
 from mnas.devices.android import AndroidDevice
-from mnas.devices.base import Pace
+from mnas.devices.base import MeasurementSettings
 from mnas.devices.phone import read_heat, read_phone
 from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import LatencyTable
 from mnas.space import load_space
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 from mnas.tflite.runner import TFLiteRunner
 from tests.commands import run
 from tests.devices.phone_double import COMPILED_MODEL, PhoneDouble
 from tests.latency.tables import make_table
 
-DATA = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(0)))
+DATA = write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(0)))
 
 
 def open_phone(phone: PhoneDouble, binary: Path, **options: object) -> AndroidDevice:
@@ -38,7 +38,7 @@ def open_phone(phone: PhoneDouble, binary: Path, **options: object) -> AndroidDe
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few and short bursts: the double is always quiet."""
-    pace = Pace(burst_ms=1, reference_runs=5, first_looks=2, wave_networks=2)
+    pace = MeasurementSettings(burst_ms=1, reference_runs=5, first_looks=2, wave_networks=2)
     monkeypatch.setattr(AndroidDevice, "pace", pace)
 
 
@@ -266,16 +266,16 @@ def test_a_phone_that_is_too_warm(
 
     monkeypatch.setattr(AndroidDevice, "sleep", staticmethod(nap))
     phone.set_temperature(44.0)
-    device.settle()
+    device.cool_down()
     assert len(naps) == 2  # 39.5 is not cool
     assert "44.0 degrees" in caplog.text
     phone.set_temperature(30.0, status=3)
     monkeypatch.setattr("mnas.devices.android.COOLING_LIMIT_S", -1)
     with pytest.raises(MnasError, match=r"does not cool down .*thermal status 3.*what was measured is kept"):
-        device.settle()
+        device.cool_down()
     phone.set_temperature(30.0)
     caplog.clear()
-    device.settle(slowdown=1.4)
+    device.cool_down(slowdown=1.4)
     assert "1.40 times slower" in caplog.text
 
 

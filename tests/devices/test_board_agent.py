@@ -14,10 +14,10 @@ import pytest
 
 import mnas.devices
 from mnas.space import load_space
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 
 AGENT = Path(mnas.devices.__file__).with_name("board_agent.py")
-DATA = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(0)), dtype="int8")
+DATA = write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(0)), dtype="int8")
 START = {"do": "start", "runtime": "litert", "threads": 1, "delegate": "xnnpack"}
 
 

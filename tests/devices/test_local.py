@@ -16,11 +16,11 @@ from mnas.devices.local import LocalDevice, Runtime, last_cpus
 from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
 from mnas.space import load_space
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 from mnas.tflite.runner import TFLiteRunner
 
 NETWORK = load_space("mnasnet-16").sample(np.random.default_rng(0))
-DATA = write_skeleton(NETWORK)
+DATA = write_random_model(NETWORK)
 
 
 @pytest.mark.parametrize("delegate", ["xnnpack", "none"])
@@ -120,7 +120,7 @@ def test_tflite_runtime_runs_the_same_files(dtype: str, delegate: str) -> None:
         pytest.skip(
             "no tflite-runtime: bash tools/environments/tflite_runtime.sh .tflite-runtime makes an environment with it"
         )
-    here = TFLiteRunner(write_skeleton(NETWORK, dtype=dtype))
+    here = TFLiteRunner(write_random_model(NETWORK, dtype=dtype))
     size = NETWORK.resolution
     image = np.random.default_rng(0).uniform(-1, 1, (size, size, 3)).astype(np.float32)
     asked = json.dumps([architecture_to_json(NETWORK), dtype, delegate, here.taken(image).tolist()])

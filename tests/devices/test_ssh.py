@@ -20,19 +20,19 @@ import pytest
 from typer.testing import CliRunner
 
 from mnas.cli.main import app
-from mnas.devices.base import Array, Pace
+from mnas.devices.base import Array, MeasurementSettings
 from mnas.devices.registry import open_device
 from mnas.devices.ssh import BoardDevice, BoardModel, open_board
 from mnas.errors import InputError, MnasError
 from mnas.export.on_device import check_on_device
 from mnas.latency.table import LatencyTable
 from mnas.space import load_space
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 from mnas.tflite.runner import TFLiteRunner
 
 Image = npt.NDArray[Any]
 NETWORK = load_space("mnasnet-16").sample(np.random.default_rng(0))
-DATA = write_skeleton(NETWORK)
+DATA = write_random_model(NETWORK)
 SMALL = replace(NETWORK, stages=NETWORK.stages[:2], head_filters=16)
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
@@ -145,9 +145,9 @@ def test_a_network_is_measured_and_nothing_stays_on_the_board(board: Board, dele
 def test_the_board_says_what_it_is(board: Board, caplog: pytest.LogCaptureFixture) -> None:
     device = open_it(board, threads=1)
     with device.measuring():
-        device.settle()
+        device.cool_down()
         assert not caplog.text
-        device.settle(slowdown=1.3)
+        device.cool_down(slowdown=1.3)
         assert "1.30 times slower" in caplog.text
     found = device.configuration("int8")
     assert (found.device, found.runtime, found.delegate, found.dtype) == ("ssh", "litert", "xnnpack", "int8")
@@ -159,8 +159,8 @@ def test_the_board_says_what_it_is(board: Board, caplog: pytest.LogCaptureFixtur
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_a_file_is_verified_on_the_board(board: Board, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mnas.export.on_device.SECONDS", 0.05)
-    monkeypatch.setattr(BoardDevice, "pace", Pace(burst_ms=1, first_looks=3))
-    content = write_skeleton(SMALL, dtype=dtype)
+    monkeypatch.setattr(BoardDevice, "pace", MeasurementSettings(burst_ms=1, first_looks=3))
+    content = write_random_model(SMALL, dtype=dtype)
     images = np.random.default_rng(0).uniform(-1, 1, (3, 16, 16, 3)).astype(np.float32)
     found = check_on_device(content, open_it(board), images, name="ssh:board", dtype=dtype)
     assert (found.images, found.agreement) == (3, 1.0)
@@ -198,7 +198,7 @@ def test_bench_over_ssh(board: Board, tmp_path: Path) -> None:
 def test_a_profile_over_ssh(board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mnas.profiling.collect.LEAST", 8)
     monkeypatch.setattr("mnas.profiling.collect.MOST", 8)
-    monkeypatch.setattr(BoardDevice, "pace", Pace(burst_ms=1, first_looks=3, wave_networks=4))
+    monkeypatch.setattr(BoardDevice, "pace", MeasurementSettings(burst_ms=1, first_looks=3, wave_networks=4))
     out = tmp_path / "board.json"
     arguments = ["profile", "--space", "mnasnet-16", "--device", f"ssh:board:{board.folder}/bin/python3"]
     result = CliRunner().invoke(app, [*arguments, "--out", str(out), "--minutes", "0.05"])
@@ -215,7 +215,7 @@ def test_an_arm64_board(board: Board, dtype: str) -> None:
     if not (folder / "python3").is_file():
         pytest.skip("no arm64 Python under qemu: bash tools/environments/arm64_board.sh .arm64-board makes one")
     device = open_device(f"ssh:board:{folder / 'python3'}", runtime="tflite-runtime")
-    content = write_skeleton(SMALL, dtype=dtype)
+    content = write_random_model(SMALL, dtype=dtype)
     with device.measuring():
         model = device.load(content)
         times = model.warm_run_times_ms(2, warm_up=1)

@@ -7,7 +7,7 @@ import pytest
 
 from mnas.arch.complexity import complexity
 from mnas.errors import InputError, MnasError
-from mnas.evaluators.accuracy_regression import cut_off, features, held_out
+from mnas.evaluators.accuracy_regression import features, held_out, winsorize
 from mnas.evaluators.base import Evaluator
 from mnas.evaluators.predictor import PredictorEvaluator, PredictorRecipe
 from mnas.search.options import SearchOptions
@@ -62,7 +62,7 @@ def test_later_rounds_choose_better_than_chance(space):
 def test_samples_keep_the_budget(space):
     limit = float(np.median([complexity(space.sample(np.random.default_rng(i))).madds for i in range(50)]))
     inner = Fake(space)
-    PredictorEvaluator(space, inner, RECIPE, accept=lambda network: complexity(network).madds <= limit).prepare()
+    PredictorEvaluator(space, inner, RECIPE, feasible=lambda network: complexity(network).madds <= limit).prepare()
     assert max(complexity(architecture).madds for architecture in inner.judged) <= limit
 
 
@@ -144,8 +144,8 @@ def test_features_tell_architectures_apart_and_outliers_do_not_rule(space):
     chosen = {space.sample(rng) for _ in range(50)}
     assert len({features(space, architecture).tobytes() for architecture in chosen}) == len(chosen)
     known = [0.70, 0.71, 0.72, 0.73, 0.74, 0.1]
-    assert cut_off(known).tolist()[:5] == known[:5]
-    assert 0.6 < cut_off(known)[5] < 0.70
+    assert winsorize(known).tolist()[:5] == known[:5]
+    assert 0.6 < winsorize(known)[5] < 0.70
 
 
 def test_held_out_predictions_do_not_know_their_own_accuracy(space):

@@ -4,7 +4,7 @@ import pytest
 
 from mnas.arch.zoo import zoo
 from mnas.errors import InputError
-from mnas.evaluators.user_defined import own_evaluator
+from mnas.evaluators.user_defined import user_defined_evaluator
 from mnas.system import plugins
 
 OWN = """
@@ -43,14 +43,14 @@ def own(tmp_path, monkeypatch):
 
 
 def test_a_function():
-    evaluator = own_evaluator("python:own_judge:accuracy")
+    evaluator = user_defined_evaluator("python:own_judge:accuracy")
     assert evaluator.accuracy(zoo("mnasnet-a1")) == 1 / 3887039
     assert evaluator.describe() == {"name": "python:own_judge:accuracy"}
 
 
 @pytest.mark.parametrize("name", ["Mine", "made"])
 def test_a_class_or_an_instance(name):
-    evaluator = own_evaluator(f"python:own_judge:{name}")
+    evaluator = user_defined_evaluator(f"python:own_judge:{name}")
     assert list(evaluator.rungs(zoo("mnasnet-a1"))) == [0.25]
     assert evaluator.describe()["version"] == 3
 
@@ -66,4 +66,4 @@ def test_a_class_or_an_instance(name):
 )
 def test_anything_else_is_refused(name, said):
     with pytest.raises(InputError, match=said):
-        own_evaluator(f"python:own_judge:{name}")
+        user_defined_evaluator(f"python:own_judge:{name}")

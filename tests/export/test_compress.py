@@ -39,10 +39,10 @@ def model(split):
     return model
 
 
-def run(model, split, kind, **knobs):
+def run(model, split, kind, **overrides):
     pytest.importorskip("tensorflow_model_optimization", reason="needs the extra mnas[compression]")
     steps = []
-    compression = Compression(kind, batch_size=32, epochs=2, learning_rate=1e-3, **knobs)
+    compression = Compression(kind, batch_size=32, epochs=2, learning_rate=1e-3, **overrides)
     done = compress(ARCHITECTURE, model, split, compression, progress=lambda *state: steps.append(state))
     assert steps[-1] == (12, 12)
     return done

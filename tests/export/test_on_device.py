@@ -11,7 +11,7 @@ from mnas.devices.local import LocalDevice, Runtime
 from mnas.devices.registry import open_device
 from mnas.errors import MnasError
 from mnas.export.on_device import check_on_device
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 from tests.conftest import TINY
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, 12, 12, 3)).astype(np.float32)
@@ -49,7 +49,7 @@ class Elsewhere(Device):
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_a_faithful_device_agrees_and_is_measured(dtype):
-    content = write_skeleton(TINY, dtype=dtype)
+    content = write_random_model(TINY, dtype=dtype)
     found = check_on_device(content, Elsewhere(lambda output: output), IMAGES, name="ssh:board", dtype=dtype)
     assert (found.images, found.agreement, found.max_difference) == (4, 1.0, 0.0)
     assert (found.device, found.model, found.runtime, found.threads) == ("ssh:board", "Board 1", "litert", 1)
@@ -67,14 +67,14 @@ def _swapped(output):
     (lambda output: np.full(3, np.nan, np.float32).tobytes(), "differ by up to inf"),
 ])  # fmt: skip
 def test_a_device_that_computes_something_else_is_refused(change, message):
-    content = write_skeleton(TINY, seed=3)
+    content = write_random_model(TINY, seed=3)
     with pytest.raises(MnasError, match=message):
         check_on_device(content, Elsewhere(change), IMAGES, name="ssh:board", dtype="float32", trained=False)
 
 
 def test_other_kernels_on_more_threads_give_the_same():
     device = open_device("local", delegate="none", threads=min(2, len(os.sched_getaffinity(0))))
-    found = check_on_device(write_skeleton(TINY), device, IMAGES, name="local", dtype="float32")
+    found = check_on_device(write_random_model(TINY), device, IMAGES, name="local", dtype="float32")
     assert (found.agreement, found.delegate) == (1.0, "none")
     assert found.max_difference < 1e-3
 
@@ -87,4 +87,4 @@ def test_a_device_that_gives_nothing_back_says_so():
             return model
 
     with pytest.raises(MnasError, match="cannot give back what they compute"):
-        check_on_device(write_skeleton(TINY), Silent(None), IMAGES, name="x", dtype="float32")
+        check_on_device(write_random_model(TINY), Silent(None), IMAGES, name="x", dtype="float32")

@@ -17,8 +17,8 @@ from tests.conftest import TINY
 tensorflow = pytest.mark.tensorflow
 
 
-def run(model, images, out, **knobs):
-    return export_network(model, TINY, out, batches=[images], calibration=images[0][:32], **knobs)
+def run(model, images, out, **overrides):
+    return export_network(model, TINY, out, batches=[images], calibration=images[0][:32], **overrides)
 
 
 @tensorflow

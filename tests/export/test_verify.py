@@ -5,7 +5,7 @@ import pytest
 
 from mnas.errors import MnasError
 from mnas.export.convert import quantizer, to_tflite
-from mnas.export.verify import TOLERANCES, Check, check_loss, compare, judge
+from mnas.export.verify import TOLERANCES, Check, check_loss, check_tolerance, compare
 from mnas.tflite.runner import TFLiteRunner
 
 
@@ -23,7 +23,7 @@ def test_a_faithful_file_agrees(content, tiny_model, tiny_images):
     assert check.max_difference < 1e-5
     guesses = tiny_model.predict(images, verbose=0).argmax(-1)
     assert check.accuracy_keras == check.accuracy_tflite == np.mean(guesses == labels)
-    judge(check, TOLERANCES["float32"])
+    check_tolerance(check, TOLERANCES["float32"])
 
 
 @pytest.mark.tensorflow
@@ -33,9 +33,9 @@ def test_a_file_of_other_weights_is_refused(content, tiny_model, tiny_images):
     other = keras.models.clone_model(tiny_model)
     check = compare(content, other, [tiny_images])
     with pytest.raises(MnasError, match="probabilities differ by up to"):
-        judge(check, TOLERANCES["float32"])
+        check_tolerance(check, TOLERANCES["float32"])
     with pytest.raises(MnasError, match="predictions agree"):
-        judge(check, TOLERANCES["int8"])
+        check_tolerance(check, TOLERANCES["int8"])
 
 
 @pytest.mark.tensorflow
@@ -61,19 +61,19 @@ def test_integer_input_and_output_are_scaled(tiny_model, tiny_images):
     content = to_tflite(tiny_model, quantizer("int8", calibration=images[:32], io="int8"))
     runner = TFLiteRunner(content)
     assert runner.input["dtype"] == runner.output["dtype"] == np.int8
-    judge(compare(content, tiny_model, [(images, labels)]), TOLERANCES["int8"])
+    check_tolerance(compare(content, tiny_model, [(images, labels)]), TOLERANCES["int8"])
 
 
 def test_the_verdict_depends_on_what_is_known():
     good = Check(1000, 0.95, 0.6, 0.01, 0.80, 0.79)
-    judge(good, TOLERANCES["int8"])
+    check_tolerance(good, TOLERANCES["int8"])
     with pytest.raises(MnasError, match=r"accuracy falls from 80\.0% to 70.0%"):
-        judge(Check(1000, 0.95, 0.6, 0.01, 0.80, 0.70), TOLERANCES["int8"])
+        check_tolerance(Check(1000, 0.95, 0.6, 0.01, 0.80, 0.70), TOLERANCES["int8"])
     with pytest.raises(MnasError, match=r"only 50.0% of the predictions agree \(at least 90.0%\)"):
-        judge(Check(1000, 0.5, 0.6, 0.01), TOLERANCES["int8"])
-    judge(Check(1000, 0.5, 0.6, 0.01), TOLERANCES["int8"], trained=False)
+        check_tolerance(Check(1000, 0.5, 0.6, 0.01), TOLERANCES["int8"])
+    check_tolerance(Check(1000, 0.5, 0.6, 0.01), TOLERANCES["int8"], trained=False)
     with pytest.raises(MnasError, match="differ by up to inf"):
-        judge(Check(10, 1.0, float("inf"), 0.0), TOLERANCES["int8"], trained=False)
+        check_tolerance(Check(10, 1.0, float("inf"), 0.0), TOLERANCES["int8"], trained=False)
 
 
 class _Guesses:

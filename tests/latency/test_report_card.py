@@ -7,7 +7,7 @@ import pytest
 
 from mnas.errors import InputError
 from mnas.latency.estimator import Z90, LatencyEstimate
-from mnas.latency.report_card import calibrate, make_report_card
+from mnas.latency.report_card import conformal_relative_error, make_report_card
 
 
 def estimate(latency_ms: float, margin_ms: float = 0.0) -> LatencyEstimate:
@@ -34,7 +34,9 @@ def test_nothing_to_compare_is_an_error() -> None:
 def test_calibrated_intervals_hold_for_fresh_networks() -> None:
     rng = np.random.default_rng(0)
     quiet = 1 + rng.normal(0, 0.03, 4000)
-    relative_error = calibrate([estimate(1.0) for _ in range(2000)], quiet[:2000])
+    relative_error = conformal_relative_error([estimate(1.0) for _ in range(2000)], quiet[:2000])
     assert relative_error == pytest.approx(0.03, rel=0.1)
     assert np.mean(np.abs(quiet[2000:] - 1) <= Z90 * relative_error) == pytest.approx(0.9, abs=0.02)
-    assert calibrate([estimate(1.0, 0.5)] * 10, [1.1] * 10) == 0  # the entries' own errors are wide enough
+    assert (
+        conformal_relative_error([estimate(1.0, 0.5)] * 10, [1.1] * 10) == 0
+    )  # the entries' own errors are wide enough

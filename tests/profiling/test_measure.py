@@ -8,13 +8,13 @@ import pytest
 from mnas.profiling.bench import bench, open_reference
 from mnas.profiling.measure import NetworkTime, measure_networks
 from mnas.space import load_space
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 from tests.profiling.fakes import FakeDevice, true_latency_ms
 
 
 def test_disturbances_are_kept_out() -> None:
     rng = np.random.default_rng(0)
-    files = [write_skeleton(load_space("mnasnet-16").sample(rng)) for _ in range(12)]
+    files = [write_random_model(load_space("mnasnet-16").sample(rng)) for _ in range(12)]
     device = FakeDevice(disturbed=0.5)
     reference = open_reference(device)
     models = [device.load(data) for data in files]
@@ -50,7 +50,7 @@ def test_a_warm_phase_is_noticed_and_measured_again(monkeypatch: pytest.MonkeyPa
 
     device = Warm()
     monkeypatch.setattr("mnas.profiling.measure.time.monotonic", lambda: device.now)
-    files = [write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(seed))) for seed in range(12)]
+    files = [write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(seed))) for seed in range(12)]
     reference = open_reference(device)
     times = measure_networks([device.load(d) for d in files], reference, seconds=20, quiet_bursts=[8] * 12, seed=0)
     assert device.now > 2.2, "the phase was passed"
@@ -63,7 +63,7 @@ def test_a_warm_phase_is_noticed_and_measured_again(monkeypatch: pytest.MonkeyPa
 def test_no_time_still_gives_every_network_a_few_bursts() -> None:
     device = FakeDevice()
     reference = open_reference(device)
-    files = [write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(seed))) for seed in range(3)]
+    files = [write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(seed))) for seed in range(3)]
     times = measure_networks([device.load(d) for d in files], reference, seconds=0, quiet_bursts=[8] * 3, seed=0)
     assert [t.num_bursts for t in times] == [3, 3, 3]
     assert [t.quiet_ms for t in times] == pytest.approx([true_latency_ms(data) for data in files], rel=0.01)
@@ -72,7 +72,7 @@ def test_no_time_still_gives_every_network_a_few_bursts() -> None:
 @pytest.mark.parametrize("seconds", [0.0, 20.0])
 def test_every_network_is_told_of_once_as_soon_as_it_has_its_bursts(seconds: float) -> None:
     device = FakeDevice(disturbed=0.5)
-    files = [write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(seed))) for seed in range(4)]
+    files = [write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(seed))) for seed in range(4)]
     told: dict[int, NetworkTime] = {}
 
     def finished(place: int, measured: NetworkTime) -> None:
@@ -88,7 +88,7 @@ def test_every_network_is_told_of_once_as_soon_as_it_has_its_bursts(seconds: flo
 
 
 def test_a_known_quiet_latency_unmasks_a_device_that_is_always_busy() -> None:
-    data = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(1)))
+    data = write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(1)))
     quiet = bench(data, FakeDevice(), quiet_bursts=5, seconds=5)
 
     class Busy(FakeDevice):
@@ -108,7 +108,7 @@ def test_a_known_quiet_latency_unmasks_a_device_that_is_always_busy() -> None:
 
 
 def test_what_was_measured_before_the_device_was_ever_quiet_is_set_right() -> None:
-    data = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(1)))
+    data = write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(1)))
     device = FakeDevice()
     device.slow = True
     early = measure_networks([device.load(data)], open_reference(device), seconds=5, quiet_bursts=[5], seed=0)[0]
@@ -122,7 +122,7 @@ def test_what_was_measured_before_the_device_was_ever_quiet_is_set_right() -> No
 
 
 def test_bench_measures_one_file() -> None:
-    data = write_skeleton(load_space("mnasnet-16").sample(np.random.default_rng(1)))
+    data = write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(1)))
     measured = bench(data, FakeDevice(), quiet_bursts=5, seconds=5)
     assert measured.quiet_ms == pytest.approx(true_latency_ms(data), rel=0.01)
     assert measured.num_quiet == 5
@@ -150,7 +150,7 @@ def test_what_only_large_networks_feel_is_kept_out() -> None:
             return model
 
     rng = np.random.default_rng(0)
-    files = [write_skeleton(load_space("mnasnet-32").sample(rng)) for _ in range(6)]
+    files = [write_random_model(load_space("mnasnet-32").sample(rng)) for _ in range(6)]
     device = Contended()
     models = [device.load(data) for data in files]
     times = measure_networks(models, open_reference(device), seconds=20, quiet_bursts=[40] * 6, seed=0)

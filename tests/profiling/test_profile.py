@@ -17,7 +17,7 @@ from mnas.profiling.collect import describe_disturbance
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.profile import ProfileOptions, profile
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 from tests.profiling.fakes import FakeDevice, true_latency_ms
 from tests.spaces import small_space
 
@@ -33,7 +33,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> LatencyTable:
 def test_the_table_predicts_networks_it_has_not_seen(table: LatencyTable) -> None:
     rng = np.random.default_rng(99)
     networks = [SPACE.sample(rng) for _ in range(40)]
-    truth = np.array([true_latency_ms(write_skeleton(network)) for network in networks])
+    truth = np.array([true_latency_ms(write_random_model(network)) for network in networks])
     estimates = [LatencyEstimator(table).predict(network) for network in networks]
     errors = np.abs([estimate.latency_ms for estimate in estimates] / truth - 1)
     assert errors.mean() < 0.015

@@ -3,7 +3,7 @@
 import pytest
 
 from mnas.latency.table import LatencyTable
-from mnas.report.facts import gather
+from mnas.report.facts import load_report_data
 from mnas.report.page import study_page, table_page
 from mnas.study.study import Study
 
@@ -11,7 +11,7 @@ from mnas.study.study import Study
 @pytest.fixture(scope="module")
 def page_file(finished, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(study_page(gather(Study.open(finished))))
+    path.write_text(study_page(load_report_data(Study.open(finished))))
     return path
 
 

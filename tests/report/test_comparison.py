@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mnas.evaluators.base import Evaluator
-from mnas.experiments.standings import Standing
+from mnas.experiments.standings import StrategyResult
 from mnas.experiments.survey import survey
 from mnas.report.comparison import edf_figure, family_figure, standings_figure
 from mnas.report.page import figures_page
@@ -41,8 +41,8 @@ def test_an_edf_rises_to_one() -> None:
 
 
 def test_standings_carry_their_intervals() -> None:
-    def row(name: str, mean: float) -> Standing:
-        return Standing(name, mean, (mean - 0.02, mean + 0.01), 1.5, (mean,), None)
+    def row(name: str, mean: float) -> StrategyResult:
+        return StrategyResult(name, mean, (mean - 0.02, mean + 0.01), 1.5, (mean,), None)
 
     standings = {50: [row("random", 0.6), row("ppo", 0.5)], 10: [row("random", 0.4), row("ppo", 0.45)]}
     figure = standings_figure(standings, title="t")

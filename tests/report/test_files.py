@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from mnas.report.csv_files import trial_rows, write_sheets
-from mnas.report.facts import gather
+from mnas.report.facts import load_report_data
 from mnas.report.figure import LOOKS
 from mnas.report.latency_figures import read_key
 from mnas.report.page import all_figures
@@ -20,7 +20,7 @@ from tests.spaces import small_space
 
 @pytest.fixture
 def facts(finished):
-    return gather(Study.open(finished))
+    return load_report_data(Study.open(finished))
 
 
 def test_the_sheets_hold_every_trial_and_block(facts, tmp_path):

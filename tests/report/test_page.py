@@ -9,7 +9,7 @@ from mnas.arch.complexity import complexity
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import LatencyTable
 from mnas.report.csv_files import trial_rows
-from mnas.report.facts import gather
+from mnas.report.facts import load_report_data
 from mnas.report.page import all_figures, study_page, table_page
 from mnas.reward import make_reward
 from mnas.scaling.family import read_family
@@ -37,7 +37,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(finished):
-    return study_page(gather(Study.open(finished)))
+    return study_page(load_report_data(Study.open(finished)))
 
 
 def test_the_page_is_complete_in_itself(page):
@@ -58,7 +58,7 @@ def test_the_page_says_what_the_study_found(page, finished):
     assert "--table" in page
     assert "mnas search --budget-ms" in page
     assert "Test CPU &lt;1 GHz&gt;" in page, "names from files are escaped"
-    assert page.count('<td class="block">') == len(gather(study).blocks)
+    assert page.count('<td class="block">') == len(load_report_data(study).blocks)
 
 
 def test_every_trial_is_in_the_front_with_its_architecture(page):
@@ -78,7 +78,7 @@ def test_every_trial_is_in_the_front_with_its_architecture(page):
 def test_a_study_that_has_just_begun_has_a_page(tmp_path, space_dict):
     config = {"space": space_dict, "strategy": {"name": "random"}, "tables": []}
     study = Study.create(tmp_path / "s", config, {})
-    page = study_page(gather(study), refresh=5)
+    page = study_page(load_report_data(study), refresh=5)
     assert "no winner yet" in page
     assert '<meta http-equiv="refresh" content="5">' in page
     assert "No random baseline was run" in page
@@ -90,7 +90,7 @@ def test_a_library_s_study_with_a_latency_of_its_own_has_a_page(tmp_path):
     objective = Objective(FakeEvaluator(space), make_reward("absolute"), [target])
     study = Study.create(tmp_path / "s", {"space": space.to_dict(), "strategy": {"name": "evolution"}}, {})
     best = run_search(study, Search(make_strategy("evolution", space, seed=1), objective, 30, 10))
-    facts = gather(study)
+    facts = load_report_data(study)
     page = study_page(facts)
     assert f"<strong>{best['latency_ms']:.3g} ms</strong>." in page
     assert "names no latency table" in page
@@ -103,7 +103,7 @@ def test_a_library_s_study_with_a_latency_of_its_own_has_a_page(tmp_path):
 def test_a_table_that_is_gone_is_said_to_be_gone(finished, tmp_path, caplog):
     study = Study.open(finished)
     study.arguments["table"] = [str(tmp_path / "gone.json")]
-    page = study_page(gather(study))
+    page = study_page(load_report_data(study))
     assert "is not at" in page
     assert "gone.json" in caplog.text
 
@@ -111,7 +111,7 @@ def test_a_table_that_is_gone_is_said_to_be_gone(finished, tmp_path, caplog):
 def test_another_table_under_the_same_name_is_not_taken_for_the_search_s(finished, caplog):
     study = Study.open(finished)
     study.config["tables"][0]["sha256"] = "0" * 64
-    assert gather(study).targets[0].table is None
+    assert load_report_data(study).targets[0].table is None
     assert "is not the table that the search used" in caplog.text
 
 
@@ -158,7 +158,7 @@ def test_a_measurement_that_is_no_number_is_left_out(finished, tmp_path, caplog,
     folder = shutil.copytree(finished, tmp_path / "study")
     bench = json.loads((folder / "bench.json").read_text())
     (folder / "bench.json").write_text(json.dumps({**bench, "quiet_ms": figure}))
-    assert gather(Study.open(folder)).benches == ()
+    assert load_report_data(Study.open(folder)).benches == ()
     assert "bench.json is not what mnas bench --json prints" in caplog.text
 
 
@@ -166,7 +166,7 @@ def test_a_torn_measurement_or_list_of_a_family_does_not_cost_the_report(finishe
     folder = shutil.copytree(finished, tmp_path / "study")
     (folder / "bench.json").write_text('{"quiet_ms": 1')
     (folder / "family" / "family.json").write_text('{"members": 3}')
-    facts = gather(Study.open(folder))
+    facts = load_report_data(Study.open(folder))
     assert facts.benches == ()
     assert facts.family
     assert "bench.json is not what mnas bench --json prints" in caplog.text

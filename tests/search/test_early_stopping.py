@@ -103,7 +103,7 @@ def test_pieces_give_what_one_run_gives(tmp_path):
 def test_an_evaluator_that_gives_nothing_is_a_failed_trial():
     evaluator = Curves()
     evaluator.rungs = lambda architecture: (x for x in ())
-    trial = Objective(evaluator, REWARD).judge(0, SPACE.decode([0] * 18))
+    trial = Objective(evaluator, REWARD).evaluate(0, SPACE.decode([0] * 18))
     assert trial.error == "the evaluator gave no accuracy"
 
 
@@ -114,5 +114,5 @@ def test_a_training_that_fails_half_way_is_a_failed_trial():
 
     evaluator = Curves()
     evaluator.rungs = fail
-    trial = Objective(evaluator, REWARD).judge(0, SPACE.decode([0] * 18))
+    trial = Objective(evaluator, REWARD).evaluate(0, SPACE.decode([0] * 18))
     assert (trial.error, trial.measurement, trial.reward) == ("diverged", None, None)

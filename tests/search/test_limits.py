@@ -30,7 +30,7 @@ def test_what_is_over_a_limit_is_neither_proposed_nor_a_winner(tmp_path, space, 
     limit = size_limit(median_mb(space), dtype="float32")
     objective = Objective(evaluator, make_reward("absolute"), (), [limit])
     study = Study.create(tmp_path / "study", {"space": space.to_dict()})
-    strategy = make_strategy("evolution", space, seed=0, accept=objective.is_feasible)
+    strategy = make_strategy("evolution", space, seed=0, feasible=objective.is_feasible)
     best = run_search(study, Search(strategy, objective, 30, 10))
     assert all(limit.is_met(trial.architecture) for trial in study.trials)
     assert limit.is_met(study.architecture(str(best["number"])))

@@ -152,7 +152,7 @@ def test_an_executor_may_finish_in_any_order(space, objective, log, tmp_path):
     class Backwards:
         def run(self, objective, candidates):
             for number, architecture in reversed(candidates):
-                yield objective.judge(number, architecture)
+                yield objective.evaluate(number, architecture)
 
     forwards = _run(space, objective, TrialLog(tmp_path / "other.jsonl"), 50)
     backwards = _run(space, objective, log, 50, executor=Backwards())
@@ -164,7 +164,7 @@ def test_the_loop_can_be_the_users_own(space, objective):
     strategy = make_strategy("evolution", space, seed=2)
     best = []
     for _ in range(20):
-        trials = [objective.judge(number, candidate) for number, candidate in enumerate(strategy.ask(10))]
+        trials = [objective.evaluate(number, candidate) for number, candidate in enumerate(strategy.ask(10))]
         strategy.tell(trials)
         best.append(max(trial.reward for trial in trials))
     assert max(best[-5:]) > best[0]

@@ -29,7 +29,7 @@ def study(tmp_path, space):
 
 def _search(space, objective, finals=None, num_trials=NUM_TRIALS):
     strategy = make_strategy("evolution", space, seed=1)
-    baseline = make_strategy("random", space, seed=1, accept=objective.is_feasible)
+    baseline = make_strategy("random", space, seed=1, feasible=objective.is_feasible)
     return Search(strategy, objective, num_trials, 10, baseline, finals, num_finalists=4)
 
 
@@ -147,8 +147,8 @@ def test_every_bound_that_some_trial_broke_is_named(study, space, evaluator):
 def test_a_baseline_that_keeps_no_limit_leaves_the_searchs_winner(study, space, evaluator, caplog):
     limit = _params_limit(space, 1.0001)
     objective = Objective(evaluator, make_reward("absolute"), [], [limit])
-    smallest = make_strategy("random", space, seed=1, accept=limit.is_met)
-    largest = make_strategy("random", space, seed=1, accept=lambda network: not limit.is_met(network))
+    smallest = make_strategy("random", space, seed=1, feasible=limit.is_met)
+    largest = make_strategy("random", space, seed=1, feasible=lambda network: not limit.is_met(network))
     best = run_search(study, Search(smallest, objective, 200, 10, largest))
     assert limit.is_met(architecture_from_dict(best["architecture"]))
     assert "the random baseline has no winner: none of 200 trials is within the limit" in caplog.text
@@ -234,9 +234,9 @@ def test_the_estimate_counts_the_baseline_and_the_finalists(space, objective):
 
 def test_the_estimate_shares_trials_and_finalists_out_among_workers(space, objective):
     search = _search(space, objective, _finals(space, objective), num_trials=25)
-    search = dataclasses.replace(search, repeats=[search.finals] * 3)
+    search = dataclasses.replace(search, retrainings=[search.finalist_objective] * 3)
     search.objective.evaluator.estimate_seconds = lambda candidate: 10.0
-    search.finals.evaluator.estimate_seconds = lambda candidate: 1000.0
+    search.finalist_objective.evaluator.estimate_seconds = lambda candidate: 1000.0
     # batches of 10, 10 and 5 candidates, then 4 finalists, in each of two runs; and three times both winners
     for workers, turns, final_turns in ((1, 2 * 25, 8 + 6), (2, 2 * 13, 4 + 3), (4, 2 * 8, 2 + 3), (99, 2 * 3, 2 + 3)):
         cost = estimate_cost(search, workers=workers)
@@ -274,11 +274,11 @@ def test_a_winner_that_guesses_is_said_to_guess():
 
 def test_both_winners_are_judged_again_and_the_verdict_rests_on_that(study, space, objective):
     fresh = [Objective(FakeEvaluator(space, bonus=0.002 * i), objective.reward, objective.budgets) for i in range(3)]
-    search = dataclasses.replace(_search(space, objective), repeats=fresh)
+    search = dataclasses.replace(_search(space, objective), retrainings=fresh)
     seen = []
     for _ in range(2):  # the second run finds everything done
         run_search(study, search, on_trial=lambda phase, trial: seen.append(phase))
-        search = dataclasses.replace(_search(space, objective), repeats=fresh)
+        search = dataclasses.replace(_search(space, objective), retrainings=fresh)
     best, found = study.best(), study.best("baseline_best")
     assert best["architecture"] != found["architecture"]
     assert seen.count("repeats") == 6

@@ -161,7 +161,7 @@ def test_a_trial_from_outside_the_space_is_refused(name):
 @every_strategy
 def test_refused_candidates_are_not_proposed(name):
     space = small_space()
-    strategy = make_strategy(name, space, accept=lambda architecture: architecture.stages[0].repeats == 1)
+    strategy = make_strategy(name, space, feasible=lambda architecture: architecture.stages[0].repeats == 1)
     proposed = _run(strategy, separable(space), 5)
     assert {architecture.stages[0].repeats for architecture in proposed} == {1}
 
@@ -173,12 +173,12 @@ def test_a_tight_budget_wastes_no_evaluation(name):
     def fits(architecture):
         return set(space.encode(architecture)[1:]) == {0}  # 3 of the 576 architectures
 
-    assert all(fits(architecture) for architecture in make_strategy(name, space, accept=fits).ask(10))
+    assert all(fits(architecture) for architecture in make_strategy(name, space, feasible=fits).ask(10))
 
 
 @every_strategy
 def test_when_everything_is_refused_it_proposes_all_the_same(name):
-    proposed = make_strategy(name, small_space(), accept=lambda architecture: False).ask(3)
+    proposed = make_strategy(name, small_space(), feasible=lambda architecture: False).ask(3)
     assert len(proposed) == 3
 
 
@@ -243,3 +243,19 @@ def test_unknown_names_and_knobs_are_refused():
         make_strategy("random", small_space(), speed=3)
     with pytest.raises(InputError, match="tournament is 30: expected 1 to the population's 20"):
         make_strategy("evolution", small_space(), population=20, tournament=30)
+
+
+def test_a_user_defined_strategy_may_call_the_argument_by_its_former_name(tmp_path, monkeypatch):
+    (tmp_path / "former_strategy.py").write_text(
+        "from mnas.strategies.random import RandomSearch\n\n\n"
+        "class Former(RandomSearch):\n"
+        "    def __init__(self, space, *, seed=0, accept=None):\n"
+        "        super().__init__(space, seed=seed, feasible=accept)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+
+    def wanted(architecture):
+        return architecture.stages[0].repeats == 1
+
+    strategy = registry.make_strategy("python:former_strategy:Former", small_space(), feasible=wanted)
+    assert all(wanted(architecture) for architecture in strategy.ask(10))

@@ -31,7 +31,7 @@ def test_the_mode_comes_first_and_nothing_twice():
 def test_a_mode_over_the_budget_is_not_proposed():
     space = small_space()
     strategy = make_strategy(
-        "differentiable", space, policy=_policy(space, 0.7), accept=lambda a: a.stages[0].block.filters == 8
+        "differentiable", space, policy=_policy(space, 0.7), feasible=lambda a: a.stages[0].block.filters == 8
     )
     assert {architecture.stages[0].block.filters for architecture in strategy.ask(6)} == {8}
 

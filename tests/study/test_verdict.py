@@ -5,10 +5,10 @@ import pytest
 
 from mnas.arch.codec import architecture_to_dict
 from mnas.reward import make_reward
-from mnas.search.finalists import run_repeats
+from mnas.search.finalists import run_retrainings
 from mnas.search.objective import Objective
 from mnas.study.trial_log import TrialLog
-from mnas.study.verdict import judge
+from mnas.study.verdict import compare_to_baseline
 from mnas.trial import Measurement, Trial
 from tests.conftest import FakeEvaluator
 from tests.spaces import small_space
@@ -31,7 +31,7 @@ def _trials(rewards, architecture=None):
 
 def _judge(own, chance, repeats=(), best=None, found=None):
     best, found = best or max(own), found or max(chance)
-    return judge(_winner(OWN, best), _winner(CHANCE, found), _trials(own), _trials(chance), repeats)
+    return compare_to_baseline(_winner(OWN, best), _winner(CHANCE, found), _trials(own), _trials(chance), repeats)
 
 
 def test_fresh_trainings_decide_and_the_flattered_rewards_do_not():
@@ -67,8 +67,8 @@ def test_repeats_are_logged_and_not_done_again(tmp_path):
     evaluators = [FakeEvaluator(SPACE, bonus=0.01 * i) for i in range(3)]
     objectives = [Objective(evaluator, make_reward("absolute")) for evaluator in evaluators]
     log = TrialLog(tmp_path / "repeats.jsonl", repeated=True)
-    run_repeats([OWN, CHANCE], objectives[:2], log)
-    run_repeats([OWN, CHANCE], objectives, log)
+    run_retrainings([OWN, CHANCE], objectives[:2], log)
+    run_retrainings([OWN, CHANCE], objectives, log)
     assert [len(evaluator.calls) for evaluator in evaluators] == [2, 2, 2]
     assert sorted((t.number, t.architecture == OWN) for t in log.read()) == [
         (i, own) for i in range(3) for own in (0, 1)

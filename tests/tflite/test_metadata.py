@@ -12,10 +12,10 @@ from flatbuffers.table import Table
 
 from mnas.errors import MnasError
 from mnas.tflite.metadata import LABELS, add_metadata, read_labels, read_metadata
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 from tests.conftest import TINY
 
-PLAIN = write_skeleton(TINY)
+PLAIN = write_random_model(TINY)
 WITH = add_metadata(
     PLAIN, name="tiny", description="for tests", labels=["red", "grün", "blue"], provenance={"made": "here"}
 )

@@ -8,7 +8,7 @@ from mnas.arch import ZOO, parse_stages
 from mnas.errors import MnasError
 from mnas.export.convert import quantizer, to_tflite
 from mnas.tflite.operators import check_integers, check_operators, expected_operators, read_operators
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 from tests.conftest import TINY
 
 
@@ -34,10 +34,10 @@ def test_operators_that_the_network_does_not_call_for_are_refused(tiny_model):
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_one_operator_too_many_is_refused(dtype):
     """As a batch norm would leave that was not folded into its convolution."""
-    assert check_operators(write_skeleton(TINY, dtype=dtype), TINY, dtype)["ADD"] == 4
+    assert check_operators(write_random_model(TINY, dtype=dtype), TINY, dtype)["ADD"] == 4
     fewer = replace(TINY, stages=parse_stages("ds_r1_k3_s1_c8|ir_r2_k3_s2_e2_c8_se0.5_pool|cn_r1_k3_s1_c8_noskip"))
     with pytest.raises(MnasError, match=r"does not call for: ADD \(1\)$"):
-        check_operators(write_skeleton(TINY, dtype=dtype), fewer, dtype)
+        check_operators(write_random_model(TINY, dtype=dtype), fewer, dtype)
 
 
 @pytest.mark.tensorflow

@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from mnas.arch.codec import parse_stages
 from mnas.arch.spec import Architecture
 from mnas.tflite.quantized_ranges import widen_dead_ranges
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 
 NETWORK = Architecture(
     parse_stages("ir_r1_k3_s2_e3_c16_se0.25"), stem_filters=8, head_filters=24, resolution=16, num_classes=4
@@ -32,7 +32,7 @@ def scale_of(graph, tensor):
 
 @pytest.fixture
 def dead():
-    data = bytearray(write_skeleton(NETWORK, dtype="int8"))
+    data = bytearray(write_random_model(NETWORK, dtype="int8"))
     graph, first, second = squeezed(data)
     scale_of(graph, first.Outputs(0))[0] = 8e-9
     bias = scale_of(graph, second.Inputs(2))
@@ -69,5 +69,5 @@ def test_biases_behind_it_keep_their_values(dead):
 
 
 def test_a_healthy_file_is_left_alone():
-    content = write_skeleton(NETWORK, dtype="int8")
+    content = write_random_model(NETWORK, dtype="int8")
     assert widen_dead_ranges(content) == (content, 0)

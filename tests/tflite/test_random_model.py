@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from mnas.arch.codec import parse_stages
 from mnas.arch.spec import Architecture
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 
 pytestmark = pytest.mark.tensorflow
 
@@ -73,7 +73,7 @@ def converted(network: Architecture, dtype: str) -> bytes:
 )
 def test_same_operators_as_the_converter(activation: str, dtype: str) -> None:
     network = architecture(activation)
-    written, expected = operators(write_skeleton(network, dtype=dtype)), operators(converted(network, dtype))
+    written, expected = operators(write_random_model(network, dtype=dtype)), operators(converted(network, dtype))
     assert [operator[0] for operator in written] == [operator[0] for operator in expected]
     for mine, theirs in zip(written, expected, strict=True):
         assert mine == theirs

@@ -34,9 +34,9 @@ def test_digits_are_not_mirrored():
     ({"optimizer": "adagrad"}, "expected one of sgd, rmsprop, adam"),
     ({"flip": 1}, "flip is 1"),
 ])  # fmt: skip
-def test_impossible_recipes_are_refused(knobs, reason):
+def test_impossible_recipes_are_refused(overrides, reason):
     with pytest.raises(InputError, match=reason):
-        Recipe(**knobs)
+        Recipe(**overrides)
 
 
 def test_the_published_recipes_are_the_published_numbers():

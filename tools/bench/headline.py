@@ -196,12 +196,12 @@ class Headline:
 
     def _measure(self) -> dict[str, Any]:
         from mnas.devices.registry import open_device
-        from mnas.tflite.random_model import write_skeleton
+        from mnas.tflite.random_model import write_random_model
 
         files: dict[str, bytes] = {}
         for name, own in self.networks().items():
             for number, architecture in enumerate(dict.fromkeys(own)):
-                files[f"{name} #{number}"] = write_skeleton(architecture)
+                files[f"{name} #{number}"] = write_random_model(architecture)
             if self._file(name).exists():
                 files[f"{name} exported"] = self._file(name).read_bytes()
         bursts, seconds = [self.given.bursts] * len(files), self.given.measure_seconds

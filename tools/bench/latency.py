@@ -30,7 +30,7 @@ from mnas.arch.walk import unroll
 from mnas.devices.base import Device
 from mnas.devices.registry import open_device
 from mnas.latency.estimator import LatencyEstimator
-from mnas.latency.report_card import calibrate, make_report_card
+from mnas.latency.report_card import conformal_relative_error, make_report_card
 from mnas.latency.table import Entry, LatencyTable
 from mnas.profiling.collect import collect
 from mnas.profiling.log import ProfileLog
@@ -39,7 +39,7 @@ from mnas.profiling.plan import table_blocks
 from mnas.profiling.profile import fit_table
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
-from mnas.tflite.random_model import write_block, write_skeleton
+from mnas.tflite.random_model import write_block, write_random_model
 from tools.bench.measuring import measure_files
 from tools.command_line import make_parser
 
@@ -72,7 +72,7 @@ def main() -> None:
         table.save(options.out)
     rng = np.random.default_rng(options.seed)
     networks = [space.sample(rng) for _ in range(options.networks)]
-    files = [write_skeleton(network, dtype=options.dtype) for network in networks]
+    files = [write_random_model(network, dtype=options.dtype) for network in networks]
     print(f"{options.space}, {options.runtime} {device.configuration(options.dtype).runtime_version}, ", end="")
     print(f"{options.dtype}, 1 thread: {len(networks)} fresh networks, ", end="")
     print("the converter's files" if options.files else "skeletons")
@@ -161,7 +161,7 @@ def evaluate_method(name: str, table: LatencyTable, networks: list[Architecture]
     quiet = [t.quiet_ms for t in truth]
     estimates = [LatencyEstimator(table).predict(network) for network in networks]
     if table.relative_error == 0:
-        table = replace(table, relative_error=calibrate(estimates, quiet))
+        table = replace(table, relative_error=conformal_relative_error(estimates, quiet))
         estimates = [LatencyEstimator(table).predict(network) for network in networks]
     card = make_report_card(estimates, quiet, [t.median_ms for t in truth], [t.halves_ms for t in truth])
     print(

@@ -22,13 +22,13 @@ import numpy as np
 
 from mnas.arch.complexity import block_complexity
 from mnas.evaluators.tabular import TabularEvaluator
-from mnas.experiments.comparison import Contest, best_curve, run_one, with_madds_budget
+from mnas.experiments.comparison import Comparison, best_curve, run_one, with_madds_budget
 from mnas.experiments.standings import compare
 from mnas.latency.estimator import table_costs
 from mnas.reward import make_reward
 from mnas.search.constraints import latency_budget
 from mnas.search.finalists import choose_finalists
-from mnas.search.loop import Known
+from mnas.search.loop import MeasurementCache
 from mnas.search.objective import Objective
 from mnas.space.costs import SpaceCosts
 from mnas.space.files import load_space
@@ -51,12 +51,12 @@ def main() -> None:
     parser.add_argument("--trials", default="50,300,1000")
     options = parser.parse_args()
     counts = [int(count) for count in options.trials.split(",")]
-    contest = _contest(options, counts)
-    _run_missing(contest, options.log, contest.strategies)
-    print(json.dumps(_document(contest, _read(options.log)), indent=1))
+    comparison = _contest(options, counts)
+    _run_missing(comparison, options.log, comparison.strategies)
+    print(json.dumps(_document(comparison, _read(options.log)), indent=1))
 
 
-def _contest(options: argparse.Namespace, counts: list[int]) -> Contest:
+def _contest(options: argparse.Namespace, counts: list[int]) -> Comparison:
     evaluator = TabularEvaluator(options.accuracies)
     plain = Objective(evaluator, make_reward("absolute"))
     if options.table:
@@ -69,7 +69,7 @@ def _contest(options: argparse.Namespace, counts: list[int]) -> Contest:
         budget = float(np.percentile(madds, PERCENTILE))
         objective = with_madds_budget(plain, SPACE, budget, reward="absolute", beta=None)
     names = options.strategies.split(",")
-    return Contest(
+    return Comparison(
         space=SPACE, objective=objective, strategies=names, num_seeds=options.seeds, num_trials=counts, batch_size=10
     )
 
@@ -79,26 +79,26 @@ def _read(log: Path) -> dict[tuple[str, int], dict[str, Any]]:
     return {(run["strategy"], run["seed"]): run for run in map(json.loads, lines)}
 
 
-def _run_missing(contest: Contest, log: Path, names: Any) -> None:
+def _run_missing(comparison: Comparison, log: Path, names: Any) -> None:
     done = _read(log)
-    objective, known = contest.fast_objective, Known()
-    longest = max(contest.num_trials)
+    objective, cache = comparison.fast_objective, MeasurementCache()
+    longest = max(comparison.num_trials)
     if any(map(needs_tensorflow, names)):
         from mnas.system.native_output import load_tensorflow
 
         load_tensorflow()
-    for seed in range(contest.num_seeds):
+    for seed in range(comparison.num_seeds):
         for name in names:
             if len(done.get((name, seed), {}).get("curve", [])) >= longest:
                 continue
             start = time.perf_counter()
-            trials = run_one(contest, name, seed, known)
+            trials = run_one(comparison, name, seed, cache)
             run = {
                 "strategy": name,
                 "seed": seed,
-                "curve": best_curve(contest, trials, name),
-                "winner_over_budget": [_share(trials[:count], objective) for count in contest.num_trials],
-                "counts": list(contest.num_trials),
+                "curve": best_curve(comparison, trials, name),
+                "winner_over_budget": [_share(trials[:count], objective) for count in comparison.num_trials],
+                "counts": list(comparison.num_trials),
                 "seconds": time.perf_counter() - start,
             }
             with open(log, "a", encoding="utf-8") as file:
@@ -113,29 +113,29 @@ def _share(trials: Any, objective: Objective) -> float:
     return winner.measurement.latencies_ms[0] / objective.budgets[0].limit
 
 
-def _document(contest: Contest, runs: dict[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
-    (target,) = contest.objective.budgets
-    objective = contest.fast_objective
+def _document(comparison: Comparison, runs: dict[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
+    (target,) = comparison.objective.budgets
+    objective = comparison.fast_objective
     within = [network for network in map(SPACE.decode, EVERY.tolist()) if objective.is_feasible(network)]
-    optimum = max(objective.judge(0, network).reward or 0.0 for network in within)
+    optimum = max(objective.evaluate(0, network).reward or 0.0 for network in within)
     document: dict[str, Any] = {"budget": target.limit, "unit": target.unit, "optimum": optimum, "results": []}
-    for count in contest.num_trials:
+    for count in comparison.num_trials:
         best: dict[str, list[float]] = {}
-        for name in contest.strategies:
-            own = [runs.get((name, seed)) for seed in range(contest.num_seeds)]
+        for name in comparison.strategies:
+            own = [runs.get((name, seed)) for seed in range(comparison.num_seeds)]
             curves = [run["curve"] for run in own if run is not None and len(run["curve"]) >= count]
-            if len(curves) == contest.num_seeds:
+            if len(curves) == comparison.num_seeds:
                 best[name] = [curve[count - 1] for curve in curves]
         standings = [row.to_dict() for row in compare(best)]
-        document["results"].append({"num_trials": count, "strategies": standings, **_hits(contest, runs, count)})
+        document["results"].append({"num_trials": count, "strategies": standings, **_hits(comparison, runs, count)})
     return document
 
 
-def _hits(contest: Contest, runs: dict[tuple[str, int], dict[str, Any]], count: int) -> dict[str, Any]:
+def _hits(comparison: Comparison, runs: dict[tuple[str, int], dict[str, Any]], count: int) -> dict[str, Any]:
     """Of each strategy's first 10 seeds: how many winners are within 3 % of the budget, and the extremes."""
     hits = {}
-    for name in contest.strategies:
-        own = [runs[name, seed] for seed in range(min(10, contest.num_seeds)) if (name, seed) in runs]
+    for name in comparison.strategies:
+        own = [runs[name, seed] for seed in range(min(10, comparison.num_seeds)) if (name, seed) in runs]
         shares = [run["winner_over_budget"][run["counts"].index(count)] for run in own if count in run["counts"]]
         if shares:
             within = sum(abs(share - 1) <= 0.03 for share in shares)

@@ -14,7 +14,7 @@ from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
 from mnas.experiments.comparison_options import read_options
 from mnas.export.pipeline import check_description
-from mnas.report.facts import gather
+from mnas.report.facts import load_report_data
 from mnas.scaling.coefficients import different
 from mnas.scaling.compound import Coefficients
 from mnas.scaling.family import read_family
@@ -125,7 +125,9 @@ def _same_contest(load: Callable[[str], Any]) -> Callable[[bytes, Any], bool]:
 
 
 def _read_bench(path: Path) -> Any:
-    return [[bench.quiet_ms, bench.median_ms, bench.ratio] for bench in gather(Study.open(path.parent)).benches]
+    return [
+        [bench.quiet_ms, bench.median_ms, bench.ratio] for bench in load_report_data(Study.open(path.parent)).benches
+    ]
 
 
 def _bench(folder: Path) -> list[bytes]:

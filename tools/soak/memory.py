@@ -70,7 +70,7 @@ def memory_curve(num_trials: int, evaluator_name: str, seconds: float) -> None:
     first: Memory | None = None
     for number, candidate in enumerate(candidates, 1):
         met.add(candidate)
-        trial = objective.judge(number, candidate)
+        trial = objective.evaluate(number, candidate)
         if trial.failed:
             sys.exit(f"trial {number} failed: {trial.error}")
         late = time.monotonic() - start > seconds

@@ -57,7 +57,7 @@ def search_kind(strategy: str, *, workers: int = 0) -> Kind:
         space = small_space()
         config = {"space": space.to_dict(), "strategy": {"name": strategy}, "seed": 0}
         study = Study.resume(folder / "study", config)
-        objectives, made_from = make_objectives({"folder": str(folder)})
+        objectives, fingerprint = make_objectives({"folder": str(folder)})
         search = Search(
             make_strategy(strategy, space, seed=1),
             objectives["search"],
@@ -70,7 +70,7 @@ def search_kind(strategy: str, *, workers: int = 0) -> Kind:
         if not workers:
             run_search(study, search)
             return
-        job = Job("tools.soak.searches:make_objectives", {"folder": str(folder)}, made_from)
+        job = Job("tools.soak.searches:make_objectives", {"folder": str(folder)}, fingerprint)
         with ProcessExecutor(job, objectives, num_workers=workers) as executor:
             run_search(study, search, executor=executor)
 
@@ -106,14 +106,14 @@ def profile_kind() -> Kind:
 
     collect.LEAST = collect.MOST = 24
     FakeDevice.pace = replace(FakeDevice.pace, wave_networks=6)  # so that a life may begin with some of them measured
-    write = collect.write_skeleton
+    write = collect.write_random_model
 
     def work(folder: Path) -> None:
         def noted(architecture: Any, *, dtype: str, seed: int) -> bytes:
             note(folder, f"network {seed}")
             return write(architecture, dtype=dtype, seed=seed)
 
-        collect.write_skeleton = noted
+        collect.write_random_model = noted
         device = FakeDevice(noise=0.0)
         # Time for every burst, however often it is killed: then tables are equal to the last bit.
         profile(small_space(), device, folder / "table.json", ProfileOptions(minutes=0.5))

@@ -10,7 +10,7 @@ from typing import Any
 from mnas.checks import check_choice, check_number
 from mnas.errors import InputError
 from mnas.evaluators.registry import find_evaluator
-from mnas.search.build import Prepared, prepare, repeats
+from mnas.search.build import Prepared, make_retrainings, prepare
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.executors.process_pool import ProcessExecutor
 from mnas.search.executors.worker import Job, Objectives
@@ -64,7 +64,7 @@ def open_executor(
         raise InputError(f"--gpus is {gpus:g}: expected a whole number, or less than 1 for workers that share one")
     if gpus and kind != "ray":
         raise InputError("--gpus places workers on a cluster: add --executor ray, or leave it out")
-    job = Job(_MAKE, to_plain(options.to_dict()), to_plain(_made_from(prepared)))
+    job = Job(_MAKE, to_plain(options.to_dict()), to_plain(_fingerprint(prepared)))
     objectives, most_minutes = _objectives(prepared.search), most_minutes_of(options.evaluation_minutes)
     if kind == "ray":
         from mnas.search.executors.on_ray import RayExecutor
@@ -93,9 +93,9 @@ def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
     if options.trains:
         load_tensorflow(threads=options.threads)
     prepared = prepare(options)
-    finals = prepared.search.finals
-    search = replace(prepared.search, repeats=[] if finals is None else repeats(options, finals))
-    return _objectives(search), _made_from(prepared)
+    finals = prepared.search.finalist_objective
+    search = replace(prepared.search, retrainings=[] if finals is None else make_retrainings(options, finals))
+    return _objectives(search), _fingerprint(prepared)
 
 
 def most_minutes_of(minutes: float | None) -> dict[str, float]:
@@ -104,9 +104,9 @@ def most_minutes_of(minutes: float | None) -> dict[str, float]:
 
 
 def _objectives(search: Search) -> Objectives:
-    finals = {} if search.finals is None else {"finals": search.finals}
-    return {SEARCH: search.objective, **finals, **{f"repeat{n}": each for n, each in enumerate(search.repeats)}}
+    finals = {} if search.finalist_objective is None else {"finals": search.finalist_objective}
+    return {SEARCH: search.objective, **finals, **{f"repeat{n}": each for n, each in enumerate(search.retrainings)}}
 
 
-def _made_from(prepared: Prepared) -> dict[str, Any]:
+def _fingerprint(prepared: Prepared) -> dict[str, Any]:
     return {name: value for name, value in prepared.config.items() if name != "strategy"}

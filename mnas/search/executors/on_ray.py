@@ -148,7 +148,7 @@ class RayExecutor:
             self._beginning[asked.actor.__ray_ready__.remote()] = asked.actor
         elif actor not in self._beginning.values():
             asked.begin()
-        return {asked.actor.judge.remote(request): asked}
+        return {asked.actor.evaluate.remote(request): asked}
 
     def _has_begun(self, actor: Any, running: Mapping[Any, _Asked]) -> None:
         """A worker is there: from now on its evaluation's time counts."""

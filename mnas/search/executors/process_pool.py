@@ -59,7 +59,7 @@ class ProcessExecutor:
         """As `Executor.run`; in the order given if there is one worker."""
         pool = ThreadPoolExecutor(self._num_workers)
         try:
-            waiting = [pool.submit(self._judge, objective, *candidate) for candidate in candidates]
+            waiting = [pool.submit(self._evaluate, objective, *candidate) for candidate in candidates]
             for done in waiting if self._num_workers == 1 else as_completed(waiting):
                 trial = done.result()
                 if trial.failed:
@@ -68,7 +68,7 @@ class ProcessExecutor:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _judge(self, objective: Objective, number: int, architecture: Architecture) -> Trial:
+    def _evaluate(self, objective: Objective, number: int, architecture: Architecture) -> Trial:
         request = make_request(self.objectives, objective, number, architecture)
         minutes = self._most_minutes.get(request["objective"])
         child = self._idle.get()

@@ -35,16 +35,16 @@ class Job:
         make: `module:function` of this program, never of a file: from `arguments` to objectives by name and a
             plain document that says what they are made from.
         arguments: plain data.
-        made_from: that document here; a worker with another table or other data must not judge.
+        made_from: that document here; a worker with another table or other data must not evaluate.
     """
 
     make: str
     arguments: dict[str, Any]
-    made_from: Any
+    fingerprint: Any
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {"make": self.make, "arguments": self.arguments, "made_from": self.made_from}
+        return {"make": self.make, "arguments": self.arguments, "made_from": self.fingerprint}
 
 
 class Worker:
@@ -59,15 +59,15 @@ class Worker:
 
     def __init__(self, job: dict[str, Any]) -> None:
         make: Callable[[dict[str, Any]], tuple[Objectives, Any]] = resolve_name(job["make"])
-        self._objectives, made_from = make(job["arguments"])
-        difference = first_difference(job["made_from"], json.loads(json.dumps(made_from)))
+        self._objectives, fingerprint = make(job["arguments"])
+        difference = first_difference(job["made_from"], json.loads(json.dumps(fingerprint)))
         if difference:
             raise MnasError(f"a worker has other tables or data than the search: {difference}")
 
-    def judge(self, request: dict[str, Any]) -> dict[str, Any]:
+    def evaluate(self, request: dict[str, Any]) -> dict[str, Any]:
         """A trial as plain data, from a request as `make_request` writes it."""
         objective = replace(self._objectives[request["objective"]], **request["changes"])
-        return objective.judge(request["number"], architecture_from_dict(request["architecture"])).to_dict()
+        return objective.evaluate(request["number"], architecture_from_dict(request["architecture"])).to_dict()
 
 
 def make_request(known: Objectives, objective: Objective, number: int, architecture: Architecture) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     try:
         answer({"ready": os.getpid()})
         for line in sys.stdin:
-            answer({"trial": worker.judge(json.loads(line))})
+            answer({"trial": worker.evaluate(json.loads(line))})
     except BrokenPipeError:  # the parent is gone
         os._exit(1)
 

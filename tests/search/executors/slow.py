@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from mnas.evaluators.base import Evaluator
-from mnas.evaluators.user_defined import own_evaluator
+from mnas.evaluators.user_defined import user_defined_evaluator
 from mnas.reward import make_reward
 from mnas.search.objective import Objective
 from tests.spaces import separable, small_space
@@ -48,4 +48,4 @@ def make(arguments):
 
 
 def make_own(arguments):
-    return {"search": Objective(own_evaluator(arguments["name"]), make_reward("absolute"))}, {"made": "here"}
+    return {"search": Objective(user_defined_evaluator(arguments["name"]), make_reward("absolute"))}, {"made": "here"}

@@ -131,7 +131,7 @@ def test_a_candidate_that_ends_every_worker_becomes_a_failed_trial(kind, folder)
         found = {t.number: t for t in executor.run(objectives["search"], [(0, bad), (1, good)])}
         (later,) = executor.run(objectives["finals"], [(2, good)])
     assert f"given up after {MOST_TRIES} tries" in found[0].error
-    assert found[1].measurement.accuracy == objectives["search"].judge(1, good).measurement.accuracy
+    assert found[1].measurement.accuracy == objectives["search"].evaluate(1, good).measurement.accuracy
     assert later.measurement.accuracy == pytest.approx(found[1].measurement.accuracy + 0.05)
 
 
@@ -160,7 +160,7 @@ def test_a_hang_a_crash_and_an_error_and_it_goes_on(kind, folder, caplog):
         assert found[late].error == "the evaluation took longer than 0.02 minutes and was ended"
         assert f"trial {late} failed: {found[late].error}" in caplog.text
     for good in (1, 5):
-        assert found[good].measurement == objectives["search"].judge(good, moody.GOOD).measurement
+        assert found[good].measurement == objectives["search"].evaluate(good, moody.GOOD).measurement
         assert found[good].measurement.rungs == (0.25, 0.5, 0.75)
         assert found[good].measurement.accuracy == 0.75
     if kind is _processes:

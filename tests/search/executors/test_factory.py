@@ -29,18 +29,18 @@ def prepared():
 
 def test_workers_judge_candidates_finalists_and_the_verdict(prepared, monkeypatch):
     monkeypatch.setattr("mnas.search.executors.factory.load_tensorflow", lambda threads: None)
-    theirs, made_from = make_objectives(OPTIONS.to_dict())
+    theirs, fingerprint = make_objectives(OPTIONS.to_dict())
     with open_executor(OPTIONS, prepared, workers=2) as executor:
         assert isinstance(executor, ProcessExecutor)
         ours = executor.objectives
     assert list(ours) == list(theirs) == ["search", "finals", "repeat0", "repeat1"]
     for name, objective in ours.items():
         assert objective.evaluator.describe() == theirs[name].evaluator.describe()
-    assert made_from["data"] == prepared.config["data"]
+    assert fingerprint["data"] == prepared.config["data"]
     seeds = {each.evaluator.describe()["seed"] for each in ours.values()}
     assert seeds == {0, 1, 2}
     candidate = prepared.search.strategy.ask(1)[0]
-    for number, again in enumerate(prepared.search.repeats):
+    for number, again in enumerate(prepared.search.retrainings):
         assert make_request(ours, again, number, candidate)["objective"] == f"repeat{number}"
 
 
@@ -52,8 +52,8 @@ def test_workers_find_an_own_evaluator_of_the_current_folder_and_run_nothing_els
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setattr(sys, "path", list(sys.path))
     name = {"name": "python:own_worker_judge:accuracy"}
-    objectives, made_from = make_own(name)
-    job = Job("tests.search.executors.slow:make_own", name, made_from)
+    objectives, fingerprint = make_own(name)
+    job = Job("tests.search.executors.slow:make_own", name, fingerprint)
     (candidate,) = make_strategy("random", small_space(), seed=0).ask(1)
     try:
         with ProcessExecutor(job, objectives, num_workers=2) as executor:
@@ -85,7 +85,7 @@ def test_parts_of_two_gpus_are_nobodys(prepared):
 
 
 def test_the_verdict_is_judged_where_candidates_are(prepared):
-    from mnas.search.finalists import run_repeats
+    from mnas.search.finalists import run_retrainings
     from mnas.study.trial_log import MemoryLog
     from mnas.trial import Trial
 
@@ -95,6 +95,6 @@ def test_the_verdict_is_judged_where_candidates_are(prepared):
                 yield Trial(number, architecture, reward=float(objective.evaluator.describe()["seed"]))
 
     log, winners = MemoryLog(), prepared.search.strategy.ask(2)
-    run_repeats(winners, prepared.search.repeats, log, executor=Elsewhere())
+    run_retrainings(winners, prepared.search.retrainings, log, executor=Elsewhere())
     assert [(trial.number, trial.reward) for trial in log.read()] == [(0, 1.0), (0, 1.0), (1, 2.0), (1, 2.0)]
     assert {trial.architecture for trial in log.read()} == set(winners)
