@@ -9,12 +9,19 @@ import typer
 
 from mnas.cli import output
 from mnas.cli.options import JSON, declared, given_options, renamed
+from mnas.experiments.comparison_options import (
+    BudgetMadds,
+    ComparisonOptions,
+    RejectInfeasible,
+    Seeds,
+    TrialCounts,
+    read_options,
+)
+from mnas.search import options as declare
 
 if TYPE_CHECKING:
     from mnas.experiments.comparison import Comparison
-    from mnas.experiments.comparison_options import BudgetMadds, RejectInfeasible, Seeds, TrialCounts
     from mnas.experiments.standings import StrategyResult
-    from mnas.search import options as declare
 
 
 def register(app: typer.Typer) -> None:
@@ -61,7 +68,6 @@ def compare(
         open_comparison_executor,
         run_comparison,
     )
-    from mnas.experiments.comparison_options import ComparisonOptions, read_options
     from mnas.system.files import check_writable
 
     line: dict[str, Any] = {

@@ -10,6 +10,7 @@ import typer
 
 from mnas.cli import output
 from mnas.cli.options import ARCH, JSON, declared, renamed
+from mnas.search.options import MaxTrainImages
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from mnas.scaling.compound import Coefficients
     from mnas.scaling.family import Member
     from mnas.scaling.priced import Devices
-    from mnas.search.options import MaxTrainImages
 
 
 def register(app: typer.Typer) -> None:

@@ -12,12 +12,12 @@ import typer
 from mnas.cli import output
 from mnas.cli.options import JSON, MIRROR, declared, given_options, renamed
 from mnas.errors import InputError
+from mnas.search import options as declare
+from mnas.search.options import SearchOptions
 
 if TYPE_CHECKING:
     from collections.abc import Set
 
-    from mnas.search import options as declare
-    from mnas.search.options import SearchOptions
     from mnas.study.observer import Observer
     from mnas.system.remote import Mirror
 
@@ -82,8 +82,6 @@ def search(
 
     Example: mnas search --data fashion_mnist --table latency_tables/here.json --budget-ms 2 --study runs/first.
     """
-    from mnas.search.options import SearchOptions
-
     if study is None and not dry_run:
         raise InputError("--study is missing: name a folder for the search's log, such as --study runs/first")
     line: dict[str, Any] = {

@@ -13,11 +13,11 @@ import typer
 from mnas.cli import output
 from mnas.cli.options import JSON, declared, renamed
 from mnas.errors import InputError
+from mnas.search import options as declare
+from mnas.search.options import SearchOptions
 
 if TYPE_CHECKING:
     from mnas.experiments.survey import Survey
-    from mnas.search import options as declare
-    from mnas.search.options import SearchOptions
 
 _SHOWN = 8  # of the choices that look harmful
 
@@ -46,8 +46,6 @@ def survey(
 
     Example: mnas space survey mnasnet-32 mine.toml --evaluator proxy --data fashion_mnist --plot edf.html.
     """
-    from mnas.search.options import SearchOptions
-
     if len(table) not in (0, 1, len(spaces)):
         raise InputError(f"{len(table)} tables for {len(spaces)} spaces: expected one, or one for each space")
     if (csv_file or plot) and evaluator is None:

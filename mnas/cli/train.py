@@ -11,10 +11,10 @@ import typer
 from mnas.cli import output
 from mnas.cli.options import ARCH, JSON, MIRROR, declared, renamed
 from mnas.cli.progress import TrainingProgress
+from mnas.search.options import MaxTrainImages
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
-    from mnas.search.options import MaxTrainImages
     from mnas.system.remote import Mirror
     from mnas.train.trained_network import Trained
     from mnas.train.trainer import Progress

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mnas.system.remote import Mirror
-from mnas.trial import Trial
+if TYPE_CHECKING:
+    from mnas.system.remote import Mirror
+    from mnas.trial import Trial
 
 
 @dataclass(frozen=True)
