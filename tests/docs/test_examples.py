@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from mnas.train.tabular import TabularEvaluator
 from PIL import Image
 from typer.testing import CliRunner
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.cli.main import app
+from mnas.evaluators.tabular import TabularEvaluator
 from mnas.latency.table import LatencyTable
 from tests.commands import all_commands, parse
 
