@@ -14,14 +14,14 @@ _MOST_DRAWN = 2**23  # values drawn at a time: some 200 MB
 
 
 def kendall_tau(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Kendall's rank correlation, tau-b, so that equal values are allowed for.
+    """Kendall's rank correlation tau-b, which allows equal values.
 
     Args:
         first: shape (count,).
         second: shape (count,).
 
     Returns:
-        -1 to 1; 0 where there is no order to compare: fewer than two values, or all of them equal.
+        -1 to 1; 0 for fewer than two different values.
     """
     from scipy.stats import kendalltau
 
@@ -32,7 +32,7 @@ def kendall_tau(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
 
 
 def mean_ranks(best: Array) -> Array:
-    """Mean rank of every strategy; the highest reward of a seed has rank 1, equal ones the mean of their ranks.
+    """Mean rank of each strategy. The highest reward of a seed has rank 1; equal rewards share their mean rank.
 
     Args:
         best: shape (strategies, seeds).
@@ -53,9 +53,9 @@ def bootstrap_interval(
 
     Args:
         values: shape (count,).
-        level: how much of the resampled means lies within.
-        num_resamples: how many.
-        seed: of the resampling; the same values and seed give the same interval.
+        level: the share of the resampled means inside the interval.
+        num_resamples: number of resamples.
+        seed: of the resampling.
     """
     return _bootstrap([np.asarray(values, dtype=np.float64)], np.mean, level, num_resamples, seed)
 
@@ -75,7 +75,7 @@ def _bootstrap(
 ) -> tuple[float, float]:
     from scipy.stats import bootstrap
 
-    # SciPy wants at least two values. A single one gives the same resamples as that value twice.
+    # SciPy needs at least two values. One value gives the same resamples as that value twice.
     pairs = [np.repeat(sample, 2) if len(sample) == 1 else sample for sample in samples]
     found = bootstrap(
         pairs,
@@ -91,7 +91,7 @@ def _bootstrap(
 
 
 def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """Welch's 95 % interval of the difference of two means; a point where nothing varies."""
+    """Welch's 95 % interval of the difference of two means, without width if both are constant."""
     from scipy import stats
 
     if len({*first}) == len({*second}) == 1:
@@ -100,18 +100,18 @@ def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[flo
     return float(interval.low), float(interval.high)
 
 
-def top_interval(own: Sequence[float], chance: Sequence[float]) -> tuple[float, float]:
+def top_interval(rewards: Sequence[float], baseline: Sequence[float]) -> tuple[float, float]:
     """95 % bootstrap interval of the difference of two searches' best rewards.
 
-    The bootstrap of a maximum never exceeds what was seen, so this says how much each best one rests on a single trial,
-    not how good a longer search would be.
+    A bootstrapped maximum never exceeds the observed one. So this shows how much each best reward depends on a single
+    trial, not how good a longer search would be.
     """
     rng = np.random.default_rng(0)
     tops = []
-    for rewards in (own, chance):
-        values = np.sort(np.asarray(rewards, dtype=np.float64))
-        # The largest of n draws from n values: the inverse of its distribution function, u ** (1 / n). One number a
-        # resample instead of n, which matters for searches of thousands of trials.
+    for sample in (rewards, baseline):
+        values = np.sort(np.asarray(sample, dtype=np.float64))
+        # The largest of n draws from n values has the inverse distribution function u ** (1 / n): one random number for
+        # each resample instead of n, which matters for thousands of trials.
         place = np.ceil(rng.random(_RESAMPLES) ** (1 / len(values)) * len(values)).astype(int) - 1
         tops.append(values[np.clip(place, 0, len(values) - 1)])
     low, high = np.quantile(tops[0] - tops[1], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -1,8 +1,8 @@
-"""What an evaluation found, and one attempt of a search."""
+"""The result of an evaluation, and one trial of a search."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from numbers import Real
 from typing import Annotated, Any
 
@@ -23,21 +23,21 @@ Seconds = Annotated[int, Meta(ge=0, le=10**9)] | Annotated[float, Meta(ge=0, le=
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's numbers become Python's; anything else is left to be refused."""
+    """Convert NumPy's numbers to Python's; `check_fields` rejects anything else."""
     return value if type(value) in (int, float, bool) or not isinstance(value, Real) else float(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What an evaluation found.
+    """The result of an evaluation.
 
     Attributes:
         accuracy: on data the candidate was not trained on, 0 to 1.
-        latencies_ms: one a latency table, in the order of the study's tables; empty without a table.
+        latencies_ms: one for each latency table, in the order of the study's tables; empty without a table.
         params: trainable parameters.
         madds: multiply-adds of one image.
-        rungs: the accuracy at every rung of the training that was reached, the last one being `accuracy`; empty where
-            the evaluator has none. Fewer than the evaluator has: it was stopped early.
+        rungs: the accuracy at each rung that the training reached; the last one is `accuracy`. Empty if the evaluator
+            has no rungs, shorter than the evaluator's if the training was stopped early.
     """
 
     accuracy: Share
@@ -54,17 +54,17 @@ class Measurement:
 
     @property
     def latency_ms(self) -> float | None:
-        """The latency on the first device, None without a table."""
+        """The latency by the first table; None without a table."""
         return self.latencies_ms[0] if self.latencies_ms else None
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One attempt of a search: a candidate and what became of it.
+    """One candidate of a search with its result.
 
-    A failed evaluation has an `error` and neither measurement nor reward: it is told to the strategy as failed, and
-    never counts as an accuracy of zero. A strategy learns from the reward alone, so a loop of one's own may leave the
-    measurement out; a study keeps both.
+    A failed evaluation has an `error` and neither measurement nor reward: the strategy is told that it failed, and it
+    never counts as an accuracy of zero. A strategy learns from the reward alone, so a user's own loop may omit the
+    measurement; a study keeps both.
     """
 
     number: TrialNumber
@@ -85,23 +85,15 @@ class Trial:
 
     @property
     def failed(self) -> bool:
-        """Whether there is nothing to learn from but the failure."""
+        """Whether the trial has no reward."""
         return self.reward is None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, ready for one line of JSON."""
-        found = self.measurement
+        """Return plain data for one line of JSON."""
         return {
             "number": self.number,
             "architecture": architecture_to_dict(self.architecture),
-            "measurement": found
-            and {
-                "accuracy": found.accuracy,
-                "latencies_ms": list(found.latencies_ms),
-                "params": found.params,
-                "madds": found.madds,
-                "rungs": list(found.rungs),
-            },
+            "measurement": self.measurement and asdict(self.measurement),
             "reward": self.reward,
             "terms": dict(self.terms),
             "error": self.error,
@@ -113,7 +105,7 @@ class Trial:
         """The inverse of `to_dict`.
 
         Raises:
-            InputError: if this is no trial.
+            InputError: if this is not a trial.
         """
         record = convert(data, _Record, "")
         if (record.measurement is None) != (record.reward is None):

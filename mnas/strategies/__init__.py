@@ -1,1 +1,1 @@
-"""Search strategies: each proposes architectures (`ask`) and learns from trials (`tell`)."""
+"""Search strategies: each one proposes architectures (`ask`) and learns from trials (`tell`)."""

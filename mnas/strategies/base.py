@@ -1,4 +1,4 @@
-"""What every strategy is: two verbs."""
+"""The interface of every strategy: ask and tell."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ MAX_REJECTIONS = 1000
 class Strategy(ABC):
     """Proposes architectures and learns from trials.
 
-    Nothing hidden passes between the two: whatever `tell` needs it computes from the trials. So trials may come from a
-    log or another machine, and a strategy that is asked and told the same things as before is where it was before:
-    resume is replay. A strategy's proposals depend on its space, its seed, and what it was asked and told so far.
+    `tell` computes all that it needs from the trials, so they may come from a log or another machine. A strategy's
+    proposals depend only on its space, its seed, and the calls of `ask` and `tell` so far: a search resumes by
+    repeating these calls.
 
     Args:
         space: what to search.
-        seed: of everything that chance decides.
-        feasible: says at no cost whether a candidate is worth an evaluation, e.g. within the latency budget by the
-            table. A refused candidate is drawn again, up to `MAX_REJECTIONS` times for one place in a batch; then the
-            last one is proposed all the same, and its reward says what is wrong with it.
+        seed: of all random choices.
+        feasible: whether a candidate is worth an evaluation, e.g. within the latency budget; cheap. An infeasible
+            candidate is drawn again, up to `MAX_REJECTIONS` times for each place in a batch; after that the last one
+            is proposed anyway.
     """
 
-    needs_preparation = False  # whether `ask` must wait until the evaluator is prepared, since it learns there
+    needs_preparation = False  # whether `ask` must wait until the evaluator is prepared, because it is trained there
 
     def __init__(self, space: SearchSpace, *, seed: int = 0, feasible: Feasible | None = None) -> None:
         self.space = space
@@ -42,21 +42,21 @@ class Strategy(ABC):
 
     @abstractmethod
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Learn from trials, failed ones among them.
+        """Learn from trials, including failed ones.
 
         Raises:
-            InputError: for a trial whose architecture is not in the space; nothing is learnt from the batch then.
+            InputError: for a trial whose architecture is not in the space; the batch is ignored then.
         """
 
     def diagnostics(self) -> dict[str, float]:
-        """What a plot may show of its state at the last `tell`, by name; nothing depends on it.
+        """Return numbers about the state at the last `tell`, by name, for plots; empty before the first `tell`.
 
-        `entropy` is that of its policy in nats, for strategies that have one. Empty before the first `tell`.
+        `entropy` is the policy's entropy in nats, for strategies that have a policy.
         """
         return {}
 
     def rejection_sample(self, draw: Callable[[], Architecture]) -> Architecture:
-        """Draw until a candidate is accepted, or refusals run out."""
+        """Draw until a candidate is feasible, at most `MAX_REJECTIONS` times more."""
         candidate = draw()
         for _ in range(MAX_REJECTIONS):
             if self.feasible is None or self.feasible(candidate):
@@ -66,17 +66,13 @@ class Strategy(ABC):
 
 
 def check_count(count: int) -> None:
-    """Refuse to propose fewer than one.
-
-    Raises:
-        InputError: if `count` is not a positive whole number.
-    """
+    """Raise an `InputError` unless `count` is a positive whole number."""
     if not isinstance(count, int) or count < 1:
         raise InputError(f"ask for {count!r} architectures: expected a whole number from 1")
 
 
 def encode_successful(space: SearchSpace, trials: Sequence[Trial]) -> list[tuple[tuple[int, ...], float]]:
-    """Indices and reward of the trials that have one; failed trials are left out, never counted as zero.
+    """Return indices and reward of each trial that has a reward; failed trials are left out.
 
     Raises:
         InputError: for a trial whose architecture is not in the space, failed or not.

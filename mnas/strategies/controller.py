@@ -1,9 +1,9 @@
-"""The recurrent controller: a policy over a space's decisions, one after the other.
+"""The recurrent controller: a policy over a space's decisions in sequence.
 
-NASNet's (Zoph et al. 2018), which MnasNet took over: one LSTM layer of 100 units, weights drawn uniformly from
--0.1 to 0.1. Each step reads the choice made before and gives the logits of the next one, so that the probability of
-an architecture is a product of conditionals. Decisions differ in their number of choices: the tables below are
-padded to the largest and the padding is masked, so that one loop of one graph serves every step.
+It is NASNet's (Zoph et al. 2018), which MnasNet also uses: one LSTM layer of 100 units, weights drawn uniformly from
+-0.1 to 0.1. Each step reads the previous choice and returns the logits of the next one, so the probability of an
+architecture is a product of conditionals. Decisions differ in their number of choices: tables are padded to the largest
+and the padding is masked, so that one graph loop serves every step.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _IMPOSSIBLE = -1e9  # the logit of a choice that is only padding: its probabilit
 
 
 class Controller:
-    """Samples indices, and says how probable given indices are.
+    """Samples indices, and computes the probability of given indices.
 
     Args:
         num_choices: the number of choices of each decision, in order.
-        seed: of the initial weights and of everything sampled.
+        seed: of the initial weights and the samples.
         units: width of the LSTM.
     """
 
@@ -57,18 +57,18 @@ class Controller:
         count, draw = tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int32)
         rows = tf.TensorSpec([None, steps], tf.int32)
         self._sample = tf.function(self._sample_graph, input_signature=[count, draw], autograph=False)
-        self._judge = tf.function(self.log_probs, input_signature=[rows], autograph=False)
+        self._evaluate = tf.function(self.log_probs, input_signature=[rows], autograph=False)
 
     @property
     def variables(self) -> list[Any]:
-        """What an optimiser trains."""
+        """The trainable variables."""
         return [*self._cell.trainable_variables, self._embedding, self._kernel, self._bias]
 
     def sample(self, count: int, draw: int) -> Indices:
-        """A batch of index rows, all in one graph.
+        """Sample a batch of index rows.
 
         Args:
-            count: how many.
+            count: number of rows.
             draw: the number of this draw; the same weights, seed, count and draw give the same indices.
 
         Returns:
@@ -78,9 +78,9 @@ class Controller:
         result: Indices = self._sample(tf.constant(count, tf.int32), seed).numpy()
         return result
 
-    def judge(self, indices: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def evaluate(self, indices: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """`log_probs` for a batch, as arrays: log-probabilities and entropies in nats, each of shape (count,)."""
-        log_probs, entropies = self._judge(np.asarray(indices, dtype=np.int32).reshape(-1, self.num_decisions))
+        log_probs, entropies = self._evaluate(np.asarray(indices, dtype=np.int32).reshape(-1, self.num_decisions))
         return log_probs.numpy(), entropies.numpy()
 
     def _sample_graph(self, count: Any, seed: Any) -> Any:
@@ -102,7 +102,7 @@ class Controller:
         return tf.transpose(chosen.stack())
 
     def log_probs(self, indices: Any) -> tuple[Any, Any]:
-        """Log-probability and entropy of index rows, for use inside a graph: gradients flow to `variables`.
+        """Log-probability and entropy of index rows, differentiable with respect to `variables`.
 
         Args:
             indices: an int32 tensor, shape (count, decisions).

@@ -1,4 +1,4 @@
-"""Regularised evolution (Real et al. 2019): tournaments, one mutation a child, and the oldest dies, not the worst."""
+"""Regularised evolution (Real et al. 2019): tournaments, one mutation for each child, and the oldest member leaves."""
 
 from __future__ import annotations
 
@@ -13,23 +13,20 @@ from mnas.space.space import SearchSpace
 from mnas.strategies.base import Feasible, Strategy, check_count, encode_successful
 from mnas.trial import Trial
 
-_TRIES = 20  # a child that was seen before is mutated again, so often at most
+_TRIES = 20  # maximum number of mutations of a child that was seen before
 
 
 class Evolution(Strategy):
-    """Regularised evolution.
-
-    Args:
-        space: what to search.
-        seed: of everything that chance decides.
-        feasible: as in `Strategy`.
-        population: how many of the latest trials may be parents; the first so many proposals are random.
-        tournament: how many of them are drawn, the best of which becomes the parent.
+    """Regularised evolution; see `Strategy` for the other arguments.
 
     The paper has a population of 100 and tournaments of 25 for 20,000 trials; the defaults here are for hundreds:
-    by the measure in `mnas.strategies.reinforce.Reinforce`, 0.9188 with candidates over the budget refused (20 seeds).
+    by the measure in `mnas.strategies.reinforce.Reinforce`, 0.9188 with infeasible candidates rejected (20 seeds).
     Twelve pairs from 10 and 3 to 40 and 10 were compared on two other budgets with 23 other seeds: none was better at
     300 trials; at 50 trials, where a population of 25 is still half random, 15 and 5 gain 0.0002 to 0.0005.
+
+    Args:
+        population: number of latest trials that may be parents; this many first proposals are random.
+        tournament: number of members drawn, the best of which is the parent.
     """
 
     def __init__(
@@ -57,7 +54,7 @@ class Evolution(Strategy):
         return [self.rejection_sample(draw) for _ in range(count)]
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """The trials join the population and push out the oldest; failed ones do not join."""
+        """Add the successful trials to the population, which drops its oldest members."""
         born = encode_successful(self.space, trials)
         self._living.extend(born)
         self._seen.update(indices for indices, _ in born)

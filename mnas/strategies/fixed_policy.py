@@ -1,4 +1,4 @@
-"""Strategies that learn together with a supernet's weights: by gradient, or by reinforcement (TuNAS)."""
+"""Strategies that are trained together with a supernet's weights: by gradient, or by reinforcement (TuNAS)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,17 @@ from mnas.trial import Trial
 
 Policy = Callable[[], Sequence[npt.NDArray[np.float64]]]
 _TINY = 1e-300  # 0 log 0 is 0
-_FRESH = 20  # draws for one place in a batch that may be thrown away because they were proposed before
+_FRESH = 20  # draws for each place in a batch to find one that was not proposed before
 
 
 class FixedPolicySampler(Strategy):
-    """Proposes the most probable architecture first, then draws from the policy, over and over.
+    """Proposes the most probable architecture first, then draws from the policy.
 
-    All learning happens before the first proposal, while the supernet is trained: what trials say afterwards settles
-    which of its proposals is the best, and changes nothing about them. So resume is replay here too, as the policy is
-    in the supernet's checkpoint.
+    The policy is trained with the supernet, before the first proposal, and kept in the supernet's checkpoint. Trials do
+    not change it. See `Strategy` for the other arguments.
 
     Args:
-        space: what to search.
-        seed: of the draws.
-        feasible: as in `Strategy`.
-        policy: gives the probabilities of every decision's choices, learnt; called at the first `ask`.
+        policy: returns the trained probabilities of every decision's choices; called at the first `ask`.
     """
 
     name: str
@@ -42,7 +38,7 @@ class FixedPolicySampler(Strategy):
         super().__init__(space, seed=seed, feasible=feasible)
         if policy is None:
             raise InputError(
-                f"the strategy {self.name} learns together with a supernet's weights: use it with "
+                f"the strategy {self.name} is trained together with a supernet's weights: use it with "
                 "mnas search --evaluator supernet"
             )
         self._policy = policy
@@ -52,7 +48,7 @@ class FixedPolicySampler(Strategy):
         self._told = False
 
     def ask(self, count: int) -> list[Architecture]:
-        """The mode of the policy, once; then draws, new ones as far as there are any."""
+        """The mode of the policy once, then draws that were not proposed before, where there are any."""
         check_count(count)
         policy = list(self._policy())
         self._entropy = _entropy(policy)
@@ -74,17 +70,16 @@ class FixedPolicySampler(Strategy):
         return drawn
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Nothing is learnt; trials of another space are refused as everywhere."""
+        """Check that the trials are of this space; nothing is learned."""
         encode_successful(self.space, trials)
         self._told = True
 
     def diagnostics(self) -> dict[str, float]:
-        """`entropy`, in nats, of the policy as the supernet's training left it: every batch finds it the same."""
+        """`entropy` of the trained policy in nats; the same for every batch."""
         return {"entropy": self._entropy} if self._told and self._entropy is not None else {}
 
 
 def _entropy(policy: Sequence[npt.NDArray[np.float64]]) -> float:
-    """Of independent decisions, in nats: 0 for one that is certain, their sum's most where all choices are equal."""
     return float(sum(-np.sum(shares * np.log(np.maximum(shares, _TINY))) for shares in policy))
 
 

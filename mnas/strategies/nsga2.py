@@ -1,8 +1,7 @@
-"""NSGA-II (Deb et al. 2002): a population that spreads over the whole front of accuracy against latency.
+"""NSGA-II (Deb et al. 2002): a population spread over the whole front of accuracy against latency.
 
-Written out here instead of taken from pymoo or Optuna: the algorithm is two short functions on a matrix, both
-libraries tie it to generations and to a state of their own, where a strategy is asked for any number at any time and
-resumed by replay, and the core then needs no extra. Optuna's is there as `optuna:nsgaii`, for one reward.
+Implemented here because pymoo and Optuna tie it to generations and to their own state, while a strategy is asked for
+any number of candidates at any time and resumes by replay. `optuna:nsgaii` is Optuna's, for one reward.
 """
 
 from __future__ import annotations
@@ -20,23 +19,20 @@ from mnas.trial import Measurement, Trial
 
 Array = npt.NDArray[np.float64]
 Indices = tuple[int, ...]
-_TRIES = 20  # a child that was seen before is made again, so often at most
+_TRIES = 20  # maximum number of children made to find one that was not seen before
 
 
 class NSGA2(Strategy):
-    """NSGA-II on accuracy and every latency (multiply-adds without a table); the reward plays no part.
+    """NSGA-II on accuracy and every latency (multiply-adds without a table); the reward is not used.
 
-    Parents and children compete for the places of the next population, as in the paper; here that happens at every
-    `tell`, however many were told. For the single best network under a budget `evolution` is the better choice; this
-    one is for the trade-off, which `mnas report` shows as the front.
+    Parents and children compete for the next population at every `tell`. For the single best network within a budget
+    `evolution` is the better choice; this strategy is for the trade-off, which `mnas report` shows as the front.
+    See `Strategy` for the other arguments.
 
     Args:
-        space: what to search.
-        seed: of everything that chance decides.
-        feasible: as in `Strategy`.
-        population: how many survive; the first so many proposals are random.
-        crossover: share of the children that have two parents.
-        mutations: how many decisions of a child change, on average.
+        population: number of survivors; this many first proposals are random.
+        crossover: share of children that have two parents.
+        mutations: mean number of a child's decisions that change.
     """
 
     def __init__(
@@ -62,14 +58,14 @@ class NSGA2(Strategy):
         self._crowding: Array = np.zeros(0)
 
     def ask(self, count: int) -> list[Architecture]:
-        """Random samples until a population's worth was judged, then children."""
+        """Random samples until the population is full, then children."""
         check_count(count)
         full = len(self._seen) >= self._size and len(self._members) >= 2
         draw = self._child if full else lambda: self.space.sample(self._rng)
         return [self.rejection_sample(draw) for _ in range(count)]
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """The trials compete with the population for its places; failed ones do not take part."""
+        """Select the next population from the successful trials and the present population."""
         encode_successful(self.space, trials)
         for trial in trials:
             if trial.measurement is not None:
@@ -100,7 +96,7 @@ class NSGA2(Strategy):
         return child
 
     def _parent(self) -> Architecture:
-        """The better of two drawn at random: by front, then by room around it (the crowded comparison)."""
+        """The better of two random members: by front, then by crowding distance."""
         names = list(self._members)
         a, b = (int(i) for i in self._rng.integers(len(names), size=2))
         better = (self._ranks[a], -self._crowding[a]) <= (self._ranks[b], -self._crowding[b])
@@ -117,18 +113,18 @@ class NSGA2(Strategy):
 
 
 def objectives(found: Measurement) -> tuple[float, ...]:
-    """What is to be small: the error, and every latency, or multiply-adds without a table."""
+    """Return the values to minimise: the error, and every latency, or multiply-adds without a table."""
     return (1 - found.accuracy, *(found.latencies_ms or (float(found.madds),)))
 
 
 def front_numbers(values: Array) -> npt.NDArray[np.intp]:
-    """Number of the front that each row is on: 0 where no other is at least as good in all and better in one.
+    """Number of the front that each row is on: 0 where no other row dominates it.
 
     Args:
-        values: shape (count, objectives), all to be small.
+        values: shape (count, objectives), all minimised.
 
     Returns:
-        Shape (count,); front n is what is not dominated once the fronts before it are gone.
+        Shape (count,); front n is not dominated once the fronts before it are removed.
     """
     no_worse = (values[:, None, :] <= values[None, :, :]).all(axis=2)
     better = (values[:, None, :] < values[None, :, :]).any(axis=2)
@@ -144,7 +140,7 @@ def front_numbers(values: Array) -> npt.NDArray[np.intp]:
 
 
 def crowding_distances(values: Array) -> Array:
-    """Room around each row of one front: the side lengths of the box its neighbours span, summed (Deb et al. 2002).
+    """Sum of the side lengths of the box that each row's neighbours span in one front (Deb et al. 2002).
 
     Args:
         values: shape (count, objectives).

@@ -15,13 +15,13 @@ from mnas.strategies.base import Feasible, Strategy, check_count, encode_success
 from mnas.trial import Trial
 
 Indices = tuple[int, ...]
-_TRIES = 3  # draws from the sampler for one place while it proposes what is refused; then its last one is changed
+_TRIES = 3  # draws from the sampler for each place while it proposes infeasible ones; then the last one is mutated
 _CHANGES = 20
 _ORDERED_ONLY = ("cmaes",)  # these cannot choose among categories: they search the choices' indices as numbers
 
 
 def optuna_samplers() -> dict[str, type[Any]]:
-    """Optuna's samplers by short name: `tpe` is TPESampler.
+    """Return Optuna's samplers by short name: `tpe` is TPESampler.
 
     Raises:
         MnasError: if Optuna is not installed.
@@ -37,10 +37,10 @@ def optuna_samplers() -> dict[str, type[Any]]:
 
 
 def check_sampler(name: str) -> None:
-    """Refuse a sampler that Optuna does not have.
+    """Check the name of a sampler.
 
     Raises:
-        InputError: it says which there are.
+        InputError: if Optuna has no such sampler; it lists the known ones.
         MnasError: if Optuna is not installed.
     """
     known = optuna_samplers()
@@ -51,16 +51,14 @@ def check_sampler(name: str) -> None:
 class OptunaStrategy(Strategy):
     """An Optuna sampler that maximises the reward.
 
-    Candidates that are refused are told to Optuna as pruned, at no cost, and the next is drawn: TPE learns from that
-    what is over the budget. A candidate that was judged before would be a wasted trial, since evaluators are pure
-    functions: the nearest new one is proposed, by mutations (TPE asked for a batch insists on its favourite).
+    Every decision is one categorical parameter (an integer where a sampler needs order). Infeasible candidates are told
+    to Optuna as pruned, and the next one is drawn: so TPE learns what is over the budget. Evaluators are pure
+    functions, so a candidate that was evaluated before is mutated until it is new.
+    See `Strategy` for the other arguments.
 
     Args:
-        space: what to search; every decision is one categorical parameter (an integer where a sampler needs order).
         sampler: the short name of one of Optuna's samplers.
-        seed: the sampler's.
-        feasible: as in `Strategy`.
-        options: the sampler's own, e.g. `multivariate=True`.
+        options: the sampler's options, e.g. `multivariate=True`.
     """
 
     def __init__(
@@ -80,7 +78,7 @@ class OptunaStrategy(Strategy):
         self._seen: set[Indices] = set()
 
     def ask(self, count: int) -> list[Architecture]:
-        """The sampler's next proposals; what it was asked before and never told is given up."""
+        """The sampler's next proposals; earlier ones without a result are ended as failed."""
         check_count(count)
         for asked in self._waiting.values():
             self._tell(asked)
@@ -105,7 +103,7 @@ class OptunaStrategy(Strategy):
         return self._changed(candidate, batch)
 
     def _changed(self, candidate: Architecture, batch: Sequence[Architecture]) -> Architecture:
-        """A new and accepted candidate near this one: it is mutated until there is one."""
+        """Mutate a candidate until it is new and feasible."""
         if self.space.size == 1:
             return candidate
         place = candidate
@@ -123,11 +121,11 @@ class OptunaStrategy(Strategy):
 
     def _asked(self) -> Any:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a sampler is experimental, or leaves a parameter to chance
+            warnings.simplefilter("ignore")  # about experimental samplers, and independently sampled parameters
             return self._study.ask(self._distributions)
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Pass rewards on to the sampler; trials that it did not ask for are added to its study."""
+        """Tell the sampler the rewards; trials that it did not propose are added to its study."""
         encode_successful(self.space, trials)
         for trial in trials:
             indices = self.space.encode(trial.architecture)
@@ -140,7 +138,7 @@ class OptunaStrategy(Strategy):
                 self._seen.add(indices)
 
     def _tell(self, asked: Any, reward: float | None = None, *, refused: bool = False) -> None:
-        """End one of Optuna's trials: with a reward, as pruned where it was refused, otherwise as failed."""
+        """End one of Optuna's trials: with a reward, else as pruned if infeasible, else as failed."""
         state = None if reward is not None else self._pruned if refused else self._failed
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -158,7 +156,7 @@ class OptunaStrategy(Strategy):
 
 
 def _distributions(space: SearchSpace, *, ordered: bool) -> dict[str, Any]:
-    """One parameter a decision with more than one choice; its values are the choices' indices."""
+    """One parameter for each decision with several choices; its values are the choices' indices."""
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     counts = {decision.name: len(decision.choices) for decision in space.decisions}
@@ -173,7 +171,7 @@ def _make_sampler(kind: Any, name: str, seed: int, options: dict[str, Any]) -> A
     known = inspect.signature(kind).parameters
     quiet = {flag: False for flag in ("warn_independent_sampling", "warn_asynchronous_seeding") if flag in known}
     if "scramble" in known:
-        options = {"scramble": True, **options}  # without it the seed plays no part
+        options = {"scramble": True, **options}  # without it the seed has no effect
     if "constant_liar" in known:
         options = {"constant_liar": True, **options}  # so that the candidates of one batch differ
     try:

@@ -1,4 +1,4 @@
-"""What REINFORCE and PPO share: proposals from the recurrent controller, advantages, and one gradient step."""
+"""The common part of REINFORCE and PPO: the recurrent controller, advantages, and one gradient step."""
 
 from __future__ import annotations
 
@@ -17,21 +17,19 @@ from mnas.strategies.base import MAX_REJECTIONS, Feasible, Strategy, check_count
 from mnas.strategies.controller import Controller
 from mnas.trial import Trial
 
-_FRESH_ROUNDS = 10  # so many batches are searched for candidates that were not judged before
+_FRESH_ROUNDS = 10  # batches drawn to find candidates that were not evaluated before
 
 
 class PolicyGradient(Strategy):
-    """A strategy that draws from a controller and moves it along a gradient.
+    """A strategy that samples from a controller and trains it by policy gradient.
 
-    Evaluators are pure functions, so a candidate that was judged before has nothing new to say: such draws are made
-    again, a few times. Without this a search of a few hundred trials stops exploring as soon as its policy leans.
+    Evaluators are pure functions, so a candidate that was evaluated before is drawn again, a few times. Otherwise a
+    search of a few hundred trials stops exploring early. Infeasible samples are drawn again in whole batches.
+    See `Strategy` for the other arguments.
 
     Args:
-        space: what to search.
-        seed: of the controller's weights and samples.
-        feasible: as in `Strategy`; refused samples are drawn again in whole batches.
         learning_rate: Adam's.
-        entropy_weight: of the entropy bonus, beside advantages that are scaled to unit spread.
+        entropy_weight: of the entropy bonus, relative to advantages scaled to unit spread.
         baseline_decay: of the moving averages of the rewards and of their squared deviations.
     """
 
@@ -60,7 +58,7 @@ class PolicyGradient(Strategy):
         self._step = tf.function(self._step_graph, input_signature=[rows, scalars, scalars], autograph=False)
 
     def ask(self, count: int) -> list[Architecture]:
-        """A batch from the policy as it is; what is refused or known is replaced from further draws."""
+        """A batch from the current policy; infeasible and known candidates are replaced by further draws."""
         check_count(count)
         found: list[Architecture] = []
         refused: list[Architecture] = []
@@ -76,7 +74,7 @@ class PolicyGradient(Strategy):
         return [*found, *reversed(refused)][:count]
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Update the policy; log-probabilities are computed anew from the trials' architectures."""
+        """Update the policy; log-probabilities are computed from the trials' architectures."""
         pairs = encode_successful(self.space, trials)
         self._seen.update(trial.architecture for trial in trials if trial.reward is not None)
         if not pairs:
@@ -87,7 +85,7 @@ class PolicyGradient(Strategy):
         self._diagnostics = {"entropy": float(entropy)}
 
     def diagnostics(self) -> dict[str, float]:
-        """The policy's entropy in nats before its last update, mean over the rows of that batch."""
+        """The policy's mean `entropy` in nats over the last batch, before its update."""
         return dict(self._diagnostics)
 
     @abstractmethod
@@ -95,12 +93,12 @@ class PolicyGradient(Strategy):
         """Learn from one batch: an int32 tensor (count, decisions) and a float32 tensor (count,).
 
         Returns:
-            The mean entropy of the policy over these rows, as it was before.
+            The policy's mean entropy over these rows before the update.
         """
 
     @abstractmethod
     def _gain(self, log_probs: Any, advantages: Any, old_log_probs: Any) -> Any:
-        """What to maximise for each row, beside its entropy; used inside the graph."""
+        """The value to maximise for each row, without the entropy bonus; called inside the graph."""
 
     def _draw(self, count: int) -> list[Architecture]:
         rows = self.controller.sample(count, self._draws)
@@ -119,11 +117,10 @@ class PolicyGradient(Strategy):
 
 
 class Advantages:
-    """Rewards less their moving average, over their moving spread.
+    """Rewards minus their moving average, divided by their moving standard deviation.
 
-    Rewards of a good space differ in the third digit only; dividing by the spread makes one learning rate and one
-    entropy weight fit accuracies, absolute rewards and MnasNet's products alike. The averages start at the first
-    batch's own, not at zero, so that the first batch does not look like a triumph.
+    Rewards of a good space differ in the third digit only. With this scaling one learning rate and one entropy weight
+    fit accuracies, absolute rewards and MnasNet's products. The averages start at the first batch's own, not at zero.
 
     Args:
         decay: weight of the past at each reward, 0.95 in NASNet.
@@ -135,7 +132,7 @@ class Advantages:
         self._variance = 0.0
 
     def __call__(self, rewards: Sequence[float]) -> npt.NDArray[np.float64]:
-        """Advantages of one batch, shape (count,), within +-3; the baseline is what it was before the batch."""
+        """Advantages of one batch, shape (count,), within +-3, against the baseline before the batch."""
         values = np.asarray(rewards, dtype=np.float64)
         if self._mean is None:
             self._mean, self._variance = float(values.mean()), float(values.var())

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation (Schulman et al. 2017) on the recurrent controller: what MnasNet used."""
+"""Proximal policy optimisation (Schulman et al. 2017) on the recurrent controller, as in MnasNet."""
 
 from __future__ import annotations
 
@@ -12,20 +12,14 @@ from mnas.strategies.policy_gradient import PolicyGradient
 
 
 class PPO(PolicyGradient):
-    """Several Adam steps a batch on the clipped objective (Schulman et al. 2017, eq. 7).
+    """Several Adam steps for each batch on the clipped objective (Schulman et al. 2017, eq. 7).
 
-    By the measure in `Reinforce`, 0.9187 with candidates over the budget refused (20 seeds).
-
-    The old policy is the one that `tell` finds, so that trials from anywhere are equally good.
+    By the measure in `Reinforce`, 0.9187 with infeasible candidates rejected (20 seeds). The old policy is the policy
+    at the start of `tell`, so trials may come from anywhere. See `PolicyGradient` for the other arguments.
 
     Args:
-        space: what to search.
-        seed: of the controller's weights and samples.
-        feasible: as in `Strategy`.
-        learning_rate: Adam's.
-        entropy_weight: of the entropy bonus, beside advantages that are scaled to unit spread.
         epochs: steps on each batch.
-        clip: how far the ratio of probabilities may leave 1 before its gradient is cut.
+        clip: maximum distance of the probability ratio from 1.
     """
 
     def __init__(
@@ -51,7 +45,7 @@ class PPO(PolicyGradient):
         )
 
     def _update(self, indices: Any, advantages: Any) -> Any:
-        old_log_probs, entropies = self.controller.judge(indices)
+        old_log_probs, entropies = self.controller.evaluate(indices)
         for _ in range(self._epochs):
             self._step(indices, advantages, old_log_probs)
         return entropies.mean()

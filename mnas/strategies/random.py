@@ -1,4 +1,4 @@
-"""Random search: every decision uniform. What every other strategy has to beat at equal cost."""
+"""Random search: every decision uniform. The baseline of every other strategy at equal cost."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mnas.trial import Trial
 
 
 class RandomSearch(Strategy):
-    """Proposes independent uniform samples, refused ones drawn again; learns nothing."""
+    """Proposes independent uniform samples; infeasible ones are drawn again. Learns nothing."""
 
     def __init__(self, space: SearchSpace, *, seed: int = 0, feasible: Feasible | None = None) -> None:
         super().__init__(space, seed=seed, feasible=feasible)
         self._rng = np.random.default_rng(seed)
 
     def ask(self, count: int) -> list[Architecture]:
-        """The next `count` samples of one stream: 2 and then 3 are the same as 5 at once."""
+        """Return the next `count` samples of one stream: asking for 2 and then 3 is the same as asking for 5."""
         check_count(count)
         return [self.rejection_sample(lambda: self.space.sample(self._rng)) for _ in range(count)]
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Nothing to learn; trials outside the space are refused as everywhere."""
+        """Check that the trials are of this space; nothing is learned."""
         encode_successful(self.space, trials)

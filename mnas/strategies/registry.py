@@ -1,4 +1,4 @@
-"""Strategies by name. Those with a controller load TensorFlow, and only when they are made."""
+"""Strategies by name. Those with a controller load TensorFlow when they are made."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ GROUP = "mnas.strategies"  # of entry points
 
 
 def check_strategy(name: str) -> None:
-    """Refuse a strategy that there is not, without making one.
+    """Check the name of a strategy without making one.
 
     Raises:
-        InputError: it says which there are.
+        InputError: for an unknown strategy; it lists the known ones.
         MnasError: for `optuna:...` where Optuna is not installed.
     """
     if name.startswith(OPTUNA):
@@ -40,7 +40,7 @@ def check_strategy(name: str) -> None:
         check_sampler(name.removeprefix(OPTUNA))
     elif name not in _WHERE and not is_user_defined(name, GROUP):
         raise InputError(
-            f"no strategy is called {name!r}: expected one of {', '.join(STRATEGIES)}, "
+            f"unknown strategy {name!r}: expected one of {', '.join(STRATEGIES)}, "
             f"{OPTUNA}SAMPLER such as {OPTUNA}tpe, or {PREFIX}MODULE:CLASS"
         )
 
@@ -53,18 +53,18 @@ def needs_tensorflow(name: str) -> bool:
 def make_strategy(
     name: str, space: SearchSpace, *, seed: int = 0, feasible: Feasible | None = None, **options: Any
 ) -> Strategy:
-    """The strategy called `name`.
+    """Make the strategy with this name.
 
     Args:
         name: one of `STRATEGIES`; `optuna:SAMPLER`; `python:MODULE:CLASS` or the name of an entry point in the group
             `mnas.strategies`, for a user's own, which is called with the arguments that `Strategy` takes.
-        space: what to search.
-        seed: of everything that chance decides.
-        feasible: refuses candidates at no cost; see `Strategy`.
-        options: the strategy's own knobs, e.g. `learning_rate`.
+        space: as in `Strategy`, like seed and feasible.
+        seed: of all random choices.
+        feasible: whether a candidate is worth an evaluation.
+        options: the strategy's own options, e.g. `learning_rate`.
 
     Raises:
-        InputError: for an unknown name or knob.
+        InputError: for an unknown name or option.
     """
     check_strategy(name)
     if name.startswith(OPTUNA):
@@ -80,15 +80,15 @@ def make_strategy(
         raise InputError(f"the strategy {name} does not take these options: {error}") from None
     if not isinstance(strategy, Strategy):
         raise InputError(
-            f"{name} gives a {type(strategy).__name__}: expected a subclass of mnas.strategies.base.Strategy"
+            f"{name} returns a {type(strategy).__name__}: expected a subclass of mnas.strategies.base.Strategy"
         )
     return strategy
 
 
 def _feasible_argument(factory: Callable[..., Strategy]) -> str:
-    """The name of a strategy's argument `feasible`, which was `accept` up to version 0.1."""
+    """The name of a strategy's argument `feasible`; it was `accept` up to version 0.1."""
     try:
         names = signature(factory).parameters
-    except (TypeError, ValueError):  # no function or class that says its arguments
+    except (TypeError, ValueError):  # no signature, as of some built-in callables
         return "feasible"
     return "accept" if "accept" in names and "feasible" not in names else "feasible"

@@ -239,7 +239,7 @@ def test_minutes_count_with_resume_until_there_is_a_study(paced, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--strategy", "magic"], "no strategy is called 'magic'"),
+        (["--strategy", "magic"], "unknown strategy 'magic'"),
         (["--evaluator", "oracle"], "no evaluator is called 'oracle'"),
         (["--evaluator", "tabular"], "tabular:FILE.json"),
         (["--evaluator", "tabular:none.json"], "cannot read a table of accuracies from none.json"),
@@ -250,7 +250,7 @@ def test_minutes_count_with_resume_until_there_is_a_study(paced, tmp_path):
         (["--inherit"], "--inherit takes weights from a supernet"),
         (["--budget-ms", "3"], "0 latency tables and 1 budgets"),
         (["--space", "moon"], "no space is called 'moon'"),
-        (["--reward", "vast"], "no reward is called 'vast'"),
+        (["--reward", "vast"], "unknown reward 'vast'"),
     ],
 )
 def test_bad_arguments_get_one_message_and_exit_2(folder, arguments, message):

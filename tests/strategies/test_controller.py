@@ -23,7 +23,7 @@ def test_untrained_entropy_is_the_sum_of_the_logs_of_the_choice_counts():
 
     counts = [len(decision.choices) for decision in load_space("mnasnet").decisions]
     untrained = Controller(counts)
-    log_probs, entropies = untrained.judge(untrained.sample(20, 0))
+    log_probs, entropies = untrained.evaluate(untrained.sample(20, 0))
     expected = np.log(counts).sum()
     np.testing.assert_allclose(entropies, expected, rtol=1e-3)
     np.testing.assert_allclose(log_probs, -expected, rtol=1e-2)
@@ -31,7 +31,7 @@ def test_untrained_entropy_is_the_sum_of_the_logs_of_the_choice_counts():
 
 def test_probabilities_of_all_index_rows_add_up_to_one(controller):
     rows = list(itertools.product(*map(range, COUNTS)))
-    log_probs, _ = controller.judge(rows)
+    log_probs, _ = controller.evaluate(rows)
     assert np.exp(log_probs.astype(np.float64)).sum() == pytest.approx(1, abs=1e-5)
 
 
@@ -55,7 +55,7 @@ def test_samples_follow_the_probabilities(controller):
     for variable in skewed.variables:
         variable.assign(variable * 8)  # far from uniform, and the second choice depends on the first
     rows = list(itertools.product(range(2), range(2)))
-    log_probs, _ = skewed.judge(rows)
+    log_probs, _ = skewed.evaluate(rows)
     drawn = skewed.sample(20_000, 0)
     frequencies = [(drawn == row).all(axis=1).mean() for row in rows]
     np.testing.assert_allclose(frequencies, np.exp(log_probs), atol=0.015)
@@ -70,9 +70,9 @@ def test_a_rewarded_choice_becomes_likelier():
     space = small_space(1)
     strategy = Reinforce(space, learning_rate=0.01, entropy_weight=0.0)
     good, bad = space.decode([0] * 6), space.decode([2, 1, 0, 0, 1, 1])
-    before, _ = strategy.controller.judge([space.encode(good), space.encode(bad)])
+    before, _ = strategy.controller.evaluate([space.encode(good), space.encode(bad)])
     strategy.tell([Trial(0, good, reward=1.0), Trial(1, bad, reward=0.0)])
-    after, _ = strategy.controller.judge([space.encode(good), space.encode(bad)])
+    after, _ = strategy.controller.evaluate([space.encode(good), space.encode(bad)])
     assert after[0] > before[0]
     assert after[1] < before[1]
 

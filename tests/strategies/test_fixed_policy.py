@@ -54,7 +54,7 @@ def test_it_says_how_undecided_its_policy_is_once_it_was_told(name):
 def test_it_is_refused_without_a_supernet():
     with pytest.raises(InputError, match="use it with mnas search --evaluator supernet"):
         make_strategy("differentiable", small_space())
-    with pytest.raises(InputError, match="the strategy tunas learns together with a supernet's weights: use it"):
+    with pytest.raises(InputError, match="the strategy tunas is trained together with a supernet's weights: use it"):
         make_strategy("tunas", small_space())
     with pytest.raises(InputError, match="evaluator is proxy: add --evaluator supernet"):
         SearchOptions(strategy="differentiable", data="digits")
