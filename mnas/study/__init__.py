@@ -1,1 +1,1 @@
-"""A study: the folder of one search, its logs, its winner, and who watches it."""
+"""A study: the folder of one search, with its logs, its winner and its observers."""

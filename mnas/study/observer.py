@@ -1,4 +1,4 @@
-"""Who watches a search: progress displays, TensorBoard, copies elsewhere."""
+"""Observers of a search: progress displays, TensorBoard, copies in other places."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a search is going to do.
+    """The size of a search, before it runs.
 
     Attributes:
-        totals: how many trials each log will hold, by the log's name; they run in this order.
-        concurrency: how many of a log's trials are evaluated at the same time, by its name.
+        totals: number of trials by log, in the order in which they run.
+        concurrency: number of trials evaluated at the same time, by log.
     """
 
     totals: Mapping[str, int]
@@ -25,35 +25,31 @@ class Plan:
 
 
 class Observer:
-    """Is told what a search does as it does it. Every method does nothing unless a subclass says otherwise."""
+    """Is told about the progress of a search. Methods do nothing unless a subclass overrides them."""
 
     def on_preparation(self, share: float, what: str) -> None:
-        """The evaluator prepares itself: the share done, 0 to 1, and what is being done."""
+        """The evaluator prepares itself: the share done, 0 to 1, and the current step."""
 
     def on_plan(self, plan: Plan) -> None:
-        """The preparation is done, and the trials begin."""
+        """The preparation is finished, and the trials start."""
 
     def on_trial(self, phase: str, trial: Trial) -> None:
-        """A trial has finished, or was replayed: the log's name (one of `mnas.study.study.LOGS`), and the trial."""
+        """A trial has finished or was replayed; `phase` is its log, one of `mnas.study.study.LOGS`."""
 
     def on_update(self, phase: str, num_trials: int, diagnostics: dict[str, float]) -> None:
-        """The strategy was told a batch: the log's name, the number of trials told so far, and its diagnostics."""
+        """The strategy was told a batch: the log, the number of trials told so far, and its diagnostics."""
 
 
 class MirrorObserver(Observer):
-    """Copies a study elsewhere now and then while it grows.
-
-    Args:
-        mirror: the copy.
-    """
+    """Copies a study from time to time while it grows."""
 
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
 
     def on_preparation(self, share: float, what: str) -> None:
-        """Copy, if the last time is long ago."""
+        """Copy, if the last copy is old enough."""
         self._mirror.push_now_and_then()
 
     def on_trial(self, phase: str, trial: Trial) -> None:
-        """Copy, if the last time is long ago."""
+        """Copy, if the last copy is old enough."""
         self._mirror.push_now_and_then()

@@ -1,14 +1,14 @@
-"""An architecture by its reference: a zoo name, a JSON file, a study, one of its trials."""
+"""Architectures by reference: a zoo name, a JSON file, a study, or one of its trials."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from mnas.arch.codec import architecture_from_dict
+from mnas.arch.spec import Architecture
+from mnas.arch.zoo import ZOO
 from mnas.errors import InputError
-
-if TYPE_CHECKING:
-    from mnas.arch.spec import Architecture
+from mnas.system.files import read_json
 
 
 def resolve_architecture(text: str) -> Architecture:
@@ -17,10 +17,6 @@ def resolve_architecture(text: str) -> Architecture:
     Raises:
         InputError: if it is none of them.
     """
-    from mnas.arch.codec import architecture_from_dict
-    from mnas.arch.zoo import ZOO
-    from mnas.system.files import read_json
-
     if text in ZOO:
         return ZOO[text]
     folder, _, number = text.partition("#")
@@ -28,18 +24,15 @@ def resolve_architecture(text: str) -> Architecture:
         return _from_folder(Path(folder), number)
     if Path(text).is_file():
         document = read_json(text, "an architecture")
-        if isinstance(document, dict) and "architecture" in document:  # a file that says more about a network
+        if isinstance(document, dict) and "architecture" in document:  # a file with more facts about a network
             document = document["architecture"]
         return architecture_from_dict(document)
     raise InputError(
-        f"{text!r} is no architecture: expected a zoo name ({', '.join(ZOO)}), a JSON file, or a study directory"
+        f"{text!r} is not an architecture: expected a zoo name ({', '.join(ZOO)}), a JSON file, or a study directory"
     )
 
 
 def _from_folder(folder: Path, number: str) -> Architecture:
-    from mnas.arch.codec import architecture_from_dict
-    from mnas.system.files import read_json
-
     if (folder / "architecture.json").is_file() and not number:
         return architecture_from_dict(read_json(folder / "architecture.json", "an architecture"))
     if not (folder / "study.json").is_file():

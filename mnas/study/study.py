@@ -1,12 +1,12 @@
-"""A study: one directory that holds everything needed to run a search again, and everything that it found.
+"""A study: one folder with everything needed to run a search again, and all its results.
 
-study.json               the configuration, and what it was made with
-trials.jsonl             the strategy's trials, one a line
-finalists.jsonl          the best of them, trained longer
+study.json               the configuration, versions and machine
+trials.jsonl             the strategy's trials, one in each line
+finalists.jsonl          the best trials, trained longer
 baseline.jsonl           random search at equal cost; baseline_finalists.jsonl likewise
-updates.jsonl            what the strategy said of itself, such as its entropy: for plots only
-repeats.jsonl            both winners, trained again with fresh seeds
-best.json                the winner, once the search is done; baseline_best.json is random search's
+updates.jsonl            the strategy's diagnostics, such as its entropy: for plots only
+repeats.jsonl            retrainings of both winners with new seeds
+best.json                the winner of the finished search; baseline_best.json likewise
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from mnas.arch.spec import Architecture
-from mnas.checks import convert
+from mnas.checks import convert, shown
 from mnas.errors import InputError, MnasError
 from mnas.space.space import SearchSpace
 from mnas.study.trial_log import TrialLog, to_plain
@@ -50,18 +50,14 @@ class _Table(Struct, frozen=True):
     budget_ms: Annotated[int, Meta(ge=1, le=10**9)] | Annotated[float, Meta(ge=1e-6, le=1e9)]
 
 
-class _Tables(Struct, frozen=True):
-    tables: tuple[_Table, ...]
-
-
 class Study:
-    """A search's directory. Make one with `create`, `open` or `resume`.
+    """A search's folder. Make one with `create`, `open` or `resume`.
 
     Attributes:
-        folder: the directory.
-        config: what defines the search, as plain data: space, tables, reward, evaluator, strategy, seed, batch size.
-        arguments: what whoever made it wants to find again, e.g. the command line's options; never compared.
-        made_with: versions and machine at the time it was created.
+        folder: its path.
+        config: plain data that define the search: space, tables, reward, evaluator, strategy, seed, batch size.
+        arguments: further plain data, e.g. the command line's options; never compared.
+        made_with: versions and machine at the time of creation.
     """
 
     def __init__(
@@ -77,16 +73,16 @@ class Study:
         """Start a new study.
 
         Args:
-            folder: made if it is not there.
-            config: plain data that defines the search.
-            arguments: plain data that is kept beside it.
+            folder: created if it does not exist.
+            config: plain data that define the search.
+            arguments: further plain data to keep.
 
         Raises:
-            InputError: if there is a study already, or something else.
+            InputError: if the folder is not empty.
         """
         folder = Path(folder)
         if (folder / "study.json").exists():
-            raise InputError(f"{folder} holds a study already: add --resume to go on with it, or name another folder")
+            raise InputError(f"{folder} holds a study already: add --resume to resume it, or name another folder")
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file: expected a folder for the study")
         if folder.is_dir() and not all(map(is_leftover, folder.iterdir())):
@@ -100,7 +96,7 @@ class Study:
         """Open a study to read it.
 
         Raises:
-            InputError: if it is none, or one of another version of mnas.
+            InputError: if it is not a study of this version of mnas.
         """
         folder = Path(folder)
         if not (folder / "study.json").is_file():
@@ -116,7 +112,7 @@ class Study:
 
     @staticmethod
     def resume(folder: Path | str, config: dict[str, Any], arguments: dict[str, Any] | None = None) -> Study:
-        """Open a study to go on with it; a new one if there is none yet.
+        """Open a study to resume it; create it if there is none.
 
         Raises:
             InputError: if it was made with another configuration; the message names the first difference.
@@ -135,13 +131,13 @@ class Study:
         return study
 
     def _repr_html_(self) -> str:
-        """What notebooks show: the verdict, the winner and the front."""
+        """Show the verdict, the winner and the front in notebooks."""
         from pkgutil import resolve_name
 
         return str(resolve_name("mnas.report.notebook:study_html")(self))
 
     def log(self, name: str) -> TrialLog:
-        """One of `LOGS`."""
+        """Return one of `LOGS`."""
         return TrialLog(self.folder / f"{name}.jsonl", repeated=name == "repeats")
 
     @property
@@ -151,11 +147,11 @@ class Study:
 
     @property
     def space(self) -> SearchSpace:
-        """The space that is searched."""
+        """The search space."""
         return SearchSpace.from_dict(self.config.get("space"))
 
     def best(self, which: str = "best") -> dict[str, Any] | None:
-        """What best.json (or baseline_best.json) says: the winner; None while there is none."""
+        """Return the winner as in best.json (or baseline_best.json); None if there is none yet."""
         path = self.folder / f"{which}.json"
         if not path.exists():
             return None
@@ -167,29 +163,29 @@ class Study:
         return document  # type: ignore[no-any-return]
 
     def require(self, *names: str) -> Any:
-        """A value of the configuration, such as `require("space", "name")`.
+        """Return a value of the configuration, such as `require("space", "name")`.
 
         Raises:
-            InputError: if it is not there.
+            InputError: if it is missing.
         """
         value: Any = self.config
         for name in names:
             value = value.get(name) if isinstance(value, dict) else None
         if value is None:
-            raise InputError(f"{self.folder}/study.json does not say config.{'.'.join(names)}: was it edited?")
+            raise InputError(f"{self.folder}/study.json lacks config.{'.'.join(names)}: was it edited?")
         return value
 
     @property
     def budgets_ms(self) -> list[float]:
         """The budget of each latency table."""
-        tables = {"tables": self.config.get("tables") or []}
+        tables, where = self.config.get("tables") or [], f"{self.folder}/study.json: config.tables"
         try:
-            return [table.budget_ms for table in convert(tables, _Tables, f"{self.folder}/study.json: config").tables]
+            return [table.budget_ms for table in convert(tables, tuple[_Table, ...], where)]
         except InputError as error:
             raise InputError(f"{error}: was it edited?") from None
 
     def architecture(self, number: str | None = None) -> Architecture:
-        """The winner, or the architecture of one trial.
+        """Return the winner's architecture, or that of one trial.
 
         Raises:
             InputError: if there is no such trial, or no winner yet.
@@ -210,7 +206,7 @@ class Study:
 
 
 def first_difference(before: Any, now: Any, path: str = "") -> str | None:
-    """Where two plain documents first differ, as a sentence; None if they are equal."""
+    """Describe the first difference of two plain documents; None if they are equal."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted({*before, *now}):
             found = first_difference(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
@@ -222,25 +218,20 @@ def first_difference(before: Any, now: Any, path: str = "") -> str | None:
         return next(filter(None, (first_difference(a, b, f"{path}[{index}]") for index, (a, b) in pairs)), None)
     if before == now:
         return None
-    return f"{path} was {_short(before)} and is {_short(now)} now"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return f"{path} was {shown(before)} and is {shown(now)} now"
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process works on this study now."""
+    """Whether a process is working on this study."""
     return is_held(folder / "lock")
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a study's lock. The kernel releases it when the process ends, however it ends.
+    """Hold a study's lock. The kernel releases it when the process ends.
 
     Raises:
-        MnasError: if another process has it; the message says which, and since when.
+        MnasError: if another process holds it; the message names the process and the time.
     """
     with contextlib.ExitStack() as stack:
         try:

@@ -1,4 +1,4 @@
-"""What a study found, as plain data: for the terminal, for `--json`, and for a page later."""
+"""The results of a study as plain data: for the terminal, `--json` and the report page."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _DTYPES = ("float32", "float16", "dynamic", "int8")  # of mnas export
 
 
 def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
-    """Everything about a study that a reader wants to know.
+    """Summarise a study.
 
     Args:
         study: finished or not.
-        num_top: how many of the best trials to list.
+        num_top: number of best trials to list.
 
     Returns:
         `best` (None while unfinished), `baseline` with its verdict, `top` and `front` as lists of trials, counts,
-        seconds, `share_of_steps` that early stopping left to train (None without rungs), `notes` for what could be
-        overlooked, and `next`, the commands to go on with.
+        seconds, `share_of_steps` that early stopping left to train (None without rungs), `notes` with warnings, and
+        `next`, the commands to continue with.
     """
     trials = study.trials
     best = study.best()
@@ -51,13 +51,12 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
 
 
 def _share_of_steps(study: Study, trials: Sequence[Trial]) -> float | None:
-    """Training steps over those of as many full trainings; None where candidates are always trained to the end."""
     num_rungs = (study.config.get("evaluator") or {}).get("rungs")
     return share_of_steps(_distinct(trials), num_rungs) if isinstance(num_rungs, int) and num_rungs > 1 else None
 
 
 def notes(best: dict[str, Any] | None) -> list[str]:
-    """What a reader could overlook: a winner that has learnt hardly more than to guess."""
+    """Return warnings: a winner that is hardly better than guessing."""
     if best is None:
         return []
     classes = best["architecture"]["num_classes"]
@@ -65,13 +64,13 @@ def notes(best: dict[str, Any] | None) -> list[str]:
         return []
     return [
         f"An accuracy of {best['accuracy']:.1%} is hardly better than guessing, {1 / classes:.1%} for {classes} "
-        "classes: the networks were trained too shortly to be told apart. Search again with more --proxy-steps and "
+        "classes: the trainings were too short to compare the networks. Search again with more --proxy-steps and "
         "--final-steps."
     ]
 
 
 def front(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that no other beats in both accuracy and latency (multiply-adds without a table), cheapest first."""
+    """Return the Pareto front of accuracy and latency (multiply-adds without a table), cheapest first."""
     kept: list[Trial] = []
     for trial in sorted((t for t in trials if not t.failed), key=lambda t: (_price(t), -_accuracy(t), t.number)):
         if not kept or _accuracy(trial) > _accuracy(kept[-1]):
@@ -108,7 +107,7 @@ def _row(trial: Trial) -> dict[str, Any]:
 
 
 def _baseline(study: Study, trials: Sequence[Trial], best: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Random search at equal cost and the verdict, None if there is none."""
+    """Random search at equal cost and the verdict; None without a baseline."""
     drawn = study.log("baseline").read()
     if not drawn:
         return None
@@ -120,7 +119,7 @@ def _baseline(study: Study, trials: Sequence[Trial], best: dict[str, Any] | None
         decided = compare_to_baseline(best, found, trials, drawn, study.log("repeats").read())
         sentence = (
             f"{decided.sentence(name)} One search each, {len(trials)} and {len(drawn)} trials; winners' accuracies "
-            f"{best['accuracy']:.4f} and {found['accuracy']:.4f}. mnas compare tells with several seeds."
+            f"{best['accuracy']:.4f} and {found['accuracy']:.4f}. Use mnas compare for several seeds."
         )
         if not decided.beaten:
             sentence += f" The network that random search found is in {study.folder}/baseline_best.json."
@@ -141,7 +140,7 @@ def _mean_reward(trials: Sequence[Trial]) -> float | None:
 
 
 def next_commands(study: Study, best: dict[str, Any] | None) -> list[str]:
-    """The exact commands to go on with."""
+    """Return the commands to continue with."""
     folder = shlex.quote(str(study.folder))
     if best is None:
         return [f"mnas search --resume --study {folder}"]
@@ -161,7 +160,7 @@ def next_commands(study: Study, best: dict[str, Any] | None) -> list[str]:
 
 
 def _dtype(study: Study) -> str:
-    """What the search was for: its first table's data type, else what its finalists were scored as."""
+    """The data type to export: the first table's, else the one that finalists were scored with."""
     tables = study.config.get("tables")
     first = tables[0] if isinstance(tables, list) and tables and isinstance(tables[0], dict) else {}
     said = [first.get("dtype"), study.arguments.get("score_dtype")]
@@ -169,6 +168,6 @@ def _dtype(study: Study) -> str:
 
 
 def share_of_steps(trials: Sequence[Trial], num_rungs: int) -> float:
-    """Steps trained over the steps of as many full trainings; failed trials left out. 1.0 without any."""
+    """Steps trained over the steps of as many full trainings, without failed trials; 1.0 if there are none."""
     reached = [len(trial.measurement.rungs) for trial in trials if trial.measurement is not None]
     return sum(2.0 ** (count - num_rungs) for count in reached) / len(reached) if reached else 1.0

@@ -1,11 +1,10 @@
-"""Scalars for TensorBoard while a search goes on, by the `tensorboard` package alone: no TensorFlow is loaded."""
+"""Scalars for TensorBoard during a search, written by the `tensorboard` package without TensorFlow."""
 
 from __future__ import annotations
 
 import os
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mnas.errors import MnasError
@@ -14,13 +13,13 @@ from mnas.trial import Trial
 
 
 class ScalarLog(Observer):
-    """Writes one event file a phase of the search; use as a context manager.
+    """Writes one event file for each phase of the search; use as a context manager.
 
-    A search that is gone on with tells its finished trials again: the new file begins with the order to forget what
-    older ones in the folder say of the same steps.
+    A resumed search repeats its finished trials. So a new file starts with an event that makes TensorBoard discard the
+    same steps of older files in the folder.
 
     Args:
-        folder: what `tensorboard --logdir` is given; each phase is a run of its own in it.
+        folder: for `tensorboard --logdir`; each phase is a run in it.
 
     Raises:
         MnasError: if tensorboard is not installed, or the folder cannot be written.
@@ -34,9 +33,7 @@ class ScalarLog(Observer):
     def __enter__(self) -> ScalarLog:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         for writer in self._writers.values():
             writer.close()
 
@@ -52,7 +49,7 @@ class ScalarLog(Observer):
         self._write(phase, trial.number, values | {f"terms/{name}": value for name, value in trial.terms})
 
     def on_update(self, phase: str, num_trials: int, diagnostics: dict[str, float]) -> None:
-        """Write what the strategy says of itself, such as its entropy."""
+        """Write the strategy's diagnostics, such as its entropy."""
         self._write(phase, num_trials, {f"strategy/{name}": value for name, value in diagnostics.items()})
 
     def _write(self, phase: str, step: int, values: dict[str, float]) -> None:

@@ -1,38 +1,21 @@
-"""The log of a search's trials, and what stands in for it where nothing is kept."""
+"""Logs of a search's trials: in a file, or in memory."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from mnas.errors import InputError
 from mnas.system.files import parse_json
 from mnas.system.jsonlines import JsonLines
 from mnas.trial import Trial
 
-_MOST_GAPS = 1000  # trials that were asked for and are not in the log, such as a batch on other machines
-
-
-class Log(Protocol):
-    """Where a search's trials go as they finish."""
-
-    @property
-    def path(self) -> Path:
-        """Its file, for messages."""
-
-    def read(self) -> list[Trial]:
-        """All trials, in the order they finished."""
-
-    def append(self, trial: Trial) -> None:
-        """Keep one more."""
-
-    def repair(self) -> None:
-        """Make ready to append."""
+_MOST_GAPS = 1000  # numbers missing from the log, such as a batch that other machines evaluate
 
 
 class MemoryLog:
-    """A log that nobody needs when the process has ended."""
+    """Trials in memory, in the order they finished."""
 
     path = Path("memory")
 
@@ -40,15 +23,15 @@ class MemoryLog:
         self._trials: list[Trial] = []
 
     def read(self) -> list[Trial]:
-        """All trials, in the order they finished."""
+        """Return all trials."""
         return list(self._trials)
 
     def append(self, trial: Trial) -> None:
-        """Keep one more."""
+        """Add a trial."""
         self._trials.append(trial)
 
     def repair(self) -> None:
-        """Nothing can be torn here."""
+        """Do nothing: there is no file."""
 
 
 class TrialLog:
@@ -65,10 +48,10 @@ class TrialLog:
         self._repeated = repeated
 
     def read(self) -> list[Trial]:
-        """All whole trials.
+        """Return all trials; an incomplete last line is skipped.
 
         Raises:
-            InputError: for a line, other than a torn last one, that is no trial; it names the line.
+            InputError: for a line that is not a trial; it names the line.
         """
         trials = []
         for number, line in self._lines.read():
@@ -76,17 +59,17 @@ class TrialLog:
                 trials.append(Trial.from_dict(parse_json(line)))
             except (ValueError, RecursionError) as error:  # InputError is a ValueError
                 raise InputError(
-                    f"{self.path}, line {number} is no trial ({error}): was the file edited? "
+                    f"{self.path}, line {number} is not a trial ({error}): was the file edited? "
                     "Remove the line to evaluate that trial again"
                 ) from None
         self._check_numbers([trial.number for trial in trials])
         return trials
 
     def _check_numbers(self, numbers: list[int]) -> None:
-        """Every number once, and not many left out: a wrong digit must not become a search of a million trials."""
+        """Each number once, and few missing: a wrong digit must not start a search of a million trials."""
         if len(set(numbers)) != len(numbers) and not self._repeated:
             twice = next(number for number in numbers if numbers.count(number) > 1)
-            raise InputError(f"{self.path}: trial {twice} is there twice: was the file edited? Remove one of the lines")
+            raise InputError(f"{self.path}: trial {twice} occurs twice: was the file edited? Remove one of the lines")
         if numbers and max(numbers) > 2 * len(numbers) + _MOST_GAPS:
             raise InputError(
                 f"{self.path} has {len(numbers)} trials, and one of them has the number {max(numbers)}: was the file "
@@ -94,7 +77,7 @@ class TrialLog:
             )
 
     def append(self, trial: Trial) -> None:
-        """Write one trial so that it is on the disk when this returns.
+        """Write a trial; it is on the disk when this returns.
 
         Raises:
             MnasError: if it cannot be written (full disk); earlier lines are untouched.
@@ -102,10 +85,13 @@ class TrialLog:
         self._lines.append(trial.to_dict())
 
     def repair(self) -> None:
-        """Cut a torn last line off, before the next append would continue it."""
+        """Remove an incomplete last line."""
         self._lines.repair()
 
 
+Log = MemoryLog | TrialLog
+
+
 def to_plain(document: Any) -> Any:
-    """What a document looks like after a round trip through JSON, for comparing."""
+    """Return a document after a round trip through JSON, for comparisons."""
     return json.loads(json.dumps(document, allow_nan=False))

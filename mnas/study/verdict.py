@@ -1,9 +1,8 @@
-"""Whether a search beat random search at equal cost, with the uncertainty that one run of each leaves.
+"""Whether a search beat random search at equal cost, with the uncertainty of one run of each.
 
-Both winners were picked for the reward that one training gave them, so those rewards flatter them. Where the evaluator
-can be seeded anew, both are trained again a few times with fresh seeds, and the difference of the means is judged
-by Welch's t interval. Where it cannot, the trials themselves are resampled: if the search's lead rests on one lucky
-trial, it is gone in a third of the resamples.
+Both winners were selected by the reward of one training, so these rewards are biased upwards. If the evaluator has a
+seed, both are retrained a few times with new seeds, and the difference of the means gets Welch's t interval. Otherwise
+the trials are resampled: a lead that depends on one lucky trial is missing in a third of the resamples.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ class Verdict:
     """The search's winner against random search's.
 
     Attributes:
-        difference: of the rewards, the search's less random search's.
-        interval: the 95 % interval of that difference.
-        how: what the interval is made of.
-        rewards: of the search's winner, one a fresh training; empty without any.
+        difference: the search's reward minus random search's.
+        interval: its 95 % interval.
+        how: the method of the interval, in words.
+        rewards: of the search's winner in each retraining.
         baseline_rewards: of random search's winner.
     """
 
@@ -39,11 +38,11 @@ class Verdict:
 
     @property
     def beaten(self) -> bool:
-        """Whether the interval says that the search is better."""
+        """Whether the interval is above zero."""
         return self.interval[0] > 0
 
     def sentence(self, strategy: str) -> str:
-        """The verdict in plain words."""
+        """The verdict as a sentence."""
         low, high = self.interval
         numbers = f"{self.difference:+.4f} reward, 95 % interval {low:+.4f} to {high:+.4f} {self.how}"
         if self.beaten:
@@ -60,18 +59,18 @@ def compare_to_baseline(
     drawn: Sequence[Trial],
     repeats: Sequence[Trial],
 ) -> Verdict:
-    """The verdict on a finished search.
+    """Compare a finished search with its random baseline.
 
     Args:
         best: the search's winner, as in best.json.
         found: random search's, as in baseline_best.json.
         trials: the search's trials.
         drawn: random search's.
-        repeats: fresh trainings of both winners, and perhaps of former ones.
+        repeats: retrainings of both winners, and perhaps of earlier ones.
     """
     own, chance = (_rewards(repeats, winner) for winner in (best, found))
     if min(len(own), len(chance)) >= 2 and best["architecture"] != found["architecture"]:
-        how = f"(Welch, {len(own)} fresh trainings of each winner)"
+        how = f"(Welch, {len(own)} retrainings of each winner)"
         return Verdict(fmean(own) - fmean(chance), welch_interval(own, chance), how, tuple(own), tuple(chance))
     difference = best["reward"] - found["reward"]
     low, high = top_interval(_distinct(trials), _distinct(drawn))
@@ -85,5 +84,4 @@ def _rewards(repeats: Sequence[Trial], winner: dict[str, Any]) -> list[float]:
 
 
 def _distinct(trials: Sequence[Trial]) -> list[float]:
-    """The reward of every different network."""
     return list({unroll(trial.architecture): trial.reward for trial in trials if trial.reward is not None}.values())

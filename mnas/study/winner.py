@@ -14,7 +14,7 @@ from mnas.trial import Count, Latency, Trial, TrialNumber
 
 
 def ranked(trials: Sequence[Trial]) -> list[Trial]:
-    """Finished trials, the highest reward first, earlier ones first among equals."""
+    """Sort successful trials by reward, highest first; equal ones by number."""
     done = [trial for trial in trials if trial.reward is not None]
     return sorted(done, key=lambda trial: (-(trial.reward or 0.0), trial.number))
 
@@ -34,11 +34,7 @@ class _Winner(Struct, frozen=True):
 
 
 def check_winner(document: Any) -> None:
-    """Refuse what is not as `winner_to_dict` writes it.
-
-    Raises:
-        InputError: for anything else.
-    """
+    """Raise an `InputError` for a document that `winner_to_dict` does not write."""
     found = convert(document, _Winner, "")
     architecture_from_dict(found.architecture)
     if found.latency_ms != next(iter(found.latencies_ms), None):
@@ -46,7 +42,7 @@ def check_winner(document: Any) -> None:
 
 
 def winner_to_dict(trial: Trial, *, longer: bool) -> dict[str, Any]:
-    """What best.json says of the winner.
+    """Return the winner as best.json has it.
 
     Args:
         trial: the winner.

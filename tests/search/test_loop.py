@@ -90,7 +90,7 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(space, objective
     lines = log.path.read_text().splitlines()
     lines[2] = lines[2].replace("measurement", "measured")
     log.path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(InputError, match=r"trials.jsonl, line 3 is no trial"):
+    with pytest.raises(InputError, match=r"trials.jsonl, line 3 is not a trial"):
         log.read()
 
 

@@ -284,6 +284,6 @@ def test_both_winners_are_judged_again_and_the_verdict_rests_on_that(study, spac
     assert seen.count("repeats") == 6
     assert [len(one.evaluator.calls) for one in fresh] == [2, 2, 2]
     document = report(study)["baseline"]
-    assert "3 fresh trainings of each winner" in document["verdict"]
+    assert "3 retrainings of each winner" in document["verdict"]
     assert document["difference"]["difference"] == pytest.approx(best["reward"] - found["reward"])
     assert len(document["difference"]["rewards"]) == 3

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from mnas.arch.codec import architecture_from_json, architecture_to_dict, format_stage, parse_stages
 from mnas.arch.spec import Architecture
@@ -142,7 +143,7 @@ def _import(format_name: str) -> Callable[[Path], Any]:
 
 
 def _read_updates(path: Path) -> Any:
-    return [asdict(update) for update in UpdateLog(path).read()]
+    return [structs.asdict(update) for update in UpdateLog(path).read()]
 
 
 def _space(path: Path) -> Any:
