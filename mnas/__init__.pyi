@@ -12,6 +12,10 @@ from .devices.registry import open_device as open_device
 from .errors import InputError as InputError
 from .errors import MnasError as MnasError
 from .evaluators.base import Evaluator as Evaluator
+from .experiments.comparison import compare_strategies as compare_strategies
+from .experiments.comparison_options import ComparisonOptions as ComparisonOptions
+from .experiments.reproduce import reproduce_study as reproduce_study
+from .experiments.survey import survey_spaces as survey_spaces
 from .export.pipeline import export_network as export_network
 from .latency.estimator import LatencyEstimate as LatencyEstimate
 from .latency.estimator import LatencyEstimator as LatencyEstimator

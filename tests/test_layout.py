@@ -50,3 +50,8 @@ def test_private_names_stay_in_their_module(module):
 
 def test_search_stays_small():
     assert len(list((ROOT / "search").glob("*.py"))) <= 15
+
+
+def test_a_budget_can_be_followed_by_search_from_the_option_to_the_reward():
+    way = ("cli/search", "search/options", "search/build", "search/constraints", "search/objective", "reward")
+    assert not [file for file in way if "budget_ms" not in (ROOT / f"{file}.py").read_text(encoding="utf-8")]

@@ -62,12 +62,7 @@ def compare(
 
     Example: mnas compare --space nas-bench-macro --evaluator tabular:FILE.json --budget-madds 47743498 --seeds 20.
     """
-    from mnas.experiments.comparison import (
-        load_tensorflow_for,
-        make_comparison,
-        open_comparison_executor,
-        run_comparison,
-    )
+    from mnas.experiments.comparison import compare_strategies
     from mnas.system.files import check_writable
 
     line: dict[str, Any] = {
@@ -97,17 +92,15 @@ def compare(
         options = read_options(file, {name: value for name, value in line.items() if name in given})
     if plot is not None:
         check_writable(plot)
-    load_tensorflow_for(options)
-    comparison = make_comparison(options)
-    with output.progress("comparing") as report, open_comparison_executor(options, comparison) as executor:
-        standings = run_comparison(comparison, executor=executor, on_run=report)
+    with output.progress("comparing") as report:
+        result = compare_strategies(options, on_run=report)
     if plot is not None:
-        _draw(comparison, standings, plot)
+        _draw(result.comparison, result.standings, plot)
     if json:
-        output.print_json(_document(comparison, standings, {"name": options.reward, "beta": options.beta}))
+        output.print_json(result.to_dict())
         return
-    for count, rows in standings.items():
-        _show(comparison, count, rows)
+    for count, rows in result.standings.items():
+        _show(result.comparison, count, rows)
 
 
 def _draw(comparison: Comparison, standings: dict[int, list[StrategyResult]], plot: Path) -> None:
@@ -117,24 +110,6 @@ def _draw(comparison: Comparison, standings: dict[int, list[StrategyResult]], pl
 
     title = f"{comparison.num_seeds} seeds on {comparison.space.name}"
     write_atomically(plot, figures_page([standings_figure(standings, title=title)], title=title))
-
-
-def _document(
-    comparison: Comparison, standings: dict[int, list[StrategyResult]], reward: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "space": comparison.space.name,
-        "space_size": comparison.space.size,
-        "evaluator": comparison.objective.evaluator.describe(),
-        "reward": reward,
-        "budgets": [{"budget": budget.limit, "unit": budget.unit} for budget in comparison.objective.budgets],
-        "over_budget_refused": comparison.reject_infeasible and bool(comparison.objective.budgets),
-        "num_seeds": comparison.num_seeds,
-        "batch_size": comparison.batch_size,
-        "results": [
-            {"num_trials": count, "strategies": [row.to_dict() for row in rows]} for count, rows in standings.items()
-        ],
-    }
 
 
 def _show(comparison: Comparison, count: int, rows: list[StrategyResult]) -> None:

@@ -28,32 +28,22 @@ def reproduce(
 
     Example: mnas reproduce runs/fashion
     """
-    from mnas.experiments.reproduce import reproduce as run
-    from mnas.search.build import prepare
-    from mnas.search.executors.factory import open_executor
-    from mnas.search.options import SearchOptions
-    from mnas.search.session import load_tensorflow_for
+    from mnas.experiments.reproduce import reproduce_study
     from mnas.study.study import Study
     from mnas.system.environment import differences, environment
 
     opened = Study.open(study)
     for difference in differences(opened.made_with, environment()):
         output.console(stderr=True).print(f"Not the same: {difference}")
-    options = SearchOptions.of(opened)
-    load_tensorflow_for(options)
-    prepared = prepare(options)
     total = sum(len(opened.log(name).read()) for name in ("trials", "finalists", "baseline", "baseline_finalists"))
     done = [0]
-    with (
-        output.progress(f"Running {study} again") as report,
-        open_executor(options, prepared, workers=workers) as executor,
-    ):
+    with output.progress(f"Running {study} again") as report:
 
         def count(phase: str, trial: object) -> None:
             done[0] += 1
             report(min(1.0, done[0] / max(1, total)), f"{done[0]} of {total} trials are the same")
 
-        found = run(opened, prepared.search, prepared.config, executor=executor, on_trial=count)
+        found = reproduce_study(study, workers=workers, on_trial=count)
     if json:
         output.print_json({"study": str(study), **found.to_dict()})
     else:

@@ -14,7 +14,6 @@ from mnas.cli import output
 from mnas.cli.options import JSON, declared, renamed
 from mnas.errors import InputError
 from mnas.search import options as declare
-from mnas.search.options import SearchOptions
 
 if TYPE_CHECKING:
     from mnas.experiments.survey import Survey
@@ -46,77 +45,32 @@ def survey(
 
     Example: mnas space survey mnasnet-32 mine.toml --evaluator proxy --data fashion_mnist --plot edf.html.
     """
-    if len(table) not in (0, 1, len(spaces)):
-        raise InputError(f"{len(table)} tables for {len(spaces)} spaces: expected one, or one for each space")
+    from mnas.experiments.survey import survey_spaces
+    from mnas.system.files import check_writable
+
     if (csv_file or plot) and evaluator is None:
-        raise InputError("--csv and --plot are about judged samples: add --evaluator")
-    tables = [str(path) for path in table] * (len(spaces) if len(table) == 1 else 1)
-    options = (
-        [
-            SearchOptions(
-                space=space,
-                table=tables[number : number + 1] if budget_ms is not None else [],
-                budget_ms=[] if budget_ms is None else [budget_ms],
-                data=data,
-                strategy="random",
-                evaluator=evaluator,
-                proxy_steps=proxy_steps,
-                proxy_batch=proxy_batch,
-                max_train_images=max_train_images,
-                seed=seed,
-                baseline=False,
-            )
-            for number, space in enumerate(spaces)
-        ]
-        if evaluator
-        else []
-    )
-    found = _surveys(spaces, tables, options, samples, seed, plot)
+        raise InputError("--csv and --plot are about evaluated samples: add --evaluator")
+    if plot is not None:
+        check_writable(plot)
+    with output.progress("sampling") as report:
+        found = survey_spaces(
+            spaces,
+            tables=table,
+            budget_ms=budget_ms,
+            evaluator=evaluator,
+            data=data,
+            num_samples=samples,
+            proxy_steps=proxy_steps,
+            proxy_batch=proxy_batch,
+            max_train_images=max_train_images,
+            seed=seed,
+            on_progress=report,
+        )
     _write(found, csv_file, plot)
     if json:
         output.print_json([one.to_dict() for one in found])
         return
     _show(found)
-
-
-def _surveys(
-    spaces: Sequence[str],
-    tables: Sequence[str],
-    options: Sequence[SearchOptions],
-    samples: int,
-    seed: int,
-    plot: Path | None,
-) -> list[Survey]:
-    from mnas.experiments.survey import survey as make_survey
-    from mnas.latency.estimator import table_costs
-    from mnas.search.build import prepare
-    from mnas.space.files import load_space
-    from mnas.system.files import check_writable
-    from mnas.system.native_output import load_tensorflow
-
-    if plot is not None:
-        check_writable(plot)
-    if any(chosen.evaluator == "proxy" for chosen in options):
-        load_tensorflow()
-    prepared = [prepare(chosen) for chosen in options]  # whatever is wrong with one is found before any work
-    loaded = [one.space for one in prepared] or [load_space(name) for name in spaces]
-    costs = [table_costs(path, space)[0] for path, space in zip(tables, loaded, strict=True)] if tables else []
-    result = []
-    with output.progress("sampling") as report:
-        for number, space in enumerate(loaded):
-            result.append(
-                make_survey(
-                    space,
-                    prepared[number].search.objective if prepared else None,
-                    num_samples=samples,
-                    seed=seed,
-                    costs=costs[number] if costs else None,
-                    on_sample=lambda done, at=number, name=space.name: report(  # type: ignore[misc]
-                        (at + done / samples) / len(loaded), name
-                    ),
-                )
-            )
-    return result
 
 
 def _write(found: Sequence[Survey], csv_file: Path | None, plot: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""Strategies side by side: each searches with every seed, at an equal number of trials, with no study folder."""
+"""Compare strategies: each one searches with every seed, for the same number of trials, without a study folder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import product
 from typing import Any
 
 from mnas.arch.complexity import block_complexity, complexity
@@ -31,21 +32,21 @@ from mnas.trial import Trial
 
 OnRun = Callable[[float, str], None]
 _MAKE = "mnas.experiments.comparison:make_objectives"
-_REMEMBERED = 100_000  # latencies that are kept: strategies refuse, and meet again, the same candidates
+_CACHE_SIZE = 100_000  # latencies: strategies reject, and draw again, the same candidates
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What to run.
+    """A comparison that is ready to run.
 
     Attributes:
-        space: what is searched.
-        objective: judges candidates. Its evaluator is a pure function, so a network is judged once for all runs.
+        space: the search space.
+        objective: evaluates candidates. Its evaluator is a pure function: each network is evaluated once for all runs.
         strategies: by name.
         num_seeds: runs of each strategy, with the seeds from 0.
-        num_trials: budgets to compare at; each run is as long as the largest of them.
+        num_trials: numbers of trials to compare at; each run is as long as the largest.
         batch_size: candidates between two updates of a strategy.
-        reject_infeasible: whether candidates over the latency budget are rejected at no cost, random search's too.
+        reject_infeasible: whether every strategy rejects candidates over the budget without an evaluation.
     """
 
     space: SearchSpace
@@ -59,7 +60,7 @@ class Comparison:
     def __post_init__(self) -> None:
         check_strategies(self.strategies)
         if self.num_seeds < 2:
-            raise InputError(f"{self.num_seeds} seeds: expected 2 or more, one says nothing about chance")
+            raise InputError(f"{self.num_seeds} seeds: expected 2 or more, one shows no variation")
         if not self.num_trials or min(self.num_trials) < 1 or self.batch_size < 1:
             raise InputError(f"trials {list(self.num_trials)} in batches of {self.batch_size}: expected 1 or more")
         for budget in self.objective.budgets:
@@ -67,9 +68,60 @@ class Comparison:
 
     @cached_property
     def fast_objective(self) -> Objective:
-        """The objective with latencies that are looked up and kept."""
-        budgets = [replace(budget, measure=_remembered(budget, self.space)) for budget in self.objective.budgets]
+        """The objective with fast, cached latencies."""
+        budgets = [replace(budget, measure=_cached(budget, self.space)) for budget in self.objective.budgets]
         return replace(self.objective, budgets=budgets)
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """A finished comparison.
+
+    Attributes:
+        comparison: what was run.
+        standings: the results of every strategy, by number of trials.
+        reward: `name` and `beta` of the reward.
+    """
+
+    comparison: Comparison
+    standings: dict[int, list[StrategyResult]]
+    reward: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, as `mnas compare --json` prints it."""
+        ran, budgets = self.comparison, self.comparison.objective.budgets
+        return {
+            "space": ran.space.name,
+            "space_size": ran.space.size,
+            "evaluator": ran.objective.evaluator.describe(),
+            "reward": self.reward,
+            "budgets": [{"budget": budget.limit, "unit": budget.unit} for budget in budgets],
+            "over_budget_refused": ran.reject_infeasible and bool(budgets),
+            "num_seeds": ran.num_seeds,
+            "batch_size": ran.batch_size,
+            "results": [
+                {"num_trials": count, "strategies": [row.to_dict() for row in rows]}
+                for count, rows in self.standings.items()
+            ],
+        }
+
+
+def compare_strategies(options: ComparisonOptions, *, on_run: OnRun = lambda share, what: None) -> ComparisonResult:
+    """Run a comparison from its options, as `mnas compare` does.
+
+    Args:
+        options: of the comparison.
+        on_run: called after each run with the share done and the name of the run.
+
+    Raises:
+        InputError: for wrong options, before any work is done.
+        MnasError: if no evaluation of a run succeeds.
+    """
+    load_tensorflow_for(options)
+    comparison = make_comparison(options)
+    with open_comparison_executor(options, comparison) as executor:
+        standings = run_comparison(comparison, executor=executor, on_run=on_run)
+    return ComparisonResult(comparison, standings, {"name": options.reward, "beta": options.beta})
 
 
 def load_tensorflow_for(options: ComparisonOptions) -> None:
@@ -79,10 +131,10 @@ def load_tensorflow_for(options: ComparisonOptions) -> None:
 
 
 def make_comparison(options: ComparisonOptions) -> Comparison:
-    """Load what the options of a comparison name.
+    """Load the space, data and tables of a comparison.
 
     Raises:
-        InputError: for anything that is wrong with them: before any work is done.
+        InputError: for wrong options, before any work is done.
     """
     prepared = prepare(options.search_options())
     objective = prepared.search.objective
@@ -103,12 +155,7 @@ def make_comparison(options: ComparisonOptions) -> Comparison:
 
 @contextmanager
 def open_comparison_executor(options: ComparisonOptions, comparison: Comparison) -> Iterator[Executor]:
-    """What evaluates a comparison's candidates: this process, or one that holds evaluations to their time limit.
-
-    Args:
-        options: of the comparison.
-        comparison: the comparison here.
-    """
+    """Open the executor of a comparison: this process, or a worker process if evaluations have a time limit."""
     if options.evaluation_minutes is None:
         yield LocalExecutor()
         return
@@ -120,7 +167,7 @@ def open_comparison_executor(options: ComparisonOptions, comparison: Comparison)
 
 
 def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
-    """What a comparison's worker evaluates with, and what that is made from; see `Job`."""
+    """Make the objectives of a comparison's worker, and their fingerprint; see `Job`."""
     options = ComparisonOptions(**arguments)
     if options.search_options().trains:
         load_tensorflow()
@@ -135,63 +182,60 @@ def run_comparison(
 
     Args:
         comparison: what to run.
-        executor: where candidates are judged; in this process by default.
-        on_run: called after each run with the share done and what was run.
+        executor: where candidates are evaluated; in this process by default.
+        on_run: called after each run with the share done and the name of the run.
 
     Returns:
-        The standings by number of trials.
+        The results of every strategy, by number of trials.
 
     Raises:
-        MnasError: if a run has not one success.
+        MnasError: if no evaluation of a run succeeds.
     """
-    budgets = sorted(set(comparison.num_trials))
-    best: dict[int, dict[str, list[float]]] = {count: {name: [] for name in comparison.strategies} for count in budgets}
+    curves: dict[str, list[list[float]]] = {name: [] for name in comparison.strategies}
     cache: MeasurementCache = {}
-    done = 0
-    for seed in range(comparison.num_seeds):
-        for name in comparison.strategies:
-            curve = best_curve(
-                comparison, run_one(comparison, name, seed, cache, executor=executor), f"{name}, seed {seed}"
-            )
-            for count in budgets:
-                best[count][name].append(curve[count - 1])
-            done += 1
-            on_run(done / (comparison.num_seeds * len(comparison.strategies)), f"{name}, seed {seed}")
-    return {count: compare(own) for count, own in best.items()}
+    runs = list(product(range(comparison.num_seeds), comparison.strategies))
+    for done, (seed, name) in enumerate(runs, 1):
+        what = f"{name}, seed {seed}"
+        trials = run_one(comparison, name, seed, cache, executor=executor)
+        curves[name].append(best_curve(comparison, trials, what))
+        on_run(done / len(runs), what)
+    return {
+        count: compare({name: [curve[count - 1] for curve in own] for name, own in curves.items()})
+        for count in sorted(set(comparison.num_trials))
+    }
 
 
 def run_one(
     comparison: Comparison, name: str, seed: int, cache: MeasurementCache, *, executor: Executor | None = None
 ) -> list[Trial]:
-    """One strategy's run with one seed, as long as the longest that is compared.
+    """Run one strategy with one seed, for the largest number of trials.
 
     Args:
         comparison: what to run.
         name: the strategy.
         seed: the strategy's.
-        cache: measurements of networks that were judged before; new ones are added.
-        executor: where candidates are judged; in this process by default.
+        cache: measurements of evaluated networks; new ones are added.
+        executor: where candidates are evaluated; in this process by default.
     """
     objective = comparison.fast_objective
     feasible = objective.is_feasible if comparison.reject_infeasible and objective.budgets else None
     strategy = make_strategy(name, comparison.space, seed=seed, feasible=feasible)
-    longest, batch_size = max(comparison.num_trials), comparison.batch_size
     return run_trials(
         strategy,
         objective,
         MemoryLog(),
-        num_trials=longest,
-        batch_size=batch_size,
+        num_trials=max(comparison.num_trials),
+        batch_size=comparison.batch_size,
         cache=cache,
         executor=executor,
     )
 
 
 def best_curve(comparison: Comparison, trials: Sequence[Trial], what: str) -> list[float]:
-    """The best reward after each trial.
+    """Return the best reward after each trial.
 
     Raises:
-        MnasError: if nothing had succeeded by the first number of trials that is compared.
+        MnasError: if no trial succeeds before the smallest number of trials that is compared.
     """
     curve = [float(value) for value in best_so_far([trial.reward for trial in trials])]
     first = min(comparison.num_trials)
@@ -200,25 +244,25 @@ def best_curve(comparison: Comparison, trials: Sequence[Trial], what: str) -> li
     return curve
 
 
-def _remembered(budget: Constraint, space: SearchSpace) -> Measure:
-    """The same latency, quicker: by look-up where the space has been priced, and kept."""
+def _cached(budget: Constraint, space: SearchSpace) -> Measure:
+    """The same latency, cached, and looked up if the space's costs are known."""
     costs = budget.costs
     if costs is None:
-        return lru_cache(_REMEMBERED)(budget.measure)
-    return lru_cache(_REMEMBERED)(lambda architecture: float(costs(space.encode(architecture))[0]))
+        return lru_cache(_CACHE_SIZE)(budget.measure)
+    return lru_cache(_CACHE_SIZE)(lambda architecture: float(costs(space.encode(architecture))[0]))
 
 
 def with_madds_budget(
     objective: Objective, space: SearchSpace, budget: float, *, reward: str, beta: float | None
 ) -> Objective:
-    """The same evaluator with multiply-adds in the place of latency, for comparisons without a device.
+    """Return an objective with multiply-adds instead of latency, for comparisons without a device.
 
     Args:
-        objective: gives the evaluator.
-        space: what is searched.
+        objective: has the evaluator.
+        space: the search space.
         budget: multiply-adds of one image.
         reward: soft, hard or absolute.
-        beta: its weight or exponent; None for its own default.
+        beta: its weight or exponent; None for its default.
     """
     costs = SpaceCosts(space, lambda placed: block_complexity(placed).madds)
     madds = Constraint(

@@ -1,15 +1,20 @@
-"""Running a study again beside its log: is every trial what it was, to the last bit?"""
+"""Run a study again and compare every trial with its log, to the last bit."""
 
 from __future__ import annotations
 
 import tempfile
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from mnas.errors import InputError
+from mnas.search.build import prepare
 from mnas.search.executor import Executor
+from mnas.search.executors.factory import open_executor
 from mnas.search.finalists import NothingFitsError
+from mnas.search.options import SearchOptions
 from mnas.search.run import OnTrial, Search, run_search
+from mnas.search.session import load_tensorflow_for
 from mnas.study.study import LOGS, Study, first_difference
 from mnas.study.trial_log import to_plain
 from mnas.system.environment import differences, environment
@@ -18,11 +23,11 @@ from mnas.trial import Trial
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of running a study again.
+    """The result of running a study again.
 
     Attributes:
-        environment: what differs in versions, processor and threads, a sentence each.
-        compared: how many trials were found equal, by the log's name; those that the log lacks do not count.
+        environment: differences in versions, processor and threads, one sentence each.
+        compared: number of equal trials, by the log's name; trials that the log lacks do not count.
         difference: the first difference, as a sentence; None if there is none.
     """
 
@@ -31,12 +36,34 @@ class Reproduction:
     difference: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return {**asdict(self), "same": self.difference is None}
 
 
 class _DiffersError(Exception):
-    """The first difference was found: no need to go on."""
+    """Ends the run at the first difference."""
+
+
+def reproduce_study(
+    folder: Path | str, *, workers: int = 1, on_trial: OnTrial = lambda phase, trial: None
+) -> Reproduction:
+    """Run a study again from its own options and compare every trial, as `mnas reproduce` does.
+
+    Args:
+        folder: the study's, finished or not.
+        workers: number of candidates evaluated at a time.
+        on_trial: called with the log's name and each trial that is equal.
+
+    Raises:
+        InputError: as `reproduce`, or if the folder holds no study.
+        MnasError: if nothing can be evaluated.
+    """
+    study = Study.open(folder)
+    options = SearchOptions.of(study)
+    load_tensorflow_for(options)
+    prepared = prepare(options)
+    with open_executor(options, prepared, workers=workers) as executor:
+        return reproduce(study, prepared.search, prepared.config, executor=executor, on_trial=on_trial)
 
 
 def reproduce(
@@ -47,24 +74,24 @@ def reproduce(
     executor: Executor | None = None,
     on_trial: OnTrial = lambda phase, trial: None,
 ) -> Reproduction:
-    """Run a study again, in a folder of its own, and compare every trial with the study's log as it comes.
+    """Run a study again in a temporary folder, and compare every trial with the study's log.
 
-    An unfinished study is compared as far as it went.
+    An unfinished study is compared up to its last trial.
 
     Args:
-        study: what is in doubt.
-        search: freshly made from the study's own options.
+        study: the study.
+        search: newly made from the study's own options.
         config: what defines that search: space, data, tables and seed, with their hashes.
-        executor: where candidates are judged; that must make no difference.
-        on_trial: called with the log's name and each trial that was found equal.
+        executor: where candidates are evaluated; the result must not depend on it.
+        on_trial: called with the log's name and each trial that is equal.
 
     Raises:
-        InputError: if table, data, space or options are not what they were: then it would be another search.
+        InputError: if table, data, space or options have changed.
         MnasError: if nothing can be evaluated.
     """
     changed = first_difference(study.config, to_plain(config))
     if changed:
-        raise InputError(f"{study.folder} cannot be run again, what it was made from has changed: {changed}")
+        raise InputError(f"{study.folder} cannot be run again, its inputs have changed: {changed}")
     comparison = _Comparison(study, on_trial)
     if not comparison.logged["trials"]:
         raise InputError(f"{study.folder} has no trials yet: there is nothing to compare with")
@@ -87,7 +114,7 @@ def _best(study: Study, search: Search, executor: Executor | None, comparison: _
 
 
 def _as_far(search: Search, logged: dict[str, dict[Any, Trial]]) -> Search:
-    """The same search, no longer than its log: what was not reached is left out."""
+    """The same search, cut to the length of its log."""
     return replace(
         search,
         num_trials=1 + max(logged["trials"]),
@@ -99,7 +126,7 @@ def _as_far(search: Search, logged: dict[str, dict[Any, Trial]]) -> Search:
 
 @dataclass
 class _Comparison:
-    """Compares trials with the logs, in the order of their numbers, however they come."""
+    """Compares trials with the logs in the order of their numbers, whatever the order in which they finish."""
 
     study: Study
     on_trial: OnTrial
@@ -113,7 +140,7 @@ class _Comparison:
         self._next = dict.fromkeys(LOGS, 0)
 
     def add(self, phase: str, trial: Trial) -> None:
-        """Take one trial; compare it once all before it have come. Finalists and repeats come in any order."""
+        """Compare a trial once all trials before it have finished; finalists and repeats have no order."""
         self._waiting[phase, _key(phase, trial)] = trial
         if phase not in ("trials", "baseline"):
             self._compare(phase, _key(phase, trial))
@@ -134,12 +161,12 @@ class _Comparison:
 
 
 def _key(phase: str, trial: Trial) -> Any:
-    """What is one of a kind in a log: the number, or, where winners are judged again, number and network."""
+    """The unique key in a log: the number; for retrained winners the number and the network."""
     return (trial.number, trial.architecture) if phase == "repeats" else trial.number
 
 
 def _comparable(trial: Trial) -> dict[str, Any]:
-    """A trial without how long it took, and without the words in which a failure was put."""
+    """A trial without its duration, and without the text of an error."""
     plain: dict[str, Any] = to_plain(trial.to_dict())
     plain.pop("seconds")
     plain["failed"] = plain.pop("error") is not None

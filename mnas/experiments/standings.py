@@ -1,4 +1,4 @@
-"""Comparing strategies over seeds: means with bootstrap intervals, ranks, and the score against random."""
+"""Statistics of strategies over seeds: means with bootstrap intervals, ranks, and differences from random search."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class BaselineDifference:
     """A strategy against the baseline, seed by seed.
 
     Attributes:
-        mean_difference: of the best rewards, the strategy's less the baseline's.
+        mean_difference: the strategy's best reward minus the baseline's.
         interval: 95 % bootstrap interval of that difference.
-        share_won: of the seeds on which the strategy's best reward is the higher one.
-        share_tied: of the seeds on which the two are equal.
+        share_won: share of seeds on which the strategy's best reward is higher.
+        share_tied: share of seeds on which the two are equal.
     """
 
     mean_difference: float
@@ -38,13 +38,13 @@ class BaselineDifference:
 
 @dataclass(frozen=True, slots=True)
 class StrategyResult:
-    """How a strategy did.
+    """The results of one strategy.
 
     Attributes:
         strategy: its name.
-        mean_best: mean over seeds of the best reward found.
+        mean_best: mean best reward over seeds.
         interval: 95 % bootstrap interval of that mean.
-        mean_rank: mean over seeds of its rank by best reward; 1 is the best, equal ones share the mean of their ranks.
+        mean_rank: mean over seeds of its rank by best reward; see `mnas.statistics.mean_ranks`.
         best_by_seed: the best reward of every seed, in order.
         against: the comparison with the baseline; None for the baseline itself, or without one.
     """
@@ -57,7 +57,7 @@ class StrategyResult:
     against: BaselineDifference | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; the verdict is in it."""
+        """Return plain data, with the verdict."""
         plain = asdict(self)
         if self.against is not None:
             plain["against"]["verdict"] = self.against.verdict
@@ -65,11 +65,11 @@ class StrategyResult:
 
 
 def compare(best: Mapping[str, Sequence[float]], *, baseline: str = "random") -> list[StrategyResult]:
-    """What the best rewards of several strategies say, in the order given.
+    """Compare the best rewards of several strategies.
 
     Args:
         best: for each strategy the best reward of every seed; the same seeds for all.
-        baseline: the strategy that others are held against; it need not be among them.
+        baseline: the strategy that others are compared with, if it is among them.
 
     Raises:
         InputError: for fewer than two seeds, or different numbers of them.
@@ -94,14 +94,14 @@ def compare(best: Mapping[str, Sequence[float]], *, baseline: str = "random") ->
 
 
 def against(values: npt.ArrayLike, baseline: npt.ArrayLike) -> BaselineDifference:
-    """Two strategies' best rewards, shape (seeds,) each, seed by seed."""
+    """Compare two strategies' best rewards, shape (seeds,) each, seed by seed."""
     difference = np.asarray(values, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
     won, tied = float((difference > 0).mean()), float((difference == 0).mean())
     return BaselineDifference(float(difference.mean()), bootstrap_interval(difference), won, tied)
 
 
 def best_so_far(rewards: Sequence[float | None]) -> Array:
-    """The best reward after each trial, shape (trials,); failed trials are None, and -inf stands before any success."""
+    """Return the best reward after each trial, shape (trials,), -inf before the first success; failures are None."""
     values = np.array([-np.inf if reward is None else reward for reward in rewards], dtype=np.float64)
     result: Array = np.maximum.accumulate(values)
     return result

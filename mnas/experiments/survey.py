@@ -1,40 +1,47 @@
-"""What a space is like, from random samples: for comparing spaces, and for narrowing one on evidence.
+"""Surveys of spaces by random samples: to compare spaces, and to narrow one.
 
-Radosavovic et al. (2020, "Designing Network Design Spaces", section 3.1): spaces are compared by the distribution of
-the errors of networks sampled from them, not by the best network that a search happens to find. The error EDF says for
-each error which share of the samples is below it; the curve that lies above belongs to the better space.
+As in Radosavovic et al. (2020, "Designing Network Design Spaces", section 3.1), spaces are compared by the distribution
+of the errors of sampled networks, not by the best network of a search. The error EDF gives for each error the share of
+samples below it; the better space has the higher curve.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mnas.arch.codec import format_stage
 from mnas.arch.spec import Architecture
-from mnas.errors import MnasError
+from mnas.errors import InputError, MnasError
+from mnas.latency.estimator import table_costs
+from mnas.search.build import prepare
 from mnas.search.objective import Objective
+from mnas.search.options import SearchOptions
+from mnas.search.session import load_tensorflow_for
 from mnas.space.costs import SpaceCosts
+from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
 from mnas.statistics import Array, bootstrap_interval, difference_interval
 from mnas.strategies.random import RandomSearch
 from mnas.trial import Trial
 
-_PRICED = 10_000  # random architectures that are only priced, which costs next to nothing
+_PRICED = 10_000  # random architectures of which only the latency is computed, which is fast
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Random samples of a space, judged.
+    """Evaluated random samples of a space.
 
     Attributes:
-        space: what was sampled.
-        trials: the samples, failed ones among them.
-        latencies_ms: of further random architectures, by the table; None without one. Shape (count,).
+        space: the sampled space.
+        trials: the samples, including failed ones.
+        latencies_ms: of further random architectures, by the table; None without a table. Shape (count,).
     """
 
     space: SearchSpace
@@ -43,11 +50,11 @@ class Survey:
 
     @property
     def errors(self) -> Array:
-        """1 - accuracy of the samples that did not fail, the smallest first: the n-th of N has an EDF of n / N."""
+        """1 - accuracy of the successful samples, sorted: the n-th of N has an EDF of n / N."""
         return np.sort([1 - trial.measurement.accuracy for trial in self.trials if trial.measurement is not None])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         document: dict[str, Any] = {"space": self.space.name, "size": self.space.size}
         document["num_table_keys"] = len({placed.key for placed in self.space.placed_blocks()})
         if self.latencies_ms is not None:
@@ -70,6 +77,79 @@ def _quantiles(values: Array) -> dict[str, float]:
     }
 
 
+def survey_spaces(
+    spaces: Sequence[str],
+    *,
+    tables: Sequence[str | Path] = (),
+    budget_ms: float | None = None,
+    evaluator: str | None = None,
+    data: str | None = None,
+    num_samples: int = 30,
+    proxy_steps: int = 100,
+    proxy_batch: int = 64,
+    max_train_images: int | None = None,
+    seed: int = 0,
+    on_progress: Callable[[float, str], None] = lambda share, what: None,
+) -> list[Survey]:
+    """Survey one or more spaces, as `mnas space survey` does.
+
+    Args:
+        spaces: shipped spaces or TOML files.
+        tables: latency tables: one for all spaces, or one for each.
+        budget_ms: evaluate only samples within this latency; None for all.
+        evaluator: as in `SearchOptions`, like data, proxy_steps, proxy_batch and max_train_images; None evaluates none.
+        data: training images.
+        num_samples: number of samples to evaluate in each space.
+        proxy_steps: training steps of a sample.
+        proxy_batch: images in a training step.
+        max_train_images: maximum number of training images.
+        seed: of the samples.
+        on_progress: called with the share done and the space's name.
+
+    Raises:
+        InputError: for wrong arguments, before any work is done.
+        MnasError: if every sample of a space fails.
+    """
+    if len(tables) not in (0, 1, len(spaces)):
+        raise InputError(f"{len(tables)} tables for {len(spaces)} spaces: expected one, or one for each space")
+    paths = [str(path) for path in tables] * (len(spaces) if len(tables) == 1 else 1)
+    options = [
+        SearchOptions(
+            space=space,
+            table=paths[number : number + 1] if budget_ms is not None else [],
+            budget_ms=[] if budget_ms is None else [budget_ms],
+            data=data,
+            strategy="random",
+            evaluator=evaluator,
+            proxy_steps=proxy_steps,
+            proxy_batch=proxy_batch,
+            max_train_images=max_train_images,
+            seed=seed,
+            baseline=False,
+        )
+        for number, space in enumerate(spaces)
+        if evaluator
+    ]
+    for chosen in options[:1]:
+        load_tensorflow_for(chosen)
+    prepared = [prepare(chosen) for chosen in options]
+    loaded = [one.space for one in prepared] or [load_space(name) for name in spaces]
+    costs = [table_costs(path, space)[0] for path, space in zip(paths, loaded, strict=True)] if paths else []
+    return [
+        survey(
+            space,
+            prepared[number].search.objective if prepared else None,
+            num_samples=num_samples,
+            seed=seed,
+            costs=costs[number] if costs else None,
+            on_sample=lambda done, at=number, name=space.name: on_progress(  # type: ignore[misc]
+                (at + done / num_samples) / len(loaded), name
+            ),
+        )
+        for number, space in enumerate(loaded)
+    ]
+
+
 def survey(
     space: SearchSpace,
     objective: Objective | None = None,
@@ -79,15 +159,15 @@ def survey(
     costs: SpaceCosts | None = None,
     on_sample: Callable[[int], None] = lambda done: None,
 ) -> Survey:
-    """Sample a space.
+    """Sample one space.
 
     Args:
-        space: what to sample.
-        objective: judges the samples; only those within its budgets are drawn. None leaves judging out.
-        num_samples: how many are judged.
+        space: the space.
+        objective: evaluates samples, which are drawn within its budgets; None evaluates none.
+        num_samples: number of samples to evaluate.
         seed: of the samples.
         costs: the space's latencies by a table.
-        on_sample: called with how many are done.
+        on_sample: called with the number of evaluated samples.
 
     Raises:
         MnasError: if every sample failed.
@@ -112,13 +192,13 @@ def _random_indices(space: SearchSpace, seed: int) -> npt.NDArray[np.intp]:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What one choice of one decision does to the error.
+    """The effect of one choice of one decision on the error.
 
     Attributes:
         decision: e.g. `stage3.kernel_size`.
         choice: e.g. 5.
-        num_samples: how many samples made it.
-        difference: their mean error less that of the samples which chose otherwise.
+        num_samples: number of samples with this choice.
+        difference: their mean error minus the mean error of the other samples.
         interval: 95 % bootstrap interval of that difference.
     """
 
@@ -130,19 +210,19 @@ class Choice:
 
     @property
     def worse(self) -> bool:
-        """Whether the samples say that the space is better without it."""
+        """Whether the interval is above zero: the space is better without this choice."""
         return self.interval[0] > 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         plain = {name: getattr(self, name) for name in self.__slots__}
         return {**plain, "interval": list(self.interval), "worse": self.worse}
 
 
 def choices(found: Survey, *, least: int = 5) -> list[Choice]:
-    """Every choice that at least so many samples made and as many did not, the most harmful first.
+    """Return choices that at least `least` samples have and `least` do not, the most harmful first.
 
-    With 95 % intervals, one in forty harmless choices looks harmful by chance: sample again before believing one.
+    With 95 % intervals, one in forty harmless choices looks harmful by chance: confirm it with new samples.
     """
     done = [trial for trial in found.trials if trial.measurement is not None]
     errors = np.array([1 - trial.measurement.accuracy for trial in done if trial.measurement is not None])
@@ -160,7 +240,7 @@ def choices(found: Survey, *, least: int = 5) -> list[Choice]:
 
 
 def to_rows(surveys: Sequence[Survey]) -> list[list[Any]]:
-    """The samples as rows of a CSV file, with a heading."""
+    """Return the samples as rows of a CSV file, with a header."""
     rows: list[list[Any]] = [["space", "number", "error", "edf", "latency_ms", "params", "madds", "architecture"]]
     for found in surveys:
         done = sorted((t for t in found.trials if t.measurement is not None), key=_error)
@@ -177,6 +257,4 @@ def _error(trial: Trial) -> float:
 
 
 def _text(architecture: Architecture) -> str:
-    from mnas.arch.codec import format_stage
-
     return "|".join(format_stage(stage) for stage in architecture.stages)

@@ -1,4 +1,4 @@
-"""What a candidate is worth: accuracy from an evaluator, latencies from tables, and one reward of both."""
+"""The objective of a search: accuracy from an evaluator, latencies from tables, and a reward of both."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Objective:
     """Evaluates candidates.
 
     Attributes:
-        evaluator: gives the accuracy.
-        reward: gives the reward of a measurement and the latency budgets.
-        budgets: latency constraints, one a latency table: part of the reward, and what a winner must meet.
-        limits: what else a winner must meet. They are no part of the reward.
-        thresholds: the reward that a candidate must reach at each rung of its training to be trained further.
+        evaluator: returns the accuracy.
+        reward: a function of a measurement and the latency budgets.
+        budgets: latency constraints, one for each table and its `budget_ms`: part of the reward; a winner meets them.
+        limits: further constraints of a winner, which are not part of the reward.
+        thresholds: the reward that a candidate needs at each rung of its training to be trained further.
     """
 
     evaluator: Evaluator
@@ -39,7 +39,7 @@ class Objective:
 
     @property
     def constraints(self) -> list[Constraint]:
-        """All that a winner must meet: budgets, then limits."""
+        """The constraints of a winner: budgets, then limits."""
         return [*self.budgets, *self.limits]
 
     def is_feasible(self, architecture: Architecture) -> bool:
@@ -51,7 +51,7 @@ class Objective:
         return self.reward(measurement, [budget.limit for budget in self.budgets])
 
     def evaluate(self, number: int, architecture: Architecture) -> Trial:
-        """Evaluate one candidate. Whatever goes wrong there becomes a failed trial, and the search goes on."""
+        """Evaluate one candidate. Any exception becomes a failed trial, and the search continues."""
         start = time.perf_counter()
         try:
             measurement = self._measure(architecture)
@@ -73,7 +73,7 @@ class Objective:
                 if self._is_unpromising(found, len(rungs) - 1):
                     break
         if not rungs:
-            raise MnasError("the evaluator gave no accuracy")
+            raise MnasError("the evaluator returned no accuracy")
         several = self.evaluator.num_rungs > 1
         return replace(found, rungs=tuple(rungs) if several else ())
 
@@ -81,12 +81,12 @@ class Objective:
         return rung < len(self.thresholds) and self.score(found).value < self.thresholds[rung]
 
     def trial(self, number: int, architecture: Architecture, measurement: Measurement, *, seconds: float = 0) -> Trial:
-        """A trial from a measurement that is known already."""
+        """Make a trial from a known measurement."""
         value = self.score(measurement)
         return Trial(number, architecture, measurement, value.value, value.terms, seconds=seconds)
 
     def figures(self, trial: Trial) -> list[float]:
-        """A finished trial's own figures, one a constraint in the order of `constraints`."""
+        """Return a finished trial's figure for each of `constraints`."""
         latencies_ms = () if trial.measurement is None else trial.measurement.latencies_ms
         return [*latencies_ms, *(limit.measure(trial.architecture) for limit in self.limits)]
 

@@ -337,4 +337,4 @@ def test_reproduce_names_what_is_not_the_same_first(folder):
     (folder / "table.json").write_text(json.dumps(changed))
     other = _mnas(folder, "reproduce", "study")
     assert other.returncode == 2
-    assert "what it was made from has changed: tables[0].sha256" in " ".join(other.stderr.split())
+    assert "its inputs have changed: tables[0].sha256" in " ".join(other.stderr.split())

@@ -104,7 +104,7 @@ def test_an_evaluator_that_gives_nothing_is_a_failed_trial():
     evaluator = Curves()
     evaluator.rungs = lambda architecture: (x for x in ())
     trial = Objective(evaluator, REWARD).evaluate(0, SPACE.decode([0] * 18))
-    assert trial.error == "the evaluator gave no accuracy"
+    assert trial.error == "the evaluator returned no accuracy"
 
 
 def test_a_training_that_fails_half_way_is_a_failed_trial():
