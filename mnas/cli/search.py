@@ -206,6 +206,8 @@ def _show(study: Path, document: dict[str, Any], json: bool) -> None:
 
 def _dry_run(options: SearchOptions, json: bool, workers: int) -> None:
     """Estimate how long the search would take, and write nothing."""
+    from dataclasses import asdict
+
     from mnas.cli.progress import duration
     from mnas.search.build import prepare
     from mnas.search.session import load_tensorflow_for
@@ -215,7 +217,7 @@ def _dry_run(options: SearchOptions, json: bool, workers: int) -> None:
     prepared = prepare(options)
     cost = estimate_cost(prepared.search, workers=workers)
     if json:
-        output.print_json({"dry_run": True, "space_size": prepared.space.size, **cost.to_dict()})
+        output.print_json({"dry_run": True, "space_size": prepared.space.size, **asdict(cost)})
         return
     most = "At most" if prepared.search.objective.evaluator.num_rungs > 1 else "About"
     print(

@@ -1,1 +1,1 @@
-"""Searches: from options to a winner, with the log, the executors and the verdict; studies and their comparison."""
+"""The search: options, constraints, objective, loop, finalists, early stopping and session."""

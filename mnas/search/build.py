@@ -1,4 +1,4 @@
-"""From the options of a search to a search that is ready to run."""
+"""Build a search that is ready to run from its options."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Prepared:
 
 
 def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
-    """Load what the options name, and put a search together.
+    """Load space, data and tables, and build the search.
 
     Args:
-        options: what a person decided.
-        folder: the study's, where an evaluator may keep what it trains; None keeps nothing.
+        options: of the search.
+        folder: the study's, where an evaluator may keep trained weights; None keeps nothing.
 
     Raises:
-        InputError: for anything that is wrong with them: before any work is done.
+        InputError: for wrong options, before any work is done.
     """
     space, dataset = load_space_and_data(options)
     budgets, tables = _budgets(options, space)
@@ -84,7 +84,7 @@ def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
 
 
 def load_space_and_data(options: SearchOptions) -> tuple[SearchSpace, Dataset | None]:
-    """The space, and what the evaluator trains on; None if it does not train. The space gets the data's classes.
+    """Load the space, with the data's number of classes, and the data; None if the evaluator does not train.
 
     Raises:
         InputError: if one of them cannot be loaded.
@@ -118,7 +118,7 @@ def _request(
 
 
 def _finals(options: SearchOptions, evaluator: Evaluator) -> Evaluator | None:
-    """What finalists are scored as: the network in floats, or the integer file that it becomes."""
+    """The evaluator of finalists: of the float network, or of its integer file."""
     finals = evaluator.for_finalists(options.final_steps)
     if finals is None or options.score_dtype == "float32":
         return finals
@@ -134,15 +134,13 @@ def _budgets(options: SearchOptions, space: SearchSpace) -> tuple[list[Constrain
         costs, estimator = table_costs(path, space)
         table = estimator.table
         budgets.append(latency_budget(_latency_of(estimator), budget_ms, costs))
-        where = table.configuration
-        if options.score_dtype == "int8" and where.dtype != "int8":
+        dtype, delegate = table.configuration.dtype, table.configuration.delegate
+        if options.score_dtype == "int8" and dtype != "int8":
             raise InputError(
-                f"{path} is for {where.dtype} and --score-dtype is int8: make a table for int8 with "
+                f"{path} is for {dtype} and --score-dtype is int8: make a table for int8 with "
                 f"mnas profile --space {space.name} --dtype int8"
             )
-        described.append(
-            {"sha256": table.sha256, "budget_ms": budget_ms, "dtype": where.dtype, "delegate": where.delegate}
-        )
+        described.append({"sha256": table.sha256, "budget_ms": budget_ms, "dtype": dtype, "delegate": delegate})
     return budgets, described
 
 
@@ -151,12 +149,12 @@ def _latency_of(estimator: LatencyEstimator) -> Measure:
 
 
 def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Constraint]:
-    """Limits for what the tables' devices run; float32 with XNNPACK without a table, or by one that does not say."""
+    """Limits for the tables' data types and delegates; float32 with XNNPACK where they are unknown."""
     from mnas.latency.importers.importer import UNKNOWN
 
-    usual = ("float32", "xnnpack")
-    said = {usual if table["dtype"] == UNKNOWN else (table["dtype"], table["delegate"]) for table in tables}
-    ways = sorted(said or {usual})
+    default = ("float32", "xnnpack")
+    known = {default if table["dtype"] == UNKNOWN else (table["dtype"], table["delegate"]) for table in tables}
+    ways = sorted(known or {default})
     limits = []
     if options.max_size_mb is not None:
         limits += [size_limit(options.max_size_mb, dtype=dtype) for dtype in sorted({dtype for dtype, _ in ways})]
@@ -166,7 +164,7 @@ def _limits(options: SearchOptions, tables: Sequence[dict[str, Any]]) -> list[Co
 
 
 def make_retrainings(options: SearchOptions, finals: Objective) -> list[Objective]:
-    """The finalists' objective with new seeds, to train both winners again; none where its evaluator has no seed."""
+    """Return the finalists' objective with new seeds, to retrain both winners; empty if its evaluator has no seed."""
     if options.retrain_seeds < 2:
         return []
     seeds = range(options.seed + 1, options.seed + 1 + options.retrain_seeds)

@@ -1,4 +1,4 @@
-"""What a network must keep: a latency budget by a table, the size of its file, the memory that it takes to run."""
+"""Constraints on a network: latency by a table, file size, memory."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Measure = Callable[[Architecture], float]
 
 @dataclass(frozen=True)
 class Constraint:
-    """The most of something that a network may take.
+    """An upper limit on a figure of a network.
 
     Attributes:
-        name: in words, such as `latency` or `file size (float32)`.
-        measure: an architecture's own figure, in `unit`.
+        name: for messages, such as `latency` or `file size (float32)`.
+        measure: returns an architecture's figure, in `unit`.
         limit: the largest feasible figure, in `unit`.
-        unit: `ms`, `MB` (1,000,000 bytes), or `multiply-adds` where they stand in for latency.
-        costs: the same figure for whole batches of a space, where it is a sum over blocks; None where it is not.
+        unit: `ms`, `MB` (1,000,000 bytes), or `multiply-adds` if they replace latency.
+        costs: the same figure for batches of a space, if it is a sum over blocks; otherwise None.
     """
 
     name: str
@@ -51,10 +51,10 @@ class Constraint:
         return self.measure(architecture) <= self.limit
 
     def check(self, space: SearchSpace) -> None:
-        """Refuse a limit that no architecture of the space meets.
+        """Check that some architecture of the space meets the limit.
 
         Raises:
-            InputError: it says what the space's architectures take.
+            InputError: if there is none, with the figures of the space's architectures.
         """
         smallest = self.smallest(space)
         if smallest <= self.limit:
@@ -72,7 +72,7 @@ class Constraint:
         )
 
     def smallest(self, space: SearchSpace) -> float:
-        """The smallest figure in the space: exact with `costs`, else where one decision after the other leads."""
+        """Return the smallest figure in the space: exact with `costs`, else by coordinate descent over decisions."""
         if self.costs is not None:
             return float(self.costs.extreme()[1])
         best = [0] * len(space.decisions)
@@ -95,25 +95,25 @@ def is_feasible(constraints: Sequence[Constraint], architecture: Architecture) -
 
 
 def latency_budget(measure: Measure, budget_ms: float, costs: SpaceCosts | None = None) -> Constraint:
-    """On latency, in ms.
+    """Make a constraint on latency, in ms.
 
     Args:
-        measure: an architecture's latency, such as a latency table's estimate.
-        budget_ms: the most that a winner may take.
-        costs: the same latency for whole batches of a space.
+        measure: returns an architecture's latency, such as a latency table's estimate.
+        budget_ms: the largest latency of a winner.
+        costs: the same latency for batches of a space.
     """
     return Constraint("latency", measure, budget_ms, "ms", costs)
 
 
 def size_limit(maximum: float, *, dtype: str) -> Constraint:
-    """On the `.tflite` file, in MB."""
+    """Make a constraint on the `.tflite` file, in MB."""
     return Constraint(
         f"file size ({dtype})", lambda network: footprint(network, dtype=dtype).file_bytes / _MB, maximum, "MB"
     )
 
 
 def memory_limit(maximum: float, *, dtype: str, delegate: str) -> Constraint:
-    """On the memory while it runs, in MB; see `mnas.arch.memory`."""
+    """Make a constraint on the memory at run time, in MB; see `mnas.arch.memory`."""
     return Constraint(
         f"memory ({dtype}, {delegate})",
         lambda network: footprint(network, dtype=dtype, delegate=delegate).memory_bytes / _MB,

@@ -1,12 +1,11 @@
-"""Successive halving: candidates that are hopeless at an early rung of their training are not trained to the end.
+"""Successive halving: the training of unpromising candidates stops at an early rung.
 
-At every rung but the last, a candidate goes on if its reward there is among the best third of what the trials before
-its batch had at that rung (the stopping rule of asynchronous successive halving, Li et al. 2020). A strategy that
-learns proposes better and better candidates, so that in a search rather a half of them goes on.
+At every rung but the last, a candidate continues if its reward is among the best third of the rewards at that rung of
+the trials before its batch (the stopping rule of asynchronous successive halving, Li et al. 2020). A learning strategy
+proposes better and better candidates, so that in a search about half of them continue.
 
-Only whole batches before it count: so the rule is the same whichever candidate of a batch is judged first, on how many
-machines, and whether the search was interrupted. And only the latest of them count, because what came at the start is
-soon beaten by everything.
+Only whole batches count: so the rule does not depend on the order within a batch, the number of machines, or
+interruptions. And only the latest trials count, because early ones are soon beaten by all others.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from dataclasses import replace
 from mnas.reward import RewardValue
 from mnas.trial import Measurement, Trial
 
-WINDOW = 30  # of the latest trials at a rung
-KEEP = 1 / 3  # of them goes on, if candidates are as good as those before
-LEAST = 5  # with fewer trials to compare with, everything goes on
+WINDOW = 30  # latest trials at a rung that count
+KEEP = 1 / 3  # share of them whose reward is enough to continue
+LEAST = 5  # with fewer trials to compare with, every candidate continues
 
 
 def thresholds(trials: Sequence[Trial], score: Callable[[Measurement], RewardValue]) -> tuple[float, ...]:
-    """What a candidate's reward must reach at each rung to be trained further.
+    """Return the reward that a candidate needs at each rung to continue.
 
     Args:
         trials: those before the candidate's batch, by number.
-        score: the search's reward of a measurement, as `Objective.score`.
+        score: as `Objective.score`.
 
     Returns:
-        One a rung that some trial went on from; -inf where too few have reached it.
+        One for each rung after which some trial continued; -inf where too few have reached it.
     """
     found = [trial.measurement for trial in trials if trial.measurement is not None]
     most = max((len(measurement.rungs) for measurement in found), default=0)
@@ -47,5 +46,4 @@ def thresholds(trials: Sequence[Trial], score: Callable[[Measurement], RewardVal
 
 
 def _least_of_best(rewards: Sequence[float]) -> float:
-    """The reward that just belongs to the best `KEEP` of them."""
     return sorted(rewards, reverse=True)[math.ceil(KEEP * len(rewards)) - 1]

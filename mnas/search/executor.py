@@ -1,4 +1,4 @@
-"""Where candidates are judged: in this process, in several, or on a Ray cluster, behind one seam."""
+"""The interface of executors, which evaluate candidates in this process, in several, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 
 
 class Executor(Protocol):
-    """Judges candidates."""
+    """Evaluates candidates."""
 
     def run(self, objective: Objective, candidates: Sequence[tuple[int, Architecture]]) -> Iterator[Trial]:
-        """Yield each candidate's trial as soon as it is finished, in any order.
+        """Yield each candidate's trial when it is finished, in any order.
 
         Args:
-            objective: judges a number and an architecture. It never raises for a failed evaluation.
+            objective: evaluates an architecture; it never raises for a failed evaluation.
             candidates: trial numbers and architectures, all different networks.
         """
 
 
 class LocalExecutor:
-    """One after the other, in this process: training already uses every core. Knows no time limit."""
+    """Evaluates one candidate after the other in this process, without a time limit."""
 
     def run(self, objective: Objective, candidates: Sequence[tuple[int, Architecture]]) -> Iterator[Trial]:
-        """As `Executor.run`, in the order given."""
+        """As `Executor.run`, in the given order."""
         for number, architecture in candidates:
             yield objective.evaluate(number, architecture)
 
 
 def overtime_trial(number: int, architecture: Architecture, minutes: float) -> Trial:
-    """What becomes of a candidate whose evaluation took longer than so many minutes."""
+    """Make the failed trial of an evaluation that took longer than this many minutes."""
     error = f"the evaluation took longer than {minutes:g} minutes and was ended"
     return Trial(number, architecture, error=error, seconds=60 * minutes)

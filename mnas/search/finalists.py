@@ -1,9 +1,9 @@
-"""From trials to a winner: the top few within the budget are trained longer, and the best of them wins."""
+"""From trials to a winner: the best trials within the budget are trained longer, and the best of these wins."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import unroll
@@ -20,15 +20,14 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class NothingFitsError(MnasError):
-    """No trial is within every budget and limit, so there is no winner."""
+    """No trial meets every constraint, so there is no winner."""
 
 
 def choose_finalists(trials: Sequence[Trial], objective: Objective, count: int) -> list[Trial]:
-    """The `count` best different networks within every budget, best first.
+    """Return the `count` best different networks that meet every constraint, best first.
 
     Raises:
-        NothingFitsError: if no trial keeps every budget and limit; it names those that were broken, and how near the
-            nearest trial came.
+        NothingFitsError: if there is none; it names the violated constraints and the nearest trial's figures.
     """
     chosen: dict[object, Trial] = {}
     for trial in ranked(trials):
@@ -40,7 +39,7 @@ def choose_finalists(trials: Sequence[Trial], objective: Objective, count: int) 
 
 
 def _nothing_fits(trials: Sequence[Trial], objective: Objective) -> str:
-    """What stood in the way: only constraints that some trial broke, and how near the nearest trial came to them."""
+    """The message for `NothingFitsError`: the violated constraints, and the nearest trial's figures."""
     done = [trial for trial in trials if trial.measurement is not None]
     if not done:
         return "no trial succeeded: there is nothing to choose a winner from"
@@ -60,7 +59,7 @@ def _nothing_fits(trials: Sequence[Trial], objective: Objective) -> str:
 
 
 def _named(objective: Objective, place: int, constraint: Constraint) -> str:
-    """A constraint in words; which table's, where there are several."""
+    """A constraint in words, with its table's number if there are several."""
     several = len(objective.budgets) > 1 and place < len(objective.budgets)
     return f"{constraint} for table {place + 1}" if several else str(constraint)
 
@@ -74,7 +73,7 @@ def run_finalists(
     executor: Executor | None = None,
     on_trial: OnTrial = lambda trial: None,
 ) -> list[Trial]:
-    """Judge the finalists again with a longer objective. They keep their numbers; what the log holds is kept."""
+    """Evaluate finalists with a longer objective, under their numbers; those in the log are not evaluated again."""
     log.repair()
     logged = {trial.number: trial for trial in log.read()}
     for trial in logged.values():
@@ -92,7 +91,7 @@ def run_finalists(
 
 
 def winner(finalists: Sequence[Trial], trials: Sequence[Trial]) -> Trial:
-    """The best finalist; should all their longer trainings have failed, the best as the search saw it."""
+    """Return the best finalist; if every longer training failed, the best trial of the search."""
     best = ranked(finalists)
     if best:
         return best[0]
@@ -106,13 +105,11 @@ def run_retrainings(
     log: Log,
     *,
     executor: Executor | None = None,
-    on_trial: Callable[[Trial], None] = lambda trial: None,
+    on_trial: OnTrial = lambda trial: None,
 ) -> None:
-    """Judge both winners again with every objective, each of another seed; what the log holds is kept.
+    """Evaluate both winners with every objective, each of another seed; those in the log are not evaluated again.
 
-    They are judged where `executor` says; in this process by default.
-
-    A trial's number is that of its objective: repeats of networks that won before further trials stay in the log.
+    A trial's number is that of its objective; retrainings of earlier winners stay in the log.
     """
     log.repair()
     done = {(trial.number, unroll(trial.architecture)) for trial in log.read()}

@@ -1,4 +1,4 @@
-"""The loop: ask, evaluate, log, tell. Starting and resuming are the same code, because resume is replay."""
+"""The search loop: ask, evaluate, log, tell. A search resumes by replaying its log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mnas.strategies.base import Strategy
 from mnas.study.trial_log import Log
 from mnas.trial import Measurement, Trial
 
-_MOST_FAILURES = 10  # so many failures and not one success: something is wrong with the set-up, not with the candidates
+_MOST_FAILURES = 10  # this many failures without a success: the setup is wrong, not the candidates
 
 OnTrial = Callable[[Trial], None]
 OnUpdate = Callable[[int, dict[str, float]], None]
@@ -36,28 +36,28 @@ def run_trials(
 ) -> list[Trial]:
     """Search until the log holds `num_trials` trials.
 
-    The strategy is always asked for whole batches and told whole batches, so that the same log comes out whether a
-    search is run at once, in pieces, or with more trials later. What the log has already is replayed, not judged again.
+    The strategy is asked for and told whole batches only, so that the log does not depend on interruptions, nor on
+    a later increase of `num_trials`. Trials in the log are replayed, not evaluated again.
 
     Args:
-        strategy: freshly made.
-        objective: judges candidates.
-        log: where trials go as they finish; what is in it is kept.
-        num_trials: how many trials to have in the end.
-        batch_size: how many candidates the strategy proposes before it learns.
-        cache: measurements of networks that were judged before; new ones are added. Candidates with equal blocks are
-            one network, and are judged once.
-        executor: where candidates are judged; in this process by default.
-        on_trial: called with every trial, replayed ones too.
-        on_update: called after the strategy was told a batch, replayed ones too, with the number of trials it has been
-            told so far and its diagnostics.
+        strategy: newly made.
+        objective: evaluates candidates.
+        log: of the trials; existing ones are kept.
+        num_trials: total number of trials.
+        batch_size: candidates between two updates of the strategy.
+        cache: measurements of evaluated networks; new ones are added. Candidates with equal blocks are one network,
+            which is evaluated once.
+        executor: where candidates are evaluated; in this process by default.
+        on_trial: called with every trial, including replayed ones.
+        on_update: called after each batch, including replayed ones, with the number of trials told so far and the
+            strategy's diagnostics.
 
     Returns:
         All trials, by number.
 
     Raises:
-        InputError: if the strategy's proposals are not the log's.
-        MnasError: if nothing can be evaluated at all.
+        InputError: if the strategy's proposals differ from the log's.
+        MnasError: if every evaluation fails.
     """
     cache = {} if cache is None else cache
     trials = _finished(log, cache)
@@ -84,7 +84,7 @@ def run_trials(
 def evaluate_all(
     candidates: Sequence[tuple[int, Architecture]], objective: Objective, cache: MeasurementCache, executor: Executor
 ) -> Iterator[Trial]:
-    """Judge candidates as they finish; networks that are known, or occur twice, cost nothing."""
+    """Yield trials as they finish; each network that is not in the cache is evaluated once."""
     waiting: dict[tuple[PlacedBlock, ...], list[tuple[int, Architecture]]] = {}
     for number, architecture in candidates:
         walk = unroll(architecture)
@@ -103,7 +103,7 @@ def evaluate_all(
 
 
 def _finished(log: Log, cache: MeasurementCache) -> dict[int, Trial]:
-    """The log's trials by number, made ready to be gone on with."""
+    """The log's trials by number, for a search that resumes."""
     log.repair()
     trials = {trial.number: trial for trial in log.read()}
     for trial in trials.values():
@@ -112,7 +112,7 @@ def _finished(log: Log, cache: MeasurementCache) -> dict[int, Trial]:
 
 
 def _replay(log: Log, trials: dict[int, Trial], proposals: dict[int, Architecture]) -> Iterator[Trial]:
-    """Those of a batch that are finished already, each what the strategy proposes now."""
+    """The trials of a batch that are in the log, checked against the strategy's proposals."""
     for number, proposal in proposals.items():
         if number in trials:
             _check_replay(log, trials[number], proposal)
@@ -128,8 +128,8 @@ def _check_replay(log: Log, logged: Trial, proposal: Architecture) -> None:
     if logged.architecture != proposal:
         raise InputError(
             f"{log.path}: the strategy proposes another architecture for trial {logged.number} than the log holds, so "
-            "this log cannot be gone on with. The log is of another version of mnas or TensorFlow, or of another kind "
-            f"of machine; start anew in another folder.\n  logged:   {logged.architecture}\n  proposed: {proposal}"
+            "the search cannot resume. The log is from another version of mnas or TensorFlow, or from another kind of "
+            f"machine; start a new search in another folder.\n  logged:   {logged.architecture}\n  proposed: {proposal}"
         )
 
 
@@ -137,5 +137,5 @@ def _check_any_success(trials: list[Trial]) -> None:
     if len(trials) >= _MOST_FAILURES and all(trial.failed for trial in trials):
         raise MnasError(
             f"all {len(trials)} evaluations failed, the last one with: {trials[-1].error}\n"
-            "  Mend the cause, then start anew in another --study folder"
+            "  Fix the cause, then start a new search in another --study folder"
         )

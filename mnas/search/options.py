@@ -1,4 +1,4 @@
-"""What a person decides about a search, declared once.
+"""The options of a search, declared once.
 
 Each option's type carries its range and its help text. From these come the fields of `SearchOptions`, the checks, the
 options of `mnas search`, `mnas compare` and `mnas space survey`, and what a study keeps.
@@ -19,9 +19,9 @@ from mnas.evaluators.registry import find_evaluator
 if TYPE_CHECKING:
     from mnas.study.study import Study
 
-FIXED_POLICY_STRATEGIES = ("differentiable", "tunas")  # they learn while a supernet is trained
+FIXED_POLICY_STRATEGIES = ("differentiable", "tunas")  # they are trained together with a supernet
 _DATA = "digits, fashion_mnist, cifar10, cifar100, or a folder of images by class"
-# Studies keep the names that their options had first.
+# Studies keep the first names of their options.
 _NAMES_IN_FILES = {"max_train_images": "limit", "retrain_seeds": "verdict_seeds"}
 _NAMES_IN_OPTIONS = {file: name for name, file in _NAMES_IN_FILES.items()}
 
@@ -32,7 +32,7 @@ BudgetsMs = Annotated[
     Meta(description="The largest latency of a winner in ms, one for each --table."),
 ]
 MaxSizeMb = Annotated[float, Meta(gt=0, description="The largest .tflite file, in MB.")]
-MaxMemoryMb = Annotated[float, Meta(gt=0, description="The most memory that the network may take to run, in MB.")]
+MaxMemoryMb = Annotated[float, Meta(gt=0, description="The maximum memory of the network at run time, in MB.")]
 Data = Annotated[str, Meta(description=f"Training images: {_DATA}.")]
 StrategyName = Annotated[
     str,
@@ -84,17 +84,14 @@ Threads = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """What a person decides about a search; plain data, so that a study can keep it.
-
-    Most fields are described by their types. Beyond that:
+    """The options of a search, as plain data; the fields' types describe them.
 
     Attributes:
-        budget_ms: one a table, in the order of `table`.
-        strategy: as `mnas.strategies.registry.make_strategy` takes it.
-        evaluator: as `mnas.evaluators.registry` has it.
-        retrain_seeds: below 2, both winners are not trained again.
-        threads: 0 for all CPUs. Part of the search, because sums that are split among other threads are not equal to
-            the last bit.
+        budget_ms: one for each table, in the order of `table`.
+        strategy: as in `mnas.strategies.registry.make_strategy`.
+        evaluator: as in `mnas.evaluators.registry`.
+        retrain_seeds: below 2, both winners are not retrained.
+        threads: 0 for all CPUs. Part of the search, because results depend on it in the last bits.
     """
 
     space: Space = "mnasnet-32"
@@ -129,7 +126,7 @@ class SearchOptions:
     threads: Threads = 0
 
     def __post_init__(self) -> None:
-        """Refuse at once what can be seen to be wrong without loading anything."""
+        """Check all that can be checked without loading anything."""
         from mnas.strategies.registry import check_strategy
 
         check_fields(self)
@@ -149,19 +146,19 @@ class SearchOptions:
         return find_evaluator(self.evaluator).trains
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as a study keeps it."""
+        """Return plain data, as a study keeps them."""
         return {_NAMES_IN_FILES.get(name, name): value for name, value in asdict(self).items()}
 
     @staticmethod
     def from_dict(data: Mapping[str, Any], /, **changes: Any) -> SearchOptions:
-        """The inverse of `to_dict`; what is no option is left out.
+        """The inverse of `to_dict`; other names are ignored.
 
         Args:
-            data: as `to_dict` gives it.
-            changes: options that are to be other than there.
+            data: as `to_dict` returns them.
+            changes: options to change.
 
         Raises:
-            InputError: for a value that is out of range, or options that do not go together.
+            InputError: for a value out of range, or options that cannot be combined.
         """
         kept = {_NAMES_IN_OPTIONS.get(name, name): value for name, value in data.items()}
         known = {name: value for name, value in kept.items() if name in SearchOptions.__dataclass_fields__}
@@ -169,18 +166,18 @@ class SearchOptions:
 
     @staticmethod
     def of(study: Study) -> SearchOptions:
-        """The options that a study was made with.
+        """Return the options of a study.
 
         Raises:
-            InputError: if it does not say them, or they are out of range.
+            InputError: if it has none, or they are out of range.
         """
         if not set(study.arguments) & {_NAMES_IN_FILES.get(name, name) for name in SearchOptions.__dataclass_fields__}:
-            raise InputError(f"{study.folder}/study.json does not say with which options it was made")
+            raise InputError(f"{study.folder}/study.json does not contain the options of its search")
         return SearchOptions.from_dict(study.arguments)
 
 
 def changed_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What a study's arguments say that is not the default, by the options' present names."""
+    """Return a study's options that differ from the defaults, by their present names."""
     defaults = SearchOptions.__dataclass_fields__
     changed = {}
     for name, value in arguments.items():
@@ -192,11 +189,6 @@ def changed_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_evaluator(options: SearchOptions) -> None:
-    """Refuse an evaluator that does not go with the other options.
-
-    Raises:
-        InputError: it says what is expected.
-    """
     entry = find_evaluator(options.evaluator)
     if entry.trains and options.data is None:
         raise InputError(f"--evaluator {options.evaluator} needs --data: {_DATA}")
@@ -212,16 +204,11 @@ def _check_evaluator(options: SearchOptions) -> None:
 
 
 def _check_fixed_policy(options: SearchOptions) -> None:
-    """Refuse what does not go with a strategy that learns while the supernet is trained.
-
-    Raises:
-        InputError: it says what the strategy learns from instead.
-    """
     if options.strategy not in FIXED_POLICY_STRATEGIES:
         return
     if options.evaluator != "supernet":
         raise InputError(
-            f"the strategy {options.strategy} learns together with a supernet's weights and the evaluator is "
+            f"the strategy {options.strategy} is trained together with a supernet's weights and the evaluator is "
             f"{options.evaluator}: add --evaluator supernet"
         )
     if options.reward in ("soft", "hard"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mnas.arch.codec import architecture_from_dict
@@ -26,22 +26,18 @@ OnTrial = Callable[[str, Trial], None]
 OnUpdate = Callable[[str, int, dict[str, float]], None]
 
 
-def ignore_update(phase: str, num_trials: int, diagnostics: dict[str, float]) -> None:
-    """Do nothing: nobody asked what the strategy says of itself."""
-
-
 @dataclass(frozen=True)
 class Search:
-    """What to run.
+    """A search that is ready to run.
 
     Attributes:
-        strategy: freshly made.
-        objective: judges its candidates.
-        num_trials: how many.
-        batch_size: how many candidates between two updates of the strategy.
-        baseline: random search, freshly made, to run at equal cost; None leaves it out.
-        finalist_objective: evaluates the finalists, after a longer training; None lets the search's own figures decide.
-        num_finalists: how many candidates are judged again.
+        strategy: newly made.
+        objective: evaluates its candidates.
+        num_trials: number of trials.
+        batch_size: candidates between two updates of the strategy.
+        baseline: random search, newly made, to run at equal cost; None omits it.
+        finalist_objective: evaluates the finalists, after a longer training; None selects the winner by `objective`.
+        num_finalists: number of finalists.
         retrainings: as `finalist_objective`, each with another seed: evaluate both winners again, to compare them.
     """
 
@@ -68,25 +64,24 @@ def run_search(
     *,
     executor: Executor | None = None,
     on_trial: OnTrial = lambda phase, trial: None,
-    on_update: OnUpdate = ignore_update,
+    on_update: OnUpdate = lambda phase, num_trials, diagnostics: None,
 ) -> dict[str, Any]:
-    """Run a search, or go on with it: finished work in the study's logs is replayed, not done again.
+    """Run or resume a search: finished work in the study's logs is replayed, not repeated.
 
     Args:
-        study: where everything is logged.
-        search: what to run; made the same way each time.
-        executor: where candidates are judged; in this process by default.
+        study: has the logs.
+        search: the search, made in the same way each time.
+        executor: where candidates are evaluated; in this process by default.
         on_trial: called with the log's name (one of `mnas.study.study.LOGS`) and each trial.
-        on_update: called with the log's name, the number of trials told, and the strategy's diagnostics, which
-            `updates.jsonl` keeps too.
+        on_update: called with the log's name, the number of trials told, and the strategy's diagnostics.
 
     Returns:
         The winner, as in best.json.
 
     Raises:
         InputError: if the log is not of this search.
-        NothingFitsError: if no trial of the search is within the budget.
-        MnasError: if another process works on the study, or nothing can be evaluated.
+        NothingFitsError: if no trial of the search meets every constraint.
+        MnasError: if another process works on the study, or every evaluation fails.
     """
     runner = _Runner(study, search, executor or LocalExecutor(), on_trial, on_update)
     with locked(study.folder):
@@ -96,74 +91,75 @@ def run_search(
             try:
                 found = runner.run(search.baseline, "baseline", "baseline_finalists", "baseline_best")
                 runner.repeat(best, found)
-            except NothingFitsError as error:  # that is a result too, and the search's own winner stands
+            except NothingFitsError as error:  # this is a result too: the search has a winner
                 _LOGGER.warning("the random baseline has no winner: %s", error)
     return best
 
 
 def _check_still(study: Study) -> None:
-    """Another process may have begun a study here at the same moment as this one."""
+    """Check that no other process has started another study in the folder at the same moment."""
     difference = first_difference(study.config, Study.open(study.folder).config)
     if difference:
         raise MnasError(f"another process has begun another study in {study.folder} meanwhile: {difference}")
 
 
+@dataclass
 class _Runner:
-    """Runs the search and its baseline by the same steps; what one has measured the other need not measure again."""
+    """Runs the search and its baseline by the same steps, with common caches of measurements."""
 
-    def __init__(
-        self, study: Study, search: Search, executor: Executor, on_trial: OnTrial, on_update: OnUpdate
-    ) -> None:
-        self._study, self._search, self._executor = study, search, executor
-        self._on_trial, self._on_update = on_trial, on_update
-        self._cache: MeasurementCache = {}
-        self._finalist_cache: MeasurementCache = {}
+    study: Study
+    search: Search
+    executor: Executor
+    on_trial: OnTrial
+    on_update: OnUpdate
+    cache: MeasurementCache = field(default_factory=dict)
+    finalist_cache: MeasurementCache = field(default_factory=dict)
 
     def run(self, strategy: Strategy, phase: str, final_phase: str, result: str) -> dict[str, Any]:
-        updates = UpdateLog(self._study.folder / "updates.jsonl")
+        updates = UpdateLog(self.study.folder / "updates.jsonl")
         updates.repair()
 
         def on_update(num_trials: int, diagnostics: dict[str, float]) -> None:
             if diagnostics:
                 updates.append(phase, num_trials, diagnostics)
-            self._on_update(phase, num_trials, diagnostics)
+            self.on_update(phase, num_trials, diagnostics)
 
         trials = run_trials(
             strategy,
-            self._search.objective,
-            self._study.log(phase),
-            num_trials=self._search.num_trials,
-            batch_size=self._search.batch_size,
-            cache=self._cache,
-            executor=self._executor,
-            on_trial=lambda trial: self._on_trial(phase, trial),
+            self.search.objective,
+            self.study.log(phase),
+            num_trials=self.search.num_trials,
+            batch_size=self.search.batch_size,
+            cache=self.cache,
+            executor=self.executor,
+            on_trial=lambda trial: self.on_trial(phase, trial),
             on_update=on_update,
         )
-        finalists = choose_finalists(trials, self._search.objective, self._search.num_finalists)
+        finalists = choose_finalists(trials, self.search.objective, self.search.num_finalists)
         judged: list[Trial] = []
-        if self._search.finalist_objective is not None:
+        if self.search.finalist_objective is not None:
             judged = run_finalists(
                 finalists,
-                self._search.finalist_objective,
-                self._study.log(final_phase),
-                cache=self._finalist_cache,
-                executor=self._executor,
-                on_trial=lambda trial: self._on_trial(final_phase, trial),
+                self.search.finalist_objective,
+                self.study.log(final_phase),
+                cache=self.finalist_cache,
+                executor=self.executor,
+                on_trial=lambda trial: self.on_trial(final_phase, trial),
             )
         chosen = winner(judged or finalists, finalists)
         longer = any(trial is chosen for trial in judged)
         document = winner_to_dict(chosen, longer=longer)
-        write_json(self._study.folder / f"{result}.json", document)
+        write_json(self.study.folder / f"{result}.json", document)
         return document
 
     def repeat(self, *winners: dict[str, Any]) -> None:
-        """Judge both winners again, unless they are the same network."""
+        """Retrain both winners, unless they are the same network."""
         networks = [architecture_from_dict(winner["architecture"]) for winner in winners]
         if len({unroll(network) for network in networks}) == len(networks):
             run_retrainings(
                 networks,
-                self._search.retrainings,
-                self._study.log("repeats"),
-                executor=self._executor,
-                on_trial=lambda trial: self._on_trial("repeats", trial),
+                self.search.retrainings,
+                self.study.log("repeats"),
+                executor=self.executor,
+                on_trial=lambda trial: self.on_trial("repeats", trial),
             )

@@ -1,4 +1,4 @@
-"""A whole search from its options: what `mnas search` does, and what a program calls.
+"""Run a whole search from its options, as `mnas search` does.
 
 from mnas import SearchOptions, run_study
 report = run_study(SearchOptions(data="digits", space="mnasnet-16", trials=60), "runs/digits")
@@ -38,12 +38,12 @@ def run_study(
     """Run or resume a search.
 
     Args:
-        options: what a person decided.
-        folder: the study's: everything is logged there.
-        resume: continue with the study in the folder, if there is one.
-        observers: are told what happens, in this order.
-        prepared: as `mnas.search.build.prepare` gives it for these options; None prepares it here.
-        workers: how many candidates are evaluated at a time.
+        options: of the search.
+        folder: the study's.
+        resume: resume the study in the folder, if there is one.
+        observers: are told about the progress, in this order.
+        prepared: as `mnas.search.build.prepare` returns it for these options; None prepares it here.
+        workers: number of candidates evaluated at a time.
         executor: `local` (processes of this machine) or `ray`.
         address: of a running Ray cluster; None starts one here.
         gpus: of each worker on a Ray cluster.
@@ -52,9 +52,9 @@ def run_study(
         The finished study's report, as `mnas.study.summary.report`.
 
     Raises:
-        InputError: for anything that is wrong with the options, or a folder that holds another study.
+        InputError: for wrong options, or a folder that holds another study.
         NothingFitsError: if no trial meets every constraint.
-        MnasError: if another process works on the study, or nothing can be evaluated.
+        MnasError: if another process works on the study, or every evaluation fails.
     """
     from mnas.search.executors.factory import open_executor
 
@@ -77,7 +77,7 @@ def run_study(
             for observer in observers:
                 observer.on_update(phase, num_trials, diagnostics)
 
-        with locked(folder):  # already while a supernet is trained: a second process is told at once
+        with locked(folder):  # already while a supernet is trained, so that a second process fails at once
             prepared.search.objective.evaluator.prepare(on_preparation)
         for observer in observers:
             observer.on_plan(plan_of(prepared.search, workers=workers))
@@ -92,21 +92,18 @@ def load_tensorflow_for(options: SearchOptions) -> None:
 
 
 def plan_of(search: Search, *, workers: int = 1) -> Plan:
-    """How many trials each log of a search will hold, and how many are evaluated at the same time."""
-    finalists = {"finalists": search.num_finalists} if search.finalist_objective else {}
-    totals = {"trials": search.num_trials, **finalists}
+    """Return the number of trials of each log, and how many are evaluated at the same time."""
+    finalists = search.num_finalists if search.finalist_objective else 0
+    totals = {"trials": search.num_trials, "finalists": finalists}
     if search.baseline:
-        totals.update({f"baseline_{name}": count for name, count in finalists.items()})
-        totals["baseline"] = search.num_trials
-        if search.retrainings:
-            totals["repeats"] = 2 * len(search.retrainings)
-    order = ("trials", "finalists", "baseline", "baseline_finalists", "repeats")
-    ordered = {name: totals[name] for name in order if name in totals}
-    return Plan(ordered, concurrency(workers=workers, batch=search.batch_size, finalists=search.num_finalists))
+        totals |= {"baseline": search.num_trials, "baseline_finalists": finalists}
+        totals["repeats"] = 2 * len(search.retrainings)
+    planned = {log: total for log, total in totals.items() if total}
+    return Plan(planned, concurrency(workers=workers, batch=search.batch_size, finalists=search.num_finalists))
 
 
 def concurrency(*, workers: int, batch: int, finalists: int) -> dict[str, int]:
-    """How many candidates of each log are evaluated at the same time: workers wait for a batch to end.
+    """Return the number of candidates of each log that are evaluated at the same time: workers wait for a batch.
 
     Args:
         workers: of the search.

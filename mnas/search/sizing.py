@@ -1,4 +1,4 @@
-"""How large a search fits into so many minutes on this machine."""
+"""Choose the size of a search by the minutes that it may take on this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any
 
@@ -22,26 +22,20 @@ from mnas.strategies.random import RandomSearch
 _LOGGER = logging.getLogger(__name__)
 # 60 steps of 32 images ranked as well as a whole training of 640 (docs/measured.md).
 _START = {"proxy_steps": 60, "proxy_batch": 32, "final_steps": 300, "finalists": 2, "retrain_seeds": 0, "batch": 8}
-_SPARE = 0.1  # of the time: other programs run too
-_SEARCH_SHARE = 0.6  # of the rest; finalists get what is left
+_SPARE = 0.1  # share of the time that stays unused: other programs run too
+_SEARCH_SHARE = 0.6  # of the rest; the finalists get the remainder
 _FEWEST_BATCHES, _MOST_TRIALS, _MOST_STEPS = 2, 2000, 3000
-_SIZES = {"trials", "proxy_steps", "final_steps"}  # options that say how large a search is
-_DEFAULT_MINUTES = 15.0  # of a search by short trainings, where nothing says how large it is
+_SIZES = {"trials", "proxy_steps", "final_steps"}  # options for the size of a search
+_DEFAULT_MINUTES = 15.0  # of a search by short trainings without a given size
 
 
 def fit_options(
     options: SearchOptions, minutes: float | None, given: Collection[str], *, workers: int = 1
 ) -> SearchOptions:
-    """The options with the size that a person asked for, in minutes or in numbers.
+    """Return the options with the size that the user asked for, in minutes or in numbers.
 
-    Where nothing says how large a search by short trainings is, it takes 15 minutes: which numbers do depends on the
-    machine. Where it needs longer to teach a strategy anything, it takes longer.
-
-    Args:
-        options: of the search.
-        minutes: as `fit_into`; None where a person has not said.
-        given: names of options that a person has set.
-        workers: how many candidates are evaluated at a time.
+    Without a given size, a search by short trainings gets 15 minutes, or more if a strategy needs more to learn. The
+    arguments are those of `fit_into`; minutes is None if the user has not set it.
 
     Raises:
         InputError: as `fit_into`.
@@ -56,17 +50,17 @@ def fit_options(
 def fit_into(
     options: SearchOptions, minutes: float, given: Collection[str], *, workers: int = 1, stretch: bool = False
 ) -> SearchOptions:
-    """The options with as many trials, and finalists trained for as long, as the minutes allow.
+    """Return the options with trials and steps that fit into the minutes.
 
-    A few steps of a few candidates are measured for it. What comes out is plain numbers, and a study that keeps them
-    can be run again anywhere.
+    A few steps of a few candidates are measured for it. The result is plain numbers, so that a study can be run again
+    on another machine.
 
     Args:
-        options: of the search; what is not in `given` may be changed.
-        minutes: for candidates and finalists, those of the random baseline included.
-        given: names of options that a person has set.
-        workers: how many candidates will be judged at a time.
-        stretch: take the least that teaches a strategy where the minutes are too few for it, and say so.
+        options: of the search; those not in `given` may change.
+        minutes: for candidates and finalists, including the random baseline's.
+        given: names of options that the user has set.
+        workers: number of candidates evaluated at a time.
+        stretch: if the minutes are too few for a strategy to learn, take more and log a warning.
 
     Raises:
         InputError: for an evaluator that does not train candidates one by one, or if the time is too short.
@@ -74,7 +68,7 @@ def fit_into(
     check_number("--minutes", minutes, 0.1, 1e6)
     if options.evaluator != "proxy":
         raise InputError(
-            f"--minutes chooses how many short trainings to make, and --evaluator is {options.evaluator}: say --trials"
+            f"--minutes chooses the number of short trainings, and --evaluator is {options.evaluator}: use --trials"
         )
     changes: dict[str, Any] = {name: value for name, value in _START.items() if name not in given}
     start = replace(options, **changes)
@@ -90,7 +84,7 @@ def fill(
     *,
     stretch: bool = False,
 ) -> SearchOptions:
-    """As `fit_into`, from what one candidate and one finalist cost."""
+    """As `fit_into`, from a cost estimate."""
     seconds = minutes * 60 * (1 - _SPARE)
     runs = 2 if start.baseline and start.strategy != "random" else 1
     chosen: dict[str, Any] = {}
@@ -104,7 +98,7 @@ def fill(
                 return fill(start, cost, 1.01 * least, given, workers)
             raise InputError(
                 f"in {minutes:g} minutes a strategy learns nothing here: a candidate takes "
-                f"{cost.seconds_per_trial:.2g} s. Give it --minutes {math.ceil(least)} or more, or fewer --proxy-steps"
+                f"{cost.seconds_per_trial:.2g} s. Use --minutes {math.ceil(least)} or more, or fewer --proxy-steps"
             )
         chosen["trials"] = min(batches * start.batch, _MOST_TRIALS)
     if "final_steps" not in given:
@@ -117,16 +111,16 @@ def fill(
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a search will take.
+    """The estimated cost of a search.
 
     Attributes:
-        preparation_seconds: what the evaluator does once, before the first candidate.
-        seconds_per_trial: judging one candidate.
-        seconds_per_finalist: judging one finalist, 0 without a longer training.
-        seconds_per_ask: the strategy's own time for one batch.
-        num_trials: candidates to judge, those of the random baseline included.
-        num_finalists: longer trainings, those of the baseline included.
-        seconds: all of it, by as many workers as there will be.
+        preparation_seconds: the evaluator's preparation, before the first candidate.
+        seconds_per_trial: evaluation of one candidate.
+        seconds_per_finalist: evaluation of one finalist, 0 without a longer training.
+        seconds_per_ask: the strategy's time for one batch.
+        num_trials: candidates, including the random baseline's.
+        num_finalists: longer trainings, including the baseline's.
+        seconds: the whole search with its workers.
         cpu_hours: the same on all of this machine's processors.
     """
 
@@ -139,25 +133,21 @@ class CostEstimate:
     seconds: float
     cpu_hours: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
 
 def estimate_cost(search: Search, *, num_samples: int = 2, workers: int = 1) -> CostEstimate:
-    """Measure a few candidates and work out what the whole search will take.
+    """Measure a few candidates and estimate the cost of the whole search.
 
-    The strategy is asked once for the measurement: make a new one for the search itself.
+    The measurement uses the strategy: make a new one for the search itself.
 
     Args:
-        search: what would be run.
-        num_samples: how many candidates are measured.
-        workers: how many candidates will be judged at a time.
+        search: the search.
+        num_samples: number of measured candidates.
+        workers: number of candidates evaluated at a time.
     """
     strategy = search.strategy
     if strategy.needs_preparation:
         strategy = RandomSearch(strategy.space, feasible=strategy.feasible)
-    strategy.ask(search.batch_size)  # the first one traces the controller's graph
+    strategy.ask(search.batch_size)  # the first call traces the controller's graph
     start = time.perf_counter()
     proposals = strategy.ask(search.batch_size)
     per_ask = time.perf_counter() - start
@@ -165,15 +155,11 @@ def estimate_cost(search: Search, *, num_samples: int = 2, workers: int = 1) -> 
     evaluator = search.objective.evaluator
     preparation = evaluator.estimate_preparation_seconds()
     per_trial = mean(evaluator.estimate_seconds(candidate) for candidate in samples)
-    per_finalist = 0.0
+    per_finalist, num_finalists = 0.0, 0
     runs = 1 if search.baseline is None else 2
     if search.finalist_objective is not None:
-        per_finalist = mean(
-            search.finalist_objective.evaluator.estimate_seconds(candidate) for candidate in samples[:1]
-        )
-    num_trials, num_finalists = runs * search.num_trials, runs * (search.num_finalists + len(search.retrainings))
-    if search.finalist_objective is None:
-        num_finalists = 0
+        per_finalist = search.finalist_objective.evaluator.estimate_seconds(samples[0])
+        num_finalists = runs * (search.num_finalists + len(search.retrainings))
     asks = math.ceil(search.num_trials / search.batch_size)
     turns, final_turns = _turns(search, workers)
     seconds = preparation + runs * turns * per_trial + final_turns * per_finalist + asks * per_ask
@@ -182,7 +168,7 @@ def estimate_cost(search: Search, *, num_samples: int = 2, workers: int = 1) -> 
         seconds_per_trial=per_trial,
         seconds_per_finalist=per_finalist,
         seconds_per_ask=per_ask,
-        num_trials=num_trials,
+        num_trials=runs * search.num_trials,
         num_finalists=num_finalists,
         seconds=seconds,
         cpu_hours=seconds * (os.cpu_count() or 1) / 3600,
@@ -190,7 +176,7 @@ def estimate_cost(search: Search, *, num_samples: int = 2, workers: int = 1) -> 
 
 
 def _turns(search: Search, workers: int) -> tuple[int, int]:
-    """How often each worker judges, at the most, in one run's trials and for all finalists: a batch is waited for."""
+    """Maximum evaluations of a worker, in one run's trials and for all finalists: workers wait for a batch."""
     batches, rest = divmod(search.num_trials, search.batch_size)
     trials = batches * math.ceil(search.batch_size / workers) + math.ceil(rest / workers)
     if search.finalist_objective is None:

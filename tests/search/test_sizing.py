@@ -58,7 +58,7 @@ def test_workers_judge_more_in_the_same_time() -> None:
 
 
 def test_too_short_a_time_says_what_it_takes() -> None:
-    with pytest.raises(InputError, match=r"a candidate takes 12 s. Give it --minutes 12 or more"):
+    with pytest.raises(InputError, match=r"a candidate takes 12 s. Use --minutes 12 or more"):
         fill(START, cost(6.0, 0.1), 3, ())
     assert fill(START, cost(6.0, 0.1), 12, ()).trials >= 16
 
@@ -71,5 +71,5 @@ def test_a_time_that_nobody_gave_is_stretched_to_what_it_takes(caplog: pytest.Lo
 
 
 def test_other_evaluators_are_refused() -> None:
-    with pytest.raises(InputError, match="--evaluator is supernet: say --trials"):
+    with pytest.raises(InputError, match="--evaluator is supernet: use --trials"):
         fit_into(SearchOptions(data="digits", evaluator="supernet"), 5, ())

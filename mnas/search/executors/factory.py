@@ -1,4 +1,4 @@
-"""Which executor a search or a comparison runs on, and what its workers are made from."""
+"""The executor of a search, and the objectives of its workers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from mnas.system.native_output import load_tensorflow
 from mnas.system.ray_cluster import EXECUTORS
 
 _MAKE = "mnas.search.executors.factory:make_objectives"
-SEARCH = "search"  # the objective that candidates are judged by, in the search itself
+SEARCH = "search"  # the objective of the search's candidates, not of its finalists
 
 
 def threads_for(workers: int) -> int:
-    """Threads of one evaluation, so that this machine's workers do not fight over its CPUs."""
+    """Return the threads of one evaluation that share this machine's CPUs among the workers."""
     return max(1, num_cpus() // workers)
 
 
@@ -40,19 +40,18 @@ def open_executor(
     address: str | None = None,
     gpus: float = 0.0,
 ) -> Iterator[Executor]:
-    """What judges candidates; its workers end with the context.
+    """Open an executor; its workers end with the context.
 
     Args:
-        options: of the search: workers make the same from them, and its evaluations have their time limit. Trainings of
-            finalists have none.
-        prepared: the search here.
-        workers: how many judge at a time. One local worker is this process, unless evaluations have a time limit.
+        options: of the search; workers are made from them. The time limit does not hold for finalists.
+        prepared: the search in this process.
+        workers: number of workers. One local worker is this process, unless evaluations have a time limit.
         kind: local, or ray.
-        address: of a Ray cluster that runs already; None starts one on this machine.
-        gpus: that each worker on a cluster asks for; a fraction shares one.
+        address: of a running Ray cluster; None starts one on this machine.
+        gpus: of each worker on a cluster; a fraction shares one.
 
     Raises:
-        InputError: for options that do not go together.
+        InputError: for options that cannot be combined.
         MnasError: if there is no such cluster, or Ray is not installed.
     """
     check_choice("--executor", kind, EXECUTORS)
@@ -87,8 +86,8 @@ def open_executor(
 
 
 def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
-    """What a worker judges with, and what that is made from; see `Job`."""
-    # The strategy is the parent's business, and the cheapest one is made here.
+    """Make a worker's objectives, and their fingerprint; see `Job`."""
+    # A worker needs no strategy, so that the cheapest one is made here.
     options = SearchOptions.from_dict(arguments, strategy="random", baseline=False)
     if options.trains:
         load_tensorflow(threads=options.threads)
@@ -99,7 +98,7 @@ def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
 
 
 def most_minutes_of(minutes: float | None) -> dict[str, float]:
-    """Of an evaluation, by the objective's name: the search's candidates, and not its finalists, have a time limit."""
+    """Return time limits by the objective's name: the search's candidates have one, its finalists do not."""
     return {} if minutes is None else {SEARCH: minutes}
 
 

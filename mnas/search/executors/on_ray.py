@@ -1,4 +1,4 @@
-"""Candidates judged on a Ray cluster (the optional extra `mnas[ray]`). What dies is tried again elsewhere."""
+"""Candidates evaluated on a Ray cluster (the optional extra `mnas[ray]`). If a worker dies, its trial is repeated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 from mnas.arch.spec import Architecture
@@ -25,15 +24,15 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass
 class _Asked:
-    """A candidate that a worker was asked to judge.
+    """A candidate that a worker evaluates.
 
     Attributes:
         actor: the worker.
         number: of the trial.
         architecture: of the candidate.
         attempt: from 1.
-        minutes: that it may take; None for any time.
-        deadline: when it is ended, by the monotonic clock in seconds; never before the worker is there.
+        minutes: time limit; None without one.
+        deadline: of the evaluation, by the monotonic clock in seconds; infinite until the worker has started.
     """
 
     actor: Any
@@ -44,7 +43,7 @@ class _Asked:
     deadline: float = math.inf
 
     def begin(self) -> None:
-        """The worker is there, and works on it from now on."""
+        """Start the time limit: the worker is ready."""
         if self.minutes is not None:
             self.deadline = time.monotonic() + 60 * self.minutes
 
@@ -53,15 +52,14 @@ class RayExecutor:
     """An `Executor` of Ray actors, each with a `Worker`; use as a context manager.
 
     Args:
-        job: what the workers are made from. Every node needs mnas, and the same tables and data at the same paths.
+        job: the workers' job. Every node needs mnas, and the same tables and data at the same paths.
         objectives: by name, as the workers have them.
-        num_workers: actors, placed where the cluster has CPUs for them; fewer, and it is said, where it has not.
-        threads: CPUs that an actor asks for; 0 for one.
-        address: of a running cluster; None starts one on this machine, and ends it afterwards.
-        gpus: that an actor asks for; Ray shows it these and no others.
-        most_minutes: that one evaluation may take, by the objective's name; any time where it says nothing. One that
-            takes longer is ended with its worker and becomes a failed trial. Starting a worker does not count.
-        patience_s: how long no worker may answer before those that have not begun are counted.
+        num_workers: number of actors; fewer, with a warning, if the cluster has not enough CPUs.
+        threads: CPUs of an actor; 0 for one.
+        address: of a running cluster; None starts one on this machine, and ends it at exit.
+        gpus: of an actor, which sees only these.
+        most_minutes: time limits, as in `ProcessExecutor`; the worker is ended with its evaluation.
+        patience_s: time without an answer after which workers that have not started are reported.
 
     Raises:
         InputError: if no node of the cluster has that many CPUs and GPUs for a worker.
@@ -82,7 +80,7 @@ class RayExecutor:
     ) -> None:
         self._ray, self._ends = start_ray(address, cpus=num_workers * max(1, threads))
         placed = num_places(node_resources(self._ray), cpus=max(1, threads), gpus=gpus, most=num_workers)
-        if placed < num_workers:  # Ray would wait for the others' places for ever, and the search for their trials
+        if placed < num_workers:  # Ray would wait for the others' places without end
             _LOGGER.warning(
                 "the cluster has places for %d of %d workers: the search uses %d", placed, num_workers, placed
             )
@@ -90,15 +88,13 @@ class RayExecutor:
         self._most_minutes, self._patience_s = most_minutes or {}, patience_s
         self._actor = self._ray.remote(num_cpus=max(1, threads), num_gpus=gpus, max_restarts=0)(Worker)
         self._idle: deque[Any] = deque([None] * placed)
-        self._beginning: dict[Any, Any] = {}  # workers, by their answers to whether they are there
+        self._beginning: dict[Any, Any] = {}  # workers that have not started, by their pending answers
         self._waiting = 0
 
     def __enter__(self) -> RayExecutor:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         for actor in self._idle:
             if actor is not None:
                 self._ray.kill(actor)
@@ -108,7 +104,7 @@ class RayExecutor:
     def run(self, objective: Objective, candidates: Sequence[tuple[int, Architecture]]) -> Iterator[Trial]:
         """As `Executor.run`."""
         waiting = deque((number, architecture, 1) for number, architecture in candidates)
-        running: dict[Any, _Asked] = {}  # by what will be the answer
+        running: dict[Any, _Asked] = {}  # by the pending answer
         try:
             while waiting or running:
                 while waiting and self._idle:
@@ -151,13 +147,12 @@ class RayExecutor:
         return {asked.actor.evaluate.remote(request): asked}
 
     def _has_begun(self, actor: Any, running: Mapping[Any, _Asked]) -> None:
-        """A worker is there: from now on its evaluation's time counts."""
         for asked in running.values():
             if asked.actor is actor:
                 asked.begin()
 
     def _ended(self, asked: _Asked) -> Trial:
-        """The trial of an evaluation that took too long. Its worker is killed, also where it hangs in native code."""
+        """Kill the worker of an evaluation that took too long; return the failed trial."""
         self._ray.kill(asked.actor)
         self._idle.append(None)
         trial = overtime_trial(asked.number, asked.architecture, asked.minutes or 0.0)
@@ -165,16 +160,16 @@ class RayExecutor:
         return trial
 
     def _say_who_waits(self) -> None:
-        """A cluster that others fill leaves a worker without a place, and Ray does not tell."""
+        """Warn about workers that have no place in a full cluster: Ray does not report it."""
         if len(self._beginning) not in (0, self._waiting):
             _LOGGER.warning(
-                "workers that have not begun: %d; they wait for a place in the cluster (ray status tells) or load data",
+                "workers that have not started: %d; they wait for a place in the cluster (see ray status) or load data",
                 len(self._beginning),
             )
         self._waiting = len(self._beginning)
 
     def _result(self, asked: Any) -> tuple[Trial | None, str]:
-        """The trial; or None and why, where the worker or its node died."""
+        """The trial; or None and the reason, if the worker or its node died."""
         errors = self._ray.exceptions
         try:
             return Trial.from_dict(self._ray.get(asked)), ""
@@ -182,7 +177,7 @@ class RayExecutor:
             raise MnasError(f"a worker on the cluster failed: {error.cause}") from error
         except errors.RayError as error:
             if isinstance(error, errors.ActorDiedError) and "creation task" in str(error):
-                raise MnasError(f"a worker on the cluster could not begin: {_last_line(str(error))}") from None
+                raise MnasError(f"a worker on the cluster could not start: {_last_line(str(error))}") from None
             return None, f"a worker on the cluster died ({type(error).__name__})"
 
 

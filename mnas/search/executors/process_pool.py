@@ -1,4 +1,4 @@
-"""Candidates judged by processes of this machine. One that dies is replaced, and its trial tried again."""
+"""Candidates evaluated by processes of this machine. One that dies is replaced, and its trial is repeated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import queue
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from types import TracebackType
 
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
@@ -22,15 +21,15 @@ _LOGGER = logging.getLogger(__name__)
 class ProcessExecutor:
     """An `Executor` of several processes; use as a context manager.
 
-    A thread cannot be stopped, and an alarm is not heard inside a native call; a process can always be ended. So even
-    one process is of use: it holds evaluations to a time limit.
+    A process can be ended at any time, even inside a native call, while a thread cannot. So one process is useful too:
+    for a time limit.
 
     Args:
-        job: what the workers are made from.
+        job: the workers' job.
         objectives: by name, as the workers have them.
-        num_workers: processes. They are started when they are needed.
-        most_minutes: that one evaluation may take, by the objective's name; any time where it says nothing. One that
-            takes longer is ended and becomes a failed trial. Starting a worker does not count.
+        num_workers: maximum number of processes; they are started when needed.
+        most_minutes: time limits of one evaluation by the objective's name. An evaluation that takes longer is ended
+            and becomes a failed trial. The start of a worker does not count.
     """
 
     def __init__(
@@ -47,16 +46,14 @@ class ProcessExecutor:
     def __enter__(self) -> ProcessExecutor:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._closed = True
         for child in list(self._running):
             child.end()
         self._running.clear()
 
     def run(self, objective: Objective, candidates: Sequence[tuple[int, Architecture]]) -> Iterator[Trial]:
-        """As `Executor.run`; in the order given if there is one worker."""
+        """As `Executor.run`; in the given order with one worker."""
         pool = ThreadPoolExecutor(self._num_workers)
         try:
             waiting = [pool.submit(self._evaluate, objective, *candidate) for candidate in candidates]
@@ -94,16 +91,12 @@ class ProcessExecutor:
             self._idle.put(child)
 
     def _started(self) -> Child:
-        """A worker that is ready.
-
-        Raises:
-            MnasError: if it cannot do the job at all.
-        """
+        """Start a worker and wait until it is ready."""
         child = Child("mnas.search.executors.worker")
         self._running.add(child)
-        if self._closed:  # meanwhile, so that nobody else ends this one
+        if self._closed:  # in the meantime: `__exit__` has not seen this one
             child.end()
         reply = child.ask(self._job.to_dict())
         if "ready" not in reply:
-            raise MnasError(f"a worker could not begin: {reply.get('failed')}")
+            raise MnasError(f"a worker could not start: {reply.get('failed')}")
         return child

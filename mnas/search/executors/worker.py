@@ -1,7 +1,7 @@
-"""The other end of a parallel search: makes the same objectives from the same options, and judges what it is sent.
+"""The worker of a parallel search: makes the same objectives from the same options, and evaluates candidates.
 
-Between processes goes JSON and nothing else. As a program it reads requests from stdin, one a line, and answers on
-stdout: `python -m mnas.search.executors.worker`. On a Ray cluster an actor holds a `Worker`.
+Processes exchange only JSON. As a program, `python -m mnas.search.executors.worker`, it reads one request from each
+line of stdin and answers on stdout. On a Ray cluster an actor holds a `Worker`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,12 @@ Objectives = Mapping[str, Objective]
 
 @dataclass(frozen=True)
 class Job:
-    """What workers are for.
+    """The job of a worker.
 
     Attributes:
-        make: `module:function` of this program, never of a file: from `arguments` to objectives by name and a
-            plain document that says what they are made from.
-        arguments: plain data.
-        made_from: that document here; a worker with another table or other data must not evaluate.
+        make: `module:function` of this program, never from a file: it makes objectives by name and their fingerprint.
+        arguments: of this function, as plain data.
+        fingerprint: plain data that identify space, tables and data; a worker with another one must not evaluate.
     """
 
     make: str
@@ -43,18 +42,18 @@ class Job:
     fingerprint: Any
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return {"make": self.make, "arguments": self.arguments, "made_from": self.fingerprint}
 
 
 class Worker:
-    """Judges candidates for somebody else.
+    """Evaluates candidates for another process.
 
     Args:
         job: a `Job` as plain data.
 
     Raises:
-        MnasError: if tables or data here are not those of the search.
+        MnasError: if the tables or data here differ from those of the search.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -65,19 +64,19 @@ class Worker:
             raise MnasError(f"a worker has other tables or data than the search: {difference}")
 
     def evaluate(self, request: dict[str, Any]) -> dict[str, Any]:
-        """A trial as plain data, from a request as `make_request` writes it."""
+        """Return a trial as plain data, for a request of `make_request`."""
         objective = replace(self._objectives[request["objective"]], **request["changes"])
         return objective.evaluate(request["number"], architecture_from_dict(request["architecture"])).to_dict()
 
 
 def make_request(known: Objectives, objective: Objective, number: int, architecture: Architecture) -> dict[str, Any]:
-    """What to ask a worker.
+    """Make a worker's request as plain data.
 
     Args:
         known: the objectives that workers have too.
-        objective: one of them, or one of them with fields changed that are plain data.
+        objective: one of them, perhaps with changed fields of plain data.
         number: of the trial.
-        architecture: to judge.
+        architecture: of the candidate.
     """
     name = next(name for name, each in known.items() if each.evaluator is objective.evaluator)
     changes = {
@@ -91,7 +90,7 @@ def make_request(known: Objectives, objective: Objective, number: int, architect
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Serve one parent over stdin and stdout until it closes them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     answer = open_answers()
     set_up_logging(debug=debugging())
     try:

@@ -324,7 +324,7 @@ def test_a_worker_that_waits_for_a_place_is_told_of(folder):
     finally:
         logging.getLogger("mnas").removeHandler(handler)
     assert handler.said == [
-        "workers that have not begun: 1; they wait for a place in the cluster (ray status tells) or load data"
+        "workers that have not started: 1; they wait for a place in the cluster (see ray status) or load data"
     ]
     assert not trial.failed
 
