@@ -1,4 +1,4 @@
-"""What `mnas compare` is asked for: from its command line, or from a TOML or JSON file."""
+"""The options of a comparison: from the command line, or from a TOML or JSON file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-# Options that had another name once: files with it are still read.
+# Former names of options: files with them can still be read.
 FORMER_NAMES = {"limit": "max_train_images", "refuse": "reject_infeasible"}
 
-BudgetMadds = Annotated[float, Meta(gt=0, description="Without a table: multiply-adds in the place of latency.")]
+BudgetMadds = Annotated[float, Meta(gt=0, description="Without a table: multiply-adds instead of latency.")]
 RejectInfeasible = Annotated[
     bool, Meta(description="Reject candidates over the budget at no cost, for every strategy.")
 ]
@@ -37,9 +37,7 @@ TrialCounts = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonOptions:
-    """What a person decides about a comparison; a file has the same names.
-
-    Fields are described by their types; those of `SearchOptions` mean the same here.
+    """The options of a comparison; a file has the same names. See `SearchOptions` for common fields.
     """
 
     strategies: Sequence[str] = ("random", "reinforce", "ppo", "evolution")
@@ -62,7 +60,7 @@ class ComparisonOptions:
     batch: declare.Batch = 10
 
     def __post_init__(self) -> None:
-        """Refuse at once what can be seen to be wrong without loading anything."""
+        """Check all that can be checked without loading anything."""
         check_fields(self)
         check_strategies(self.strategies)
         if self.evaluator is None:
@@ -70,10 +68,10 @@ class ComparisonOptions:
                 "no evaluator is named: expected tabular:FILE.json, python:MODULE:FUNCTION, or with data proxy"
             )
         if self.budget_madds is not None and (self.table or self.budget_ms):
-            raise InputError("--budget-madds stands in the place of --table and --budget-ms: give one or the other")
+            raise InputError("--budget-madds replaces --table and --budget-ms: give one or the other")
 
     def search_options(self) -> SearchOptions:
-        """What is common to all runs, as options of a search."""
+        """Return the common part of all runs, as options of a search."""
         return SearchOptions(
             space=self.space,
             table=self.table,
@@ -93,10 +91,10 @@ class ComparisonOptions:
 
 
 def check_strategies(names: Sequence[str]) -> None:
-    """Refuse anything but one or more different strategies that learn from trials.
+    """Check that these are one or more different strategies that learn from trials.
 
     Raises:
-        InputError: it says which are known.
+        InputError: if not; for an unknown name it lists the known ones.
     """
     from mnas.strategies.registry import check_strategy
 
@@ -106,19 +104,19 @@ def check_strategies(names: Sequence[str]) -> None:
         check_strategy(name)
         if name in FIXED_POLICY_STRATEGIES:
             raise InputError(
-                f"the strategy {name} learns while a supernet is trained, not from trials, so that there is nothing to "
-                f"compare at equal numbers of trials: leave it out, or run mnas search --evaluator supernet --strategy "
+                f"the strategy {name} learns while a supernet is trained, not from trials, so it cannot be compared at "
+                f"equal numbers of trials: leave it out, or run mnas search --evaluator supernet --strategy "
                 f"{name} with several --seed"
             )
 
 
 def read_options(path: Path, given: Mapping[str, Any]) -> ComparisonOptions:
-    """Options from a file, with what was given beside it in the place of what the file says.
+    """Read options from a file; `given` ones replace those of the file.
 
-    Paths in the file are as seen from the file's folder.
+    Relative paths in the file start at the file's folder.
 
     Raises:
-        InputError: if it cannot be read, or has a name or a kind of value that is not expected; it says which.
+        InputError: if it cannot be read, or has an unknown name or a wrong value; it names it.
     """
     document = {FORMER_NAMES.get(name, name): value for name, value in _read(path).items()}
     return convert({**_located(document, path.parent), **given}, ComparisonOptions, str(path))
@@ -131,15 +129,15 @@ def _read(path: Path) -> dict[str, Any]:
         data = read_bytes(path, "a comparison")
         try:
             document = tomllib.loads(data.decode("utf-8"))
-        except (ValueError, RecursionError) as error:  # TOML and UTF-8 errors both; and brackets without end
+        except (ValueError, RecursionError) as error:  # errors of TOML, of UTF-8, and of deep nesting
             raise InputError(f"{path} is not a TOML file: {error}") from None
     if not isinstance(document, dict):
-        raise InputError(f"{path} is no comparison: expected names and values")
+        raise InputError(f"{path} is not a comparison: expected names and values")
     return document
 
 
 def _located(document: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The same with relative paths as seen from the file's folder."""
+    """Resolve relative paths against the file's folder."""
     located = dict(document)
     if isinstance(located.get("table"), list):
         located["table"] = [str(folder / path) if isinstance(path, str) else path for path in located["table"]]
