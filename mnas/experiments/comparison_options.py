@@ -37,8 +37,7 @@ TrialCounts = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonOptions:
-    """The options of a comparison; a file has the same names. See `SearchOptions` for common fields.
-    """
+    """The options of a comparison; a file has the same names. See `SearchOptions` for common fields."""
 
     strategies: Sequence[str] = ("random", "reinforce", "ppo", "evolution")
     evaluator: declare.EvaluatorName | None = None

@@ -136,9 +136,9 @@ class _Runner:
             on_update=on_update,
         )
         finalists = choose_finalists(trials, self.search.objective, self.search.num_finalists)
-        judged: list[Trial] = []
+        evaluated: list[Trial] = []
         if self.search.finalist_objective is not None:
-            judged = run_finalists(
+            evaluated = run_finalists(
                 finalists,
                 self.search.finalist_objective,
                 self.study.log(final_phase),
@@ -146,8 +146,8 @@ class _Runner:
                 executor=self.executor,
                 on_trial=lambda trial: self.on_trial(final_phase, trial),
             )
-        chosen = winner(judged or finalists, finalists)
-        longer = any(trial is chosen for trial in judged)
+        chosen = winner(evaluated or finalists, finalists)
+        longer = any(trial is chosen for trial in evaluated)
         document = winner_to_dict(chosen, longer=longer)
         write_json(self.study.folder / f"{result}.json", document)
         return document

@@ -163,8 +163,8 @@ def _dtype(study: Study) -> str:
     """The data type to export: the first table's, else the one that finalists were scored with."""
     tables = study.config.get("tables")
     first = tables[0] if isinstance(tables, list) and tables and isinstance(tables[0], dict) else {}
-    said = [first.get("dtype"), study.arguments.get("score_dtype")]
-    return next((dtype for dtype in said if dtype in _DTYPES), "float32")
+    dtypes = [first.get("dtype"), study.arguments.get("score_dtype")]
+    return next((dtype for dtype in dtypes if dtype in _DTYPES), "float32")
 
 
 def share_of_steps(trials: Sequence[Trial], num_rungs: int) -> float:
