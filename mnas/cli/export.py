@@ -10,7 +10,6 @@ import typer
 
 from mnas.cli import output
 from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS
-from mnas.errors import InputError
 
 if TYPE_CHECKING:
     from mnas.export.on_device import Verifier
@@ -56,23 +55,22 @@ def export(
     from mnas.export.convert import check_dtype
     from mnas.export.on_device import open_verifier
     from mnas.export.pipeline import check_target
-    from mnas.export.source import choose_compression, trained_job, untrained_job
+    from mnas.export.source import choose_compression, resolve_network, trained_job, untrained_job
     from mnas.system.native_output import load_tensorflow
 
     check_target(out)
     compression = choose_compression(qat, prune, cluster, fine_tune_epochs, untrained, seed)
     dtype = "int8" if qat else dtype
     check_dtype(dtype, io)
-    if not untrained:
-        _refuse_without_weights(network)
+    architecture, trained = resolve_network(network, untrained=untrained)
     how = {"runtime": runtime, "threads": threads, "delegate": delegate, "benchmark_binary": benchmark_binary}
-    verifier = open_verifier(on, how, table, network, dtype=dtype, out=out)
+    verifier = open_verifier(on, how, table, architecture, dtype=dtype, out=out)
     output.console(stderr=True).print("Loading TensorFlow and the data ...")
     load_tensorflow()
-    if untrained:
-        job = untrained_job(network, data, seed)
+    if trained is None:
+        job = untrained_job(architecture, data, seed)
     else:
-        job = trained_job(network, data, compression, max_loss, display=output.progress)
+        job = trained_job(trained, data, compression, max_loss, display=output.progress)
     document = _run(job, out, dtype=dtype, io=io, trained=not untrained, verifier=verifier)
     show_export(out, document, verifier, json)
 
@@ -80,8 +78,9 @@ def export(
 def export_trained(folder: Path, out: Path, *, dtype: str = "float32") -> dict[str, Any]:
     """Export what `mnas train` left in a folder; gives what stands in the JSON file."""
     from mnas.export.source import trained_job
+    from mnas.train.trained_network import open_trained
 
-    return _run(trained_job(str(folder), None), out, dtype=dtype, io="float32", trained=True)
+    return _run(trained_job(open_trained(folder)), out, dtype=dtype, io="float32", trained=True)
 
 
 def _run(
@@ -102,18 +101,6 @@ def _run(
         learned=job.learned,
         on_device=None if verifier is None else partial(verifier.check, images=job.shown, dtype=dtype, trained=trained),
         progress=_Display(job.count, verifier.name if verifier else "").show,
-    )
-
-
-def _refuse_without_weights(network: str) -> None:
-    from mnas.study.references import resolve_architecture
-
-    if Path(network).is_dir():
-        return
-    resolve_architecture(network)
-    raise InputError(
-        f"{network} is an architecture without weights: train it first (mnas train {network} --data D --out DIR), "
-        "then export DIR; or add --untrained for random weights, good for measuring only"
     )
 
 

@@ -10,17 +10,18 @@ import numpy as np
 
 from mnas.devices.base import Device, LoadedModel
 from mnas.devices.local import LocalDevice
+from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
 from mnas.export.verify import Tolerance, check_tolerance, compare_outputs
 from mnas.profiling.bench import Apart, bench, bench_isolated
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.prediction import Prediction, check_same, predict
-from mnas.study.references import resolve_architecture
 from mnas.tflite.runner import Floats, TFLiteRunner
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from mnas.arch.spec import Architecture
 
 IMAGES = 16  # a phone starts its program anew for each
 SECONDS = 5.0  # of measuring
@@ -131,40 +132,34 @@ class Verifier:
 
     def check(self, content: bytes, images: npt.NDArray[np.float32], *, dtype: str, trained: bool) -> DeviceCheck:
         """See `check_on_device`."""
-        from mnas.export.on_device import IMAGES, check_on_device
-
         return check_on_device(content, self.device, images[:IMAGES], name=self.name, dtype=dtype, trained=trained)
 
 
 def open_verifier(
-    name: str | None, how: dict[str, Any], table: Path | None, network: str, *, dtype: str, out: Path
+    name: str | None, how: dict[str, Any], table: Path | None, architecture: Architecture, *, dtype: str, out: Path
 ) -> Verifier | None:
-    """The device that --verify-on names, before any long work; None without it.
+    """Open the device that --verify-on names, before any long work; None without it.
 
     Args:
-        name: as --verify-on says it.
+        name: the device, as in --verify-on.
         how: the other arguments of `mnas.devices.registry.open_device`.
-        table: that device's latency table.
-        network: what is exported, as an architecture argument.
-        dtype: of the file.
-        out: that file.
+        table: latency table of that device.
+        architecture: the network to export.
+        dtype: data type of the file.
+        out: the file to write.
 
     Raises:
-        InputError: for options that do not go together, or a table of another device or dtype.
-        MnasError: if the device is not there.
+        InputError: for options that cannot be combined, or a table of another device or dtype.
+        MnasError: if the device cannot be reached.
     """
     if name is None:
-        given = [
-            option for option, used in (("--table", table), ("--benchmark-binary", how["benchmark_binary"])) if used
-        ]
-        if given:
-            raise InputError(f"{' and '.join(given)} only mean something with --verify-on DEVICE: add it, e.g. adb")
+        options = {"--table": table, "--benchmark-binary": how["benchmark_binary"]}
+        if given := [option for option, value in options.items() if value]:
+            raise InputError(f"{' and '.join(given)} need --verify-on DEVICE: add it, e.g. --verify-on adb")
         return None
-    from mnas.devices.registry import open_device
-
     prediction = None
     if table is not None:
-        prediction = predict(resolve_architecture(network), table, dtype=dtype, file=out)
+        prediction = predict(architecture, table, dtype=dtype, file=out)
     device = open_device(name, **how)
     if prediction is not None:
         check_same(prediction.configuration, device.configuration(dtype))

@@ -1,9 +1,9 @@
-"""What is exported: a trained folder or an architecture, with the images to check and calibrate on."""
+"""The network to export: a trained folder or an architecture, with the images to check and calibrate on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,20 +22,19 @@ if TYPE_CHECKING:
     from mnas.train.trained_network import Trained
 
 UNTRAINED_IMAGES = 32
-VALIDATION_IMAGES = 4000  # that say what fine-tuning has cost
+VALIDATION_IMAGES = 4000  # to measure what fine-tuning costs
 
-# Opened with a title; gives a function that takes the share done, 0 to 1, and what is being done.
+# Opened with a title; yields a function that takes the share done, 0 to 1, and what is being done.
 Display = Callable[[str], AbstractContextManager[Callable[[float, str], None]]]
 
 
-@contextmanager
-def _no_display(title: str) -> Iterator[Callable[[float, str], None]]:
-    yield lambda share, what: None
+def _no_display(title: str) -> AbstractContextManager[Callable[[float, str], None]]:
+    return nullcontext(lambda share, what: None)
 
 
 @dataclass
 class ExportJob:
-    """What is exported, and the images for it: to check with, to calibrate with, and to show to a device."""
+    """A network to export, and images to check with, to calibrate with, and to run on a device."""
 
     model: Any
     architecture: Architecture
@@ -47,10 +46,41 @@ class ExportJob:
     learned: bool = False
 
 
+def resolve_network(network: str, *, untrained: bool) -> tuple[Architecture, Trained | None]:
+    """Read the network to export.
+
+    Args:
+        network: a folder from `mnas train`; with `untrained`, as `resolve_architecture` takes it.
+        untrained: whether random weights are wanted.
+
+    Returns:
+        The architecture, and the trained network, which is None with `untrained`.
+
+    Raises:
+        InputError: if there is no such network, or it has no weights and `untrained` is False.
+    """
+    if untrained:
+        return resolve_architecture(network), None
+    if Path(network).is_dir():
+        from mnas.train.trained_network import open_trained
+
+        trained = open_trained(Path(network))
+        return trained.architecture, trained
+    resolve_architecture(network)
+    raise InputError(
+        f"{network} is an architecture without weights: train it first (mnas train {network} --data D --out DIR), "
+        "then export DIR; or add --untrained for random weights, for measuring only"
+    )
+
+
 def choose_compression(
     qat: bool, prune: float | None, cluster: int | None, epochs: int, untrained: bool, seed: int
 ) -> Compression | None:
-    """What the options ask for; at most one."""
+    """The compression that the options ask for.
+
+    Raises:
+        InputError: if they ask for more than one, or for one of an untrained network.
+    """
     from mnas.export.compress import Compression
 
     given = [name for name, used in (("--qat", qat), ("--prune", prune), ("--cluster", cluster)) if used]
@@ -59,7 +89,7 @@ def choose_compression(
     if len(given) > 1 or untrained:
         extra = [*given, "--untrained"] if untrained else given
         raise InputError(
-            f"{' and '.join(extra)} do not go together: expected one of --qat, --prune, --cluster, trained"
+            f"{' and '.join(extra)} cannot be combined: expected one of --qat, --prune, --cluster on its own"
         )
     if prune is not None:
         return Compression("prune", sparsity=prune, epochs=epochs, seed=seed)
@@ -69,25 +99,25 @@ def choose_compression(
 
 
 def trained_job(
-    network: str,
-    data: str | None,
+    trained: Trained,
+    data: str | None = None,
     compression: Compression | None = None,
     max_loss: float = 0.0,
     *,
     display: Display = _no_display,
 ) -> ExportJob:
-    """What `mnas train` left in a folder, fine-tuned first if `compression` says so.
+    """A trained network, fine-tuned first if `compression` is given.
 
     Args:
-        network: the folder.
-        data: to calibrate and check on; None for the training's own.
+        trained: the network.
+        data: data to calibrate and check on; None for the training's data.
         compression: what to fine-tune for.
         max_loss: points of accuracy that it may cost.
-        display: shows how far fine-tuning is.
+        display: shows the progress of fine-tuning.
 
     Raises:
         InputError: if the data do not fit the network.
-        MnasError: if the folder cannot be read, or fine-tuning costs more.
+        MnasError: if the weights cannot be read, or fine-tuning costs more.
     """
     from mnas.arch.complexity import complexity
     from mnas.data.batches import plain_batches, some_images
@@ -95,32 +125,31 @@ def trained_job(
     from mnas.export.on_device import IMAGES
     from mnas.export.pipeline import images_to_check
     from mnas.export.verify import check_loss
-    from mnas.train.trained_network import open_trained
 
-    trained = open_trained(Path(network))
     dataset = trained.load_data() if data is None else _other_data(data, trained.architecture)
     count = images_to_check(complexity(trained.architecture).madds, len(dataset.test))
     model = trained.build()
-    done = None if compression is None else _compress(trained, model, dataset, compression, display)
-    if done is not None:
-        some = plain_batches(dataset.validation, 64, count=VALIDATION_IMAGES)
-        check_loss(model, done.model, some, max_loss, done.about["kind"])
-    return ExportJob(
-        model if done is None else done.model,
+    job = ExportJob(
+        model,
         trained.architecture,
-        plain_batches(dataset.test, 64, count=count),
-        count,
-        some_images(dataset.train, CALIBRATION_IMAGES),
-        some_images(dataset.test, IMAGES),
-        {
+        batches=plain_batches(dataset.test, 64, count=count),
+        count=count,
+        calibration=some_images(dataset.train, CALIBRATION_IMAGES),
+        shown=some_images(dataset.test, IMAGES),
+        about={
             "class_names": trained.training["class_names"],
             "training": trained.training["configuration"],
             "test_accuracy": trained.training["test_accuracy"],
             "check_data": dataset.name,
-            **({} if done is None else {"compression": done.about}),
         },
-        done is not None and done.learned_ranges,
     )
+    if compression is not None:
+        done = _compress(trained, model, dataset, compression, display)
+        some = plain_batches(dataset.validation, 64, count=VALIDATION_IMAGES)
+        check_loss(model, done.model, some, max_loss, compression.kind)
+        job.model, job.learned = done.model, done.learned_ranges
+        job.about["compression"] = done.about
+    return job
 
 
 def _compress(trained: Trained, model: Any, dataset: Dataset, compression: Compression, display: Display) -> Compressed:
@@ -143,21 +172,22 @@ def _other_data(data: str, architecture: Architecture) -> Dataset:
     dataset = DataSource(data).load(architecture.resolution)
     if dataset.num_classes != architecture.num_classes:
         raise InputError(
-            f"{data} has {dataset.num_classes} classes and the network {architecture.num_classes}: they do not fit"
+            f"{data} has {dataset.num_classes} classes and the network {architecture.num_classes}: expected data with "
+            "the network's classes"
         )
     return dataset
 
 
-def untrained_job(network: str, data: str | None, seed: int) -> ExportJob:
+def untrained_job(architecture: Architecture, data: str | None, seed: int) -> ExportJob:
     """An architecture with random weights, for measuring only.
 
     Args:
-        network: as `resolve_architecture` takes it.
-        data: to calibrate and check on; None for random images.
-        seed: decides the weights, and random images.
+        architecture: the network.
+        data: data to calibrate and check on; None for random images.
+        seed: seed of the weights, and of random images.
 
     Raises:
-        InputError: if there is no such architecture, or its memory is more than may be.
+        InputError: if the network needs more memory than is allowed.
     """
     import numpy as np
 
@@ -165,7 +195,6 @@ def untrained_job(network: str, data: str | None, seed: int) -> ExportJob:
     from mnas.data.batches import some_images
     from mnas.nn.build import build_model
 
-    architecture = resolve_architecture(network)
     check_fits(architecture)
     if data is None:
         shape = (UNTRAINED_IMAGES, architecture.resolution, architecture.resolution, 3)

@@ -132,12 +132,12 @@ def test_a_file_is_verified_where_it_is_asked_to_be(folder, monkeypatch):
 
 @pytest.mark.usefixtures("two_classes", "damaged")
 @pytest.mark.parametrize(("arguments", "code", "message"), [
-    (["export", "run", "--data", "pets", "--out", "y.tflite"], 2, "has 2 classes and the network 10: they do not fit"),
+    (["export", "run", "--data", "pets", "--out", "y.tflite"], 2, "has 2 classes and the network 10: expected"),
     (["train", "arch.json", "--data", "digits", "--out", "z", "--weights", "imagenet"], 2, "keras.applications has"),
     (["train", "arch.json", "--data", "digits", "--out", "z", "--recipe", "long"], 2, "short, mnasnet, efficientnet"),
     (["export", "run", "--out", "model.onnx"], 2, "ends in .tflite"),
     (["export", "run", "--dtype", "int4", "--out", "y.tflite"], 2, "expected one of float32, float16, dynamic, int8"),
-    (["export", "run", "--qat", "--prune", "0.5", "--out", "y.tflite"], 2, "--qat and --prune do not go together"),
+    (["export", "run", "--qat", "--prune", "0.5", "--out", "y.tflite"], 2, "--qat and --prune cannot be combined"),
     (["export", "arch.json", "--untrained", "--qat", "--out", "y.tflite"], 2, "--untrained"),
     (["export", "run", "--prune", "1.5", "--out", "y.tflite"], 2, "--prune is 1.5"),
     (["export", "nothing", "--out", "y.tflite"], 2, "is not an architecture"),
@@ -150,7 +150,7 @@ def test_a_file_is_verified_where_it_is_asked_to_be(folder, monkeypatch):
     (["export", "deep.json", "--untrained", "--out", "y.tflite"], 2, "it needs at least 17 px"),
     (["train", "deep.json", "--data", "digits", "--out", "z"], 2, "it needs at least 17 px"),
     (["train", "arch.json", "--data", "digits", "--out", "/dev/full/z"], 1, "cannot write /dev/full/z"),
-    (["export", "run", "--table", "t.json", "--out", "y.tflite"], 2, "only mean something with --verify-on"),
+    (["export", "run", "--table", "t.json", "--out", "y.tflite"], 2, "need --verify-on"),
     (["export", "run", "--verify-on", "phone", "--out", "y.tflite"], 2, "expected local, adb, adb:SERIAL or ssh:HOST"),
     (["export", "run", "--verify-on", "adb", "--out", "y.tflite"], 2, "add --benchmark-binary PATH"),
 ])  # fmt: skip
