@@ -1,11 +1,11 @@
 """Fine-tuning for a smaller or faster file: quantisation-aware training, pruning, clustering.
 
-By tensorflow-model-optimization, which knows Keras 2 only (tensorflow/model-optimization#1119), so the network is built
-a second time with `tf_keras` and its weights carried over in the order of the walk. A pruned or clustered network goes
-back into Keras 3; a quantisation-aware one is converted as it is, with the ranges that it has learned.
+Uses tensorflow-model-optimization, which supports Keras 2 only (tensorflow/model-optimization#1119). So the network is
+built again with `tf_keras`, and its weights are copied in the order of the walk. A pruned or clustered network is
+copied back to Keras 3; a quantisation-aware one is converted as it is, with the ranges that it has learned.
 
-`quantize_model` refuses the multiplication of squeeze-and-excitation, and the pieces of hard swish. Here the
-multiplication's output gets a range of its own, and hard swish one range at its end, so that it stays one operator.
+`quantize_model` rejects the multiplication of squeeze-and-excitation, and the parts of hard swish. Here the
+multiplication's output gets its own range, and hard swish gets one range at its end, so that it stays one operator.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from typing import Any
 
 from mnas.arch.spec import Architecture
@@ -25,22 +26,22 @@ from mnas.train.recipe import Recipe
 
 KINDS = ("qat", "prune", "cluster")
 Wrapped = tuple[Any, list[Any]]  # a model, and the callbacks that its training needs
-_LEAST_WEIGHTS = 16  # of a layer, for each cluster centre
+_LEAST_WEIGHTS = 16  # of a layer, per cluster centre
 
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """What to do, and how long to fine-tune for it.
+    """Kind of compression, and how to fine-tune for it.
 
     Attributes:
         kind: qat, prune or cluster.
-        sparsity: share of the weights of every convolution and dense layer that become 0; they fall away along a
-            polynomial over the first two thirds of the steps (Zhu and Gupta 2017).
-        clusters: different weights that a layer keeps.
+        sparsity: share of the weights of every convolution and dense layer that become 0, by a polynomial schedule
+            over the first two thirds of the steps (Zhu and Gupta 2017).
+        clusters: number of different weights in a layer.
         epochs: passes over the training images.
-        batch_size: images a step.
-        learning_rate: of Adam, constant.
-        seed: of shuffling and augmentation.
+        batch_size: images per step.
+        learning_rate: constant learning rate of Adam.
+        seed: seed of shuffling and augmentation.
     """
 
     kind: str
@@ -60,19 +61,19 @@ class Compression:
         check_number("learning_rate", self.learning_rate, 1e-9, 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """What belongs to this kind, as plain data."""
+        """Return the fields that this kind uses, as plain data."""
         others = {"qat": ("sparsity", "clusters"), "prune": ("clusters",), "cluster": ("sparsity",)}[self.kind]
         return {name: value for name, value in asdict(self).items() if name not in others}
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """What fine-tuning gave.
+    """A fine-tuned network.
 
     Attributes:
-        model: gives probabilities; of Keras 2 after quantisation-aware training, of Keras 3 otherwise.
+        model: returns probabilities; a Keras 2 model after quantisation-aware training, a Keras 3 model otherwise.
         learned_ranges: whether an int8 file takes its ranges from the model.
-        about: what was done, and the share of zeros or the most different weights of a layer, as plain data.
+        about: the compression, with the share of zeros and the number of different weights, as plain data.
     """
 
     model: Any
@@ -89,15 +90,15 @@ def compress(
     flip: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Compressed:
-    """Fine-tune a trained network under one compression.
+    """Fine-tune a trained network for one kind of compression.
 
     Args:
         architecture: the network.
         model: its trained Keras 3 model.
         images: training images.
-        compression: what to do.
-        flip: whether a mirrored image is of the same class.
-        progress: told steps done and steps in all.
+        compression: kind of compression, and how to fine-tune.
+        flip: whether a mirrored image has the same class.
+        progress: called with the steps done and the total number of steps.
 
     Raises:
         InputError: if the packages of the extra `compression` are not installed.
@@ -119,7 +120,7 @@ def compress(
     weights = get_layer_weights(strip(wrapped), still)
     finished = build_model(still, probabilities=True)
     set_layer_weights(finished, still, weights)
-    return Compressed(finished, False, {**compression.to_dict(), **_found(weights)})
+    return Compressed(finished, False, {**compression.to_dict(), **_weight_counts(weights)})
 
 
 def _load(name: str) -> Any:
@@ -142,13 +143,8 @@ def _fine_tune(
 
 
 def _reporter(keras: Any, steps: int, progress: Callable[[int, int], None]) -> Any:
-    done = [0]
-
-    def report(batch: int, logs: Any) -> None:
-        done[0] += 1
-        progress(done[0], steps)
-
-    return keras.callbacks.LambdaCallback(on_train_batch_end=report)
+    done = count(1)
+    return keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: progress(next(done), steps))
 
 
 def _quantisation_aware(keras: Any, tfmot: Any, model: Any, compression: Compression, steps: int) -> Wrapped:
@@ -168,7 +164,7 @@ def _quantisation_aware(keras: Any, tfmot: Any, model: Any, compression: Compres
 
 
 def _configs(quantization: Any) -> tuple[Any, Any]:
-    """QuantizeConfigs for layers without weights: a range for the output, or none."""
+    """Return QuantizeConfigs for layers without weights: with a range for the output, and without."""
 
     class OutputRange(quantization.QuantizeConfig):  # type: ignore[misc,name-defined]
         def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
@@ -178,10 +174,10 @@ def _configs(quantization: Any) -> tuple[Any, Any]:
             return []
 
         def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
-            """There are none."""
+            pass
 
         def set_quantize_activations(self, layer: Any, quantize_activations: Any) -> None:
-            """There are none."""
+            pass
 
         def get_output_quantizers(self, layer: Any) -> list[Any]:
             make = quantization.quantizers.MovingAverageQuantizer
@@ -197,6 +193,10 @@ def _configs(quantization: Any) -> tuple[Any, Any]:
     return OutputRange, NoRange
 
 
+def _is_dense(layer: Any) -> bool:
+    return type(layer).__name__ in ("Conv2D", "Dense")
+
+
 def _pruned(keras: Any, tfmot: Any, model: Any, compression: Compression, steps: int) -> Wrapped:
     sparsity = tfmot.sparsity.keras
     schedule = sparsity.PolynomialDecay(
@@ -208,8 +208,7 @@ def _pruned(keras: Any, tfmot: Any, model: Any, compression: Compression, steps:
     )
 
     def wrap(layer: Any) -> Any:
-        dense = type(layer).__name__ in ("Conv2D", "Dense")
-        return sparsity.prune_low_magnitude(layer, pruning_schedule=schedule) if dense else layer
+        return sparsity.prune_low_magnitude(layer, pruning_schedule=schedule) if _is_dense(layer) else layer
 
     return keras.models.clone_model(model, clone_function=wrap), [sparsity.UpdatePruningStep()]
 
@@ -219,16 +218,15 @@ def _clustered(keras: Any, tfmot: Any, model: Any, compression: Compression, ste
     start = clustering.CentroidInitialization.KMEANS_PLUS_PLUS
 
     def wrap(layer: Any) -> Any:
-        dense = type(layer).__name__ in ("Conv2D", "Dense")
-        if not dense or layer.count_params() < _LEAST_WEIGHTS * compression.clusters:
+        if not _is_dense(layer) or layer.count_params() < _LEAST_WEIGHTS * compression.clusters:
             return layer
         return clustering.cluster_weights(layer, number_of_clusters=compression.clusters, cluster_centroids_init=start)
 
     return keras.models.clone_model(model, clone_function=wrap), []
 
 
-def _found(weights: list[Any]) -> dict[str, Any]:
-    """What came of it, over all kernels."""
+def _weight_counts(weights: list[Any]) -> dict[str, Any]:
+    """Share of zeros and number of different weights, over all kernels."""
     kernels = [array for array in weights if array.ndim > 1]
     total = sum(kernel.size for kernel in kernels)
     return {

@@ -1,15 +1,15 @@
-"""Keras model to TFLite, with a fixed batch of 1, quickly and quietly.
+"""Convert a Keras model to TFLite, with a fixed batch of 1.
 
 Where the time goes (MobileNetV2 at 96 px): `TFLiteConverter.from_keras_model` traces the model five times, writes and
 reads a SavedModel, and only then converts. Here the model is traced once, with batch 1, and its frozen graph goes
-straight to the converter. (`from_concrete_functions` alone still takes the SavedModel route, and with Keras 3 it loses
-the weights there in silence.)
+straight to the converter. (`from_concrete_functions` alone still takes the SavedModel route, and with Keras 3 it
+silently loses the weights there.)
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ def to_tflite(model: Any, configure: Callable[[Any], None] | None = None) -> byt
 
     Args:
         model: a built Keras model (Keras 3 or tf_keras).
-        configure: sets the converter up for a quantised file; see `mnas.export.convert`.
+        configure: sets up the converter for another data type than float32; see `quantizer`.
 
     Raises:
         MnasError: if the converter fails; the message carries the end of what it printed.
@@ -58,7 +58,9 @@ def to_tflite(model: Any, configure: Callable[[Any], None] | None = None) -> byt
             ) from error
     content, num_dead = widen_dead_ranges(content)
     if num_dead:
-        _LOGGER.info("%d tensors are always 0 on the calibration images: given a scale that can be computed", num_dead)
+        _LOGGER.info(
+            "%d tensors are always 0 on the calibration images: their scale is set to a computable one", num_dead
+        )
     return content
 
 
@@ -70,86 +72,62 @@ def _last_line(text: str) -> str:
 def quantizer(
     dtype: str, *, calibration: npt.NDArray[np.float32] | None = None, io: str = "float32", learned: bool = False
 ) -> Callable[[Any], None]:
-    """What sets a `TFLiteConverter` up for one of the dtypes.
+    """Return the function that sets up a `TFLiteConverter` for one data type.
 
     Args:
         dtype: `float32`; `float16` halves the file, the weights are widened when the file is loaded; `dynamic` has
-            int8 weights and float32 activations; `int8` is integer inside throughout, weights per channel, ranges of
-            activations from the calibration images.
+            int8 weights and float32 activations; `int8` computes in integers only, with one scale per channel of the
+            weights and ranges of activations from the calibration images.
         calibration: for int8: a few hundred training images as the network takes them, (count, size, size, 3).
         io: type of input and output of an int8 file: `float32` (scaled inside the file) or `int8`.
-        learned: the model was trained quantisation-aware and knows its own ranges: no calibration then.
+        learned: whether the model was trained quantisation-aware; int8 then takes its ranges and no calibration.
 
     Raises:
         InputError: for an unknown dtype, missing calibration images, or images that are not in [-1, 1].
     """
     check_dtype(dtype, io)
-    if dtype != "int8":
-        return {"float32": _float32, "float16": _float16, "dynamic": _dynamic}[dtype]
-    if learned:
-        return lambda converter: _integers(converter, io)
-    if calibration is None:
-        raise InputError("int8 needs calibration images: a few hundred training images")
-    check_calibration(calibration)
-    images = calibration
+    images = None
+    if dtype == "int8" and not learned:
+        if calibration is None:
+            raise InputError("int8 needs calibration images: a few hundred training images")
+        check_calibration(calibration)
+        images = calibration
 
     def configure(converter: Any) -> None:
         import tensorflow as tf
 
-        def representative() -> Iterator[list[Any]]:
-            for image in images:
-                yield [image[None]]
-
-        _integers(converter, io)
-        converter.representative_dataset = representative
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        if dtype == "float32":
+            return
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if dtype == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if io == "int8":
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+        if images is not None:
+            converter.representative_dataset = lambda: ([image[None]] for image in images)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
 
     return configure
 
 
 def check_dtype(dtype: str, io: str) -> None:
-    """Refuse what no file can be.
+    """Check the data types of a file.
 
     Raises:
-        InputError: for an unknown dtype, or integer input and output without integers inside.
+        InputError: for an unknown dtype, or integer input and output of a file that is not int8.
     """
     check_choice("dtype", dtype, DTYPES)
     check_choice("io", io, ("float32", "int8"))
     if dtype != "int8" and io != "float32":
-        raise InputError(f"io is {io!r} for {dtype}: only an int8 file can take and give integers")
-
-
-def _integers(converter: Any, io: str) -> None:
-    import tensorflow as tf
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if io == "int8":
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-
-
-def _dynamic(converter: Any) -> None:
-    import tensorflow as tf
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-
-
-def _float32(converter: Any) -> None:
-    """Nothing to set."""
-
-
-def _float16(converter: Any) -> None:
-    import tensorflow as tf
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
+        raise InputError(f"io is {io!r} for {dtype}: only an int8 file can have integer input and output")
 
 
 def check_calibration(images: npt.NDArray[np.float32]) -> None:
-    """Refuse images that would give every activation a wrong range.
+    """Check that images give the activations useful ranges.
 
     Raises:
         InputError: for another shape than (count, size, size, 3), no images, NaN, values outside [-1, 1], or values
-            that hardly vary.
+            with almost no variation.
     """
     if images.ndim != 4 or images.shape[-1] != 3 or not len(images):
         raise InputError(f"calibration images have shape {images.shape}: expected (count, size, size, 3)")

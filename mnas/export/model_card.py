@@ -1,4 +1,4 @@
-"""A model card (Mitchell et al. 2019) in Markdown, from what an export knows of its file."""
+"""Model cards (Mitchell et al. 2019) in Markdown, from the JSON description of an exported file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _DTYPES = {
 
 
 def model_card(name: str, document: Mapping[str, Any]) -> str:
-    """The card of one file.
+    """Return the card of one file.
 
     Args:
-        name: of the file, without its suffix.
-        document: the JSON document beside it.
+        name: name of the file, without its suffix.
+        document: the JSON description beside it.
     """
     architecture, check = document["architecture"], document["check"]
     size = architecture["resolution"]
@@ -76,7 +76,7 @@ def _device(document: Mapping[str, Any]) -> list[str]:
     where = f"{check['model']}, {check['runtime']}, {check['delegate']}, {check['threads']} thread(s)"
     return [
         f"| on a device ({where}) | {check['latency_ms']:.3f} ms when quiet; {check['agreement']:.2%} of "
-        f"{check['images']} predictions as here, probabilities differ by at most {check['max_difference']:.3g} |"
+        f"{check['images']} predictions agree, probabilities differ by at most {check['max_difference']:.3g} |"
     ]
 
 
@@ -102,7 +102,7 @@ def _limits(document: Mapping[str, Any]) -> list[str]:
     if not document["trained"]:
         return ["The weights are random: this file is for measuring latency and nothing else."]
     return [
-        "It knows the classes above and gives probabilities for them whatever it is shown. Its accuracy was measured "
-        "on images of the same source as those it was trained on; on others it may be far lower. It was not examined "
-        "for fairness between groups of people.",
+        "It knows only the classes above and returns probabilities for them for any image. Its accuracy was measured "
+        "on images from the same source as the training images; on other images it may be far lower. It was not "
+        "examined for fairness between groups of people.",
     ]

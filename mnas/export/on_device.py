@@ -1,4 +1,4 @@
-"""Running the finished file on a device, beside this machine's interpreter: the same outputs, and how long it takes."""
+"""Run the file on a device, compare its outputs with those of this machine's interpreter, and measure its latency."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
     from mnas.arch.spec import Architecture
 
-IMAGES = 16  # a phone starts its program anew for each
+IMAGES = 16  # a phone starts a new process for each
 SECONDS = 5.0  # of measuring
-_EXACT = Tolerance(1e-3, 0.999, 0.001)  # float32 as XNNPACK and TFLite's own kernels compute it, on any CPU
-_ROUNDED = Tolerance(0.1, 0.9, 0.01)  # integers, whose last bit is the kernel's own business, and GPUs' half precision
+_EXACT = Tolerance(1e-3, 0.999, 0.001)  # float32 with the kernels of XNNPACK or TFLite, on any CPU
+_ROUNDED = Tolerance(0.1, 0.9, 0.01)  # integers, whose rounding differs between kernels, and GPUs' half precision
 _IN_FLOATS = ("xnnpack", "none")  # delegates that compute float32 in float32
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceCheck:
-    """What a device made of the file.
+    """Outputs and latency of the file on a device.
 
     Attributes:
-        device: as it was asked for, e.g. `adb:SERIAL`.
-        model: what it says it is; the CPU where it says nothing else.
+        device: name of the device as it was passed, e.g. `adb:SERIAL`.
+        model: model name that the device reports, or its CPU.
         runtime, delegate, threads: what ran the file there.
-        images: how many images the device and this machine were both shown.
+        images: number of images that the device and this machine both classified.
         agreement: share of images on which both give the same class.
         max_difference, mean_difference: between two probabilities.
-        latency_ms: on the quiet device; `median_ms` as it was while measuring.
+        latency_ms: latency on the quiet device; `median_ms` is the median of all runs.
     """
 
     device: str
@@ -60,18 +60,18 @@ class DeviceCheck:
 def check_on_device(
     content: bytes, device: Device, images: Floats, *, name: str, dtype: str, trained: bool = True
 ) -> DeviceCheck:
-    """Show the same images to the file here and on a device, and measure it there.
+    """Run the file here and on a device on the same images, compare the outputs, and measure the latency there.
 
     Args:
         content: the TFLite file.
-        device: where else it runs.
+        device: the other device.
         images: (count, size, size, 3) in [-1, 1].
-        name: of the device, for messages.
-        dtype: of the file; decides how much may differ.
-        trained: False for random weights: then agreement is not judged.
+        name: name of the device, for messages.
+        dtype: data type of the file, which decides the tolerance.
+        trained: False for random weights: then agreement is not checked.
 
     Raises:
-        MnasError: if the outputs differ by more than they may, or the device cannot run the file, or goes away.
+        MnasError: if the outputs differ by more than the tolerance, or the device cannot run the file or is lost.
     """
     here = TFLiteRunner(content)
     with device.measuring():
@@ -84,21 +84,24 @@ def check_on_device(
     configuration = device.configuration(dtype)
     exact = dtype == "float32" and configuration.delegate in _IN_FLOATS
     check_tolerance(
-        found, _EXACT if exact else _ROUNDED, trained=trained, what=f"on {name} the file gives other outputs than here"
+        found,
+        _EXACT if exact else _ROUNDED,
+        trained=trained,
+        what=f"on {name} the file gives other outputs than here",
     )
     time = _measure(content, device)
     return DeviceCheck(
-        name,
-        configuration.model or configuration.cpu,
-        configuration.runtime,
-        configuration.delegate,
-        configuration.threads,
-        found.images,
-        found.agreement,
-        found.max_difference,
-        found.mean_difference,
-        time.quiet_ms,
-        time.median_ms,
+        device=name,
+        model=configuration.model or configuration.cpu,
+        runtime=configuration.runtime,
+        delegate=configuration.delegate,
+        threads=configuration.threads,
+        images=found.images,
+        agreement=found.agreement,
+        max_difference=found.max_difference,
+        mean_difference=found.mean_difference,
+        latency_ms=time.quiet_ms,
+        median_ms=time.median_ms,
     )
 
 
@@ -109,21 +112,22 @@ def _measure(content: bytes, device: Device) -> Apart | NetworkTime:
 
 
 def _infer(model: LoadedModel, here: TFLiteRunner, image: Any, name: str) -> Floats:
-    """One image's probabilities from the device."""
     try:
         return here.read(model.infer(here.taken(image)))
     except ValueError:
-        raise MnasError(f"{name} gives an output of another size than this file's: is it another file's?") from None
+        raise MnasError(
+            f"{name} returns an output of another size than this file has: did it run another file?"
+        ) from None
 
 
 @dataclass
 class Verifier:
-    """A device that stands ready, and what a table predicts for it.
+    """An opened device, and the latency that a table predicts for it.
 
     Attributes:
-        name: of the device, as it was asked for.
-        device: that device.
-        prediction: by the table, or None without one.
+        name: name of the device as it was passed.
+        device: the device.
+        prediction: prediction of the table; None without a table.
     """
 
     name: str
@@ -131,7 +135,7 @@ class Verifier:
     prediction: Prediction | None = None
 
     def check(self, content: bytes, images: npt.NDArray[np.float32], *, dtype: str, trained: bool) -> DeviceCheck:
-        """See `check_on_device`."""
+        """Run `check_on_device` on the first `IMAGES` images."""
         return check_on_device(content, self.device, images[:IMAGES], name=self.name, dtype=dtype, trained=trained)
 
 

@@ -1,4 +1,4 @@
-"""From a Keras model to a checked `.tflite` file, with a JSON file and a model card beside it that say what it is."""
+"""Export a Keras model to a checked `.tflite` file, with a JSON description and a model card beside it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ from mnas.tflite.metadata import add_metadata
 from mnas.tflite.operators import check_integers, check_operators
 from mnas.tflite.runner import Floats
 
-# Multiply-adds that a check may cost: about half a minute on a laptop's core or two.
-CHECK_MADDS = 3e11
-_HINTS = {"int8": ". Quantisation-aware training (--qat) often keeps more"}
+CHECK_MADDS = 3e11  # multiply-adds of a check: about half a minute on one or two laptop cores
 
 FORMAT = "mnas.tflite"
 VERSION = 1
@@ -45,24 +43,24 @@ def export_network(
     on_device: Callable[[bytes], DeviceCheck] | None = None,
     progress: Callable[[str, int], None] = lambda phase, done: None,
 ) -> dict[str, Any]:
-    """Convert, add metadata, check, and only then write `out`, its JSON file and its model card: all or none.
+    """Convert, add metadata, check, and then write `out`, its JSON file and its model card: all or none.
 
     Args:
         model: the Keras model, ending in probabilities.
         architecture: what it was built from.
         out: a path that ends in .tflite; the JSON file has the same name with .json, the model card with .md.
         dtype: float32, float16, dynamic or int8.
-        io: what an int8 file takes and gives: float32 or int8.
+        io: type of input and output of an int8 file: float32 or int8.
         batches: images to check with, as the network takes them, and their labels (of the test split).
         calibration: training images for int8.
         trained: False for random weights: then differences are checked, and agreement is not.
-        learned: the model was trained quantisation-aware: an int8 file takes its ranges from it.
-        about: more to say in the JSON file, such as class names, data and training.
+        learned: whether the model was trained quantisation-aware; an int8 file then takes its ranges from it.
+        about: more fields of the JSON file, such as class names, data and training.
         on_device: runs the file on a device and compares, e.g. by `mnas.export.on_device.check_on_device`.
-        progress: is told the phase (convert, check, device) and how many images are done.
+        progress: called with the phase (convert, check, device) and the number of images done.
 
     Returns:
-        What stands in the JSON file.
+        The content of the JSON file.
 
     Raises:
         InputError: for a wrong path, dtype or calibration.
@@ -76,32 +74,26 @@ def export_network(
     if dtype == "int8":
         check_integers(content, io)
     check = compare(content, model, batches, progress=lambda done: progress("check", done))
-    check_tolerance(check, TOLERANCES[dtype], trained=trained, hint=_HINTS.get(dtype, "") if not learned else "")
-    calibrated = calibration is not None and dtype == "int8" and not learned
+    calibrated = dtype == "int8" and not learned
+    hint = ". Quantisation-aware training (--qat) often keeps more" if calibrated else ""
+    check_tolerance(check, TOLERANCES[dtype], trained=trained, hint=hint)
     document = {
         **(about or {}),
         **_describe(architecture, content, dtype=dtype, io=io, trained=trained, check=check),
         "operators": dict(sorted(operators.items())),
-        **_on_device(content, on_device, progress),
         "calibration_images": len(calibration) if calibration is not None and calibrated else None,
     }
+    if on_device is not None:
+        progress("device", 0)
+        document["device_check"] = dataclasses.asdict(on_device(content))
     text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
     card = model_card(out.stem, document)
     write_together({out: content, out.with_suffix(".json"): text, out.with_suffix(".md"): card})
     return document
 
 
-def _on_device(
-    content: bytes, check: Callable[[bytes], DeviceCheck] | None, progress: Callable[[str, int], None]
-) -> dict[str, Any]:
-    if check is None:
-        return {}
-    progress("device", 0)
-    return {"device_check": dataclasses.asdict(check(content))}
-
-
 def _with_metadata(content: bytes, architecture: Architecture, dtype: str, about: Mapping[str, Any]) -> bytes:
-    """Nothing of it depends on where or when the file is written."""
+    """Add metadata that does not depend on where or when the file is written."""
     labels = [str(label) for label in about.get("class_names", [])]
     size = architecture.resolution
     provenance = {
@@ -116,7 +108,7 @@ def _with_metadata(content: bytes, architecture: Architecture, dtype: str, about
 
 
 def check_target(out: Path) -> None:
-    """Refuse an impossible path before any work is done.
+    """Check the path of the file before any work is done.
 
     Raises:
         InputError: if it does not end in .tflite or is a folder.
@@ -132,7 +124,7 @@ def check_target(out: Path) -> None:
 
 
 def images_to_check(madds: int, available: int) -> int:
-    """How many images a check should use: all of them for small networks, at least 256 for large ones."""
+    """Return how many images to check on: all of them for small networks, at least 256 for large ones."""
     return min(available, max(256, int(CHECK_MADDS // max(1, madds))))
 
 
@@ -161,12 +153,12 @@ def _describe(
 
 
 def check_description(document: Mapping[str, Any], file: Path, content: bytes) -> None:
-    """Refuse a description of another file: an export that was killed between its files, or a file that was replaced.
+    """Check that a description belongs to a file: an export may have been interrupted, or one of them replaced.
 
-    A document that names no SHA-256, such as an architecture alone, describes any file.
+    A document without a SHA-256, such as an architecture alone, describes any file.
 
     Raises:
-        InputError: it says what to do.
+        InputError: if it describes another file.
     """
     if document.get("format") != FORMAT or "sha256" not in document:
         return

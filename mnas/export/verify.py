@@ -1,4 +1,4 @@
-"""Running the converted file in an interpreter, beside the Keras model, before anyone else gets to see it."""
+"""Compare the converted file, run in an interpreter, with the Keras model before the file is written."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Batch = tuple[Floats, npt.NDArray[np.int64] | None]
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far a file may stray from the Keras model.
+    """How much a file may differ from the Keras model.
 
     Attributes:
-        max_difference: largest difference between two probabilities. An int8 file may flip a close call, so there the
-            agreement and the accuracy decide.
-        min_agreement: least share of images on which both give the same class.
-        max_accuracy_drop: most accuracy that may be lost, beyond the standard error of the images at hand.
+        max_difference: maximum difference between two probabilities. Not limited for integer weights, where a close
+            decision may change; agreement and accuracy are checked there.
+        min_agreement: minimum share of images on which both give the same class.
+        max_accuracy_drop: maximum loss of accuracy, beyond the standard error on the images.
     """
 
     max_difference: float
@@ -41,14 +41,14 @@ TOLERANCES = {
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What the comparison found.
+    """Result of a comparison.
 
     Attributes:
-        images: how many images both were shown.
+        images: number of images that both classified.
         agreement: share of images on which both give the same class.
         max_difference: largest difference between two probabilities.
         mean_difference: mean difference between two probabilities.
-        accuracy_keras, accuracy_tflite: share of right answers; None without labels.
+        accuracy_keras, accuracy_tflite: share of correct predictions; None without labels.
     """
 
     images: int
@@ -62,13 +62,13 @@ class Check:
 def compare(
     content: bytes, model: Any, batches: Iterable[Batch], *, progress: Callable[[int], None] = lambda done: None
 ) -> Check:
-    """Show the same images to the file and to the Keras model.
+    """Compare the outputs of the file and of the Keras model on the same images.
 
     Args:
-        content: the TFLite file; it gives probabilities.
-        model: the Keras model that it was made from; it gives probabilities too.
+        content: the TFLite file; it returns probabilities.
+        model: the Keras model that it was made from; it returns probabilities too.
         batches: images (count, size, size, 3) in [-1, 1] with their labels, or with None.
-        progress: is told how many images are done.
+        progress: called with the number of images done.
 
     Raises:
         MnasError: if the file cannot be run, or there are no images.
@@ -79,7 +79,7 @@ def compare(
     for images, labels in batches:
         keras, tflite = np.asarray(model.predict_on_batch(images)), run(images)
         if keras.shape != tflite.shape:
-            raise MnasError(f"the file gives {tflite.shape[1:]} values an image, the Keras model {keras.shape[1:]}")
+            raise MnasError(f"the file returns {tflite.shape[1:]} values per image, the Keras model {keras.shape[1:]}")
         difference = np.abs(keras - tflite)
         largest = float(np.nan_to_num(difference, nan=np.inf).max(initial=largest))
         total += float(difference.mean()) * len(images)
@@ -98,21 +98,21 @@ def compare(
 
 
 def compare_outputs(expected: Floats, found: Floats) -> Check:
-    """How far two sets of probabilities (count, classes) for the same images are apart."""
+    """Compare two arrays of probabilities (count, classes) for the same images."""
     apart = np.nan_to_num(np.abs(expected - found), nan=np.inf)
     same = expected.argmax(-1) == found.argmax(-1)
     return Check(len(found), float(same.mean()), float(apart.max()), float(apart.mean()))
 
 
 def check_loss(before: Any, after: Any, batches: Iterable[Batch], most: float, kind: str) -> None:
-    """Refuse a network that fine-tuning for a smaller file has spoilt.
+    """Check that fine-tuning for a smaller file has not cost too much accuracy.
 
     Args:
-        before: a Keras model that gives probabilities.
-        after: the same once it was fine-tuned.
+        before: a Keras model that returns probabilities.
+        after: the same model after fine-tuning.
         batches: labelled images, not those of the test split.
-        most: points of accuracy that may be lost, beyond the standard error of the images at hand.
-        kind: what was done, for the message.
+        most: maximum loss in points of accuracy, beyond the standard error on the images.
+        kind: kind of compression, for the message.
 
     Raises:
         MnasError: if more was lost.
@@ -125,7 +125,7 @@ def check_loss(before: Any, after: Any, batches: Iterable[Batch], most: float, k
     if lost.mean() > most + lost.std() / np.sqrt(len(lost)):
         raise MnasError(
             f"{kind} cost {lost.mean():.1f} points of accuracy on {len(lost)} validation images (at most {most:g}): "
-            "give it more --fine-tune-epochs, ask for less of it, or accept more with --max-loss"
+            "use more --fine-tune-epochs, compress less, or allow a larger loss with --max-loss"
         )
 
 
@@ -137,14 +137,14 @@ def check_tolerance(
     hint: str = "",
     what: str = "the converted file does not do what the Keras model does",
 ) -> None:
-    """Refuse a file that strays too far.
+    """Check that a file agrees with the Keras model.
 
     Args:
-        check: what `compare` found.
+        check: result of `compare`.
         tolerance: the bounds.
-        trained: classes of an untrained network are a lottery, so only differences count there.
-        hint: what to do about it, added to the message.
-        what: what is wrong then, for the message.
+        trained: False for random weights, whose classes are arbitrary: then only the differences are checked.
+        hint: how to fix it, added to the message.
+        what: start of the message.
 
     Raises:
         MnasError: with the figure that is out of bounds.

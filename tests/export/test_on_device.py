@@ -61,7 +61,7 @@ def _swapped(output):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (lambda output: output[:-4], "ssh:board gives an output of another size"),
+    (lambda output: output[:-4], "ssh:board returns an output of another size"),
     (lambda output: b"", "another size"),
     (_swapped, r"on ssh:board the file gives other outputs than here: probabilities differ by up to"),
     (lambda output: np.full(3, np.nan, np.float32).tobytes(), "differ by up to inf"),
