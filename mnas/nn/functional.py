@@ -1,12 +1,12 @@
-"""Networks as pure functions of their weights: what short trainings and the supernet run on.
+"""Networks as pure functions of their weights, for short trainings and the supernet.
 
-Building and tracing a Keras model costs many seconds before it learns anything. Here a network runs block by block.
-Blocks that are made alike (operation, stride, squeeze-and-excitation, skip, activation) share one traced function,
-which takes kernels of any size: a few dozen small graphs serve all architectures of a space, so that a candidate costs
-no tracing, and every path of a supernet costs what its own size costs.
+Building and tracing a Keras model takes many seconds before training starts. Here a network runs block by block.
+Blocks of the same structure (operation, stride, squeeze-and-excitation, skip, activation) share one traced function,
+which takes kernels of any size. A few dozen small graphs serve all architectures of a space, so a candidate needs no
+tracing, and a path of a supernet costs only what its size costs.
 
-Batch normalisation uses the batch's own statistics in training. For inference the statistics are averaged over a few
-training batches (`mean_statistics`), so short trainings do not suffer from a slow moving average.
+Batch normalisation uses the batch's statistics in training. For inference the statistics are averaged over a few
+training batches (`mean_statistics`), so short trainings do not depend on a slow moving average.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from mnas.arch.walk import Layer, layers, unroll
 
 Vector = npt.NDArray[np.float32]
 EPSILON = 1e-3
-_BLOCKS_KEPT = 512  # of which sizes and make are remembered; a space has thousands
+_BLOCKS_KEPT = 512  # blocks whose sizes and structure are cached; a space has thousands
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,
     "relu": tf.nn.relu,
@@ -38,7 +39,7 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def kernel_shape(layer: Layer) -> tuple[int, ...]:
-    """Shape of a layer's kernel as TensorFlow has it; () for a layer without weights."""
+    """Return the shape of a layer's kernel in TensorFlow's order; () for a layer without weights."""
     size = layer.kernel_size
     shapes = {
         "conv": (size, size, layer.in_filters, layer.filters),
@@ -51,8 +52,8 @@ def kernel_shape(layer: Layer) -> tuple[int, ...]:
 class Network:
     """An architecture as a function of its weights.
 
-    The vector holds, layer by layer in the order of the walk, the kernel and then gamma and beta (with batch norm) or
-    the bias: the network's arrays. The statistics' vector holds mean and variance of every batch norm.
+    The vector of weights holds the network's arrays, layer by layer in the order of the walk: the kernel, then gamma
+    and beta (with batch norm) or the bias. The vector of statistics holds mean and variance of every batch norm.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -67,16 +68,16 @@ class Network:
         return sum(cut.num_weights for cut in self._cuts)
 
     def decay_mask(self) -> Vector:
-        """1 for kernels, which weight decay applies to; 0 for biases and batch norms. Shape (num_weights,)."""
+        """Return 1 for kernels, which weight decay applies to, 0 for biases and batch norms. Shape (num_weights,)."""
         shapes = [shape for layer in self._weighted for shape in array_shapes(layer)]
         return np.concatenate([np.full(math.prod(shape), len(shape) > 1, np.float32) for shape in shapes])
 
     def initial_weights(self, seed: int) -> Vector:
-        """He-normal kernels over fan-out as MnasNet's and EfficientNet's, a small dense layer, gamma 1, the rest 0.
+        """Draw initial weights: He-normal kernels over fan-out as in MnasNet and EfficientNet, gamma 1, the rest 0.
 
-        The gamma of a linear projection onto a skip connection is 0 as well, so that the block begins as its skip
-        (Goyal et al. 2017, section 5.1): in trainings of 100 steps that was worth 2 to 8 points of accuracy. Not where
-        an activation follows: a rectifier that starts at 0 everywhere would stay there.
+        The gamma of a linear projection onto a skip connection is 0 as well, so the block starts as the identity
+        (Goyal et al. 2017, section 5.1); in trainings of 100 steps that gained 2 to 8 points of accuracy. It is not 0
+        if an activation follows: a rectifier whose input is 0 everywhere has no gradient.
         """
         rng = np.random.default_rng(seed)
         parts: list[Vector] = []
@@ -92,24 +93,24 @@ class Network:
         return np.concatenate(parts)
 
     def initial_layer_weights(self, seed: int) -> list[npt.NDArray[np.float32]]:
-        """The same, with statistics of 0 and 1, as `mnas.nn.build.set_layer_weights` takes them."""
+        """Return the same weights, with statistics of 0 and 1, in the order of `mnas.nn.build.set_layer_weights`."""
         filters = [layer.filters for layer in self._weighted if layer.norm]
         statistics = np.concatenate([np.repeat(np.array([0, 1], np.float32), count) for count in filters])
         return [array for own in self.layer_weights(self.initial_weights(seed), statistics) for array in own]
 
     def cut(self, vector: Vector) -> list[Vector]:
-        """Views of the flat vector, one a block, as `train` takes them."""
+        """Split the flat vector into views, one per block, as `train` takes them."""
         return np.split(vector, np.cumsum([block.num_weights for block in self._cuts])[:-1])
 
     def train(self, weights: Sequence[Any], images: Any) -> tuple[Any, Any]:
-        """Batch norms on the batch's own statistics. Differentiable in the weights.
+        """Run the network with the batch's own statistics. Differentiable in the weights.
 
         Args:
-            weights: one vector a block, as `cut` gives them.
+            weights: one vector per block, as `cut` returns them.
             images: float32 of shape (batch, resolution, resolution, 3).
 
         Returns:
-            Logits of shape (batch, classes), and the statistics' vector of this batch.
+            Logits of shape (batch, classes), and the vector of this batch's statistics.
         """
         x, statistics = images, []
         for own, cut, vector in zip(self.blocks, self._cuts, weights, strict=True):
@@ -118,7 +119,7 @@ class Network:
         return x, tf.concat(statistics, 0)
 
     def infer(self, weights: Vector, statistics: Vector, images: Any) -> Any:
-        """Logits of shape (batch, classes) with the given statistics' vector."""
+        """Return logits of shape (batch, classes), with the given vector of statistics."""
         x = images
         known = np.split(statistics, np.cumsum([block.num_statistics for block in self._cuts])[:-1])
         for own, cut, vector, found in zip(self.blocks, self._cuts, self.cut(weights), known, strict=True):
@@ -126,32 +127,28 @@ class Network:
         return x
 
     def layer_weights(self, weights: Vector, statistics: Vector) -> list[list[npt.NDArray[np.float32]]]:
-        """Weights of every layer that has some, in the order of the walk, as Keras wants them.
+        """Return the arrays of every layer with weights, in the order of the walk and in the form of Keras.
 
         Per layer: kernel, then gamma, beta, moving mean, moving variance, or the bias.
         """
-        result, start, start_known = [], 0, 0
-        for layer in self._weighted:
-            own = []
-            for shape in array_shapes(layer):
-                end = start + math.prod(shape)
-                own.append(weights[start:end].reshape(shape))
-                start = end
-            for _ in range(2 if layer.norm else 0):
-                own.append(statistics[start_known : start_known + layer.filters])
-                start_known += layer.filters
-            result.append(own)
-        return result
+        sizes = [math.prod(shape) for layer in self._weighted for shape in array_shapes(layer)]
+        pieces = iter(np.split(weights, np.cumsum(sizes)[:-1]))
+        sizes = [layer.filters for layer in self._weighted if layer.norm for _ in range(2)]
+        known = iter(np.split(statistics, np.cumsum(sizes)[:-1]))
+        return [
+            [next(pieces).reshape(shape) for shape in array_shapes(layer)] + list(islice(known, 2 if layer.norm else 0))
+            for layer in self._weighted
+        ]
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """How a block's vectors are cut into its arrays.
+    """How a block's vectors are split into its arrays.
 
     Attributes:
-        sizes: of its arrays in the vector of weights, int32 (arrays,).
-        dimensions: of its kernels, one after the other, int32.
-        statistics_sizes: of mean and variance of its batch norms, int32.
+        sizes: sizes of its arrays in the vector of weights, int32 (arrays,).
+        dimensions: dimensions of its kernels, one kernel after the other, int32.
+        statistics_sizes: sizes of mean and variance of its batch norms, int32.
     """
 
     sizes: Any
@@ -172,20 +169,20 @@ def _cut(own: tuple[Layer, ...]) -> _Cut:
 
 
 def array_shapes(layer: Layer) -> list[tuple[int, ...]]:
-    """Shapes of a layer's arrays: kernel, then gamma and beta, or the bias; [] for a layer without weights."""
+    """Return the shapes of a layer's arrays: kernel, then gamma and beta, or the bias; [] without weights."""
     kernel = kernel_shape(layer)
     return [kernel, *[(layer.filters,)] * (2 if layer.norm else 1)] if kernel else []
 
 
 def mean_statistics(batches: Sequence[Any]) -> Vector:
-    """Average the statistics' vectors of several batches."""
+    """Average the vectors of statistics of several batches."""
     found: Vector = np.mean(np.stack(list(batches)), axis=0, dtype=np.float32)
     return found
 
 
 @lru_cache(_BLOCKS_KEPT)
 def _sizeless(own: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """The layers without the sizes of their arrays: the same for all blocks that are made alike."""
+    """Remove the sizes of the arrays: the result is equal for all blocks of the same structure."""
     return tuple(
         replace(layer, in_size=0, in_filters=1, filters=1, kernel_size=layer.kernel_size if layer.kind == "pool" else 1)
         for layer in own
@@ -198,7 +195,7 @@ _FLOATS, _INTEGERS = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf
 
 @cache
 def _on_batch(own: tuple[Layer, ...]) -> Any:
-    """The traced function of all blocks that are made like this one: output and statistics, which are the batch's."""
+    """Trace a block of this structure with the batch's statistics; it returns the output and the statistics."""
 
     def run(x: Any, vector: Any, sizes: Any, dimensions: Any) -> tuple[Any, Any]:
         found: list[Any] = []
@@ -216,14 +213,16 @@ def _on_batch(own: tuple[Layer, ...]) -> Any:
 
 @cache
 def _on_known(own: tuple[Layer, ...]) -> Any:
-    """The same with statistics that are given: the output."""
+    """Trace a block of this structure with given statistics; it returns the output."""
 
     def run(x: Any, vector: Any, sizes: Any, dimensions: Any, statistics: Any, statistics_sizes: Any) -> Any:
         count = 2 * sum(layer.norm for layer in own)
         known = iter(tf.split(statistics, statistics_sizes, num=count) if count else [])
 
         def norm(y: Any, gamma: Any, beta: Any) -> Any:
-            return _known_norm(y, gamma, beta, next(known), next(known))
+            # One operator: as several it took twice as long as in training.
+            given = {"mean": next(known), "variance": next(known), "is_training": False}
+            return tf.compat.v1.nn.fused_batch_norm(y, gamma, beta, epsilon=EPSILON, **given)[0]
 
         return _run(own, x, _arrays(own, vector, sizes, dimensions), norm)
 
@@ -232,8 +231,8 @@ def _on_known(own: tuple[Layer, ...]) -> Any:
 
 
 def _arrays(own: Sequence[Layer], vector: Any, sizes: Any, dimensions: Any) -> Iterator[Any]:
-    """A block's arrays out of its vector."""
-    shapes = [shape for layer in own for shape in array_shapes(layer)]  # of which the lengths alone are meant
+    """Split a block's vector into its arrays."""
+    shapes = [shape for layer in own for shape in array_shapes(layer)]  # only their lengths are used
     pieces = tf.split(vector, sizes, num=len(shapes)) if shapes else []
     start = 0
     for piece, shape in zip(pieces, shapes, strict=True):
@@ -251,15 +250,8 @@ def _run(own: Sequence[Layer], x: Any, arrays: Iterator[Any], norm: Callable[[An
     return values[-1]
 
 
-def _known_norm(y: Any, gamma: Any, beta: Any, mean: Any, variance: Any) -> Any:
-    """Batch normalisation on given statistics, as one operator: as several it took twice as long as training's."""
-    return tf.compat.v1.nn.fused_batch_norm(
-        y, gamma, beta, mean=mean, variance=variance, epsilon=EPSILON, is_training=False
-    )[0]
-
-
 def _apply(layer: Layer, args: list[Any], pieces: Iterator[Any], norm: Callable[[Any, Any, Any], Any]) -> Any:
-    """One layer on its inputs; takes its weights off `pieces`."""
+    """Apply one layer to its inputs, with the next weights of `pieces`."""
     x = args[0]
     if kernel_shape(layer):
         y = linear(layer, x, next(pieces))
@@ -274,7 +266,7 @@ def _apply(layer: Layer, args: list[Any], pieces: Iterator[Any], norm: Callable[
 
 
 def linear(layer: Layer, x: Any, kernel: Any) -> Any:
-    """A dense, depthwise or full convolution; channels may be known at run time only."""
+    """Apply a dense layer, a depthwise or a full convolution; the channels may be unknown until run time."""
     if layer.kind == "dense":
         return tf.matmul(x[:, 0, 0, :], kernel)
     strides = [1, layer.stride, layer.stride, 1]
