@@ -1,4 +1,4 @@
-"""What `mnas compare`, `mnas space survey` and a family of `mnas scale` show, as figures."""
+"""The figures of `mnas compare`, `mnas space survey` and `mnas scale --family`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mnas.scaling.family import Member
 
 
 def edf_figure(surveys: Sequence[Survey]) -> Figure:
-    """The error EDF of every space that was sampled (Radosavovic et al. 2020)."""
+    """Error EDF of every sampled space (Radosavovic et al. 2020)."""
     drawn = []
     for found, look in zip(surveys, cycle(CYCLE), strict=False):
         errors = tuple(float(error) for error in found.errors)
@@ -24,12 +24,12 @@ def edf_figure(surveys: Sequence[Survey]) -> Figure:
         "validation error",
         "share of random samples at or below it",
         tuple(drawn),
-        "The curve that lies above belongs to the better space: more of its random networks have a small error.",
+        "The higher curve belongs to the better space: more of its random networks have a small error.",
     )
 
 
 def standings_figure(standings: Mapping[int, Sequence[StrategyResult]], *, title: str) -> Figure:
-    """The mean best reward of every strategy over the numbers of trials, with 95 % intervals."""
+    """Mean best reward of every strategy against the number of trials, with 95 % intervals."""
     counts = sorted(standings)
     drawn = []
     for place, look in zip(range(len(standings[counts[0]])), cycle(CYCLE), strict=False):
@@ -48,7 +48,7 @@ def standings_figure(standings: Mapping[int, Sequence[StrategyResult]], *, title
 
 
 def family_figure(members: Sequence[Member], *, title: str) -> Figure:
-    """Accuracy, or multiply-adds where it is not known, over predicted latency, or parameters without a table."""
+    """Accuracy (multiply-adds if unknown) against predicted latency (parameters without a table)."""
     rows = [member.row() for member in members]
     scored = all(row["accuracy"] is not None for row in rows)
     tables = list(members[0].latencies_ms)

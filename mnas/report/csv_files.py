@@ -1,4 +1,4 @@
-"""A report's figures as CSV: one file for trials, one for the winner's blocks, one a plot."""
+"""A report as CSV files: one for the trials, one for the winner's blocks, one per plot."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import Any
 from mnas.arch.codec import format_stage
 from mnas.report.facts import ReportData
 from mnas.report.figure import Figure
+from mnas.study.study import LOGS
 from mnas.system.files import write_atomically
+from mnas.trial import Trial
 
 _HEADER = ["phase", "trial", "reward", "accuracy", "params", "madds", "seconds", "error", "stages"]
 
 
 def write_sheets(facts: ReportData, figures: Iterable[Figure], folder: Path) -> list[Path]:
-    """Write all of a report's CSV files; gives their paths.
+    """Write all CSV files of a report and return their paths.
 
     Raises:
         MnasError: if one cannot be written.
@@ -33,24 +35,18 @@ def write_sheets(facts: ReportData, figures: Iterable[Figure], folder: Path) -> 
 
 
 def to_csv(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as CSV text, RFC 4180."""
+    """Return rows as CSV text, RFC 4180."""
     buffer = io.StringIO()
     csv.writer(buffer).writerows(rows)
     return buffer.getvalue()
 
 
 def trial_rows(facts: ReportData) -> list[list[Any]]:
-    """Header and every trial of every log; one column a latency and one a term of the reward.
+    """Return a header and every trial of every log, with one column per latency and per term of the reward.
 
-    In the phase `repeats` both winners were trained again, for the verdict; `trial` numbers the fresh seeds.
+    The phase `repeats` has the trainings of both winners with new seeds, for the verdict; `trial` numbers the seeds.
     """
-    phases = {
-        "trials": facts.trials,
-        "finalists": facts.finalists,
-        "baseline": facts.baseline,
-        "baseline_finalists": facts.baseline_finalists,
-        "repeats": facts.repeats,
-    }
+    phases: dict[str, tuple[Trial, ...]] = {name: getattr(facts, name) for name in LOGS}
     terms = list(dict.fromkeys(name for trials in phases.values() for trial in trials for name, _ in trial.terms))
     latencies = [f"latency_ms_{index + 1}" for index in range(facts.num_latencies)]
     rows: list[list[Any]] = [[*_HEADER, *latencies, *(f"term_{name}" for name in terms)]]
@@ -66,6 +62,6 @@ def trial_rows(facts: ReportData) -> list[list[Any]]:
 
 
 def block_rows(facts: ReportData) -> list[list[Any]]:
-    """Header and the winner's blocks."""
+    """Return a header and the winner's blocks."""
     header = ["block", "key", "params", "madds", "latency_ms"]
     return [header, *([b.name, b.placed.key, b.params, b.madds, b.latency_ms] for b in facts.blocks)]

@@ -1,4 +1,4 @@
-"""What a report's page shows beyond a study's summary, as plain data for the terminal and `--json`."""
+"""The parts of a report beyond a study's summary, as plain data for the terminal and `--json`."""
 
 from __future__ import annotations
 
@@ -9,36 +9,29 @@ from mnas.report.facts import ReportData, Target
 
 
 def details(facts: ReportData) -> dict[str, Any]:
-    """Devices with the winner's interval and their tables' report cards, its blocks, its measurements, its family.
+    """Return the devices, and the winner's blocks, measurements and family.
 
     Returns:
-        `devices`, `blocks`, `benches` and `family`, lists of rows; what is not known is None in them.
+        `devices`, `blocks`, `benches` and `family`, lists of rows; unknown values are None.
     """
     return {
         "devices": [_device(target) for target in facts.targets],
         "blocks": [
-            {
-                "name": block.name,
-                "key": block.placed.key,
-                "params": block.params,
-                "madds": block.madds,
-                "latency_ms": block.latency_ms,
-            }
-            for block in facts.blocks
+            {"key": row.placed.key, **_pick(row, "name", "params", "madds", "latency_ms")} for row in facts.blocks
         ],
         "benches": [{**asdict(bench), "ratio": bench.ratio} for bench in facts.benches],
         "family": [
             {
-                "name": member.name,
                 "resolution": member.architecture.resolution,
-                "params": member.params,
-                "madds": member.madds,
-                "latency_ms": member.latency_ms,
-                "accuracy": member.accuracy,
+                **_pick(member, "name", "params", "madds", "latency_ms", "accuracy"),
             }
             for member in facts.family
         ],
     }
+
+
+def _pick(record: Any, *names: str) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
 
 
 def _device(target: Target) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Everything that a report on a study draws on, gathered once."""
+"""The data of a report on a study, read once."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Target:
     """One device of a study.
 
     Attributes:
-        path: where the table was.
-        budget_ms: the most the winner may take there.
-        table: None if it is not there any more, or is another one than the search used.
-        estimate: the winner's, None without a winner or a table.
+        path: path of the latency table during the search.
+        budget_ms: latency budget on this device.
+        table: None if it is missing or has changed since the search.
+        estimate: predicted latency of the winner; None without a winner or a table.
     """
 
     path: str
@@ -46,7 +46,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The device in a few words."""
+        """Short description of the device; the table's path if the table is missing."""
         if self.table is None:
             return self.path
         where = self.table.configuration
@@ -55,7 +55,7 @@ class Target:
 
 @dataclass(frozen=True)
 class BlockRow:
-    """One block of the winner: where it stands, what it costs, and on the first device how long it takes."""
+    """One block of the winner, with its costs and its latency on the first device."""
 
     name: str
     placed: PlacedBlock
@@ -66,7 +66,7 @@ class BlockRow:
 
 @dataclass(frozen=True)
 class Bench:
-    """The winner's file on the device, as `mnas bench --json` says it."""
+    """A measurement of the winner's file, as `mnas bench --json` printed it."""
 
     source: str
     file: str
@@ -76,7 +76,7 @@ class Bench:
 
     @property
     def ratio(self) -> float | None:
-        """Measured over predicted; None without a prediction."""
+        """Measured over predicted latency; None without a prediction."""
         return None if self.predicted_ms is None else self.quiet_ms / self.predicted_ms
 
 
@@ -86,12 +86,12 @@ class ReportData:
 
     Attributes:
         study: its folder and configuration.
-        summary: as `mnas report --json` gives it.
+        summary: as `mnas report --json` prints it.
         trials, finalists, baseline, baseline_finalists, repeats: its logs, by number.
-        updates: what the strategy said of itself.
-        targets: one a latency table.
-        winner: None while there is none.
-        blocks: the winner's.
+        updates: the strategy's diagnostics, such as its entropy.
+        targets: one per latency table.
+        winner: None while the search is not finished.
+        blocks: the winner's blocks.
         benches: measurements of the winner's files, from `bench*.json` in the folder.
         family: scaled networks, from `family` in the folder.
     """
@@ -112,7 +112,7 @@ class ReportData:
 
     @property
     def num_latencies(self) -> int:
-        """How many latencies the trials have; a library's study may have some without naming a table."""
+        """Number of latencies of a trial; studies made by the library may have latencies without a table."""
         every = (*self.trials, *self.finalists, *self.baseline, *self.baseline_finalists)
         return max(
             (len(trial.measurement.latencies_ms) for trial in every if trial.measurement), default=len(self.targets)
@@ -120,12 +120,12 @@ class ReportData:
 
     @property
     def max_entropy(self) -> float:
-        """Of a policy that knows nothing, in nats: the sum of the logarithms of the numbers of choices."""
+        """Entropy of a uniform policy in nats: the sum of the logarithms of the numbers of choices."""
         return math.fsum(math.log(len(decision.choices)) for decision in self.study.space.decisions)
 
 
 def load_report_data(study: Study) -> ReportData:
-    """Read a study's folder, and the tables it names where they still are.
+    """Read a study's folder, and its latency tables if they still exist.
 
     Raises:
         InputError: if a log or the winner cannot be read.
@@ -160,7 +160,7 @@ def _targets(study: Study, winner: Architecture | None) -> tuple[Target, ...]:
             try:
                 estimate = LatencyEstimator(table).predict(winner)
             except MnasError as error:
-                _LOGGER.warning("%s does not price the winner: %s", path, error)
+                _LOGGER.warning("%s cannot predict the winner's latency: %s", path, error)
         found.append(Target(path, float(wanted["budget_ms"]), table, estimate))
     return tuple(found)
 
@@ -169,10 +169,10 @@ def _load(path: str, sha256: str | None) -> LatencyTable | None:
     try:
         table = LatencyTable.load(path)
     except MnasError as error:
-        _LOGGER.warning("the report goes without the latency table: %s", error)
+        _LOGGER.warning("the report does not use the latency table: %s", error)
         return None
     if sha256 is not None and table.sha256 != sha256:
-        _LOGGER.warning("%s is not the table that the search used: the report goes without it", path)
+        _LOGGER.warning("%s is not the table that the search used: the report does not use it", path)
         return None
     return table
 
@@ -192,7 +192,7 @@ _Milliseconds = Annotated[int, Meta(ge=1, le=10**9)] | Annotated[float, Meta(ge=
 
 
 class _Bench(Struct, frozen=True):
-    """What `mnas bench --json` has printed; there is more in it."""
+    """The used fields of what `mnas bench --json` prints."""
 
     file: Any
     quiet_ms: _Milliseconds
@@ -201,12 +201,11 @@ class _Bench(Struct, frozen=True):
 
 
 def _benches(study: Study) -> list[Bench]:
-    found = []
+    benches = []
     for path in sorted(study.folder.glob("bench*.json")):
         try:
-            data = read_json(path, "what mnas bench --json has printed")
-            said = convert(data, _Bench, "")
-            found.append(Bench(path.name, str(said.file), said.quiet_ms, said.median_ms, said.predicted_ms))
+            read = convert(read_json(path, "the output of mnas bench --json"), _Bench, "")
+            benches.append(Bench(path.name, str(read.file), read.quiet_ms, read.median_ms, read.predicted_ms))
         except MnasError as error:
-            _LOGGER.warning("%s is not what mnas bench --json prints (%s): left out", path, error)
-    return found
+            _LOGGER.warning("%s is not the output of mnas bench --json (%s): left out", path, error)
+    return benches

@@ -1,7 +1,7 @@
-"""A plot as plain data. Drawn by Plotly in the page and by matplotlib as a picture, written as CSV, told as text.
+"""A plot as plain data, for Plotly in the page, matplotlib, CSV and text.
 
-Colours are Okabe and Ito's (2008), which people of every colour vision tell apart; symbols differ as well, so that
-a picture printed in grey can be read.
+Colours are those of Okabe and Ito (2008), which can be distinguished with every kind of colour vision. Symbols differ
+as well, so that a plot printed in grey can be read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Number = float | int | None
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a series is drawn: colours on a light and on a dark ground, Plotly's symbol and matplotlib's marker."""
+    """How a series is drawn: its colours on light and dark backgrounds, Plotly's symbol and matplotlib's marker."""
 
     light: str
     dark: str
@@ -44,15 +44,15 @@ CYCLE = ("kernel3", "random", "family", "kernel5", "kernel7", "sepconv", "conv")
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Points that belong together.
+    """A series of points.
 
     Attributes:
-        name: for the legend.
+        name: name in the legend.
         look: a key of `LOOKS`.
-        x, y: as many of one as of the other; a y of None leaves a gap.
-        kind: `points`, `line`, `steps` (a line that keeps its height until the next point) or `both`.
-        hover: what is said of each point, lines separated by line feeds; empty for x and y alone.
-        interval: the lower and upper end of each y's interval; empty for none.
+        x, y: coordinates; a y of None leaves a gap.
+        kind: `points`, `steps` (a line that keeps its height until the next point) or `both` (points and lines).
+        hover: text of each point, with line feeds; empty to show x and y only.
+        interval: lower and upper end of the interval of each y; empty for none.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A reference line with its text: `vertical` at x, `horizontal` at y, or `ratio`: y is so many times x."""
+    """A reference line with its text: `vertical` at x, `horizontal` at y, or `ratio`: y is x times the value."""
 
     kind: str
     value: float
@@ -78,12 +78,12 @@ class Figure:
     """A plot.
 
     Attributes:
-        name: of its files and of its place in the page: letters and hyphens.
-        title: a sentence's worth.
-        x_label, y_label: with units.
+        name: name of its files and of its element in the page: letters and hyphens.
+        title: title of the plot.
+        x_label, y_label: labels of the axes, with units.
         series: drawn in order, later ones on top.
-        summary: what it shows, in words, for who does not see it.
-        lines: for reference.
+        summary: the content in words, for people who cannot see the plot.
+        lines: reference lines.
         log: whether both axes are logarithmic.
         log_x: whether the x axis is.
     """
@@ -99,6 +99,6 @@ class Figure:
     log_x: bool = False
 
     def rows(self) -> list[list[Number | str]]:
-        """Header and points, for CSV: series, x, y."""
+        """Return a header and the points, for CSV: series, x, y."""
         header: list[Number | str] = ["series", self.x_label, self.y_label]
         return [header, *([s.name, x, y] for s in self.series for x, y in zip(s.x, s.y, strict=True))]

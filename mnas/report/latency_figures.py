@@ -1,4 +1,4 @@
-"""The figures of a latency table: predicted against measured, and what every block takes."""
+"""The figures of a latency table: predicted against measured latency, and latency by block."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mnas.errors import InputError
 from mnas.latency.table import Entry, LatencyTable
 from mnas.report.facts import Bench
 from mnas.report.figure import Figure, Line, Series
+from mnas.report.network import block_look
 
 _KINDS = {
     "conv": "convolution",
@@ -25,13 +26,12 @@ _KINDS = {
 
 
 def table_figures(table: LatencyTable) -> list[Figure]:
-    """All that a table can show."""
-    agreement = agreement_figure(table)
-    return [figure for figure in (agreement, blocks_figure(table)) if figure is not None]
+    """Return the figures that a table has data for."""
+    return [figure for figure in (agreement_figure(table), blocks_figure(table)) if figure is not None]
 
 
 def agreement_figure(table: LatencyTable | None, benches: Sequence[Bench] = ()) -> Figure | None:
-    """Predicted against measured: the networks held out when the table was made, and the winner's own files."""
+    """Predicted against measured latency: the table's held-out networks, and the winner's files."""
     card = None if table is None else table.report_card
     pairs = () if card is None else card.pairs_ms
     own = [(bench.predicted_ms, bench) for bench in benches if bench.predicted_ms is not None]
@@ -40,14 +40,13 @@ def agreement_figure(table: LatencyTable | None, benches: Sequence[Bench] = ()) 
     series = []
     if pairs:
         hover = tuple(f"predicted {p:.4g} ms\nmeasured {m:.4g} ms\n{p / m - 1:+.1%}" for p, m in pairs)
-        series.append(
-            Series("held-out networks", "search", tuple(m for _, m in pairs), tuple(p for p, _ in pairs), hover=hover)
-        )
+        predicted, measured = zip(*pairs, strict=True)
+        series.append(Series("held-out networks", "search", measured, predicted, hover=hover))
     if own:
         hover = tuple(f"{b.file}\npredicted {p:.4g} ms\nmeasured {b.quiet_ms:.4g} ms" for p, b in own)
         measured = tuple(b.quiet_ms for _, b in own)
         series.append(Series("the winner's files", "winner", measured, tuple(p for p, _ in own), hover=hover))
-    words = [f"{len(pairs)} networks that the table never saw"] if pairs else []
+    words = [f"{len(pairs)} held-out networks"] if pairs else []
     words += [f"{b.file} predicted {p:.3g} ms, measured {b.quiet_ms:.3g} ms" for p, b in own]
     return Figure(
         name="agreement",
@@ -61,23 +60,18 @@ def agreement_figure(table: LatencyTable | None, benches: Sequence[Bench] = ()) 
 
 
 def blocks_figure(table: LatencyTable) -> Figure:
-    """Every block's latency against its multiply-adds: where the same arithmetic takes longer."""
+    """Latency against multiply-adds, one point per block."""
     groups: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
     for key, entry in table.entries.items():
         placed = read_key(key)
         if placed is not None and entry.latency_ms > 0:
             madds = block_complexity(placed).madds / 1e6
-            groups[_kind(placed)].append((madds, entry.latency_ms, _say(key, entry)))
+            groups[block_look(placed)].append((madds, entry.latency_ms, _hover(key, entry)))
     series = tuple(
-        Series(
-            name,
-            look,
-            tuple(madds for madds, _, _ in groups[look]),
-            tuple(latency_ms for _, latency_ms, _ in groups[look]),
-            hover=tuple(text for _, _, text in groups[look]),
-        )
+        Series(name, look, madds, latencies_ms, hover=hover)
         for look, name in _KINDS.items()
         if look in groups
+        for madds, latencies_ms, hover in [zip(*groups[look], strict=True)]
     )
     slowest = sorted(table.entries.items(), key=lambda item: -item[1].latency_ms)[:3]
     return Figure(
@@ -93,21 +87,12 @@ def blocks_figure(table: LatencyTable) -> Figure:
     )
 
 
-def _say(key: str, entry: Entry) -> str:
-    return f"{key}\n{entry.latency_ms:.4g} ms, give or take {entry.error_ms:.2g} ms\n{entry.source}"
-
-
-def _kind(placed: PlacedBlock) -> str:
-    block = placed.block
-    if isinstance(block, ClassifierSpec):
-        return "classifier"
-    if block.op != "mbconv":
-        return "sepconv" if block.op == "sepconv" else "conv"
-    return f"kernel{min(7, max(3, block.kernel_size))}"
+def _hover(key: str, entry: Entry) -> str:
+    return f"{key}\n{entry.latency_ms:.4g} ± {entry.error_ms:.2g} ms\n{entry.source}"
 
 
 def read_key(key: str) -> PlacedBlock | None:
-    """The placed block that a table's key stands for; None for what is no block of this version of mnas."""
+    """Return the placed block of a table's key; None if this version of mnas has no such block."""
     try:
         place, text, *activation = key.split(" ")
         size, _, filters = (int(side) for side in place.split("x"))

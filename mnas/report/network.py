@@ -1,4 +1,4 @@
-"""A network as the page draws it: boxes as wide as their channels, bars as long as their time."""
+"""A network as the page draws it: the width of a box shows channels, the length of a bar shows latency."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mnas.report.facts import BlockRow
 
 
 def block_views(blocks: Sequence[BlockRow]) -> list[dict[str, Any]]:
-    """What the drawing of a network shows of each block; widths are shares of the widest, 0 to 100."""
+    """Return what the page shows of each block; widths are percentages of the widest block."""
     if not blocks:
         return []
     widest = max(math.sqrt(row.placed.out_filters) for row in blocks)
@@ -36,7 +36,7 @@ def block_views(blocks: Sequence[BlockRow]) -> list[dict[str, Any]]:
 
 
 def describe_block(placed: PlacedBlock) -> dict[str, str]:
-    """A block in people's words: its title, its details, its input and output, and the look it is drawn in."""
+    """Describe a block: its title, its details, its input and output shape, and its look."""
     block = placed.block
     shape = f"{placed.in_size}×{placed.in_size}×{placed.in_filters}"
     if isinstance(block, ClassifierSpec):
@@ -44,7 +44,7 @@ def describe_block(placed: PlacedBlock) -> dict[str, str]:
             "title": "pool, classifier",
             "details": f"{block.num_classes} classes",
             "shape": f"{shape} → {block.num_classes}",
-            "look": "classifier",
+            "look": block_look(placed),
         }
     kernel = f"{block.kernel_size}×{block.kernel_size}"
     titles = {"conv": "Conv", "sepconv": "SepConv", "identity": "Conv"}
@@ -56,10 +56,19 @@ def describe_block(placed: PlacedBlock) -> dict[str, str]:
         details.append(f"SE {format_number(block.se_ratio)}")
     if block.skip != "none":
         details.append({"identity": "skip", "pool": "pooled skip"}[block.skip])
-    look = f"kernel{min(7, max(3, block.kernel_size))}" if block.op == "mbconv" else block.op
     return {
         "title": f"{title} {kernel}",
         "details": ", ".join(details),
         "shape": f"{shape} → {placed.out_size}×{placed.out_size}×{placed.out_filters}",
-        "look": "sepconv" if look == "sepconv" else "conv" if look in ("conv", "identity") else look,
+        "look": block_look(placed),
     }
+
+
+def block_look(placed: PlacedBlock) -> str:
+    """Return the name of a block's look in `mnas.report.figure.LOOKS`."""
+    block = placed.block
+    if isinstance(block, ClassifierSpec):
+        return "classifier"
+    if block.op == "mbconv":
+        return f"kernel{min(7, max(3, block.kernel_size))}"
+    return "sepconv" if block.op == "sepconv" else "conv"

@@ -1,10 +1,10 @@
-"""Architectures, latency tables and studies as notebooks show them."""
+"""How notebooks display architectures, latency tables and studies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from html import escape
 from typing import Any
+
+import jinja2
 
 from mnas.arch.complexity import block_complexity, complexity
 from mnas.arch.spec import Architecture
@@ -15,12 +15,20 @@ from mnas.study.summary import report
 
 _SLOWEST = 8
 
-_CELL = "text-align:right;padding:.15em .7em;white-space:nowrap"
-_FIRST = "text-align:left;padding:.15em .7em;white-space:nowrap;font-family:monospace"
+# A table under a title; columns after the first align right.
+_TABLE = jinja2.Environment(autoescape=True, trim_blocks=True).from_string("""
+{%- macro cell(tag, value, first) -%}
+<{{ tag }} style="padding:.15em .7em;white-space:nowrap;
+{{- "text-align:left;font-family:monospace" if first else "text-align:right" }}">{{ value }}</{{ tag }}>
+{%- endmacro -%}
+<div><strong>{{ title }}</strong><div>{{ note }}</div><table>
+<thead><tr>{% for name in header %}{{ cell("th", name, loop.first) }}{% endfor %}</tr></thead><tbody>
+{% for row in rows %}<tr>{% for value in row %}{{ cell("td", value, loop.first) }}{% endfor %}</tr>{% endfor %}
+</tbody></table></div>""")
 
 
 def architecture_html(architecture: Architecture) -> str:
-    """A table of the blocks, where they stand and what they cost."""
+    """Return a table of the blocks with their costs."""
     total = complexity(architecture)
     rows = []
     for name, placed in named_blocks(architecture):
@@ -34,11 +42,11 @@ def architecture_html(architecture: Architecture) -> str:
         f"{total.params:,} parameters, {total.madds:,} multiply-adds"
     )
     header = ["where", "block", "input", "parameters", "multiply-adds", "share"]
-    return html_table("Architecture", header, rows, note=note)
+    return _TABLE.render(title="Architecture", header=header, rows=rows, note=note)
 
 
 def table_html(table: LatencyTable) -> str:
-    """Where it was measured, its report card, and its slowest blocks."""
+    """Return the table's device, its report card and its slowest blocks."""
     where = table.configuration
     note = (
         f"{where.cpu or where.soc or where.device}, {where.runtime} {where.runtime_version}, {where.delegate}, "
@@ -49,17 +57,17 @@ def table_html(table: LatencyTable) -> str:
         note += "No report card: no network was held out."
     else:
         note += (
-            f"On {card.num_networks} networks that it never saw, predictions are {card.mape:.1%} off on average, "
-            f"{card.within_10_percent:.0%} within 10 %, Kendall's tau {card.kendall_tau:.2f}."
+            f"On {card.num_networks} held-out networks the mean error of its predictions is {card.mape:.1%}, "
+            f"{card.within_10_percent:.0%} are within 10 %, Kendall's tau is {card.kendall_tau:.2f}."
         )
     slowest = sorted(table.entries.items(), key=lambda item: -item[1].latency_ms)[:_SLOWEST]
     rows = [[key, f"{entry.latency_ms:.4g}", f"{entry.error_ms:.2g}", entry.source] for key, entry in slowest]
     title = f"Latency table for {table.space} at {table.resolution} px"
-    return html_table(title, ["slowest blocks", "ms", "give or take", "source"], rows, note=note)
+    return _TABLE.render(title=title, header=["slowest blocks", "ms", "± ms", "source"], rows=rows, note=note)
 
 
 def study_html(study: Study) -> str:
-    """The verdict, the winner, and the front."""
+    """Return the verdict, the winner and the front."""
     facts = report(study)
     best = facts["best"]
     note = f"{facts['num_trials']} trials of {facts['strategy']} on {facts['space']}. "
@@ -67,33 +75,10 @@ def study_html(study: Study) -> str:
     note += facts["baseline"]["verdict"] if facts["baseline"] else ""
     header = ["trial", "accuracy", "ms", "parameters", "multiply-adds"]
     winner = [] if best is None else [_row(best, "winner, ")]
-    return html_table(f"Study {study.folder}", header, [*winner, *map(_row, facts["front"])], note=note)
+    rows = [*winner, *map(_row, facts["front"])]
+    return _TABLE.render(title=f"Study {study.folder}", header=header, rows=rows, note=note)
 
 
 def _row(row: dict[str, Any], what: str = "") -> list[str]:
     latency = "" if row["latency_ms"] is None else f"{row['latency_ms']:.4g}"
     return [f"{what}#{row['number']}", f"{row['accuracy']:.2%}", latency, f"{row['params']:,}", f"{row['madds']:,}"]
-
-
-def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]], *, note: str = "") -> str:
-    """A table under a title; every value is escaped, columns after the first align right.
-
-    Args:
-        title: above it.
-        header: names of the columns.
-        rows: as many values as there are columns.
-        note: a sentence between title and table.
-    """
-    head = "".join(_html_cell("th", name, number) for number, name in enumerate(header))
-    body = "".join(
-        "<tr>" + "".join(_html_cell("td", value, n) for n, value in enumerate(row)) + "</tr>" for row in rows
-    )
-    said = f"<div>{escape(note)}</div>" if note else ""
-    return (
-        f"<div><strong>{escape(title)}</strong>{said}<table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _html_cell(tag: str, value: object, number: int) -> str:
-    return f'<{tag} style="{_CELL if number else _FIRST}">{escape(str(value))}</{tag}>'

@@ -1,4 +1,4 @@
-"""The web page: one file that asks nothing of any network. Templates by Jinja2, plots by Plotly's basic bundle."""
+"""The web page: one file that loads nothing from a network. Templates by Jinja2, plots by Plotly's basic bundle."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _PLOTLY = "static/plotly-basic.min.js"
 
 
 def study_page(facts: ReportData, *, refresh: int | None = None) -> str:
-    """A study as one HTML document.
+    """Return a study as one HTML document.
 
     Args:
         facts: the study.
-        refresh: reload the page after so many seconds, for a search that is still running.
+        refresh: seconds after which the page reloads itself, for a search that is still running.
     """
     figures = {figure.name: figure for figure in all_figures(facts)}
     return _render(
@@ -49,14 +49,14 @@ def study_page(facts: ReportData, *, refresh: int | None = None) -> str:
 
 
 def all_figures(facts: ReportData) -> list[Figure]:
-    """Every figure of a study's report, in the page's order."""
+    """Return every figure of a study's report, in the order of the page."""
     table = facts.targets[0].table if facts.targets else None
     agreement = agreement_figure(table, facts.benches)
     return [*study_figures(facts), *([] if agreement is None else [agreement])]
 
 
 def table_page(table: LatencyTable, name: str) -> str:
-    """A latency table as one HTML document."""
+    """Return a latency table as one HTML document."""
     figures = {figure.name: figure for figure in table_figures(table)}
     slowest = sorted(table.entries.items(), key=lambda item: -item[1].latency_ms)[:25]
     fitted = sum(entry.source == "fitted" for entry in table.entries.values())
@@ -74,14 +74,13 @@ def table_page(table: LatencyTable, name: str) -> str:
 
 
 def figures_page(figures: Sequence[Figure], *, title: str) -> str:
-    """Figures as one HTML document."""
+    """Return figures as one HTML document."""
     return _render("figures.html", figures, shown=figures, title=title, refresh=None)
 
 
 def _render(template: str, figures: Any, **values: Any) -> str:
-    folder = files("mnas.report")
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (folder / "templates" / name).read_text(encoding="utf-8")),
+        loader=jinja2.PackageLoader("mnas.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -90,7 +89,7 @@ def _render(template: str, figures: Any, **values: Any) -> str:
     environment.filters["percent"] = lambda value: f"{value:.1%}"
     environment.filters["millions"] = lambda value: f"{value / 1e6:.3g} M"
     return environment.get_template(template).render(
-        plotly=Markup((folder / _PLOTLY).read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        plotly=Markup((files("mnas.report") / _PLOTLY).read_text(encoding="utf-8")),  # noqa: S704 - a shipped file
         plots=[to_plotly(figure) for figure in figures],
         looks=LOOKS,
         version=__version__,

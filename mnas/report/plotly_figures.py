@@ -1,4 +1,4 @@
-"""A figure for Plotly: traces and layout as plain data. Colours come from the page, which knows light from dark."""
+"""Figures for Plotly: traces and layout as plain data. The page adds the colours of its light or dark scheme."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SPREAD = 0.04  # of the range: room around the outermost points
 
 
 def to_plotly(figure: Figure) -> dict[str, Any]:
-    """What the page's script gives to Plotly, plus `alt`, the text alternative."""
+    """Return the data and layout for Plotly, and `alt`, the text alternative."""
     drawn = [series for series in figure.series if series.x]
     x, y = _range(figure, "x"), _range(figure, "y")
     references = [_ratio(line, x) for line in figure.lines if line.kind == "ratio"]
@@ -34,7 +34,7 @@ def _axis(log: bool, extent: tuple[float, float]) -> dict[str, Any]:
 
 def _trace(series: Series) -> dict[str, Any]:
     look = LOOKS[series.look]
-    drawn = {"points": "markers", "line": "lines", "steps": "lines", "both": "lines+markers"}[series.kind]
+    drawn = {"points": "markers", "steps": "lines", "both": "lines+markers"}[series.kind]
     text = [hover.replace("\n", "<br>") for hover in series.hover]
     return {
         "type": "scatter",
@@ -61,7 +61,7 @@ def _interval(series: Series) -> dict[str, Any]:
 
 
 def _ratio(line: Line, extent: tuple[float, float]) -> dict[str, Any]:
-    """A line through the origin, as long as the plot is wide."""
+    """A line through the origin, over the range of the x axis."""
     return {
         "type": "scatter",
         "mode": "lines",
@@ -83,7 +83,7 @@ def _shape(line: Line) -> dict[str, Any]:
 
 
 def _text(line: Line, extent: tuple[float, float]) -> dict[str, Any]:
-    """The text of a reference line, on the side where there is room for it."""
+    """The text of a reference line, on the side with room for it."""
     share = (line.value - extent[0]) / (extent[1] - extent[0])
     side = "left" if share < 0.25 else "right" if share > 0.75 else "center"
     place = {"x": line.value, "y": 1, "yref": "paper", "xanchor": side, "yanchor": "bottom"}
@@ -93,7 +93,7 @@ def _text(line: Line, extent: tuple[float, float]) -> dict[str, Any]:
 
 
 def _range(figure: Figure, axis: str) -> tuple[float, float]:
-    """From the least to the greatest value with some room, reference lines within; from 0 for ratios."""
+    """The range of an axis: all values and reference lines, with a margin; from 0 if there are ratios."""
     square = any(line.kind == "ratio" for line in figure.lines)
     kind = {"x": "vertical", "y": "horizontal"}[axis]
     values = [line.value for line in figure.lines if line.kind == kind]

@@ -1,4 +1,4 @@
-"""Figures as PNG files for papers and slides, by matplotlib."""
+"""Figures as PNG files, by matplotlib."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DOTS = 200
 
 
 def write_pictures(figures: Iterable[Figure], folder: Path) -> list[Path]:
-    """One PNG a figure, 1280 by 840 dots, on white.
+    """Write one PNG per figure, 1280 by 840 pixels, on white, and return their paths.
 
     Raises:
         MnasError: if matplotlib is not installed, or a file cannot be written.
@@ -30,7 +30,7 @@ def write_pictures(figures: Iterable[Figure], folder: Path) -> list[Path]:
 
 
 def draw(figure: Figure) -> bytes:
-    """One figure as the bytes of a PNG."""
+    """Return a figure as the content of a PNG file."""
     canvas, axes = _axes()
     for series in figure.series:
         look = LOOKS[series.look]
@@ -68,17 +68,16 @@ def _axes() -> tuple[Any, Any]:
     try:
         from matplotlib.figure import Figure as Canvas
     except ImportError:
-        raise MnasError("pictures need matplotlib, which is not installed: pip install 'mnas[report]'") from None
+        raise MnasError("PNG files need matplotlib, which is not installed: pip install 'mnas[report]'") from None
     canvas = Canvas(figsize=_INCHES, layout="constrained")
     return canvas, canvas.subplots()
 
 
 def _references(figure: Figure, axes: Any) -> None:
     for line in figure.lines:
-        if line.kind == "vertical":
-            axes.axvline(line.value, color="#1b1f24", linestyle="--", label=line.text)
-        elif line.kind == "horizontal":
-            axes.axhline(line.value, color="#1b1f24", linestyle="--", label=line.text)
+        if line.kind in ("vertical", "horizontal"):
+            draw_line = axes.axvline if line.kind == "vertical" else axes.axhline
+            draw_line(line.value, color="#1b1f24", linestyle="--", label=line.text)
         else:
             axes.axline((0, 0), slope=line.value, color="#767676", linestyle="-" if line.value == 1 else ":")
     if any(line.kind == "ratio" for line in figure.lines):

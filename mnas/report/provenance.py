@@ -1,4 +1,4 @@
-"""How to run a study again: the command, and what it depended on."""
+"""How to run a study again: the command, and what its results depend on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mnas.study.study import Study
 
 
 def search_command(study: Study) -> str:
-    """The `mnas search` line that makes the same study, with what differs from the defaults."""
+    """Return the `mnas search` line that makes the same study, with the options that differ from the defaults."""
     words = ["mnas", "search"]
     for name, value in changed_options(study.arguments).items():
         words += _option(name.replace("_", "-"), value)
@@ -25,7 +25,7 @@ def _option(name: str, value: Any) -> list[str]:
 
 
 def provenance(study: Study) -> dict[str, str]:
-    """What the study was made with and of, by name: versions, machine, seeds, hashes."""
+    """Return what the study was made with, by name: versions, machine, seeds, hashes."""
     config = study.config
     facts = {name.replace("_", " "): str(value) for name, value in study.made_with.items()}
     facts["seed"] = str(config.get("seed", "unknown"))

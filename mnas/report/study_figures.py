@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 
 from mnas.arch.codec import format_stage
 from mnas.report.facts import ReportData
@@ -15,7 +16,7 @@ Price = Callable[[Measurement], float]
 
 
 def study_figures(facts: ReportData) -> list[Figure]:
-    """All that there is something to draw for."""
+    """Return the figures that the study has data for."""
     figures = [front_figure(facts, index) for index in range(max(1, facts.num_latencies))]
     figures.append(reward_figure(facts))
     figures += [figure for figure in (entropy_figure(facts), family_figure(facts)) if figure is not None]
@@ -23,22 +24,19 @@ def study_figures(facts: ReportData) -> list[Figure]:
 
 
 def front_figure(facts: ReportData, index: int = 0) -> Figure:
-    """Accuracy against latency on one device (multiply-adds where there is none)."""
+    """Accuracy against latency on one device; against multiply-adds without a device."""
     priced = facts.num_latencies > 0
     price: Price = (lambda found: found.latencies_ms[index]) if priced else (lambda found: found.madds / 1e6)
     target = facts.targets[index] if index < len(facts.targets) else None
     unit = "ms" if priced else "M"
-    axis = (
-        f"predicted latency on the {_ordinal(index, facts.num_latencies)}device (ms)"
-        if priced
-        else "multiply-adds (millions)"
-    )
+    device = f"the {_ordinal(index, facts.num_latencies)}device"
+    axis = f"predicted latency on {device} (ms)" if priced else "multiply-adds (millions)"
     series = [
         _points("random search", "random", facts.baseline, price, unit),
         _points(facts.summary["strategy"], "search", facts.trials, price, unit),
     ]
     if index == 0:
-        edge = [(price(t.measurement), t.measurement.accuracy) for t in front(facts.trials) if t.measurement]
+        edge = [(price(t.measurement), 100 * t.measurement.accuracy) for t in front(facts.trials) if t.measurement]
         series.append(Series("front", "front", *_columns(edge), kind="steps"))
     series.append(_points("random's finalists", "random_finalist", facts.baseline_finalists, price, unit))
     series.append(_points("finalists, trained longer", "finalist", facts.finalists, price, unit))
@@ -54,7 +52,7 @@ def front_figure(facts: ReportData, index: int = 0) -> Figure:
         title="Accuracy against latency" if priced else "Accuracy against multiply-adds",
         x_label=axis,
         y_label="validation accuracy (%)",
-        series=_percent(series),
+        series=tuple(s for s in series if s.x),
         summary=f"{summary} {_best_in_words(facts)}".strip(),
         lines=lines,
     )
@@ -64,13 +62,14 @@ def _ordinal(index: int, count: int) -> str:
     return "" if count == 1 else f"{('first', 'second', 'third', 'fourth')[index]} " if index < 4 else f"{index + 1}th "
 
 
-def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    return tuple(x for x, _ in pairs), tuple(y for _, y in pairs)
+def _columns(pairs: Iterable[tuple[float, float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    x, y = tuple(zip(*pairs, strict=True)) or ((), ())
+    return x, y
 
 
 def _points(name: str, look: str, trials: Sequence[Trial], price: Price, unit: str) -> Series:
     done = [(t, t.measurement) for t in trials if t.measurement is not None]
-    x, y = _columns([(price(found), found.accuracy) for _, found in done])
+    x, y = _columns([(price(found), 100 * found.accuracy) for _, found in done])
     return Series(name, look, x, y, hover=tuple(describe(t, price(found), unit) for t, found in done))
 
 
@@ -79,14 +78,6 @@ def _winner(facts: ReportData, price: Price, unit: str) -> Series:
     pool = facts.finalists if best is not None and best["trained_longer"] else facts.trials
     chosen = [t for t in pool if best is not None and t.number == best["number"]]
     return _points("winner", "winner", chosen, price, unit)
-
-
-def _percent(series: Sequence[Series]) -> tuple[Series, ...]:
-    return tuple(
-        Series(s.name, s.look, s.x, tuple(None if y is None else 100 * y for y in s.y), s.kind, s.hover)
-        for s in series
-        if s.x
-    )
 
 
 def _best_in_words(facts: ReportData) -> str:
@@ -98,7 +89,7 @@ def _best_in_words(facts: ReportData) -> str:
 
 
 def describe(trial: Trial, price: float, unit: str) -> str:
-    """A trial's figures and its architecture, for who points at it."""
+    """Return the text that is shown when the pointer is on a trial: its results and its architecture."""
     found = trial.measurement
     if found is None:
         return f"trial {trial.number} failed"
@@ -111,19 +102,18 @@ def describe(trial: Trial, price: float, unit: str) -> str:
 
 
 def reward_figure(facts: ReportData) -> Figure:
-    """Every trial's reward and the best so far, the strategy's and random search's."""
+    """Every trial's reward and the best so far, of the strategy and of random search."""
     series: list[Series] = []
     words = []
     names = ((facts.baseline, "random", "random search"), (facts.trials, "search", facts.summary["strategy"]))
     for trials, look, name in names:
         done = [(trial.number, trial.reward) for trial in trials if trial.reward is not None]
-        best: list[tuple[float, float]] = []
-        for number, reward in done:
-            best.append((number, max(reward, best[-1][1]) if best else reward))
-        series.append(Series(name, look, *_columns(done)))
-        series.append(Series(f"{name}: best so far", look, *_columns(best), kind="steps"))
+        numbers, rewards = _columns(done)
+        best = tuple(accumulate(rewards, max))
+        series.append(Series(name, look, numbers, rewards))
+        series.append(Series(f"{name}: best so far", look, numbers, best, kind="steps"))
         if best:
-            words.append(f"{name} reaches {best[-1][1]:.4f} after {len(trials)} trials")
+            words.append(f"{name} reaches {best[-1]:.4f} after {len(trials)} trials")
     return Figure(
         name="reward",
         title="Reward over time",
@@ -145,30 +135,29 @@ def entropy_figure(facts: ReportData) -> Figure | None:
         return None
     return Figure(
         name="entropy",
-        title="How undecided the strategy is",
-        x_label="trials learnt from",
+        title="Entropy of the strategy's policy",
+        x_label="trials that the policy was updated on",
         y_label="entropy of the policy (nats)",
         series=(Series("entropy", "search", *_columns(pairs), kind="both"),),
         summary=(
-            f"The policy's entropy goes from {pairs[0][1]:.2f} to {pairs[-1][1]:.2f} nats; "
-            f"{facts.max_entropy:.2f} nats is a policy that knows nothing, 0 one that has made up its mind."
+            f"The policy's entropy changes from {pairs[0][1]:.2f} to {pairs[-1][1]:.2f} nats; "
+            f"a uniform policy has {facts.max_entropy:.2f} nats, a deterministic one 0."
         ),
-        lines=(Line("horizontal", facts.max_entropy, "knows nothing"),),
+        lines=(Line("horizontal", facts.max_entropy, "uniform policy"),),
     )
 
 
 def family_figure(facts: ReportData) -> Figure | None:
-    """Accuracy of the scaled family against its latency; parameters where no accuracy is known yet."""
+    """Accuracy of the scaled family against its latency; parameters if an accuracy is not known yet."""
     members = facts.family
     if not members:
         return None
     timed = all(member.latency_ms is not None for member in members)
-    judged = all(member.accuracy is not None for member in members)
+    scored = all(member.accuracy is not None for member in members)
     price: Callable[[FamilyMember], float] = (lambda m: m.latency_ms or 0.0) if timed else (lambda m: m.madds / 1e6)
     worth: Callable[[FamilyMember], float] = (
-        (lambda m: 100 * (m.accuracy or 0.0)) if judged else (lambda m: m.params / 1e6)
+        (lambda m: 100 * (m.accuracy or 0.0)) if scored else (lambda m: m.params / 1e6)
     )
-    pairs = sorted((price(member), worth(member)) for member in members)
     order = sorted(members, key=lambda member: (price(member), worth(member)))
     hover = tuple(
         f"{m.name}, {m.architecture.resolution} px\n{price(m):.4g} {'ms' if timed else 'M multiply-adds'}\n"
@@ -179,7 +168,9 @@ def family_figure(facts: ReportData) -> Figure | None:
         name="family",
         title="The scaled family",
         x_label="predicted latency (ms)" if timed else "multiply-adds (millions)",
-        y_label="accuracy (%)" if judged else "parameters (millions)",
-        series=(Series("family", "family", *_columns(pairs), kind="both", hover=hover),),
-        summary=f"{len(members)} networks grown from one: " + ", ".join(m.name for m in order) + ".",
+        y_label="accuracy (%)" if scored else "parameters (millions)",
+        series=(
+            Series("family", "family", tuple(map(price, order)), tuple(map(worth, order)), kind="both", hover=hover),
+        ),
+        summary=f"{len(members)} networks scaled from one: " + ", ".join(m.name for m in order) + ".",
     )

@@ -1,5 +1,5 @@
 "use strict";
-// Draws every plot in the page's own colours, again when the reader's scheme changes, and in light colours on paper.
+// Draws every plot in the colours of the page; redraws when the colour scheme changes, and in light colours for print.
 (() => {
   const plots = JSON.parse(document.getElementById("plots").textContent);
   const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
