@@ -12,7 +12,7 @@ from mnas.arch.codec import format_stage
 from mnas.report.facts import ReportData
 from mnas.report.figure import Figure
 from mnas.study.study import LOGS
-from mnas.system.files import write_atomically
+from mnas.system.files import write_together
 from mnas.trial import Trial
 
 _HEADER = ["phase", "trial", "reward", "accuracy", "params", "madds", "seconds", "error", "stages"]
@@ -26,12 +26,9 @@ def write_sheets(facts: ReportData, figures: Iterable[Figure], folder: Path) -> 
     """
     sheets = {"trials": trial_rows(facts), "blocks": block_rows(facts)}
     sheets |= {f"figure-{figure.name}": figure.rows() for figure in figures}
-    written = []
-    for name, rows in sheets.items():
-        path = folder / f"{name}.csv"
-        write_atomically(path, to_csv(rows))
-        written.append(path)
-    return written
+    files = {folder / f"{name}.csv": to_csv(rows) for name, rows in sheets.items()}
+    write_together(files)
+    return list(files)
 
 
 def to_csv(rows: Iterable[Sequence[Any]]) -> str:

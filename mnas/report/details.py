@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
+
+from msgspec import structs
 
 from mnas.report.facts import ReportData, Target
 
@@ -19,7 +20,7 @@ def details(facts: ReportData) -> dict[str, Any]:
         "blocks": [
             {"key": row.placed.key, **_pick(row, "name", "params", "madds", "latency_ms")} for row in facts.blocks
         ],
-        "benches": [{**asdict(bench), "ratio": bench.ratio} for bench in facts.benches],
+        "benches": [{**structs.asdict(bench), "ratio": bench.ratio} for bench in facts.benches],
         "family": [
             {
                 "resolution": member.architecture.resolution,

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.complexity import block_complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import PlacedBlock, named_blocks
-from mnas.checks import convert
+from mnas.checks import AnyText, convert
 from mnas.errors import MnasError
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
 from mnas.latency.table import LatencyTable
@@ -64,15 +64,17 @@ class BlockRow:
     latency_ms: float | None
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A measurement of the winner's file, as `mnas bench --json` printed it."""
+_Milliseconds = Annotated[int, Meta(ge=1, le=10**9)] | Annotated[float, Meta(ge=1e-6, le=1e9)]
 
-    source: str
-    file: str
-    quiet_ms: float
-    median_ms: float
-    predicted_ms: float | None
+
+class Bench(Struct, frozen=True):
+    """A measurement of the winner's file: the used fields of what `mnas bench --json` prints."""
+
+    file: AnyText
+    quiet_ms: _Milliseconds
+    median_ms: _Milliseconds
+    predicted_ms: _Milliseconds | None = None
+    source: AnyText = ""  # name of the file with that output
 
     @property
     def ratio(self) -> float | None:
@@ -188,24 +190,12 @@ def _blocks(winner: Architecture, targets: Sequence[Target]) -> tuple[BlockRow, 
     )
 
 
-_Milliseconds = Annotated[int, Meta(ge=1, le=10**9)] | Annotated[float, Meta(ge=1e-6, le=1e9)]
-
-
-class _Bench(Struct, frozen=True):
-    """The used fields of what `mnas bench --json` prints."""
-
-    file: Any
-    quiet_ms: _Milliseconds
-    median_ms: _Milliseconds
-    predicted_ms: _Milliseconds | None = None
-
-
 def _benches(study: Study) -> list[Bench]:
     benches = []
     for path in sorted(study.folder.glob("bench*.json")):
         try:
-            read = convert(read_json(path, "the output of mnas bench --json"), _Bench, "")
-            benches.append(Bench(path.name, str(read.file), read.quiet_ms, read.median_ms, read.predicted_ms))
+            bench = convert(read_json(path, "the output of mnas bench --json"), Bench, "")
+            benches.append(structs.replace(bench, source=path.name))
         except MnasError as error:
             _LOGGER.warning("%s is not the output of mnas bench --json (%s): left out", path, error)
     return benches

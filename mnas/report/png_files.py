@@ -9,7 +9,7 @@ from typing import Any
 
 from mnas.errors import MnasError
 from mnas.report.figure import LOOKS, Figure
-from mnas.system.files import write_atomically
+from mnas.system.files import write_together
 
 _INCHES = (6.4, 4.2)
 _DOTS = 200
@@ -21,12 +21,9 @@ def write_pictures(figures: Iterable[Figure], folder: Path) -> list[Path]:
     Raises:
         MnasError: if matplotlib is not installed, or a file cannot be written.
     """
-    written = []
-    for figure in figures:
-        path = folder / f"{figure.name}.png"
-        write_atomically(path, draw(figure))
-        written.append(path)
-    return written
+    files = {folder / f"{figure.name}.png": draw(figure) for figure in figures}
+    write_together(files)
+    return list(files)
 
 
 def draw(figure: Figure) -> bytes:
