@@ -83,7 +83,8 @@ def choose_compression(
     """
     from mnas.export.compress import Compression
 
-    given = [name for name, used in (("--qat", qat), ("--prune", prune), ("--cluster", cluster)) if used]
+    options = {"--qat": qat or None, "--prune": prune, "--cluster": cluster}
+    given = [name for name, value in options.items() if value is not None]
     if not given:
         return None
     if len(given) > 1 or untrained:

@@ -141,6 +141,7 @@ def test_a_file_is_verified_where_it_is_asked_to_be(folder, monkeypatch):
     (["export", "arch.json", "--untrained", "--qat", "--out", "y.tflite"], 2, "--untrained"),
     (["export", "run", "--prune", "1.5", "--out", "y.tflite"], 2, "--prune is 1.5"),
     (["export", "nothing", "--out", "y.tflite"], 2, "is not an architecture"),
+    (["export", "run", "--prune", "0", "--out", "y.tflite"], 2, "--prune is 0"),
     (["export", ".", "--out", "y.tflite"], 2, "holds no finished training"),
     (["export", "run", "--out", "/dev/full/y.tflite"], 1, "cannot write"),
     (["train", "arch.json", "--data", "digits", "--out", "run", "--epochs", "3"], 2, "belongs to another training"),
