@@ -1,29 +1,28 @@
-"""How a network is trained: plain data, and the numbers that follow from it."""
+"""Training recipes: plain data, and the schedules that follow from it."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from mnas.checks import check_choice, check_integer, check_number
-from mnas.errors import InputError
+from msgspec import Meta
 
-OPTIMIZERS = ("sgd", "rmsprop", "adam")
-SCHEDULES = ("cosine", "exponential")
-# What a mirror image turns into something else.
+from mnas.checks import check_choice, check_fields
+
+# Data whose mirrored images mean something else.
 NOT_MIRRORED = ("digits",)
 _BATCH_SIZE = 128  # that the default learning rate is for
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to train: by default a short recipe for small data, warm-up and then cosine decay to nothing.
+    """How to train. The default is a short recipe for small data: warm-up, then cosine decay to 0.
 
     Attributes:
         epochs: passes over the training split.
-        batch_size: images a step; never more than there are.
+        batch_size: images per step, at most the number of training images.
         optimizer: sgd (Nesterov momentum 0.9), rmsprop (decay 0.9, momentum 0.9) or adam.
         learning_rate: at its peak.
         warmup_share: share of the steps in which the learning rate rises.
@@ -32,61 +31,46 @@ class Recipe:
         clip_norm: gradients with a larger global norm are scaled down to it.
         flip: mirror half of the images.
         shift: move images by up to this share of their side.
-        schedule: cosine (to nothing) or exponential (times `decay_rate` every `decay_epochs` epochs, in stairs).
+        schedule: cosine (to 0) or exponential (times `decay_rate` every `decay_epochs` epochs, in stairs).
         decay_rate, decay_epochs: of the exponential schedule.
-        ema: weights are averaged with this momentum, and the average is kept in the end; 0 for none.
+        ema: momentum of a moving average of the weights, which replaces them at the end; 0 for none.
         rand_augment: operations of RandAugment (Cubuk et al. 2020) on every image, as Keras has it; 0 for none.
-        batch_norm: momentum of the batch norms; 0 lets the number of steps decide.
+        batch_norm: momentum of the batch norms; 0 chooses it by the number of steps.
         mixed_precision: float16 on GPUs.
-        gentle_start: initial weights as in the search's short trainings: a small classifier, and blocks that begin as
-            their skip connection. Otherwise the published ones, which many steps have to tame first.
+        zero_init_residual: initial weights as in the search's short trainings: a small classifier, and blocks that
+            begin as their skip connection. Otherwise the published ones, which need more steps.
     """
 
-    epochs: int = 10
-    batch_size: int = _BATCH_SIZE
-    optimizer: str = "adam"
-    learning_rate: float = 0.004
-    warmup_share: float = 0.1
-    weight_decay: float = 1e-4
-    label_smoothing: float = 0.1
-    clip_norm: float = 5.0
+    epochs: Annotated[int, Meta(ge=1, le=100_000)] = 10
+    batch_size: Annotated[int, Meta(ge=2, le=65536)] = _BATCH_SIZE
+    optimizer: Literal["sgd", "rmsprop", "adam"] = "adam"
+    learning_rate: Annotated[float, Meta(ge=1e-9, le=100)] = 0.004
+    warmup_share: Annotated[float, Meta(ge=0, le=0.9)] = 0.1
+    weight_decay: Annotated[float, Meta(ge=0, le=1)] = 1e-4
+    label_smoothing: Annotated[float, Meta(ge=0, le=0.9)] = 0.1
+    clip_norm: Annotated[float, Meta(ge=1e-6, le=1e6)] = 5.0
     flip: bool = True
-    shift: float = 0.08
-    schedule: str = "cosine"
-    decay_rate: float = 0.97
-    decay_epochs: float = 2.4
-    ema: float = 0.0
-    rand_augment: int = 0
-    batch_norm: float = 0.0
+    shift: Annotated[float, Meta(ge=0, le=0.5)] = 0.08
+    schedule: Literal["cosine", "exponential"] = "cosine"
+    decay_rate: Annotated[float, Meta(ge=0.01, le=1)] = 0.97
+    decay_epochs: Annotated[float, Meta(ge=1e-3, le=1e6)] = 2.4
+    ema: Annotated[float, Meta(ge=0, le=0.999999)] = 0.0
+    rand_augment: Annotated[int, Meta(ge=0, le=10)] = 0
+    batch_norm: Annotated[float, Meta(ge=0, le=0.9999)] = 0.0
     mixed_precision: bool = False
-    gentle_start: bool = True
+    zero_init_residual: bool = True
 
     def __post_init__(self) -> None:
-        check_integer("epochs", self.epochs, 1, 100_000)
-        check_integer("batch_size", self.batch_size, 2, 65536)
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_number("learning_rate", self.learning_rate, 1e-9, 100)
-        check_number("warmup_share", self.warmup_share, 0, 0.9)
-        check_number("weight_decay", self.weight_decay, 0, 1)
-        check_number("label_smoothing", self.label_smoothing, 0, 0.9)
-        check_number("clip_norm", self.clip_norm, 1e-6, 1e6)
-        check_number("shift", self.shift, 0, 0.5)
-        check_choice("schedule", self.schedule, SCHEDULES)
-        check_number("decay_rate", self.decay_rate, 0.01, 1)
-        check_number("decay_epochs", self.decay_epochs, 1e-3, 1e6)
-        check_number("ema", self.ema, 0, 0.999999)
-        check_integer("rand_augment", self.rand_augment, 0, 10)
-        check_number("batch_norm", self.batch_norm, 0, 0.9999)
-        for name in ("flip", "mixed_precision", "gentle_start"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name} is {getattr(self, name)!r}: expected true or false")
+        check_fields(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
-        return dataclasses.asdict(self)
+        fields = dataclasses.asdict(self)
+        fields["gentle_start"] = fields.pop("zero_init_residual")  # the name in files
+        return fields
 
     def learning_rate_at(self, step: int, steps: int) -> float:
-        """The learning rate of one step of `steps`: linear warm-up, then half a cosine down to 0, or stairs.
+        """Return the learning rate of one step of `steps`: linear warm-up, then half a cosine down to 0, or stairs.
 
         Stairs count epochs from the start, as the TensorFlow reference does.
         """
@@ -99,11 +83,11 @@ class Recipe:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
     def momentum(self, steps: int) -> float:
-        """Of the batch norms, for a training of so many steps."""
+        """Return the momentum of the batch norms for a training of this many steps."""
         return self.batch_norm or batch_norm_momentum(steps)
 
     def ema_momentum(self, steps: int) -> float:
-        """Of the average of weights: over no more than a tenth of the training, or a short one averages its start."""
+        """Return the momentum of the weights' average, which covers at most a tenth of the training."""
         return min(self.ema, max(0.0, 1 - 10 / steps))
 
 
@@ -129,7 +113,7 @@ _PUBLISHED: dict[str, Any] = {
     "ema": 0.9999,
     "batch_norm": 0.99,
     "shift": 0.1,
-    "gentle_start": False,
+    "zero_init_residual": False,
 }
 RECIPES: dict[str, dict[str, Any]] = {
     "short": {},
@@ -137,7 +121,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "efficientnet": {**_PUBLISHED, "rand_augment": 2},
 }
 WARMUP_EPOCHS = 5
-_FEWEST_STEPS = 1500  # of the short recipe: 10 epochs of a few hundred images teach nothing
+_FEWEST_STEPS = 1500  # of the short recipe: 10 epochs of a few hundred images are too few
 _MOST_EPOCHS = 200
 _STEPS_PER_EPOCH, _SMALLEST_BATCH = 32, 16
 
@@ -169,7 +153,7 @@ def recipe_for(data: str, *, name: str = "short", images: int | None = None, **o
 
 
 def _for_few(recipe: Recipe, images: int, overrides: dict[str, Any]) -> Recipe:
-    """What was not asked for, by the number of images; nothing changes where there are many."""
+    """Choose what `overrides` leaves open by the number of images; with many images nothing changes."""
     batch_size = recipe.batch_size
     if "batch_size" not in overrides:
         batch_size = min(batch_size, max(_SMALLEST_BATCH, 2 ** int(math.log2(max(1, images / _STEPS_PER_EPOCH)))))

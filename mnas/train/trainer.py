@@ -228,7 +228,7 @@ class _Run:
 
         if self.weights is not None:
             set_layer_weights(model, self.architecture, self.weights(get_layer_weights(model, self.architecture)))
-        elif self.recipe.gentle_start:
+        elif self.recipe.zero_init_residual:
             set_layer_weights(model, self.architecture, Network(self.architecture).initial_layer_weights(self.seed))
 
     def restored(self, model: Any, checkpoint: Path) -> bool:

@@ -28,7 +28,7 @@ def test_digits_are_not_mirrored():
     assert recipe_for("cifar10", epochs=3) == Recipe(epochs=3)
 
 
-@pytest.mark.parametrize(("knobs", "reason"), [
+@pytest.mark.parametrize(("overrides", "reason"), [
     ({"epochs": 0}, "epochs is 0"),
     ({"learning_rate": float("nan")}, "learning_rate is nan"),
     ({"optimizer": "adagrad"}, "expected one of sgd, rmsprop, adam"),

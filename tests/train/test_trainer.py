@@ -36,7 +36,7 @@ TINY = Architecture(
     stochastic_depth=0.2,
 )
 SOURCE = DataSource("digits", limit=800)
-RECIPE = Recipe(epochs=3, batch_size=16, flip=False, ema=0.9, gentle_start=False)  # so small a network needs none
+RECIPE = Recipe(epochs=3, batch_size=16, flip=False, ema=0.9, zero_init_residual=False)  # so small a network needs none
 
 
 @pytest.fixture(scope="module")
@@ -260,10 +260,9 @@ def test_folders_written_before_safetensors_open_and_go_on(tmp_path):
     accuracy = evaluate(finished.build(probabilities=False), finished.load_data().test, 64)
     assert accuracy == pytest.approx(finished.training["test_accuracy"], abs=0.006)  # two of the images
     shutil.copytree(before / "interrupted", tmp_path / "run")
-    said = finished.training["configuration"]
-    resumed = train_network(
-        finished.architecture, finished.data, tmp_path / "run", recipe=Recipe(**said["recipe"]), resume=True
-    )
+    fields = dict(finished.training["configuration"]["recipe"])
+    recipe = Recipe(zero_init_residual=fields.pop("gentle_start"), **fields)
+    resumed = train_network(finished.architecture, finished.data, tmp_path / "run", recipe=recipe, resume=True)
     assert resumed.training["history"][:2] == json.loads((before / "interrupted/progress.json").read_text())["history"]
     assert resumed.training["test_accuracy"] == pytest.approx(finished.training["test_accuracy"], abs=0.03)
     names = sorted(path.name for path in resumed.folder.iterdir())
