@@ -1,7 +1,7 @@
 """The proxy evaluator: train a candidate from scratch for a small budget, score it on the validation split.
 
-Every candidate gets the same number of steps, the same initial seed and the same order of images, so that differences
-between candidates are the candidates' own as far as that goes.
+Every candidate gets the same number of steps, the same initial seed and the same order of images, so that
+candidates differ as little as possible by chance.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from mnas.arch.spec import Architecture
-from mnas.checks import check_integer, check_number
+from mnas.checks import check_fields
 from mnas.data.batches import Batches
 from mnas.data.dataset import Dataset, Split, normalise
 from mnas.errors import InputError, MnasError
@@ -39,37 +40,34 @@ class ProxyRecipe:
     """A short training: SGD with Nesterov momentum, warm-up over a tenth of the steps, cosine decay to zero.
 
     Attributes:
-        steps: optimiser's steps.
-        batch_size: images a step.
+        steps: number of optimizer steps.
+        batch_size: images per step.
         learning_rate: at its peak, for a batch of 96; scaled linearly with the batch size.
         weight_decay: on kernels.
-        label_smoothing: of the targets.
-        max_shift: images are moved by up to so many pixels each way.
+        label_smoothing: share of the target spread over all classes.
+        max_shift: images are moved by up to this many pixels in each direction.
         seed: of the weights, the order of images and the shifts.
-        rungs: at how many points a candidate is scored, so that a hopeless one can be stopped: after all steps, after
-            half of them, a quarter and so on.
+        rungs: number of times that a candidate is scored, so that an unpromising one can be stopped: after all steps,
+            after half of them, a quarter and so on.
     """
 
-    steps: int = 100
-    batch_size: int = 96
-    learning_rate: float = 0.1
-    weight_decay: float = 1e-4
-    label_smoothing: float = 0.0
-    max_shift: int = 0
-    seed: int = 0
-    rungs: int = 1
+    steps: Annotated[int, Meta(ge=1, le=100_000_000)] = 100
+    batch_size: Annotated[int, Meta(ge=2, le=65536)] = 96
+    learning_rate: Annotated[float, Meta(ge=1e-8, le=100)] = 0.1
+    weight_decay: Annotated[float, Meta(ge=0)] = 1e-4
+    label_smoothing: Annotated[float, Meta(ge=0, le=0.9)] = 0.0
+    max_shift: Annotated[int, Meta(ge=0)] = 0
+    seed: Annotated[int, Meta(ge=0, le=10**18)] = 0
+    rungs: Annotated[int, Meta(ge=1, le=20)] = 1
 
     def __post_init__(self) -> None:
-        check_integer("steps", self.steps, 1, 100_000_000)
-        check_integer("rungs", self.rungs, 1, 20)
+        check_fields(self)
         if self.rung_steps[0] < 1:
             raise InputError(f"{self.rungs} rungs need at least {2 ** (self.rungs - 1)} steps, not {self.steps}")
-        check_integer("batch_size", self.batch_size, 2, 65536)
-        check_number("learning_rate", self.learning_rate, 1e-8, 100)
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
-        """After how many steps each rung is scored, the last one being all of them."""
+        """The number of steps at which each rung is scored; the last one is all of them."""
         return tuple(self.steps >> rung for rung in reversed(range(self.rungs)))
 
     def rate(self, step: int) -> float:
@@ -92,13 +90,13 @@ class ProxyEvaluator(Evaluator):
         max_validation: int | None = None,
         initial: Callable[[Architecture], npt.NDArray[np.float32]] | None = None,
     ) -> None:
-        """Set it up; nothing is computed yet.
+        """Nothing is computed yet.
 
         Args:
-            dataset: its train split is trained on, its validation split scored on, its test split left alone.
-            recipe: the budget.
-            max_validation: score on at most so many validation images.
-            initial: gives the weights that a candidate starts from, such as a supernet's; random ones by default.
+            dataset: candidates are trained on its train split and scored on its validation split.
+            recipe: the training.
+            max_validation: maximum number of validation images to score on.
+            initial: returns the weights that a candidate starts from, such as a supernet's; random ones by default.
         """
         self.dataset = dataset
         self._initial = initial
@@ -121,10 +119,15 @@ class ProxyEvaluator(Evaluator):
 
     def describe(self) -> dict[str, Any]:
         """The recipe and the data, for the study file."""
-        recipe = {name: getattr(self.recipe, name) for name in ProxyRecipe.__slots__}
         data = {"name": self.dataset.name, "fingerprint": self.dataset.fingerprint}
         inherits = {"inherits": True} if self._initial else {}
-        return {"kind": "proxy", **recipe, **inherits, "num_validation": len(self._validation), "data": data}
+        return {
+            "kind": "proxy",
+            **asdict(self.recipe),
+            **inherits,
+            "num_validation": len(self._validation),
+            "data": data,
+        }
 
     def accuracy(self, architecture: Architecture) -> float:
         """Train, recalibrate the batch norms' statistics, score.
@@ -137,18 +140,18 @@ class ProxyEvaluator(Evaluator):
 
     @property
     def num_rungs(self) -> int:
-        """As the recipe says."""
+        """The recipe's number of rungs."""
         return self.recipe.rungs
 
     def rungs(self, architecture: Architecture) -> Generator[float, None, None]:
-        """As `accuracy`, with the scores on the way; the training is one, and scoring leaves it as it was."""
+        """As `accuracy`, with the scores on the way; it is one training, which scoring does not change."""
         for trained in self._training(architecture, self.recipe.rung_steps):
             yield trained.accuracy(self._validation)
 
     def estimate_seconds(self, architecture: Architecture) -> float:
-        """How long `accuracy` will take: a few steps and the scoring are measured, the rest reckoned.
+        """Estimate the time of `accuracy` from a few measured steps and the scoring.
 
-        Tracing is left out: candidates share what is traced.
+        Tracing is not counted: candidates share what is traced.
         """
         ProxyEvaluator(self.dataset, replace(self.recipe, steps=1, rungs=1), max_validation=1).accuracy(architecture)
         start = time.perf_counter()
@@ -178,7 +181,7 @@ class ProxyEvaluator(Evaluator):
         stops: Sequence[int],
         on_step: Callable[[int, float], None] | None = None,
     ) -> Iterator[TrainedNetwork]:
-        """The network as it is after so many steps, for each of the stops; it is trained no further than is asked."""
+        """Yield the network after each of these numbers of steps; it is not trained further than is read."""
         _check_fit(architecture, self.dataset)
         trainer = _Trainer(architecture, self.recipe, self._initial(architecture) if self._initial else None)
         batches = self._batches(Stream.PROXY_BATCHES)
@@ -194,7 +197,7 @@ class ProxyEvaluator(Evaluator):
                 yield trainer.network_now([calibration(number)[0] for number in range(NUM_CALIBRATION_BATCHES)])
 
     def _batches(self, stream: Stream) -> Callable[[int], tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
-        """The batch of every step, asked for one after the other; the same ones for every candidate."""
+        """Return a function that gives the batch of each step, in order; the same ones for every candidate."""
         rng = generator(self.recipe.seed, stream)
         batches = Batches(self.dataset.train, self.recipe.batch_size, lambda epoch: rng)
 
@@ -224,7 +227,7 @@ class TrainedNetwork:
         return np.concatenate(parts)
 
     def accuracy(self, split: Split) -> float:
-        """The share of a split's images that are classified right."""
+        """Return the share of a split's images that are classified correctly."""
         return float(np.mean(self.logits(split.images).argmax(axis=1) == split.labels))
 
 
@@ -251,7 +254,7 @@ class _Trainer:
         return loss
 
     def network_now(self, calibration: list[npt.NDArray[np.float32]]) -> TrainedNetwork:
-        """What it has become, its batch norms' statistics averaged over some batches; the training can go on."""
+        """Return a copy with batch-norm statistics averaged over some batches; the training can continue."""
         from mnas.nn.functional import mean_statistics
 
         blocks = self.network.cut(self._weights)
@@ -260,7 +263,7 @@ class _Trainer:
 
 
 def make(request: EvaluatorRequest) -> ProxyEvaluator:
-    """The evaluator that a search asks for."""
+    """Make the evaluator of a search."""
     options = request.options
     recipe = ProxyRecipe(
         steps=options["proxy_steps"],
@@ -281,7 +284,7 @@ def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
 
 
 def _shifted(images: npt.NDArray[np.float32], max_shift: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Move every image by its own random offset; what comes in at the border repeats the edge."""
+    """Move each image by a random offset, with edges repeated at the border."""
     if not max_shift:
         return images
     count, size = images.shape[:2]
