@@ -1,4 +1,4 @@
-"""From a few judged architectures to the accuracy of all others: Bayesian ridge regression on what they are made of."""
+"""Bayesian ridge regression of accuracies on features of architectures."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mnas.arch.walk import unroll
 from mnas.space.space import SearchSpace
 from mnas.statistics import Array
 
-LEAST = 5  # architectures to learn from
-_OUTLIER = 2.5  # spreads below the median at which an accuracy is cut off: a failed training says bad, not how bad
+LEAST = 5  # architectures to fit
+_OUTLIER = 2.5  # spreads below the median at which an accuracy is cut off: failed trainings are not comparable
 _WEIGHTS = (0.0, 0.25)  # of the choices beside the totals
 NUM_TOTALS = 11  # features that come first
 _OPS, _SKIPS = ("conv", "sepconv", "mbconv"), ("none", "identity", "pool")
 
 
 def features(space: SearchSpace, architecture: Architecture) -> Array:
-    """What an architecture is made of, as numbers.
+    """Return the features of an architecture.
 
-    Totals first: logarithms of parameters and multiply-adds, blocks in all, by operation, by skip, with
-    squeeze-and-excitation, and the mean kernel size. They carry most of what a few dozen trainings can tell. Then every
-    decision's choice as 0 and 1.
+    Totals first: logarithms of parameters and multiply-adds, numbers of blocks (all, by operation, by skip, with
+    squeeze-and-excitation), and the mean kernel size. They explain most of what a few dozen trainings can show. Then
+    every decision's choice, one-hot.
     """
     cost = complexity(architecture)
     blocks = [placed.block for placed in unroll(architecture) if isinstance(placed.block, BlockSpec)][1:]
@@ -47,21 +47,21 @@ def features(space: SearchSpace, architecture: Architecture) -> Array:
 class Regression:
     """Predicts accuracies.
 
-    Each choice for itself needs many samples to be told from noise, the totals few. So there are two models, with the
-    choices at a quarter of the totals' weight and without them, and the one with the larger evidence (the probability
-    of the accuracies under the model, MacKay 1992) predicts.
+    The effect of a single choice needs many samples to be told from noise, that of the totals few. So two models are
+    fitted, with the choices at a quarter of the totals' weight and without them; the one with the larger evidence (the
+    probability of the accuracies under the model, MacKay 1992) predicts.
 
     Args:
-        rows: features of the architectures that were judged, shape (count, features).
-        accuracies: theirs.
-        totals: how many features come before the choices.
+        rows: features of the evaluated architectures, shape (count, features).
+        accuracies: of these architectures.
+        totals: number of features before the choices.
     """
 
     def __init__(self, rows: Array, accuracies: Sequence[float], *, totals: int = NUM_TOTALS) -> None:
         from sklearn.linear_model import BayesianRidge
 
         self._mean, spread = rows.mean(0), rows.std(0)
-        spread = np.where(spread > 0, spread, np.inf)  # what never varied says nothing
+        spread = np.where(spread > 0, spread, np.inf)  # a constant feature has no effect
         targets = winsorize(accuracies)
         self._middle, self._unit = targets.mean(), targets.std() or 1.0
         found: list[tuple[float, Any, Array]] = []
@@ -79,17 +79,17 @@ class Regression:
 
 
 def winsorize(accuracies: Sequence[float]) -> Array:
-    """Accuracies with those far below the rest moved nearer; the spread is the median distance from the median."""
+    """Raise accuracies that are far below the median; the spread is the median distance from it."""
     from scipy.stats import median_abs_deviation
 
     found = np.asarray(accuracies, dtype=np.float64)
-    spread = median_abs_deviation(found, scale="normal")  # of a normal variable, its standard deviation
-    cut: Array = np.maximum(found, np.median(found) - _OUTLIER * spread)
-    return cut
+    spread = median_abs_deviation(found, scale="normal")  # the standard deviation if they are normal
+    raised: Array = np.maximum(found, np.median(found) - _OUTLIER * spread)
+    return raised
 
 
 def held_out(rows: Array, accuracies: Sequence[float], *, folds: int = 5) -> Array:
-    """A prediction for every architecture from the others: what predictions are worth can be seen from these."""
+    """Predict every architecture from the other folds, to see how good predictions are."""
     found = np.zeros(len(rows))
     for fold in range(min(folds, len(rows))):
         out = np.arange(len(rows)) % folds == fold

@@ -1,7 +1,6 @@
-"""Scoring with quantised accuracy: the float winner is not always the int8 winner.
+"""Scoring with int8 accuracy: the best float network is not always the best int8 network.
 
-A candidate is trained as the proxy trains it, quantised after training as an export would be, and the integer file
-itself is scored on the validation images.
+A candidate is trained as by the proxy and quantised as in an export; the int8 file is scored on validation images.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from mnas.evaluators.base import Evaluator
 from mnas.evaluators.proxy import ProxyEvaluator
 
 CALIBRATION_IMAGES = 128
-_CONVERSION_SECONDS = 4.0  # about what building, converting and scoring add
+_CONVERSION_SECONDS = 4.0  # roughly, for building, converting and scoring
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Int8Evaluator(Evaluator):
     """The proxy's training, scored as int8.
 
     Attributes:
-        proxy: trains, and says on what to score.
-        max_validation: score on at most so many validation images; the integer file runs them one at a time.
+        proxy: trains the candidates, on the data to score on.
+        max_validation: maximum number of validation images to score on; the int8 file runs them one at a time.
     """
 
     proxy: ProxyEvaluator

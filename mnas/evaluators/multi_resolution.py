@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from mnas.arch.spec import Architecture
@@ -13,26 +13,22 @@ from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
 
 
 class Scorer(Protocol):
-    """From a network to its accuracy."""
+    """Returns the accuracy of a network."""
 
     def __call__(self, architecture: Architecture) -> float:
-        """Accuracy, 0 to 1.
+        """Return the accuracy, 0 to 1.
 
         Raises:
             MnasError: if this network cannot be evaluated.
         """
 
     def describe(self) -> dict[str, Any]:
-        """What it evaluates how, as plain data."""
+        """Return its kind and settings as plain data."""
 
 
 @dataclass(frozen=True)
 class UserDefinedScorer:
-    """A user's own evaluator, as `mnas search --evaluator` takes it.
-
-    Attributes:
-        evaluator: as `mnas.evaluators.user_defined.own_evaluator` gives it.
-    """
+    """A user's own evaluator, see `mnas.evaluators.user_defined.user_defined_evaluator`."""
 
     evaluator: Evaluator
 
@@ -55,12 +51,12 @@ class UserDefinedScorer:
 
 @dataclass
 class ScaledProxy:
-    """Trains each network shortly at its own resolution and scores it on the validation split.
+    """Trains each network for few steps at its own resolution and scores it on the validation split.
 
     Attributes:
         data: as `mnas.data.dataset.load_dataset` takes it.
         recipe: the same short training for every network.
-        limit: use so many training images only.
+        limit: maximum number of training images.
     """
 
     data: str
@@ -69,7 +65,7 @@ class ScaledProxy:
     _loaded: dict[int, Dataset] = field(default_factory=dict, repr=False)
 
     def dataset(self, resolution: int) -> Dataset:
-        """The data at one resolution; the last one is kept.
+        """Load the data at one resolution; the last one is cached.
 
         Raises:
             InputError: as `load_dataset`.
@@ -89,6 +85,5 @@ class ScaledProxy:
         return ProxyEvaluator(dataset, self.recipe).accuracy(replace(architecture, num_classes=dataset.num_classes))
 
     def describe(self) -> dict[str, Any]:
-        """What was evaluated how, as plain data."""
-        recipe = {name: getattr(self.recipe, name) for name in ProxyRecipe.__slots__}
-        return {"kind": "proxy", "data": self.data, "limit": self.limit, **recipe}
+        """See `Scorer`."""
+        return {"kind": "proxy", "data": self.data, "limit": self.limit, **asdict(self.recipe)}

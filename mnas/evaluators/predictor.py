@@ -1,8 +1,8 @@
-"""The predictor evaluator: a few architectures are judged by another evaluator, all candidates by what these taught.
+"""The predictor evaluator: a few architectures are evaluated, and a regression on them predicts all candidates.
 
-Once, before the first candidate: a first round of random architectures, then rounds of those that the prediction so far
-holds for good or for unknown (mean plus one standard deviation, as in Bayesian optimisation; White et al. 2021,
-"BANANAS", found rounds to be worth more than as many random samples). After that a candidate costs a millisecond.
+Once, before the first candidate: a first round of random architectures, then rounds of those with the highest
+prediction so far (mean plus one standard deviation, as in Bayesian optimisation; White et al. 2021, "BANANAS", found
+rounds better than the same number of random samples). After that a candidate costs a millisecond.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from mnas.arch.spec import Architecture
-from mnas.checks import Share, check_integer, convert
+from mnas.checks import Share, check_fields, check_integer, convert
 from mnas.errors import InputError, MnasError
 from mnas.evaluators.accuracy_regression import LEAST, Regression, features, held_out
 from mnas.evaluators.base import Evaluator, OnProgress
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 FORMAT, VERSION = "mnas.predictor", 1
-_REFUSALS = 1000
-_PARENTS = 5  # of the best so far, whose mutations stand for choice in later rounds
+_MAX_REJECTIONS = 1000
+_PARENTS = 5  # best samples so far, whose mutations are the candidates of later rounds
 _MUTATIONS = 4  # at most
-_WEAK = 0.2  # rank correlation on held-out samples below which a person should know
+_WEAK = 0.2  # rank correlation on held-out samples below which to warn
 
 Sample = tuple[tuple[int, ...], float | None]  # indices and accuracy; None where the training failed
 
@@ -52,28 +52,30 @@ class _Document(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class PredictorRecipe:
-    """How the predictor gets to know a space.
+    """How the predictor samples a space.
 
     Attributes:
-        samples: architectures that are judged, failed ones among them.
-        rounds: in how many rounds; in one they are all random.
-        pool: among how many candidates a later round chooses.
+        samples: architectures to evaluate, including those that fail.
+        rounds: number of rounds; in the first all samples are random.
+        pool: number of candidates that each later round chooses from.
         seed: of the samples.
     """
 
-    samples: int = 32
-    rounds: int = 3
-    pool: int = 400
-    seed: int = 0
+    samples: Annotated[int, Meta(ge=LEAST, le=100_000)] = 32
+    rounds: Annotated[int, Meta(ge=1)] = 3
+    pool: Annotated[int, Meta(ge=1, le=1_000_000)] = 400
+    seed: Annotated[int, Meta(ge=0, le=10**18)] = 0
 
     def __post_init__(self) -> None:
-        check_integer("samples of the predictor", self.samples, LEAST, 100_000)
-        check_integer("rounds of the predictor", self.rounds, 1, self.samples)
-        check_integer("pool of the predictor", self.pool, 1, 1_000_000)
+        try:
+            check_fields(self)
+            check_integer("rounds", self.rounds, 1, self.samples)
+        except InputError as error:
+            raise InputError(f"the predictor's {error}") from None
 
     @property
     def first(self) -> int:
-        """How many samples the first round has: half of them, or all."""
+        """The number of samples in the first round: half of them, or all."""
         return self.samples if self.rounds == 1 else max(LEAST, (self.samples + 1) // 2)
 
     def starts(self) -> list[int]:
@@ -83,14 +85,14 @@ class PredictorRecipe:
 
 
 class PredictorEvaluator(Evaluator):
-    """Judges samples of a space by another evaluator, and predicts the accuracy of everything else.
+    """Evaluates samples of a space with another evaluator, and predicts the accuracy of all other candidates.
 
     Args:
-        space: what the candidates are from.
-        inner: judges the samples.
-        recipe: how many there are, and which.
-        feasible: refuses samples at no cost, such as those over the latency budget; None takes all.
-        file: where the samples are kept as they are judged, so that the work can go on; None keeps them in memory.
+        space: the search space.
+        inner: evaluates the samples.
+        recipe: how to sample.
+        feasible: whether an architecture may be a sample, such as one within the latency budget; None accepts all.
+        file: where evaluated samples are kept, so that an interrupted preparation resumes; None keeps them in memory.
     """
 
     def __init__(
@@ -108,16 +110,11 @@ class PredictorEvaluator(Evaluator):
         self._regression: Regression | None = None
 
     def describe(self) -> dict[str, Any]:
-        """The recipe, and what judges the samples."""
+        """The recipe, and the evaluator of the samples."""
         return {"kind": "predictor", **asdict(self.recipe), "inner": self.inner.describe()}
 
     def accuracy(self, architecture: Architecture) -> float:
-        """The predicted accuracy, no lower than 0 and no higher than 1.
-
-        Raises:
-            InputError: if the architecture is not of the space.
-            MnasError: if too few samples could be judged.
-        """
+        """The predicted accuracy, clipped to [0, 1]; raises as `predict`."""
         return float(np.clip(self.predict(architecture)[0], 0, 1))
 
     def predict(self, architecture: Architecture) -> tuple[float, float]:
@@ -125,20 +122,20 @@ class PredictorEvaluator(Evaluator):
 
         Raises:
             InputError: if the architecture is not of the space.
-            MnasError: if too few samples could be judged.
+            MnasError: if too few samples could be evaluated.
         """
         self.prepare()
         if self._regression is None:
-            raise MnasError("the predictor has learnt nothing")
+            raise MnasError("the predictor is not fitted")
         mean, deviation = self._regression(features(self.space, architecture)[None])
         return float(mean[0]), float(deviation[0])
 
     def prepare(self, on_progress: OnProgress = lambda share, what: None) -> None:
-        """Judge the samples that are not judged yet, and learn from all.
+        """Evaluate the samples that are not evaluated yet, and fit the regression.
 
         Raises:
             InputError: if the file's samples are of another space, evaluator or recipe.
-            MnasError: if too few samples could be judged, or they cannot be read or written.
+            MnasError: if too few samples could be evaluated, or they cannot be read or written.
         """
         if self._regression is not None:
             return
@@ -153,19 +150,19 @@ class PredictorEvaluator(Evaluator):
                 self._write(samples)
                 on_progress(len(samples) / self.recipe.samples, f"sample {len(samples)} of {self.recipe.samples}")
         self._regression = self._learn(samples)
-        self._say_how_good(samples)
+        self._log_ranking(samples)
 
     def for_finalists(self, steps: int) -> Evaluator | None:
-        """That of the evaluator which samples are judged by."""
+        """As the inner evaluator does."""
         return self.inner.for_finalists(steps)
 
     def estimate_preparation_seconds(self) -> float:
-        """One sample is measured as the inner evaluator measures itself; those in the file are not counted."""
+        """The inner evaluator's estimate for one sample, times the samples that are not in the file."""
         left = self.recipe.samples - len(self._read())
         return left * self.inner.estimate_seconds(self.space.decode(self._random(1)[0])) if left else 0.0
 
     def estimate_seconds(self, architecture: Architecture) -> float:
-        """A candidate's features, which are what a prediction takes time for."""
+        """The time of computing a candidate's features, which is most of a prediction's."""
         start = time.perf_counter()
         features(self.space, architecture)
         return time.perf_counter() - start
@@ -174,27 +171,32 @@ class PredictorEvaluator(Evaluator):
         try:
             return float(self.inner.accuracy(self.space.decode(indices)))
         except Exception as error:  # a user's evaluator may raise anything
-            _LOGGER.warning("a sample of the predictor failed, and is left out: %s", error)
+            _LOGGER.warning("a sample of the predictor failed and is left out: %s", error)
             return None
 
     def _learn(self, samples: list[Sample]) -> Regression:
-        known = [(indices, accuracy) for indices, accuracy in samples if accuracy is not None]
-        if len(known) < LEAST:
+        rows, accuracies = self._observations(samples)
+        if len(accuracies) < LEAST:
             raise MnasError(
-                f"only {len(known)} of {len(samples)} samples could be judged, and a prediction needs {LEAST}: "
-                "see the warnings above for why"
+                f"only {len(accuracies)} of {len(samples)} samples could be evaluated, and a prediction needs {LEAST}: "
+                "see the warnings above for the reasons"
             )
-        return Regression(self._rows([indices for indices, _ in known]), [accuracy for _, accuracy in known])
+        return Regression(rows, accuracies)
+
+    def _observations(self, samples: list[Sample]) -> tuple[Any, list[float]]:
+        """Features and accuracies of the samples that did not fail."""
+        known = [(indices, accuracy) for indices, accuracy in samples if accuracy is not None]
+        return self._rows([indices for indices, _ in known]), [accuracy for _, accuracy in known]
 
     def _rows(self, chosen: list[tuple[int, ...]]) -> Any:
-        return np.stack([features(self.space, self.space.decode(indices)) for indices in chosen])
+        return np.array([features(self.space, self.space.decode(indices)) for indices in chosen])
 
     def _random(self, count: int) -> list[tuple[int, ...]]:
         rng = generator(self.recipe.seed, Stream.PREDICTOR_RANDOM)
         return [self._accepted(lambda: self.space.sample(rng)) for _ in range(count)]
 
     def _promising(self, before: list[Sample], count: int) -> list[tuple[int, ...]]:
-        """The most promising mutations of the best so far, by mean plus one standard deviation."""
+        """Choose mutations of the best samples so far, by mean plus one standard deviation."""
         regression = self._learn(before)
         rng = generator(self.recipe.seed, Stream.PREDICTOR_PROMISING, len(before))
         known = [(accuracy, indices) for indices, accuracy in before if accuracy is not None]
@@ -216,40 +218,39 @@ class PredictorEvaluator(Evaluator):
         return architecture
 
     def _accepted(self, draw: Callable[[], Architecture]) -> tuple[int, ...]:
+        """Draw until a candidate is feasible; the last one if none is."""
         candidate = draw()
-        for _ in range(_REFUSALS):
+        for _ in range(_MAX_REJECTIONS):
             if self._feasible is None or self._feasible(candidate):
                 break
             candidate = draw()
         return self.space.encode(candidate)
 
-    def _say_how_good(self, samples: list[Sample]) -> None:
-        known = [(indices, accuracy) for indices, accuracy in samples if accuracy is not None]
-        if len(known) < 2 * LEAST:
+    def _log_ranking(self, samples: list[Sample]) -> None:
+        rows, accuracies = self._observations(samples)
+        if len(accuracies) < 2 * LEAST:
             return
-        accuracies = [accuracy for _, accuracy in known]
-        tau = kendall_tau(held_out(self._rows([indices for indices, _ in known]), accuracies), accuracies)
-        _LOGGER.info("the predictor ranks samples that it did not see with Kendall tau %.2f", tau)
+        tau = kendall_tau(held_out(rows, accuracies), accuracies)
+        _LOGGER.info("the predictor ranks held-out samples with Kendall tau %.2f", tau)
         if tau < _WEAK:
             _LOGGER.warning(
-                "the predictor ranks samples that it did not see with Kendall tau %.2f only: give it more "
+                "the predictor ranks held-out samples with Kendall tau %.2f only: use more samples "
                 "(--predictor-samples) or longer trainings (--proxy-steps)",
                 tau,
             )
 
     def _read(self) -> list[Sample]:
         if self._samples is None:
-            there = self._file is not None and self._file.exists()
-            self._samples = self._read_file(self._file) if there and self._file is not None else []
+            self._samples = self._read_file(self._file) if self._file is not None and self._file.exists() else []
         return self._samples
 
     def _read_file(self, file: Path) -> list[Sample]:
         document = read_json(file, "the samples of a predictor")
         if not is_document(document, FORMAT, VERSION):
-            raise MnasError(f"{file} holds no samples of a predictor, or damaged ones: delete it")
+            raise MnasError(f"{file} does not hold the samples of a predictor, or is damaged: delete it")
         if document.get("made_of") != self._made_of():
             raise InputError(
-                f"the samples in {file} are of another space, evaluator or recipe: delete the file to judge them anew"
+                f"the samples in {file} are of another space, evaluator or recipe: delete the file to start again"
             )
         try:
             samples = convert(document, _Document, "").samples
@@ -271,7 +272,7 @@ class PredictorEvaluator(Evaluator):
 
 
 def make(request: EvaluatorRequest) -> PredictorEvaluator:
-    """The evaluator that a search asks for: samples are judged as the proxy would judge them."""
+    """Make the evaluator of a search: samples are evaluated by the proxy."""
     from mnas.evaluators.proxy import make as make_proxy
 
     recipe = PredictorRecipe(samples=request.options["predictor_samples"], seed=request.options["seed"])

@@ -1,13 +1,12 @@
-"""Which evaluators there are, and what a search must know of one before it makes it: its data, preparation, options.
+"""The evaluators, and what a search must know of one before it makes it: its data, preparation and options.
 
-A new evaluator is one file with a `make` function and one entry here. Options of its own are declared in
-`mnas.search.options`, as all options are.
+A new evaluator is one file with a `make` function and one entry here; `mnas.search.options` declares its options.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -34,9 +33,9 @@ class EvaluatorEntry:
         make: `module:function`, from an `EvaluatorRequest` to the evaluator.
         options: the search options that it reads.
         trains: whether it trains networks here: it needs data and TensorFlow, and its finalists are trained longer.
-        preparation: what it does once before the first candidate, in words. Afterwards it scores every candidate in
-            the same short time, so that workers and time limits do not apply. None for no preparation.
-        argument: what stands behind the colon in its name, for messages; None for nothing.
+        preparation: what it does once before the first candidate, in words. After that every candidate takes the same
+            short time, so that workers and time limits do not apply. None for no preparation.
+        argument: what follows the colon in its name, for messages; None for nothing.
     """
 
     make: str
@@ -70,16 +69,16 @@ USER_DEFINED = EvaluatorEntry(make="mnas.evaluators.user_defined:make", argument
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorRequest:
-    """What an evaluator is made from.
+    """The input of an evaluator's `make`.
 
     Attributes:
-        name: as the option has it, such as `proxy` or `tabular:FILE.json`.
+        name: as in the option, such as `proxy` or `tabular:FILE.json`.
         options: the values of the options that its entry names.
-        space: what is searched, with the data's number of classes.
-        dataset: what is trained on; None for an evaluator that does not train.
-        budgets: latencies of whole batches of the space and the most that is feasible, in ms, one a table.
+        space: the search space, with the data's number of classes.
+        dataset: the training data; None for an evaluator that does not train.
+        budgets: for each table, the latencies of the space in batches, and the budget in ms.
         is_feasible: whether an architecture meets every constraint, at no cost; None without constraints.
-        folder: the study's, where what is prepared can be kept; None keeps it in memory.
+        folder: the study's, where preparations are kept; None keeps them in memory.
     """
 
     name: str
@@ -88,11 +87,11 @@ class EvaluatorRequest:
     dataset: Dataset | None = None
     budgets: Sequence[tuple[SpaceCosts, float]] = ()
     is_feasible: Callable[[Architecture], bool] | None = None
-    folder: Path | None = field(default=None)
+    folder: Path | None = None
 
     @property
     def argument(self) -> str:
-        """What stands behind the colon in the name."""
+        """The part of the name after the colon."""
         return self.name.partition(":")[2]
 
     @property
@@ -108,10 +107,10 @@ class EvaluatorRequest:
 
 
 def find_evaluator(name: str) -> EvaluatorEntry:
-    """The entry of an evaluator.
+    """Return the entry of an evaluator.
 
     Raises:
-        InputError: if there is none of this name, or its argument is missing; it says what is expected.
+        InputError: if the name is unknown, or its argument is missing.
     """
     kind, _, argument = name.partition(":")
     entry = EVALUATORS.get(kind)
@@ -122,7 +121,7 @@ def find_evaluator(name: str) -> EvaluatorEntry:
     if entry is None and is_user_defined(name, GROUP):
         return USER_DEFINED
     known = ", ".join(map(_full, EVALUATORS))
-    raise InputError(f"no evaluator is called {name!r}: expected {known} or {PREFIX}{USER_DEFINED.argument}")
+    raise InputError(f"unknown evaluator {name!r}: expected {known} or {PREFIX}{USER_DEFINED.argument}")
 
 
 def _full(kind: str) -> str:
@@ -131,10 +130,10 @@ def _full(kind: str) -> str:
 
 
 def make_evaluator(request: EvaluatorRequest) -> Evaluator:
-    """The evaluator that a request names.
+    """Make the evaluator of a request.
 
     Raises:
-        InputError: for whatever is wrong with its options or data.
+        InputError: if its options or data are wrong.
     """
     make: Callable[[EvaluatorRequest], Evaluator] = resolve_name(find_evaluator(request.name).make)
     return make(request)

@@ -1,4 +1,4 @@
-"""An evaluator that looks accuracies up in a file: a search then costs milliseconds a trial."""
+"""An evaluator that looks accuracies up in a file: a trial takes milliseconds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MACRO_LAYERS = 8
 
 
 def make(request: EvaluatorRequest) -> TabularEvaluator:
-    """The evaluator that a search asks for, as `tabular:FILE.json`."""
+    """Make the evaluator of a search, named `tabular:FILE.json`."""
     return TabularEvaluator(request.argument)
 
 
@@ -35,19 +35,19 @@ class _Document(Struct, frozen=True):
 
 
 class TabularEvaluator(Evaluator):
-    """Accuracies from a JSON file, by the architecture's stages: mnas's own form, or NAS-Bench-Macro's as it is.
+    """Accuracies from a JSON file, by the architecture's stages: mnas's own format, or NAS-Bench-Macro's.
 
     The file has `{"format": "mnas.accuracies", "version": 1, "accuracies": {STAGES: ACCURACY}}` with STAGES as
-    `stages_text` gives them, such as `ds_r1_k3_s1_c16|ir_r2_k3_s2_e6_c24`, and ACCURACY between 0 and 1.
+    `stages_text` returns them, such as `ds_r1_k3_s1_c16|ir_r2_k3_s2_e6_c24`, and ACCURACY between 0 and 1.
 
-    NAS-Bench-Macro's file is recognised by its content. Its accuracy is the mean of three trainings, on CIFAR-10's test
-    images: a benchmark of search strategies, not a way to a network that one may claim a test accuracy for.
+    NAS-Bench-Macro's file is recognised by its content. Its accuracy is the mean of three trainings on CIFAR-10's test
+    images: use it to benchmark search strategies, not to claim a test accuracy for a network.
 
     Args:
         path: the file.
 
     Raises:
-        InputError: if it is no such file, or an accuracy is out of range.
+        InputError: if the file has another format, or an accuracy is out of range.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -62,11 +62,11 @@ class TabularEvaluator(Evaluator):
         table = convert(document, _Document, str(path)).accuracies
         for stages in table:
             if "|".join(map(_canonical, stages.split("|"))) != stages:
-                raise InputError(f"{path}: {stages[:200]!r} is not in canonical form: no architecture would find it")
+                raise InputError(f"{path}: {stages[:200]!r} is not in canonical form: no architecture would match it")
         self._table = table
 
     def accuracy(self, architecture: Architecture) -> float:
-        """The accuracy in the file.
+        """Return the accuracy in the file.
 
         Raises:
             InputError: if the file does not have this architecture.
@@ -88,12 +88,12 @@ def _canonical(stage: str) -> str:
 
 
 def stages_text(architecture: Architecture) -> str:
-    """The stages in canonical form, joined by `|`: the key in the file."""
+    """Return the stages in canonical form, joined by `|`: the key in the file."""
     return "|".join(format_stage(stage) for stage in architecture.stages)
 
 
 def is_macro(document: Any) -> bool:
-    """Whether this is NAS-Bench-Macro's JSON: an object from eight digits to what is known of that network."""
+    """Whether this is NAS-Bench-Macro's JSON: an object from eight digits to the results of that network."""
     if not isinstance(document, dict) or not document:
         return False
     name, entry = next(iter(document.items()))
@@ -101,10 +101,10 @@ def is_macro(document: Any) -> bool:
 
 
 def read_macro(document: dict[str, Any], path: str) -> dict[str, float]:
-    """Accuracies between 0 and 1 by `stages_text`, from NAS-Bench-Macro's JSON; architectures may be missing.
+    """Return accuracies between 0 and 1 by `stages_text`, from NAS-Bench-Macro's JSON; architectures may be missing.
 
     Raises:
-        InputError: for a name that is not of the space, or an accuracy that is none; it names the entry.
+        InputError: for a name that is not of the space, or an invalid accuracy; it names the entry.
     """
     space = load_space("nas-bench-macro")
     table = {}
@@ -115,6 +115,6 @@ def read_macro(document: dict[str, Any], path: str) -> dict[str, float]:
             architecture = space.decode([int(digit) for digit in name])
             check_number("mean_acc", entry["mean_acc"], 0, 100)
         except (ValueError, KeyError, TypeError) as error:  # InputError is a ValueError
-            raise InputError(f"{path}: {name[:40]!r} is no entry of NAS-Bench-Macro: {error}") from None
+            raise InputError(f"{path}: {name[:40]!r} is not an entry of NAS-Bench-Macro: {error}") from None
         table[stages_text(architecture)] = entry["mean_acc"] / 100
     return table

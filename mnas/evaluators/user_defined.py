@@ -5,7 +5,7 @@ In a file `judge.py` beside the study, for `mnas search --evaluator python:judge
     def accuracy(architecture):
         model = build_model(architecture)
         ...
-        return share_of_validation_images_that_are_right
+        return share_of_correct_validation_images
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from mnas.system.plugins import load_named
 
 
 def make(request: EvaluatorRequest) -> Evaluator:
-    """The evaluator that a search asks for."""
+    """Make the evaluator of a search."""
     return user_defined_evaluator(request.name)
 
 
 def user_defined_evaluator(name: str) -> Evaluator:
-    """The evaluator that a user has written.
+    """Load the evaluator that a user has written.
 
     Args:
         name: `python:MODULE:ATTRIBUTE`, or the name of an entry point in the group `mnas.evaluators`. The attribute is
-            a function of an architecture, an evaluator, or what makes one when it is called without arguments, as a
-            subclass of `Evaluator` does.
+            a function of an architecture, an evaluator, or a subclass of `Evaluator` without required arguments.
 
     Raises:
         InputError: if it cannot be imported, or is none of these.
@@ -48,7 +47,7 @@ def user_defined_evaluator(name: str) -> Evaluator:
     if isinstance(found, Evaluator):
         return found
     if not callable(found) or not _takes_one(found):
-        raise InputError(f"{name} is {found!r}: expected a function that takes an architecture and gives an accuracy")
+        raise InputError(f"{name} is {found!r}: expected a function that takes an architecture and returns an accuracy")
     return FunctionEvaluator(name, found)
 
 
@@ -56,7 +55,7 @@ class FunctionEvaluator(Evaluator):
     """A function as an evaluator.
 
     Args:
-        name: what it was called, for the study file.
+        name: for the study file.
         function: from an architecture to an accuracy between 0 and 1.
     """
 
@@ -64,11 +63,11 @@ class FunctionEvaluator(Evaluator):
         self._name, self._function = name, function
 
     def accuracy(self, architecture: Architecture) -> float:
-        """What the function gives; whatever it raises makes the trial a failed one."""
+        """Return the function's result; if it raises, the trial fails."""
         return float(self._function(architecture))
 
     def describe(self) -> dict[str, Any]:
-        """Its name; what else matters, only its author knows: a subclass of `Evaluator` can say it."""
+        """Return its name; a subclass of `Evaluator` can describe more."""
         return {"name": self._name}
 
 

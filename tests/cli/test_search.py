@@ -240,7 +240,7 @@ def test_minutes_count_with_resume_until_there_is_a_study(paced, tmp_path):
     ("arguments", "message"),
     [
         (["--strategy", "magic"], "unknown strategy 'magic'"),
-        (["--evaluator", "oracle"], "no evaluator is called 'oracle'"),
+        (["--evaluator", "oracle"], "unknown evaluator 'oracle'"),
         (["--evaluator", "tabular"], "tabular:FILE.json"),
         (["--evaluator", "tabular:none.json"], "cannot read a table of accuracies from none.json"),
         (["--evaluator", "proxy"], "--evaluator proxy needs --data"),

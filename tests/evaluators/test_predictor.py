@@ -101,7 +101,7 @@ def test_failed_samples_are_left_out_never_counted_as_zero(space):
     some = PredictorEvaluator(space, Fake(space, failing=lambda call: call % 4 == 0), RECIPE)
     assert some.accuracy(space.decode([0] * 12)) > 0.1
     most = PredictorEvaluator(space, Fake(space, failing=lambda call: call > 3), PredictorRecipe(samples=10, rounds=1))
-    with pytest.raises(MnasError, match="only 3 of 10 samples could be judged, and a prediction needs 5"):
+    with pytest.raises(MnasError, match="only 3 of 10 samples could be evaluated, and a prediction needs 5"):
         most.accuracy(space.decode([0] * 12))
 
 
@@ -126,7 +126,7 @@ def test_samples_of_something_else_are_refused(space, tmp_path):
     with pytest.raises(MnasError, match="the number of samples is"):
         PredictorEvaluator(space, Fake(space), RECIPE, file=file).prepare()
     file.write_text("{}")
-    with pytest.raises(MnasError, match="holds no samples of a predictor"):
+    with pytest.raises(MnasError, match="does not hold the samples of a predictor"):
         PredictorEvaluator(space, Fake(space), RECIPE, file=file).prepare()
 
 
@@ -136,7 +136,7 @@ def test_a_predictor_that_knows_nothing_says_so(space, caplog):
             return float(np.random.default_rng(complexity(architecture).madds).random())
 
     PredictorEvaluator(space, Noise(space), PredictorRecipe(samples=30, rounds=1)).prepare()
-    assert "give it more (--predictor-samples) or longer trainings" in caplog.text
+    assert "use more samples (--predictor-samples) or longer trainings" in caplog.text
 
 
 def test_features_tell_architectures_apart_and_outliers_do_not_rule(space):
@@ -160,5 +160,5 @@ def test_options_that_do_not_go_together():
         SearchOptions(evaluator="predictor")
     with pytest.raises(InputError, match="a predictor scores every candidate in the same short time"):
         SearchOptions(evaluator="predictor", data="digits", evaluation_minutes=1.0)
-    with pytest.raises(InputError, match="samples of the predictor is 3"):
+    with pytest.raises(InputError, match="predictor's samples is 3: expected a whole number from 5"):
         PredictorRecipe(samples=3)

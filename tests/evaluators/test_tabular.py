@@ -69,7 +69,7 @@ def test_nas_bench_macros_own_file_is_read_as_it_is(tmp_path):
 @pytest.mark.parametrize("name", ["0000000", "0000000x", "00000003"])
 def test_a_wrong_name_in_it_is_refused(tmp_path, name):
     (tmp_path / "macro.json").write_text(json.dumps({**MACRO, name: {"mean_acc": 90.0}}))
-    with pytest.raises(InputError, match=f"{name}. is no entry"):
+    with pytest.raises(InputError, match=f"{name}. is not an entry"):
         TabularEvaluator(tmp_path / "macro.json")
 
 
