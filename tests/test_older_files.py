@@ -258,7 +258,7 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(caplog):
     assert document["history"][0] == first[0]
     assert document["history"][1]["loss"] == pytest.approx(before["history"][1]["loss"], rel=1e-3)
     assert document["configuration"] == before["configuration"]
-    assert "begins anew" not in caplog.text
+    assert "starts again" not in caplog.text
     left = {path.name for path in Path("interrupted").iterdir()}
     assert {"architecture.json", "training.json"} <= left
     assert not {"progress.json", "checkpoint-1.npz"} & left

@@ -1,1 +1,1 @@
-"""Data, training, and the evaluators that judge a candidate."""
+"""Training a network: recipes, optimizers, pretrained weights, trained folders."""

@@ -12,7 +12,7 @@ from mnas.train.recipe import Recipe
 
 
 def training_epoch(split: Split, recipe: Recipe, *, seed: int, epoch: int) -> Any:
-    """One epoch as a `tf.data.Dataset` of (images in [-1, 1], labels), decided by the seed and the epoch."""
+    """Return one epoch as a `tf.data.Dataset` of (images in [-1, 1], labels), a function of the seed and the epoch."""
     import tensorflow as tf
 
     order = Batches(split, recipe.batch_size, lambda number: np.random.default_rng([seed, number])).order(epoch)
@@ -20,7 +20,7 @@ def training_epoch(split: Split, recipe: Recipe, *, seed: int, epoch: int) -> An
     rand_augment = _rand_augment(recipe, seed, epoch)
 
     def load(number: Any, chosen: Any) -> tuple[Any, Any]:
-        # Every batch draws from its own seed, so the order in which threads finish does not matter.
+        # Each batch has its own seed, so the order in which threads finish does not matter.
         draw = tf.stack([tf.cast(seed * 100_003 + epoch, tf.int64), number])
         images = tf.gather(images_all, chosen)
         images = _augment(tf, images, draw, flip=recipe.flip, reach=reach)
@@ -32,13 +32,13 @@ def training_epoch(split: Split, recipe: Recipe, *, seed: int, epoch: int) -> An
     with tf.device("/cpu:0"):
         images_all, labels_all = tf.constant(split.images), tf.constant(split.labels)
         chosen = tf.data.Dataset.from_tensor_slices(order).enumerate()
-        # Keras's RandAugment draws from a generator with a state: one batch after the other, or nothing repeats.
+        # Keras's RandAugment has a stateful generator: batches must come one after the other to be reproducible.
         workers = tf.data.AUTOTUNE if rand_augment is None else 1
         return chosen.map(load, num_parallel_calls=workers, deterministic=True).prefetch(4)
 
 
 def _rand_augment(recipe: Recipe, seed: int, epoch: int) -> Any:
-    """Keras's layer, new for every epoch so that a resumed training draws what it would have drawn; None without."""
+    """Return Keras's layer, a new one per epoch so that a resumed training gets the same numbers; None without."""
     if not recipe.rand_augment:
         return None
     import keras
@@ -48,7 +48,7 @@ def _rand_augment(recipe: Recipe, seed: int, epoch: int) -> Any:
 
 
 def _augment(tf: Any, images: Any, seed: Any, *, flip: bool, reach: int) -> Any:
-    """Mirror half of the images; move each by up to `reach` pixels both ways, edges repeated."""
+    """Mirror half of the images; move each by up to `reach` pixels in each direction, with edges repeated."""
     count, size = images.shape[0], images.shape[1]
     if flip:
         mirrored = tf.random.stateless_uniform((count, 1, 1, 1), seed) < 0.5

@@ -1,4 +1,4 @@
-"""A trained Keras network's statistics set right, and its accuracy."""
+"""The accuracy of a trained Keras network, and its batch-norm statistics recomputed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ RECALIBRATION_IMAGES = 5000
 
 
 def evaluate(model: Any, split: Split, batch_size: int) -> float:
-    """Accuracy on a split, 0 to 1."""
+    """Return the accuracy on a split, 0 to 1."""
     right = 0
     for images, labels in plain_batches(split, batch_size):
-        # Each of several accelerators answers for the whole batch, one after the other: the first one's answers count.
+        # Several accelerators return their predictions of the whole batch one after the other: the first ones count.
         right += int((model.predict_on_batch(images)[: len(labels)].argmax(-1) == labels).sum())
     return right / len(split)
 
 
 def recalibrated(model: Any, architecture: Architecture, split: Split, batch_size: int) -> Any:
-    """The same network with batch-norm statistics that are the plain mean over training images.
+    """Recompute the batch-norm statistics as the plain mean over training images; return the model.
 
-    Without augmentation, dropout and stochastic depth, as the network will be used: a moving average lags behind
-    weights that moved, and after short training it is still near where it started.
+    Without augmentation, dropout and stochastic depth, as in inference: a moving average lags behind the weights, and
+    after a short training it is still near its initial value.
     """
     still = replace(architecture, dropout=0, stochastic_depth=0)
     model_still = build_model(still)

@@ -1,4 +1,4 @@
-"""The optimizer, the loss and the precision that a recipe asks for, as Keras has them."""
+"""The Keras optimizer, loss and precision of a recipe."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ log = logging.getLogger(__name__)
 
 
 def make_optimizer(recipe: Recipe, steps: int) -> Any:
-    """The recipe's Keras optimizer with its learning rate schedule; biases and batch norms do not decay.
+    """Return the recipe's Keras optimizer with its learning rate schedule; biases and batch norms do not decay.
 
-    With `ema` it keeps an average of the weights, which what `hold_average` returns puts in their place.
+    With `ema` it keeps an average of the weights; see `hold_average`.
     """
     import keras
 
@@ -35,10 +35,10 @@ def make_optimizer(recipe: Recipe, steps: int) -> Any:
 
 
 def hold_average(model: Any) -> Callable[[], None]:
-    """Keep Keras from replacing the weights by their average after every `fit`: an epoch is one `fit` here.
+    """Stop Keras from replacing the weights by their average after every `fit`: one epoch is one `fit` here.
 
     Returns:
-        What puts the average in place, once, at the end; it does nothing for an optimizer without one.
+        A function that replaces them at the end; it does nothing for an optimizer without an average.
     """
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     finalize = optimizer.finalize_variable_values
@@ -47,7 +47,7 @@ def hold_average(model: Any) -> Callable[[], None]:
 
 
 def smoothed_loss(num_classes: int, smoothing: float) -> Callable[[Any, Any], Any]:
-    """Cross-entropy of logits against integer labels, smoothed."""
+    """Return the cross-entropy of logits and integer labels, with label smoothing."""
     import keras
 
     def loss(labels: Any, logits: Any) -> Any:
@@ -59,7 +59,7 @@ def smoothed_loss(num_classes: int, smoothing: float) -> Callable[[Any, Any], An
 
 
 def _schedule(values: list[float]) -> Any:
-    """A learning rate that is read off a list, step by step.
+    """Return a schedule that takes the learning rate of each step from a list.
 
     Keras's schedules give other rates: `CosineDecay` warms up from a rate of 0, and `ExponentialDecay` has no warm-up.
     """
@@ -78,10 +78,10 @@ def _schedule(values: list[float]) -> Any:
 
 @contextlib.contextmanager
 def accelerated(recipe: Recipe) -> Iterator[None]:
-    """Build and compile under this: on all accelerators of the machine, in mixed precision if the recipe wants it.
+    """Build and compile in this context to use all accelerators, and mixed precision if the recipe has it.
 
-    Several GPUs share every batch (`tf.distribute.MirroredStrategy`). Mixed precision is for GPUs: a CPU computes
-    float16 more slowly than float32, so there it is left alone, and said.
+    Several GPUs share every batch (`tf.distribute.MirroredStrategy`). Without a GPU, mixed precision is ignored with a
+    warning: a CPU computes float16 more slowly than float32.
     """
     import keras
     import tensorflow as tf
@@ -89,7 +89,7 @@ def accelerated(recipe: Recipe) -> Iterator[None]:
     gpus = tf.config.list_logical_devices("GPU")
     before = keras.config.dtype_policy()
     if recipe.mixed_precision and not gpus:
-        log.warning("there is no GPU: mixed precision is left off")
+        log.warning("there is no GPU: mixed precision is not used")
     scope = tf.distribute.MirroredStrategy().scope() if len(gpus) > 1 else contextlib.nullcontext()
     try:
         if recipe.mixed_precision and gpus:

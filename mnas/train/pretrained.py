@@ -1,9 +1,8 @@
-"""Starting from the weights that keras.applications publishes, where the architecture is the same.
+"""Initial weights from keras.applications, for the same architecture: MobileNetV2 and EfficientNetB0 to B7.
 
-MobileNetV2 and EfficientNetB0 to B7. All weights but the classifier's are taken; the classifier's too where the number
-of classes is the same. Keras's EfficientNet rescales and normalises inside; mnas's networks take [-1, 1], so that is
-folded into the first convolution: exactly, but for the border, where mnas pads with grey and Keras with its mean
-colour.
+All weights are used, the classifier's only if the number of classes is the same. Keras's EfficientNet rescales and
+normalises its input; mnas's networks take [-1, 1], so this is folded into the first convolution. The result is exact
+except at the border, where mnas pads with grey and Keras with its mean colour.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _INPUT = {"MobileNetV2": (-1.0, 1.0)}  # the values that the others take are byt
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Weights to start from.
+    """Initial weights.
 
     Attributes:
         arrays: in the order of `mnas.nn.build.get_layer_weights`.
@@ -45,10 +44,10 @@ class Pretrained:
     sha256: str
 
     def __call__(self, fresh: Sequence[Any]) -> Arrays:
-        """The pretrained weights, but the fresh classifier where theirs is for another number of classes.
+        """Return the pretrained weights, with the fresh classifier if the number of classes differs.
 
         Raises:
-            InputError: if they do not belong to this architecture.
+            InputError: if they are of another architecture.
         """
         known, given = [array.shape for array in self.arrays], [tuple(array.shape) for array in fresh]
         if len(known) != len(given) or known[:-2] != given[:-2]:
@@ -57,7 +56,7 @@ class Pretrained:
 
 
 def open_pretrained(source: str, architecture: Architecture) -> Pretrained:
-    """Weights of keras.applications for an architecture.
+    """Load weights of keras.applications for an architecture.
 
     Args:
         source: `imagenet`, which Keras downloads, or a file of Keras's weights (.h5, .weights.h5), with or without top.
@@ -74,7 +73,7 @@ def open_pretrained(source: str, architecture: Architecture) -> Pretrained:
     layers = [layer for layer in model.layers if type(layer).__name__ in _WEIGHTED]
     arrays = [np.asarray(array) for layer in layers for array in layer.get_weights()]
     _fold_input(model, name, arrays, downloaded=source == "imagenet")
-    if type(layers[-1]).__name__ != "Dense":  # a file without top: any classifier of another size stands for its own
+    if type(layers[-1]).__name__ != "Dense":  # a file without top: an empty classifier, of another size than any
         arrays += [np.zeros((arrays[-1].shape[0], 0), np.float32), np.zeros(0, np.float32)]
     digest = hashlib.sha256()
     for array in arrays:
@@ -83,10 +82,10 @@ def open_pretrained(source: str, architecture: Architecture) -> Pretrained:
 
 
 def application_of(architecture: Architecture) -> str:
-    """The name that keras.applications has for a network.
+    """Return the name of a network in keras.applications.
 
     Raises:
-        InputError: if it has none like it.
+        InputError: if it has no such network.
     """
     for name, application in APPLICATIONS.items():
         known = ZOO[name]
@@ -112,10 +111,10 @@ def _load(name: str, source: str) -> Any:
         model = make(weights=None, **options)
         _blank(model)
         try:
-            with warnings.catch_warnings():  # of layers that the file lacks, which are looked for below
+            with warnings.catch_warnings():  # about layers that the file lacks, which are checked below
                 warnings.simplefilter("ignore")
                 model.load_weights(source)
-        except Exception as error:  # whatever h5py and Keras find wrong with a stranger's file
+        except Exception as error:  # h5py and Keras raise many kinds of errors for invalid files
             problems.append(str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
             continue
         left = _blanks(model)
@@ -126,14 +125,14 @@ def _load(name: str, source: str) -> Any:
 
 
 def _blank(model: Any) -> None:
-    """Fill a model with NaN: Keras leaves weights that a file lacks as they are, and says so in a warning at most."""
+    """Fill a model with NaN: Keras keeps weights that a file lacks, with a warning at most."""
     for weight in model.weights:
         if "float" in str(weight.dtype):
             weight.assign(np.full(tuple(weight.shape), np.nan, np.float32))
 
 
 def _blanks(model: Any) -> list[str]:
-    """The weights that are still blank, in part or in whole."""
+    """Return the names of weights that are still blank, in part or in whole."""
     return [
         weight.path for weight in model.weights if "float" in str(weight.dtype) and np.isnan(np.asarray(weight)).any()
     ]

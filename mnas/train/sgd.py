@@ -19,7 +19,7 @@ def loss_and_gradient(network: Network, weights: Vector, images: Any, targets: A
     """Mean cross-entropy of a batch, its probabilities, and the gradient with respect to the weights.
 
     Args:
-        network: what is trained.
+        network: the network to train.
         weights: its flat vector.
         images: float32 (batch, resolution, resolution, 3).
         targets: probabilities of the classes, float32 (batch, classes).
@@ -38,7 +38,7 @@ def loss_and_gradient(network: Network, weights: Vector, images: Any, targets: A
 def descend(
     weights: Vector, velocity: Vector, gradient: Vector, decay: Vector, *, rate: float, clip_norm: float = math.inf
 ) -> None:
-    """One update of weights and velocity, in place.
+    """Update weights and velocity in place.
 
     Args:
         weights: changed.
@@ -48,7 +48,7 @@ def descend(
         rate: the learning rate.
         clip_norm: the gradient is scaled down to this norm.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # a training that diverges is told by its loss
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverging training shows in its loss
         scale = np.float32(1)
         if math.isfinite(clip_norm):
             scale = np.float32(clip_norm / max(math.sqrt(float(np.vdot(gradient, gradient))), clip_norm))

@@ -27,7 +27,7 @@ TRAINING = "training.json"
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a folder holds, its training finished.
+    """A folder with a finished training.
 
     Attributes:
         folder: where it is.
@@ -40,7 +40,7 @@ class Trained:
     training: dict[str, Any]
 
     def build(self, *, probabilities: bool = True) -> Any:
-        """The Keras model with its trained weights.
+        """Build the Keras model with its trained weights.
 
         Raises:
             MnasError: if the weights are missing, damaged, or of another architecture.
@@ -56,16 +56,16 @@ class Trained:
         return DataSource(said["name"], said["seed"], said["limit"], said["validation_share"])
 
     def load_data(self) -> Dataset:
-        """Load the data that it was trained on, the same splits again.
+        """Load the data that it was trained on, with the same splits.
 
         Raises:
-            InputError: if the data is gone, or is not what it was.
+            InputError: if the data is missing or has changed.
         """
         dataset = self.data.load(self.architecture.resolution)
         if dataset.fingerprint != self.training["configuration"]["data"]["fingerprint"]:
             raise InputError(
                 f"{self.data.name} is not the data that {self.folder} was trained on: images or split changed; "
-                "train again, or name the data to check on with --data"
+                "train again, or pass other data to check on with --data"
             )
         return dataset
 
@@ -84,7 +84,7 @@ class _Configuration(Struct, frozen=True):
 
 
 class _Record(Struct, frozen=True):
-    """What training.json has to say; there is more in it."""
+    """The fields of training.json that are needed; it has more."""
 
     configuration: _Configuration
     class_names: tuple[AnyText, ...]
@@ -101,7 +101,7 @@ def open_trained(folder: Path) -> Trained:
     """Read a folder that `mnas train` wrote.
 
     Raises:
-        InputError: if it is no such folder, or its training is not finished.
+        InputError: if it is not such a folder, or its training is not finished.
     """
     if not is_trained(folder):
         raise InputError(
@@ -112,7 +112,10 @@ def open_trained(folder: Path) -> Trained:
     try:
         if not any(is_document(training, FORMAT, version) for version in (1, VERSION)):
             raise InputError(f"{folder / TRAINING} is not of this version of mnas: expected {FORMAT} 1 or {VERSION}")
-        record = _record(training, folder / TRAINING)
+        try:
+            record = convert(training, _Record, "")
+        except InputError as error:
+            raise InputError(f"{folder / TRAINING} is not a training's record: {error}") from None
         architecture = architecture_from_dict(record.configuration.architecture)
         names, classes = len(record.class_names), architecture.num_classes
         if names != classes:
@@ -120,13 +123,6 @@ def open_trained(folder: Path) -> Trained:
     except InputError as error:
         raise error if str(folder) in str(error) else InputError(f"{folder / TRAINING}: {error}") from None
     return Trained(folder, architecture, training)
-
-
-def _record(training: Any, path: Path) -> _Record:
-    try:
-        return convert(training, _Record, "")
-    except InputError as error:
-        raise InputError(f"{path} is not a training's record: {error}") from None
 
 
 def load_weights(model: Any, architecture: Architecture, path: Path) -> None:
@@ -152,7 +148,7 @@ def save_weights(model: Any, architecture: Architecture, path: Path) -> None:
 
 
 def save_state(model: Any, path: Path) -> None:
-    """Write all that training needs to go on: weights, the optimizer's variables, the state of random numbers.
+    """Write the state that a training resumes from: weights, the optimizer's variables, random states.
 
     Raises:
         MnasError: if it cannot be written.
@@ -161,7 +157,7 @@ def save_state(model: Any, path: Path) -> None:
 
 
 def load_state(model: Any, path: Path) -> None:
-    """Put back what `save_state` wrote into a model that is built and compiled alike.
+    """Load what `save_state` wrote into a model that is built and compiled in the same way.
 
     Raises:
         MnasError: if it cannot be read or does not fit.
@@ -174,5 +170,5 @@ def load_state(model: Any, path: Path) -> None:
 
 
 def _state(model: Any) -> list[Any]:
-    # Keras counts the seeds of dropout among a layer's variables, but not among its weights.
+    # A layer's variables include the seeds of dropout, its weights do not.
     return [*(variable for layer in model.layers for variable in layer.variables), *model.optimizer.variables]

@@ -1,4 +1,4 @@
-"""Training one network properly: a checkpoint every epoch, resumed where it stopped, tested once at the end."""
+"""Training one network in full: a checkpoint every epoch, resumable, tested once at the end."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.memory import check_strides
 from mnas.arch.spec import Architecture
-from mnas.checks import check_integer, check_number
+from mnas.checks import check_integer, convert
 from mnas.data.dataset import Dataset, DataSource
 from mnas.errors import InputError, MnasError
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.system.arrays import stored
 from mnas.system.environment import versions
-from mnas.system.files import read_json, set_aside, shorten, write_json
+from mnas.system.files import read_json, set_aside, write_json
 from mnas.system.lock import hold
 from mnas.train import trained_network as folder_of
 from mnas.train.augment import training_epoch
@@ -33,16 +36,17 @@ log = logging.getLogger(__name__)
 
 PROGRESS = "progress.json"
 LOCK = "lock"
+_Metric = Annotated[float, Meta(ge=-1e308, le=1e308)]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a training stands.
+    """The progress of a training.
 
     Attributes:
-        step: steps done, of `steps`.
-        epoch: the epoch that is running, from 1.
-        epoch_ended: the figures of the epoch that just ended, else None.
+        step: number of steps done, of `steps`.
+        epoch: the current epoch, from 1.
+        epoch_ended: the metrics of the epoch that just ended, else None.
     """
 
     step: int
@@ -63,7 +67,7 @@ def train_network(
     weights: Pretrained | None = None,
     progress: Callable[[Progress], None] = lambda state: None,
 ) -> Trained:
-    """Train a network and write it to a folder; return at once what is there if this training is already finished.
+    """Train a network and write it to a folder; if this training is already finished there, return its result.
 
     Args:
         architecture: the network; its classifier is set to the data's classes.
@@ -71,10 +75,10 @@ def train_network(
         out: the folder.
         recipe: how to train.
         seed: decides weights, shuffling, augmentation.
-        resume: go on with an interrupted training.
-        dataset: the loaded data, if the caller has it already.
-        weights: where the weights start from, instead of at random.
-        progress: is told about every step and every epoch.
+        resume: resume an interrupted training.
+        dataset: the loaded data, if the caller has it.
+        weights: initial weights, instead of random ones.
+        progress: called after every step and every epoch.
 
     Raises:
         InputError: if the folder belongs to another configuration, or holds an interrupted training and `resume` is
@@ -84,43 +88,17 @@ def train_network(
     check_strides(architecture)
     dataset = dataset or source.load(architecture.resolution)
     architecture = replace(architecture, num_classes=dataset.num_classes)
-    configuration = _configuration(architecture, source, dataset, recipe, seed, weights)
+    run = _Run(architecture, source, dataset, recipe, seed, out, progress, weights)
     if folder_of.is_trained(out):
-        _refuse_another(out / folder_of.TRAINING, configuration)
-        log.info("%s already holds this very training", out)
+        _refuse_another(out / folder_of.TRAINING, run.configuration)
+        log.info("%s already holds this training", out)
         return open_trained(out)
     with hold(out / LOCK, f"the training {out}", remove=True):
-        before = read_progress(out, configuration, resume=resume)
-        run = _Run(architecture, dataset, recipe, seed, out, configuration, progress, weights)
-        return run.finish(run.train(before))
-
-
-def _configuration(
-    architecture: Architecture,
-    source: DataSource,
-    dataset: Dataset,
-    recipe: Recipe,
-    seed: int,
-    weights: Pretrained | None,
-) -> dict[str, Any]:
-    """Everything that decides the outcome."""
-    return {
-        "architecture": architecture_to_dict(architecture),
-        "data": {
-            "name": source.name,
-            "seed": source.seed,
-            "limit": source.limit,
-            "validation_share": source.validation_share,
-            "fingerprint": dataset.fingerprint,
-        },
-        "recipe": recipe.to_dict(),
-        "seed": seed,
-        "weights": None if weights is None else weights.sha256,
-    }
+        return run.finish(*run.train(read_progress(out, run.configuration, resume=resume)))
 
 
 def _refuse_another(path: Path, configuration: dict[str, Any]) -> dict[str, Any]:
-    """Read a record and refuse it if it is of another configuration; name what differs."""
+    """Read a record and refuse it if its configuration differs; the message names what differs."""
     record: dict[str, Any] = read_json(path, "a training's record")
     found = record.get("configuration") if isinstance(record, dict) else None
     if not isinstance(found, dict):
@@ -135,11 +113,11 @@ def _refuse_another(path: Path, configuration: dict[str, Any]) -> dict[str, Any]
 
 
 def read_progress(out: Path, configuration: dict[str, Any], *, resume: bool) -> list[dict[str, float]]:
-    """The history of the epochs that are done, figures by name in each; empty for a fresh start.
+    """Return the metrics of every finished epoch, by name; empty for a new training.
 
     Args:
         out: the folder of the training.
-        configuration: what decides the outcome of the training.
+        configuration: everything that determines the result of the training.
         resume: whether an interrupted training may be resumed.
 
     Raises:
@@ -153,36 +131,44 @@ def read_progress(out: Path, configuration: dict[str, Any], *, resume: bool) -> 
     if not resume:
         done = f"{len(history)} of {configuration['recipe']['epochs']} epochs"
         raise InputError(
-            f"{out} holds this training, interrupted after {done}; go on with --resume, or use another --out"
+            f"{out} holds this training, interrupted after {done}; continue with --resume, or use another --out"
         )
     return history
 
 
 def _checked_history(path: Path, record: dict[str, Any], epochs: int) -> list[dict[str, float]]:
-    """The epochs that a record says are done, figures by name in each."""
     history: list[dict[str, float]] = record.get("history", [])
     try:
+        convert(history, list[dict[str, _Metric]], "history")
         check_integer("the number of epochs in history", len(history), 1, epochs)
-        for figures in history:
-            for name, figure in figures.items():
-                check_number(shorten(name), figure, -1e308, 1e308)
-    except (TypeError, AttributeError, InputError) as error:
-        raise InputError(f"{path} is damaged ({error}): delete {path.parent} to train anew") from None
+    except InputError as error:
+        raise InputError(f"{path} is damaged ({error}): delete {path.parent} to train again") from None
     return history
 
 
 @dataclass
 class _Run:
-    """One training under way."""
+    """One training."""
 
     architecture: Architecture
+    source: DataSource
     dataset: Dataset
     recipe: Recipe
     seed: int
     out: Path
-    configuration: dict[str, Any]
     progress: Callable[[Progress], None]
-    weights: Pretrained | None = None
+    weights: Pretrained | None
+
+    @cached_property
+    def configuration(self) -> dict[str, Any]:
+        """Everything that determines the result."""
+        return {
+            "architecture": architecture_to_dict(self.architecture),
+            "data": {**asdict(self.source), "fingerprint": self.dataset.fingerprint},
+            "recipe": self.recipe.to_dict(),
+            "seed": self.seed,
+            "weights": self.weights and self.weights.sha256,
+        }
 
     @property
     def steps_per_epoch(self) -> int:
@@ -194,7 +180,7 @@ class _Run:
         return self.steps_per_epoch * self.recipe.epochs
 
     def train(self, history: list[dict[str, float]]) -> tuple[Any, list[dict[str, float]]]:
-        """Run the epochs that are still to do."""
+        """Run the remaining epochs; return the model and the history."""
         with accelerated(self.recipe):
             model = self.compiled()
         put_average = hold_average(model)
@@ -212,7 +198,7 @@ class _Run:
         import keras
 
         model = build_model(self.architecture, batch_norm_momentum=self.recipe.momentum(self.steps), seed=self.seed)
-        self.begin(model)
+        self.initialize(model)
         model.compile(
             optimizer=make_optimizer(self.recipe, self.steps),
             loss=smoothed_loss(self.architecture.num_classes, self.recipe.label_smoothing),
@@ -222,8 +208,8 @@ class _Run:
         model.optimizer.build(model.trainable_variables)
         return model
 
-    def begin(self, model: Any) -> None:
-        """Weights that are not Keras's own draw."""
+    def initialize(self, model: Any) -> None:
+        """Set initial weights other than Keras's."""
         from mnas.nn.functional import Network
 
         if self.weights is not None:
@@ -232,18 +218,18 @@ class _Run:
             set_layer_weights(model, self.architecture, Network(self.architecture).initial_layer_weights(self.seed))
 
     def restored(self, model: Any, checkpoint: Path) -> bool:
-        """Whether the model is as the checkpoint says; a damaged one is set aside: training anew ends the same."""
+        """Load a checkpoint; False if it is damaged, then it is set aside: training again gives the same result."""
         try:
             load_state(model, checkpoint)
         except MnasError as error:
             if checkpoint.exists():
                 set_aside(checkpoint)
-            log.warning("%s. The training begins anew", error)
+            log.warning("%s. The training starts again", error)
             return False
         return True
 
     def epoch(self, model: Any, epoch: int) -> dict[str, float]:
-        """One epoch; its figures."""
+        """Train one epoch and return its metrics."""
         started = time.perf_counter()
         batches = training_epoch(self.dataset.train, self.recipe, seed=self.seed, epoch=epoch)
         fitted = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[self.reporter(epoch)])
@@ -258,7 +244,7 @@ class _Run:
         return figures
 
     def reporter(self, epoch: int) -> Any:
-        """A Keras callback that passes every step on."""
+        """Return a Keras callback that reports every step."""
         import keras
 
         done = epoch * self.steps_per_epoch
@@ -270,20 +256,19 @@ class _Run:
         return self.out / f"checkpoint-{epochs}.safetensors"
 
     def keep(self, model: Any, history: list[dict[str, float]]) -> None:
-        """Write a checkpoint, then say that it counts, then drop the one before."""
+        """Write a checkpoint, then the record that refers to it, then remove the one before."""
         save_state(model, self.checkpoint(len(history)))
         write_json(self.out / PROGRESS, {"configuration": self.configuration, "history": history})
         self.drop_checkpoints(but=len(history))
 
     def drop_checkpoints(self, *, but: int = 0) -> None:
-        """Remove them, those too that a killed process had no time to remove."""
+        """Remove all checkpoints but one, including those that a killed process left."""
         for path in self.out.glob("checkpoint-*"):
             if path.suffix in (".safetensors", ".npz") and path != self.checkpoint(but):
                 path.unlink(missing_ok=True)
 
-    def finish(self, done: tuple[Any, list[dict[str, float]]]) -> Trained:
-        """Recalibrate, test once, write, tidy up."""
-        model, history = done
+    def finish(self, model: Any, history: list[dict[str, float]]) -> Trained:
+        """Recompute the batch-norm statistics, test once, write the folder, remove checkpoints."""
         model = recalibrated(model, self.architecture, self.dataset.train, self.recipe.batch_size)
         document = {
             "format": folder_of.FORMAT,

@@ -88,7 +88,7 @@ def test_a_damaged_record_of_progress_is_refused(tmp_path):
     assert read(history=[epoch, epoch]) == [epoch, epoch]
     damaged = (None, {}, [], [1], [{"loss": True}], [{"loss": "low"}], [epoch] * 4)
     for record in ({}, *({"history": history} for history in damaged)):
-        with pytest.raises(InputError, match=r"progress.json is damaged \(.*\): delete .* to train anew"):
+        with pytest.raises(InputError, match=r"progress.json is damaged \(.*\): delete .* to train again"):
             read(**record)
 
 
@@ -123,7 +123,9 @@ def test_an_interrupted_training_goes_on_where_it_stopped(trained, dataset, tmp_
 
     with pytest.raises(KeyboardInterrupt):
         train_network(TINY, SOURCE, tmp_path, recipe=RECIPE, dataset=dataset, progress=interrupt)
-    with pytest.raises(InputError, match="holds this training, interrupted after 1 of 3 epochs; go on with --resume"):
+    with pytest.raises(
+        InputError, match="holds this training, interrupted after 1 of 3 epochs; continue with --resume"
+    ):
         train_network(TINY, SOURCE, tmp_path, recipe=RECIPE, dataset=dataset)
     with pytest.raises(InputError, match="another training"):
         train_network(TINY, SOURCE, tmp_path, recipe=RECIPE, seed=1, dataset=dataset, resume=True)
@@ -173,7 +175,7 @@ def test_a_checkpoint_half_written_is_set_aside_and_the_training_begins_anew(tra
     half = checkpoint.read_bytes()[:5000]
     checkpoint.write_bytes(half)
     resumed = train_network(TINY, SOURCE, tmp_path, recipe=RECIPE, dataset=dataset, resume=True)
-    assert "The training begins anew" in caplog.text
+    assert "The training starts again" in caplog.text
     assert (tmp_path / "checkpoint-1.safetensors.damaged").read_bytes() == half
     for one, other in zip(resumed.training["history"], trained.training["history"], strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
