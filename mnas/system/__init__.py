@@ -1,1 +1,1 @@
-"""What mnas needs of the operating system: files, processes, and what runs beside it."""
+"""The operating system: files, processes, remote folders, plugins and log output."""

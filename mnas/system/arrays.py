@@ -1,4 +1,4 @@
-"""Arrays of numbers in files: safetensors with a description in the header; older `.npz` files are read too."""
+"""Numeric arrays in files: safetensors with a description in the header; older `.npz` files are read too."""
 
 from __future__ import annotations
 
@@ -25,50 +25,46 @@ _MOST_BYTES = 1 << 32
 
 
 def write_arrays(path: Path, arrays: Arrays, description: Mapping[str, Any] | None = None) -> None:
-    """Write arrays, and what they are of, as a safetensors file: numbers and JSON, nothing that could run.
+    """Write arrays and a description of them as a safetensors file: numbers and JSON, nothing executable.
 
     Args:
         path: the file.
-        arrays: of integers, floats or booleans, by name.
+        arrays: arrays of integers, floats or booleans, by name.
         description: plain data for JSON.
 
     Raises:
-        MnasError: if it cannot be written; what was there before is untouched.
+        MnasError: if it cannot be written; an earlier file is kept.
     """
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     described = dict(description or {})
     header = {"version": VERSION, "crc32": _checksum(contiguous, described), "description": described}
-    # One entry only: safetensors does not keep the order of several, and equal arrays shall make equal files.
+    # One entry only: safetensors does not keep the order of several, and equal arrays must give equal files.
     write_atomically(path, save(contiguous, {_HEADER: json.dumps(header, sort_keys=True, allow_nan=False)}))
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays that `write_arrays` wrote, now or when it wrote `.npz` files, in the order of their names.
-
-    Raises:
-        MnasError: if the file is missing or damaged, or holds anything else than finite numbers.
-    """
+    """Read the arrays of a safetensors or `.npz` file, sorted by name; raises as `read_described_arrays`."""
     return read_described_arrays(path)[0]
 
 
 def read_described_arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """As `read_arrays`, and the description beside them; it is empty where there was none.
+    """Read arrays as `read_arrays`, and their description, empty if there is none.
 
     Raises:
-        MnasError: if the file is missing or damaged, or holds anything else than finite numbers.
+        MnasError: if the file is missing or damaged, or holds anything but finite numbers.
     """
     try:
         data = read_bytes(path, "weights", most=_MOST_BYTES)
         arrays, description = _from_npz(data) if data.startswith(b"PK") else _from_safetensors(data)
         for name, array in arrays.items():
             if array.dtype.kind not in "fiub":
-                raise ValueError(f"{name} holds no numbers")
+                raise ValueError(f"{name} does not hold numbers")
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise ValueError(f"{name} holds NaN or infinity")
         return {name: arrays[name] for name in sorted(arrays)}, description
     except InputError as error:
         raise MnasError(f"{error}; train again") from None
-    # safetensors, zipfile and NumPy's header raise what they please for damaged bytes, SafetensorError a bare Exception
+    # safetensors, zipfile and NumPy raise many kinds of errors for damaged bytes; SafetensorError is a bare Exception
     except Exception as error:
         raise MnasError(
             f"cannot read the weights in {path}: missing or damaged ({shorten(str(error))}); train again"
@@ -76,9 +72,9 @@ def read_described_arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict
 
 
 def stored(path: Path) -> Path:
-    """Where the arrays of `path` are: there, or in the `.npz` file of the same name that was written before."""
-    before = path.with_suffix(".npz")
-    return before if before.is_file() and not path.exists() else path
+    """Return `path`, or the older `.npz` file of the same name if only that exists."""
+    older = path.with_suffix(".npz")
+    return older if older.is_file() and not path.exists() else path
 
 
 def _from_safetensors(data: bytes) -> tuple[Arrays, dict[str, Any]]:
@@ -89,13 +85,13 @@ def _from_safetensors(data: bytes) -> tuple[Arrays, dict[str, Any]]:
     if header["version"] != VERSION:
         raise ValueError(f"it is of version {header['version']}, and this mnas reads {VERSION}")
     if header["crc32"] != _checksum(arrays, description):
-        raise ValueError("its checksum is not that of its arrays")
+        raise ValueError("its checksum does not match its arrays")
     return arrays, description
 
 
 def _checked(description: Any) -> dict[str, Any]:
     if not isinstance(description, dict):
-        raise ValueError("its description is no object")
+        raise ValueError("its description is not an object")
     return description
 
 
@@ -111,15 +107,15 @@ def _from_npz(data: bytes) -> tuple[Arrays, dict[str, Any]]:
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         members = {info.filename.removesuffix(".npy"): info for info in file.infolist()}
         if len(members) != len(file.infolist()):
-            raise ValueError("an array is there twice")
+            raise ValueError("an array appears twice")
         arrays = {name: _from_npy(file, info) for name, info in members.items()}
     made_of = arrays.pop("made_of", None)
     return arrays, {} if made_of is None else _checked(parse_json(made_of.tobytes()))
 
 
 def _from_npy(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    """One array as NumPy's `savez` wrote it: no objects, and nothing larger than the file is ever allocated."""
-    if info.compress_type != zipfile.ZIP_STORED:  # a small file that unpacks to a huge one is none of ours
+    """Read one array of NumPy's `savez`: no objects, and no allocation larger than the file."""
+    if info.compress_type != zipfile.ZIP_STORED:  # mnas never compressed; a small file could unpack to a huge one
         raise ValueError(f"{info.filename} is compressed")
     content = io.BytesIO(file.read(info))
     if np.lib.format.read_magic(content) != (1, 0):
@@ -127,5 +123,5 @@ def _from_npy(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(content)
     values = content.read()
     if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(values):
-        raise ValueError(f"{info.filename} does not hold the numbers that it announces")
+        raise ValueError(f"{info.filename} does not hold the numbers that its header states")
     return np.frombuffer(values, dtype).reshape(shape, order="F" if fortran else "C")

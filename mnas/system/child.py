@@ -1,4 +1,4 @@
-"""Another Python of this machine that runs one of mnas's modules; JSON goes both ways on pipes, a document a line."""
+"""Child processes that run one of mnas's modules; both sides send JSON over pipes, one document per line."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import Any
 
 import mnas
 
-MOST_TRIES = 3  # of one piece of work: the third child that it takes with it is the last
-_GRACE_S = 20.0  # for a process that was asked to end to tidy up
+MOST_TRIES = 3  # of one piece of work that ends its process
+_GRACE_S = 20.0  # for an interrupted process to clean up
 _PART_BYTES = 1 << 16
-# `python -m` and `python -c` look for modules in the current folder first: a stranger's json.py there would run.
-# `-P` and PYTHONSAFEPATH are of Python 3.11, and the latter would reach what a user's own evaluator starts.
+# `python -m` and `python -c` look for modules in the current folder first: a foreign json.py there would run.
+# `-P` and PYTHONSAFEPATH need Python 3.11, and the latter would also affect processes of a user's own evaluator.
 _START = (
     "import sys; sys.path[:] = filter(None, sys.path); "
     "from importlib import import_module; import_module(sys.argv.pop(1)).main()"
@@ -28,19 +28,19 @@ _START = (
 
 
 class DiedError(Exception):
-    """The process ended by itself, or was ended."""
+    """The process ended, or was ended by a signal."""
 
 
 class OvertimeError(Exception):
-    """The process did not answer in time, and was ended."""
+    """The process did not answer in time and was ended."""
 
 
 class Child:
-    """The process.
+    """A child process.
 
     Args:
-        module: whose `main` it runs, by its full name, such as `mnas.search.executors.worker`.
-        alone: whether Ctrl-C at the terminal does not reach it: then it hears of it by `interrupt`, once.
+        module: full name of the module whose `main` it runs, such as `mnas.search.executors.worker`.
+        alone: whether Ctrl-C at the terminal does not reach it; use `interrupt` then.
     """
 
     def __init__(self, module: str, *, alone: bool = False) -> None:
@@ -61,19 +61,19 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """The process id."""
         return self._process.pid
 
     def ask(self, request: dict[str, Any], *, seconds: float | None = None) -> dict[str, Any]:
-        """Send a document, and wait for one.
+        """Send a document and wait for the answer.
 
         Args:
             request: the document.
-            seconds: the most that the answer may take; None for any time.
+            seconds: maximum time for the answer; None for no limit.
 
         Raises:
             DiedError: if the process ends instead.
-            OvertimeError: if there is no answer in time. The process is ended then, whatever it is doing.
+            OvertimeError: if there is no answer in time; the process is ended.
         """
         try:
             self._requests.write(json.dumps(request).encode() + b"\n")
@@ -84,14 +84,14 @@ class Child:
         return self.read(seconds=seconds)
 
     def read(self, *, seconds: float | None = None) -> dict[str, Any]:
-        """Wait for its next document.
+        """Wait for the next document.
 
         Raises:
             DiedError, OvertimeError: as `ask`.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         while b"\n" not in self._heard:
-            # An answer is waited for here, not until the pipe closes: a process that this one started may hold it open.
+            # Do not wait until the pipe closes: a process that the child started may hold it open.
             if not self._selector.select(None if deadline is None else max(0.0, deadline - time.monotonic())):
                 self.end()
                 raise OvertimeError(f"a worker did not answer within {seconds:g} s and was ended")
@@ -113,7 +113,7 @@ class Child:
         return f"a worker {how}{hint}{': ' if text else ''}{text}"
 
     def interrupt(self) -> None:
-        """Ask the process to tidy up and end, as Ctrl-C would: it leaves nothing on a device. End it if it does not."""
+        """Interrupt the process as Ctrl-C would, so that it cleans up; end it if it does not end in time."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
             try:
@@ -130,22 +130,22 @@ class Child:
 
 
 def run_module(module: str, *arguments: str, content: bytes) -> subprocess.CompletedProcess[bytes]:
-    """Run a module's `main` in a process of its own until it ends.
+    """Run a module's `main` in a separate process until it ends.
 
     Args:
-        module: by its full name.
-        arguments: that it finds in `sys.argv[1:]`.
-        content: that it finds on stdin.
+        module: full name of the module.
+        arguments: its `sys.argv[1:]`.
+        content: its stdin.
 
     Returns:
-        Its exit code, and what it wrote to stdout and stderr.
+        The exit code and the content of stdout and stderr.
     """
     command = [sys.executable, "-c", _START, module, *arguments]
     return subprocess.run(command, input=content, capture_output=True, env=_environment(), check=False)
 
 
 def open_answers() -> Callable[[dict[str, Any]], None]:
-    """The child's side: gives what sends a document to the parent. What libraries print goes to stderr from now on."""
+    """In the child: return a function that sends a document to the parent; other output to stdout goes to stderr."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
@@ -157,7 +157,7 @@ def open_answers() -> Callable[[dict[str, Any]], None]:
 
 
 def python_path() -> str:
-    """PYTHONPATH with which another Python finds this very package, and whatever this one was told to find."""
+    """Return the PYTHONPATH with which another Python finds this package and the modules of the current PYTHONPATH."""
     package = str(Path(mnas.__file__).parent.parent)
     return os.pathsep.join([package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
 

@@ -1,4 +1,4 @@
-"""What a study was made with: versions, processor, threads. Where they are the same, the same numbers come out."""
+"""The environment of a study: versions, processor, threads. Equal environments give equal results."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from typing import Any
 from mnas import __version__
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "pillow")
-# Of these a study may have been made without, or by a version of mnas that did not record them: then nothing differs.
+# A study may have been made without these, or by a version of mnas that did not record them: not a difference.
 _OPTIONAL = ("optuna", "cmaes", "ai-edge-litert")
 _NOT_INSTALLED = "not installed"
-# Variables that change how many threads compute, or in which order they add up.
+# Variables that change the number of threads, or the order of sums.
 _VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
-_OF_THE_DAY = ("date",)
 
 
 def environment() -> dict[str, Any]:
-    """Versions, machine and thread settings, for the record."""
+    """Return versions, machine and thread settings as plain data."""
     return {
         "mnas": __version__,
         "python": platform.python_version(),
@@ -37,12 +36,12 @@ def environment() -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two environments, a sentence each.
+    """Describe each difference between two environments in a sentence.
 
-    The date does not count, nor does an optional package that was not recorded before.
+    The date is ignored, and so is an optional package that was not recorded before.
     """
-    came_later = [name for name in _OPTIONAL if name not in before]
-    names = [name for name in {**before, **now} if name not in (*_OF_THE_DAY, *came_later)]
+    ignored = {"date", *(name for name in _OPTIONAL if name not in before)}
+    names = [name for name in {**before, **now} if name not in ignored]
     return [
         f"{name} was {before.get(name, 'not recorded')} when the study began and is {_said(now, name)} now"
         for name in names
@@ -62,15 +61,17 @@ def _version(package: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of everything that had a hand in a file."""
-    from importlib.metadata import version
-
+    """Return the versions of all that makes an exported file."""
     packages = ("tensorflow", "keras", "ai-edge-litert", "numpy")
-    return {"mnas": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
+    return {
+        "mnas": __version__,
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+    }
 
 
 def cpu_model() -> str:
-    """The processor's name, such as `Intel(R) Xeon(R) Processor @ 2.50GHz`; empty where it is not told."""
+    """Return the processor's name, such as `Intel(R) Xeon(R) Processor @ 2.50GHz`; empty if unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -80,7 +81,5 @@ def cpu_model() -> str:
 
 
 def num_cpus() -> int:
-    """The CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return the number of CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

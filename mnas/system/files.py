@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half written, and reading JSON with messages a person can use."""
+"""Writing files atomically, and reading JSON with clear error messages."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _PART_BYTES = 1 << 20
 
 
 def write_atomically(path: Path | str, data: bytes | str) -> None:
-    """Write a whole file or nothing: a temporary file beside it, fsync, rename.
+    """Write a file completely or not at all: a temporary file beside it, fsync, rename.
 
     Raises:
-        MnasError: if it cannot be written (full disk, read-only folder); what was there before is untouched.
+        MnasError: if it cannot be written (full disk, read-only folder); an earlier file is kept.
     """
     write_together({Path(path): data})
 
 
 def write_together(files: Mapping[Path, bytes | str]) -> None:
-    """Write several files that belong together: none is put in place before all of them are safely on the disk.
+    """Write several files that belong together: none is put in place before all of them are on the disk.
 
     Raises:
-        MnasError: if one cannot be written (full disk, read-only folder); what was there before is untouched.
+        MnasError: if one cannot be written (full disk, read-only folder); earlier files are kept.
     """
     staged: dict[Path, str] = {}
     path = Path()
@@ -43,7 +43,7 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
                 _sweep(path)
                 handle, staged[path] = tempfile.mkstemp(prefix=_prefix(path), suffix=_SUFFIX, dir=path.parent)
                 file = stack.enter_context(os.fdopen(handle, "wb"))
-                fcntl.flock(file, fcntl.LOCK_EX)  # held until it is in place: it is nobody's leftover
+                fcntl.flock(file, fcntl.LOCK_EX)  # held until it is in place, so that `_sweep` keeps it
                 file.write(data.encode() if isinstance(data, str) else data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -59,30 +59,30 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a file that could not be written in the end, before hours of work; what cannot be seen here shows then.
+    """Refuse a file that cannot be written, before hours of work; not every reason can be seen in advance.
 
     Raises:
-        MnasError: if its folder is none, cannot be made, or cannot be written to.
+        MnasError: if its folder is not a folder, cannot be made, or cannot be written to.
     """
     folder = path.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
-        raise MnasError(f"cannot write {path}: {folder} is no folder")
+        raise MnasError(f"cannot write {path}: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise MnasError(f"cannot write {path}: no permission for {folder}")
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether this is what a writer that was killed has left behind."""
+    """Whether this is the temporary file of a writer that was killed."""
     return path.name.endswith(_SUFFIX)
 
 
 def set_aside(path: Path) -> None:
-    """Put a damaged file out of the way, as `NAME.damaged`.
+    """Rename a damaged file to `NAME.damaged`.
 
     Raises:
-        MnasError: if that cannot be done.
+        MnasError: if it cannot be renamed.
     """
     try:
         os.replace(path, path.with_name(f"{path.name}.damaged"))
@@ -95,7 +95,7 @@ def _prefix(path: Path) -> str:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what writers of this file that were killed have left behind."""
+    """Remove the temporary files of killed writers of this file."""
     for name in os.listdir(path.parent):
         if not (name.startswith(_prefix(path)) and name.endswith(_SUFFIX)):
             continue
@@ -133,7 +133,7 @@ def read_json(path: Path | str, what: str) -> Any:
 
 
 def read_bytes(path: Path | str, what: str, *, most: int = MOST_BYTES) -> bytes:
-    """Read a file of a size that `what` may have: a device that never ends, or a mistaken path, is no memory's end.
+    """Read a file of limited size, so that an endless device or a wrong path does not fill the memory.
 
     Raises:
         InputError: if it cannot be read, or is larger than `most` bytes.
@@ -147,12 +147,12 @@ def read_bytes(path: Path | str, what: str, *, most: int = MOST_BYTES) -> bytes:
     except (OSError, ValueError) as error:  # a path may hold a null byte
         raise InputError(f"cannot read {what} from {path}: {getattr(error, 'strerror', None) or error}") from None
     if size > most:
-        raise InputError(f"{path} is larger than {most >> 20} MiB: that is not {what}")
+        raise InputError(f"{path} is larger than {most >> 20} MiB: it is not {what}")
     return b"".join(parts)
 
 
 def parse_json(text: str | bytes) -> Any:
-    """JSON as the standard has it: UTF-8, no NaN, no infinity, no number beyond a float, no name twice in an object.
+    """Parse standard JSON: UTF-8, no NaN or infinity, no number beyond a float, no name twice in an object.
 
     Raises:
         ValueError: for anything else.
@@ -165,7 +165,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def is_document(document: Any, format_name: str, version: int) -> bool:
-    """Whether a JSON document says that it is of this format and version; `true` and `1.0` are no version 1."""
+    """Whether a JSON document has this format and version; `true` and `1.0` are not version 1."""
     if not isinstance(document, dict):
         return False
     found = document.get("version")
@@ -173,13 +173,13 @@ def is_document(document: Any, format_name: str, version: int) -> bool:
 
 
 def shorten(text: str, most: int = 300) -> str:
-    """The start of a text that comes from a file, for a message; control characters are shown, not obeyed."""
+    """Return the start of a text from a file, for a message, with control characters escaped."""
     safe = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text[: most + 1])
     return safe if len(text) <= most else f"{safe[:most]}..."
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number that may stand here")
+    raise ValueError(f"{name} is not allowed here")
 
 
 def _finite(text: str) -> float:
@@ -192,5 +192,5 @@ def _finite(text: str) -> float:
 def _refuse_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name is there twice in one object")
+        raise ValueError("a name appears twice in one object")
     return found

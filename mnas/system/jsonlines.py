@@ -1,4 +1,4 @@
-"""An append-only file of JSON documents, one a line, that survives a kill, a full disk or a power cut at any moment."""
+"""An append-only file of JSON documents, one per line, that survives a kill, a full disk or a power cut."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MOST_BYTES = 1 << 30
 
 
 class JsonLines:
-    """The file. What the documents mean, and what a wrong one leads to, is up to the caller.
+    """The file. The caller checks the documents.
 
-    A line counts once it ends with a line feed. What a crash left behind the last one is torn: it is left out in
-    reading, and cut off by `repair`. A power cut can also leave a last line of zeros or rubbish: that is torn too.
+    A line is complete when it ends with a line feed. The rest after the last complete line is torn: `read` skips it,
+    `repair` removes it. A last line of zeros or other bytes that are not JSON, as after a power cut, is torn too.
 
     Args:
         path: the file; it need not exist.
-        records: what its lines are, in the plural, for messages.
+        records: name of its lines in the plural, for messages.
     """
 
     def __init__(self, path: Path, records: str) -> None:
@@ -31,18 +31,18 @@ class JsonLines:
         self._records = records
 
     def read(self) -> list[tuple[int, bytes]]:
-        """All whole lines with their numbers, from 1. A torn one is left out, with a warning.
+        """Read all complete lines with their numbers, from 1. A torn line is skipped with a warning.
 
         Raises:
             InputError: if the file cannot be read.
         """
         whole, torn = self._split()
         if torn:
-            _LOGGER.warning("%s: the last line is torn (%d bytes), it is left out", self.path, len(torn))
+            _LOGGER.warning("%s: the last line is torn (%d bytes) and is skipped", self.path, len(torn))
         return list(enumerate(whole.split(b"\n")[:-1], 1))
 
     def repair(self) -> None:
-        """Cut a torn last line off, with a warning, before the next `append` would continue it.
+        """Remove a torn last line with a warning, so that `append` does not continue it.
 
         Raises:
             InputError: if the file cannot be read.
@@ -50,17 +50,17 @@ class JsonLines:
         """
         whole, torn = self._split()
         if torn:
-            _LOGGER.warning("%s: the last line is torn (%d bytes), it is dropped", self.path, len(torn))
+            _LOGGER.warning("%s: the last line is torn (%d bytes) and is removed", self.path, len(torn))
             try:
                 os.truncate(self.path, len(whole))
             except OSError as error:
                 raise self._unwritable(error) from None
 
     def append(self, document: Any) -> None:
-        """Write one document so that it is on the disk when this returns.
+        """Write one document; it is on the disk when this returns.
 
         Raises:
-            MnasError: if it cannot be written (full disk); earlier lines are untouched.
+            MnasError: if it cannot be written (full disk); earlier lines are kept.
         """
         line = json.dumps(document, allow_nan=False) + "\n"
         try:
@@ -75,13 +75,13 @@ class JsonLines:
         return MnasError(f"cannot write {self.path}: {error.strerror or error}; earlier {self._records} are kept")
 
     def _split(self) -> tuple[bytes, bytes]:
-        """The whole lines, and what is torn behind them."""
+        """Return the complete lines and the torn rest."""
         if not self.path.exists():
             return b"", b""
         data = read_bytes(self.path, f"a log of {self._records}", most=_MOST_BYTES)
         end = data.rfind(b"\n") + 1
         start = data.rfind(b"\n", 0, max(0, end - 1)) + 1
-        # Text in a first line that is no JSON is not torn: the file is not one of ours, and nothing may be cut off.
+        # A first line of text that is not JSON is not torn: it is a foreign file, and nothing may be removed.
         if (start or b"\0" in data[:end]) and not _is_json(data[start:end]):
             end = start
         return data[:end], data[end:]

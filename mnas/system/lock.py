@@ -1,4 +1,4 @@
-"""One process at a time for what must not be done by two: a study, a training, a profile."""
+"""Locks: one process at a time works on a study, a training or a profile."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mnas.errors import MnasError
 
 @contextlib.contextmanager
 def hold(path: Path, what: str, *, remove: bool = False, wait: bool = False) -> Iterator[None]:
-    """Hold a lock. The kernel releases it when the process ends, however it ends.
+    """Hold a lock. The kernel releases it when the process ends.
 
     Args:
-        path: of the lock's file, made if it is not there; it says who has it.
-        what: is being done, for the message: `the study runs/first`.
-        remove: whether to take the file away afterwards.
-        wait: until whoever has it is done.
+        path: of the lock's file, which is made if needed and names the holder.
+        what: the work, for messages: `the study runs/first`.
+        remove: whether to remove the file afterwards.
+        wait: whether to wait until it is free.
 
     Raises:
-        MnasError: if another process has it (the message says which, and since when), or it cannot be written.
+        MnasError: if another process holds it (the message names it and the time), or it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,9 +40,9 @@ def hold(path: Path, what: str, *, remove: bool = False, wait: bool = False) -> 
             raise MnasError(f"{what} is being worked on by {file.read().strip() or 'another process'}") from None
         except OSError as error:
             raise MnasError(f"cannot lock {path} for {what}: {error.strerror or error}") from None
-        if not _is_still(path, file):  # whoever had it has just taken it away
+        if not _is_still(path, file):  # its holder has just removed it
             raise MnasError(f"{what} was just finished by another process: try again")
-        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
+        with contextlib.suppress(OSError):  # the lock holds on a full disk too
             file.truncate(0)
             file.write(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
             file.flush()
@@ -54,13 +54,13 @@ def hold(path: Path, what: str, *, remove: bool = False, wait: bool = False) -> 
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock now."""
+    """Whether a process holds the lock."""
     try:
         with open(path, encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # no file: nobody ever held it
+    except OSError:  # there is no file
         return False
     return False
 

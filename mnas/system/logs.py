@@ -1,4 +1,4 @@
-"""What the program says beside its results: warnings, and with `mnas --debug` everything that is logged."""
+"""Log output: warnings, and with `mnas --debug` everything."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import sys
 
 
 class _ToStderr(logging.Handler):
-    """Writes to the stderr of the moment: a progress bar puts another one in its place while it is shown."""
+    """Writes to the current `sys.stderr`, which a progress bar replaces while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             print(self.format(record), file=sys.stderr, flush=True)
-        except Exception:  # as every handler of the standard library: what cannot be logged must not end the work
+        except Exception:  # as in the standard library's handlers: a failing log must not end the work
             self.handleError(record)
 
 
 def set_up_logging(*, debug: bool) -> None:
-    """Show mnas's own log on stderr, once a line. For programs, not for libraries.
+    """Show mnas's log on stderr. For programs, not for libraries.
 
     Args:
-        debug: show everything, with where it comes from and tracebacks; otherwise warnings, as they are.
+        debug: show everything with logger names and tracebacks; otherwise only warnings.
     """
     handler = _ToStderr()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s" if debug else "%(message)s"))
@@ -29,4 +29,4 @@ def set_up_logging(*, debug: bool) -> None:
         logger.removeHandler(former)
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG if debug else logging.WARNING)
-    logger.propagate = False  # libraries, such as TensorFlow's, put handlers of their own on the root: no line twice
+    logger.propagate = False  # libraries, such as TensorFlow's, add handlers to the root: avoid printing twice

@@ -1,4 +1,4 @@
-"""The one place where the chatter of native libraries is kept from the user. `mnas --debug` lets it through."""
+"""Hiding the output of native libraries; `mnas --debug` shows it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _log = logging.getLogger(__name__)
 
 
 def debugging() -> bool:
-    """Whether the user asked to see everything."""
+    """Whether the user runs mnas with --debug."""
     return bool(os.environ.get("MNAS_DEBUG"))
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[Callable[[], str]]:
-    """Redirect the file descriptors of stdout and stderr: what C++ prints can be caught nowhere else.
+    """Capture stdout and stderr by their file descriptors, which is where C++ prints.
 
     Yields:
-        A function that gives what was printed so far.
+        A function that returns the output so far.
     """
     if debugging():
         yield lambda: ""
@@ -44,7 +44,7 @@ def quiet() -> Iterator[Callable[[], str]]:
             for number, copy in kept:
                 os.dup2(copy, number)
                 os.close(copy)
-            _log.debug("kept from the user:\n%s", printed())
+            _log.debug("captured output:\n%s", printed())
 
 
 def _flush() -> None:
@@ -54,15 +54,15 @@ def _flush() -> None:
 
 
 def load_tensorflow(*, threads: int = 0) -> None:
-    """Import TensorFlow and start its runtime without the lines it prints then. For programs, not for libraries.
+    """Import TensorFlow and start its runtime without its log output. For programs, not for libraries.
 
     Args:
-        threads: how many it computes with, 0 for all CPUs. Sums are split among threads, so that results are equal to
-            the last bit only with equal numbers of them.
+        threads: number of threads, 0 for all CPUs. Sums are split among threads, so results are bit-equal only with
+            the same number of them.
     """
     if not debugging():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice on retracing is not for mnas's users
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # hides its advice on retracing
     with quiet():
         import keras  # noqa: F401
         import tensorflow as tf

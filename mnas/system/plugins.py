@@ -1,4 +1,4 @@
-"""What users bring along: objects named as `module:attribute`, or by an entry point of an installed package."""
+"""Plugins: objects named as `module:attribute`, or by an entry point of an installed package."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ PREFIX = "python:"
 
 
 def load_named(text: str, group: str) -> Any:
-    """The object that `python:MODULE:ATTRIBUTE`, or the name of an entry point, stands for.
+    """Load the object named by `python:MODULE:ATTRIBUTE` or by an entry point.
 
-    Modules after `python:` are found in the current folder too, as a user's own file next to the study would be.
+    Modules after `python:` are also looked for in the current folder, where a user's own file may be.
 
     Args:
         text: e.g. `python:judge:accuracy`, or `mine` for an entry point of that name.
         group: the group of entry points, e.g. `mnas.evaluators`.
 
     Raises:
-        InputError: if there is no such thing, or its module cannot be imported; the message says why.
+        InputError: if it does not exist, or its module cannot be imported; the message has the reason.
     """
     if not text.startswith(PREFIX):
         for entry in entry_points(group=group, name=text):
             return _imported(entry.value, text)
         raise InputError(f"no installed package has the entry point {text!r} in the group {group}")
     if "" not in sys.path:
-        sys.path.insert(0, "")  # the installed program has its own folder there instead, a worker nothing
+        sys.path.insert(0, "")  # the installed program has its own folder there instead
     return _imported(text.removeprefix(PREFIX), text)
 
 
 def entry_point_names(group: str) -> tuple[str, ...]:
-    """The entry points that installed packages have in a group."""
+    """Return the names of the entry points in a group."""
     return tuple(sorted({entry.name for entry in entry_points(group=group)}))
 
 
 def is_user_defined(text: str, group: str) -> bool:
-    """Whether a name says that something of the user's is meant."""
+    """Whether a name refers to a plugin."""
     return text.startswith(PREFIX) or text in entry_point_names(group)
 
 
@@ -52,5 +52,5 @@ def _imported(target: str, text: str) -> Any:
     except Exception as error:  # a user's module may raise anything
         raise InputError(f"cannot import {module} for {text!r}: {type(error).__name__}: {error}") from error
     if not hasattr(found, attribute):
-        raise InputError(f"the module {module} has no {attribute!r}; it was asked for by {text!r}")
+        raise InputError(f"the module {module} has no {attribute!r}, which {text!r} needs")
     return getattr(found, attribute)

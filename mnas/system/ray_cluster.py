@@ -15,20 +15,20 @@ EXECUTORS = ("local", "ray")
 
 
 def start_ray(address: str | None, *, cpus: int, resources: Mapping[str, float] | None = None) -> tuple[Any, bool]:
-    """Ray, connected, and whether it is ours to end: a program may have it running already.
+    """Connect to Ray; return it and whether the caller must shut it down: a program may have it running already.
 
-    Nothing is reported to anybody: Ray's usage statistics are off unless the user set them.
+    Ray's usage statistics are off unless the user turned them on.
 
     Args:
         address: of a running cluster; None starts one on this machine.
-        cpus: that a cluster on this machine must have; more than there are if need be.
-        resources: that it must have beside.
+        cpus: minimum number of CPUs of a cluster on this machine, even above the real number.
+        resources: its other resources.
 
     Raises:
         MnasError: if Ray is not installed, or there is no such cluster.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Else Ray hides CPUs or warns; the searches say what they use by themselves.
+    # Otherwise Ray hides accelerators or warns; workers state their resources themselves.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -55,21 +55,21 @@ def start_ray(address: str | None, *, cpus: int, resources: Mapping[str, float] 
 
 
 def node_resources(ray: Any) -> list[Mapping[str, float]]:
-    """What every living node of the cluster has in all, by Ray's names, such as `CPU` and `GPU`."""
+    """Return the total resources of every live node, by Ray's names, such as `CPU` and `GPU`."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def num_places(nodes: Sequence[Mapping[str, float]], *, cpus: int, gpus: float, most: int) -> int:
-    """How many workers a cluster has places for, when nothing else runs on it.
+    """Return how many workers fit on a cluster when nothing else runs on it.
 
     Args:
         nodes: see `node_resources`.
-        cpus: of a worker.
-        gpus: of a worker; below 1 several share one, and none has parts of two.
-        most: how many are wanted.
+        cpus: per worker.
+        gpus: per worker; below 1, several share one, and none has parts of two.
+        most: maximum number of workers.
 
     Raises:
-        InputError: if there is no place for any.
+        InputError: if none fits.
     """
     places = sum(min(int(node.get("CPU", 0) // cpus), _shares(node.get("GPU", 0), gpus, most)) for node in nodes)
     if places == 0:

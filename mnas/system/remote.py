@@ -1,6 +1,6 @@
 """Folders at any address that fsspec knows, such as `s3://bucket/images` (the extra `mnas[remote]`).
 
-Data is copied here once. What is written is written here, whole or not at all, and mirrored there now and then.
+Data is copied to this machine once. Results are written on this machine, and mirrored to the address from time to time.
 """
 
 from __future__ import annotations
@@ -20,44 +20,43 @@ from mnas.system.files import is_leftover
 from mnas.system.lock import hold
 
 _LOGGER = logging.getLogger(__name__)
-BATCH = 256  # files asked for at a time
+BATCH = 256  # files per request
 
 
 def is_remote(text: str) -> bool:
-    """Whether this is an address and no path."""
+    """Whether this is an address, not a path."""
     return "://" in text
 
 
 def local_copy(url: str, wanted: Callable[[str], bool]) -> Path:
-    """A folder's copy on this machine, made at the first use; what an interrupted copy has got is not fetched again.
+    """Return a folder's copy on this machine, made at the first use; an interrupted copy is resumed.
 
-    Copies are kept in `$MNAS_CACHE`, else `~/.cache/mnas`. A folder that has changed since is copied anew once its
-    copy is deleted.
+    Copies are kept in `$MNAS_CACHE`, else `~/.cache/mnas`. To copy a folder that has changed, delete its copy.
 
     Args:
         url: of the folder.
-        wanted: which files to copy, by name.
+        wanted: whether to copy a file, by name.
 
     Raises:
-        InputError: if there is no such folder, or nothing in it is wanted.
-        MnasError: if it cannot be copied, or fsspec or what it needs for this address is not installed.
+        InputError: if there is no such folder, or no wanted file in it.
+        MnasError: if it cannot be copied, or fsspec or its package for this address is not installed.
     """
     cache = Path(os.environ.get("MNAS_CACHE") or Path.home() / ".cache" / "mnas") / "data"
     folder = cache / hashlib.sha256(url.encode()).hexdigest()[:32]
     if folder.is_dir():
         return folder
     with hold(cache / f"{folder.name}.lock", f"the copy of {url}", wait=True):
-        if not folder.is_dir():  # else another process has made it while this one waited
+        if not folder.is_dir():  # another process may have made it meanwhile
             part = cache / f"{folder.name}.part"
             if not fetch(url, part, wanted):
-                raise InputError(f"{url} holds nothing that can be used: is the address right?")
+                raise InputError(f"{url} holds no usable file: check the address")
             part.replace(folder)
             _LOGGER.info("%s was copied to %s", url, folder)
     return folder
 
 
 def fetch(url: str, folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> list[str]:
-    """Copy the wanted files of a remote folder, those that are not here in the same size; gives all their names.
+    """Copy the wanted files of a remote folder, skipping local files of the same size; return all their names.
 
     Raises:
         InputError: if a name leads out of the folder.
@@ -78,12 +77,12 @@ def fetch(url: str, folder: Path, wanted: Callable[[str], bool] = lambda name: T
 
 
 class Mirror:
-    """A folder of this machine and its copy elsewhere.
+    """A local folder and its remote copy.
 
     Args:
-        folder: here.
-        url: there.
-        seconds: how long to wait from one copy to the next.
+        folder: the local folder.
+        url: its remote address.
+        seconds: minimum time between two copies.
     """
 
     def __init__(self, folder: Path, url: str, *, seconds: float = 60.0) -> None:
@@ -92,11 +91,11 @@ class Mirror:
         self._last = time.monotonic()
 
     def fetch(self) -> bool:
-        """Copy everything here, all of it or nothing, unless something is here; whether it was there.
+        """Copy the remote folder completely, unless the local one has files; return whether it was copied.
 
         Raises:
-            InputError: if what is here is no continuation of what is there.
-            MnasError: if it cannot be copied, or another process is doing so.
+            InputError: if the local folder does not continue the remote one.
+            MnasError: if it cannot be copied, or another process is copying it.
         """
         if self.folder.is_dir() and any(self.folder.iterdir()):
             self._check_at_first()
@@ -104,7 +103,7 @@ class Mirror:
         here = self.folder.resolve()
         part = here.with_name(f".{here.name}.mnas-part")
         with hold(here.with_name(f"{part.name}.lock"), f"the copy of {self.url}", remove=True):
-            shutil.rmtree(part, ignore_errors=True)  # an interrupted copy may be older than what is there now
+            shutil.rmtree(part, ignore_errors=True)  # an interrupted copy may be outdated
             names = fetch(self.url, part)
             if names:
                 part.replace(here)
@@ -112,21 +111,21 @@ class Mirror:
         return bool(names)
 
     def push_now_and_then(self) -> None:
-        """Copy what has changed, if the last time is long ago; where that fails, say so and go on."""
+        """Copy changes if the last copy is old enough; a failure is only a warning."""
         if time.monotonic() - self._last < self._seconds:
             return
         try:
             self.push()
         except MnasError as error:
-            _LOGGER.warning("%s; the work goes on, and what is here is whole", error)
+            _LOGGER.warning("%s; the work continues, and the local folder is complete", error)
         self._last = time.monotonic()
 
     def push(self) -> None:
-        """Copy what has changed, and remove there what was removed here.
+        """Copy changed files, and remove remote copies of removed files.
 
         Raises:
-            InputError: if a log there is not the beginning of the one here; nothing is written over then.
-            MnasError: if that fails; what is here is whole.
+            InputError: if a remote log is not the beginning of the local one; nothing is overwritten then.
+            MnasError: if copying fails; the local folder is complete.
         """
         with _failures(f"cannot copy {self.folder} to {self.url}"):
             files, root = _opened(self.url)
@@ -141,31 +140,31 @@ class Mirror:
                 del self._sent[name]
 
     def _check_at_first(self) -> None:
-        """Refuse before the work what `push` would refuse after it; where it cannot be seen now, the work goes on."""
+        """Raise before the work what `push` would raise after it; if the address cannot be read, only warn."""
         try:
-            with _failures(f"cannot look at {self.url}"):
+            with _failures(f"cannot read {self.url}"):
                 self._check_continues(*_opened(self.url))
         except InputError:
             raise
         except MnasError as error:
-            _LOGGER.warning("%s; the work goes on", error)
+            _LOGGER.warning("%s; the work continues", error)
 
     def _check_continues(self, files: Any, root: str) -> None:
-        """Refuse to write over a log there that is longer than the one here, or another: its trials would be gone."""
+        """Refuse to overwrite a remote log that the local one does not continue: its trials would be lost."""
         files.invalidate_cache()  # another machine may have written since
         for path, info in (files.find(root, detail=True) if files.exists(root) else {}).items():
             if not _is_log(path) or info.get("size") == self._sent.get(_inside(path, root), (-1, 0))[0]:
                 continue
             there, here = files.cat_file(path), self.folder / _inside(path, root)
-            whole = there[: there.rfind(b"\n") + 1]  # a torn last line counts nowhere
+            whole = there[: there.rfind(b"\n") + 1]  # without a torn last line
             if not (here.read_bytes() if here.is_file() else b"").startswith(whole):
                 raise InputError(
-                    f"{self.url} holds a {here.name} that {here} does not go on from: "
-                    "to go on with what is there, name a folder that does not exist yet; to keep both, another address"
+                    f"{self.url} holds a {here.name} that {here} does not continue: "
+                    "to continue the remote one, pass a folder that does not exist yet; to keep both, another address"
                 )
 
     def _here(self) -> dict[str, tuple[int, int]]:
-        """Size and time of every file that is worth a copy."""
+        """Return size and time of every file to copy."""
         states = {}
         for path in self.folder.rglob("*"):
             with contextlib.suppress(FileNotFoundError):  # a temporary file that has just been put in place
@@ -175,7 +174,7 @@ class Mirror:
 
 
 def _is_log(path: str) -> bool:
-    """Whether a file's lines are work; what a strategy says of itself is for plots, and may be short after a crash."""
+    """Whether a file's lines are results; a strategy's diagnostics may be shorter after a crash."""
     return path.endswith(".jsonl") and not path.endswith("/updates.jsonl")
 
 
@@ -196,14 +195,14 @@ def _failures(what: str) -> Iterator[None]:
         yield
     except MnasError:
         raise
-    except ImportError as error:  # s3fs, gcsfs and so on are packages of their own
+    except ImportError as error:  # s3fs, gcsfs and so on are separate packages
         raise MnasError(f"{what}: {error}") from None
-    except Exception as error:  # what a file system raises depends on which it is
+    except Exception as error:  # each file system raises its own errors
         raise MnasError(f"{what}: {type(error).__name__}: {error}") from None
 
 
 def _inside(path: str, root: str) -> str:
-    """A file's name below the root, which must stay below it here too."""
+    """Return a file's path relative to the root; it must not lead out of it."""
     name = str(path)[len(root) :].lstrip("/") if str(path).startswith(f"{root}/") else ""
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or PurePosixPath(name).is_absolute() or any(c in name for c in "\\:\0"):

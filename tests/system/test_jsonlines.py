@@ -35,7 +35,7 @@ def test_what_a_crash_leaves_behind_is_left_out_and_cut_off(lines, caplog, befor
         assert lines.path.read_bytes() == before + tail, "reading changes nothing"
         lines.repair()
     assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
-        f"the last line is torn ({len(tail)} bytes), it is {what}" for what in ("left out", "dropped")
+        f"the last line is torn ({len(tail)} bytes) and is {what}" for what in ("skipped", "removed")
     ]
     lines.append([3])
     assert lines.path.read_bytes() == before + b"[3]\n"

@@ -77,7 +77,7 @@ def test_a_name_does_not_lead_out_of_the_folder(memory, tmp_path, name):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("memory://nowhere", "holds nothing that can be used"),
+        ("memory://nowhere", "holds no usable file"),
         ("moon://bucket", "cannot copy moon://bucket: ValueError: Protocol not known: moon"),
         ("zip://x::memory://bucket/a.zip", "expected one address"),
     ],
@@ -142,7 +142,7 @@ def test_a_log_there_is_not_written_over_by_one_that_does_not_go_on_from_it(memo
         (tmp_path / "trials.jsonl").write_text(here)
     mirror = Mirror(tmp_path, "memory://bucket/study")
     for attempt in (mirror.fetch, mirror.push):
-        with pytest.raises(InputError, match=r"holds a trials.jsonl that .* does not go on from: to go on with"):
+        with pytest.raises(InputError, match=r"holds a trials.jsonl that .* does not continue: to continue"):
             attempt()
     assert memory.cat_file("/bucket/study/study.json") == b"there"
     assert memory.cat_file("/bucket/study/trials.jsonl") == b"1\n2\n"
@@ -158,7 +158,7 @@ def test_a_log_that_another_machine_has_gone_on_with_meanwhile_is_not_written_ov
     assert memory.cat_file("/bucket/study/trials.jsonl") == b"1\n"
     memory.pipe_file("/bucket/study/trials.jsonl", b"1\n2\n")
     (tmp_path / "trials.jsonl").write_text("1\n3\n")
-    with pytest.raises(InputError, match="does not go on from"):
+    with pytest.raises(InputError, match="does not continue"):
         mirror.push()
     assert memory.cat_file("/bucket/study/trials.jsonl") == b"1\n2\n"
 
@@ -167,8 +167,8 @@ def test_a_mirror_that_breaks_does_not_end_the_work(tmp_path, caplog):
     (tmp_path / "study.json").write_text("{}")
     broken = Mirror(tmp_path, "moon://bucket", seconds=0)
     assert not broken.fetch()
-    assert "cannot look at moon://bucket" in caplog.text
+    assert "cannot read moon://bucket" in caplog.text
     broken.push_now_and_then()
-    assert "the work goes on, and what is here is whole" in caplog.text
+    assert "the work continues, and the local folder is complete" in caplog.text
     with pytest.raises(MnasError, match="cannot copy"):
         broken.push()
