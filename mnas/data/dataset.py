@@ -1,8 +1,7 @@
-"""Images to learn from: data sets at hand, ones Keras downloads, or a folder of images by class.
+"""Data sets: those of installed packages, those that Keras downloads, or a folder of images by class.
 
-Every data set becomes square RGB images of the asked resolution as bytes, in three splits. The search scores on
-`validation`, which is carved from the training images; `test` is touched once, when a finished network is told its
-accuracy.
+Every data set becomes square RGB images of one resolution as bytes, in three splits. The search scores on `validation`,
+which is taken from the training images; `test` is used once, for the accuracy of a finished network.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ class Split:
         return len(self.labels)
 
     def take(self, chosen: npt.NDArray[np.intp] | slice) -> Split:
-        """The chosen images, in that order."""
+        """Return the chosen images, in that order."""
         return Split(self.images[chosen], self.labels[chosen])
 
 
@@ -59,7 +58,7 @@ class Dataset:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return len(self.class_names)
 
     @property
@@ -67,17 +66,17 @@ class Dataset:
         """A hash over every pixel and label of every split: equal data, equal fingerprints."""
         digest = hashlib.sha256()
         for split in (self.train, self.validation, self.test):
-            digest.update(np.ascontiguousarray(split.images).data)
-            digest.update(np.ascontiguousarray(split.labels).data)
+            for array in (split.images, split.labels):
+                digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     def describe(self) -> dict[str, Any]:
-        """What it is, as plain data for a study."""
+        """Return a description as plain data for a study."""
         return {"name": self.name, "classes": self.num_classes, "fingerprint": self.fingerprint}
 
 
 def normalise(images: Bytes) -> npt.NDArray[np.float32]:
-    """Bytes to what every network of mnas takes: float32 in [-1, 1]."""
+    """Convert bytes to the input of mnas's networks: float32 in [-1, 1]."""
     return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
@@ -96,22 +95,20 @@ def load_dataset(
 
     Args:
         name: digits, fashion_mnist, cifar10, cifar100, or the path of a folder with one folder of images a class
-            (or `train` and `test` folders of such); or such a folder's address, as `mnas.system.remote` takes it.
+            (or `train` and `test` folders of such); or such a folder's address, see `mnas.system.remote`.
         resolution: side of the images in pixels; images of another size are resized, others than RGB converted.
         validation_share: the share of the training images set aside for scoring candidates.
         seed: decides which images are set aside.
-        limit: at most so many images for training and validation together, chosen by the seed.
+        limit: maximum number of images for training and validation together, chosen by the seed.
 
     Raises:
-        InputError: for an unknown name, a missing folder, one class only, or too few images.
+        InputError: for an unknown name, a missing folder, a single class, or too few images.
         MnasError: if a download fails.
     """
     check_integer("resolution", resolution, 4, 4096)
     check_number("validation_share", validation_share, 0.01, 0.9)
-    if name in LOADERS:
-        images, labels, test_images, test_labels, classes = LOADERS[name](resolution)
-    else:
-        images, labels, test_images, test_labels, classes = load_folder(name, resolution, seed=seed)
+    loaded = LOADERS[name](resolution) if name in LOADERS else load_folder(name, resolution, seed=seed)
+    images, labels, test_images, test_labels, classes = loaded
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))
     if limit is not None:
@@ -133,10 +130,10 @@ def load_dataset(
 
 
 def to_square_rgb(images: npt.NDArray[np.uint8], resolution: int) -> Bytes:
-    """Grey or RGB images (count, height, width[, 3]) to RGB squares of the asked size, bilinear.
+    """Convert grey or RGB images (count, height, width[, 3]) to RGB squares of one size, bilinear.
 
-    Images smaller by up to a seventh are padded with their corner's colour instead of being blurred: 28 px becomes 32
-    by a border of 2, as is usual for (Fashion-)MNIST.
+    Images smaller by up to a seventh are padded with their edges instead of being resized: 28 px becomes 32 by a border
+    of 2, as is usual for (Fashion-)MNIST.
     """
     if images.ndim == 3:
         images = np.repeat(images[..., None], 3, axis=-1)
@@ -181,7 +178,7 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     """Read a gzipped IDX file of bytes: a magic number that ends in the rank, then the sizes, then the data.
 
     Raises:
-        MnasError: if it is no such file, is cut off, or unpacks to more than `MOST_IDX_BYTES`.
+        MnasError: if it is not such a file, is truncated, or unpacks to more than `MOST_IDX_BYTES`.
     """
     try:
         with gzip.open(path) as file:
@@ -206,7 +203,7 @@ def _cifar(name: str) -> Callable[[int], Raw]:
 
 
 def _keras_download(name: str) -> tuple[tuple[Bytes, Bytes], tuple[Bytes, Bytes]]:
-    """Images and labels as Keras gives them, for training and for testing."""
+    """Return Keras's images and labels, for training and for testing."""
     import keras
 
     try:
@@ -226,7 +223,7 @@ LOADERS: dict[str, Callable[[int], Raw]] = {
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """Where images come from; see `mnas.data.dataset.load_dataset`."""
+    """The arguments of `load_dataset` but the resolution."""
 
     name: str
     seed: int = 0
@@ -237,12 +234,6 @@ class DataSource:
         """Load it at one resolution.
 
         Raises:
-            InputError: if there is no such data, or it cannot be used.
+            InputError: as `load_dataset`.
         """
-        return load_dataset(
-            self.name,
-            resolution=resolution,
-            validation_share=self.validation_share,
-            seed=self.seed,
-            limit=self.limit,
-        )
+        return load_dataset(**asdict(self), resolution=resolution)

@@ -1,4 +1,4 @@
-"""A folder of images by class, as people have them: mixed sizes, modes, orientations, now and then a broken file."""
+"""A folder of images by class, of any sizes, modes and orientations; damaged files are skipped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mnas.random_streams import Stream, generator
 from mnas.system.remote import is_remote, local_copy
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-# Pillow goes by content, not by name, and knows formats that start other programs (EPS): these do not.
+# Pillow recognises formats by content, and some start other programs (EPS): these do not.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 TEST_SHARE = 0.15
 _VALIDATION = ("val", "valid", "validation")
@@ -26,10 +26,10 @@ Labels = npt.NDArray[np.int64]
 
 
 def load_folder(name: str, resolution: int, *, seed: int = 0) -> tuple[Bytes, Labels, Bytes, Labels, list[str]]:
-    """Read `name/CLASS/*.png` (a test split is carved off), or `name/train/CLASS/*` with `name/test/CLASS/*`.
+    """Read `name/CLASS/*.png` (a test split is taken from them), or `name/train/CLASS/*` with `name/test/CLASS/*`.
 
-    Where there is no `test`, `val` (or `valid`, `validation`) is the test split, as in ImageNet's layout: what
-    candidates are scored on is carved off `train` in any case.
+    Without `test`, `val` (or `valid`, `validation`) is the test split, as in ImageNet's layout: the images that score
+    candidates are always taken from `train`.
 
     Returns:
         Training images and labels, test images and labels, class names.
@@ -45,14 +45,12 @@ def load_folder(name: str, resolution: int, *, seed: int = 0) -> tuple[Bytes, La
             f"no data set is called {name!r} and no such folder exists: expected digits, fashion_mnist, cifar10, "
             "cifar100, a folder with one folder of images a class, or its address (s3://...)"
         )
-    held_folder = _test_folder(root)
-    if held_folder is not None:
+    test = _test_folder(root)
+    if test is not None:
         classes = _classes(root / "train")
-        if _classes(held_folder) != classes:
-            raise InputError(f"{root}/train and {held_folder} do not have the same classes")
-        images, labels = _read_all(root / "train", classes, resolution)
-        test_images, test_labels = _read_all(held_folder, classes, resolution)
-        return images, labels, test_images, test_labels, classes
+        if _classes(test) != classes:
+            raise InputError(f"{root}/train and {test} do not have the same classes")
+        return (*_read_all(root / "train", classes, resolution), *_read_all(test, classes, resolution), classes)
     classes = _classes(root)
     images, labels = _read_all(root, classes, resolution)
     held = _held_out(labels, seed)
@@ -60,23 +58,23 @@ def load_folder(name: str, resolution: int, *, seed: int = 0) -> tuple[Bytes, La
 
 
 def _test_folder(root: Path) -> Path | None:
-    """The folder of test images beside `train`; None where the folders are classes.
+    """Return the folder of test images beside `train`; None if the folders are classes.
 
     Raises:
-        InputError: for folders that are named as splits are, but not those of a layout: as classes they would be
-            learnt, and the accuracy would mean nothing.
+        InputError: for folders that have the names of splits, but in no known layout: they would be taken for classes,
+            and the accuracy would be meaningless.
     """
     found = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
     validation = [name for name in _VALIDATION if name in found]
     if {"train", "test"} <= found:
         if validation:
-            _log.warning("%s/%s is not read: validation images are carved off train", root, validation[0])
+            _log.warning("%s/%s is not read: validation images are taken from train", root, validation[0])
         return root / "test"
     if "train" in found and len(validation) == 1:
         return root / validation[0]
     if found and all(name.lower() in _SPLITS for name in found):
         raise InputError(
-            f"{root} has the folders {', '.join(sorted(found))}, which are no classes: expected train/CLASS with "
+            f"{root} has the folders {', '.join(sorted(found))}, which are not classes: expected train/CLASS with "
             "test/CLASS or val/CLASS beside it, or one folder of images a class"
         )
     return None
@@ -95,7 +93,7 @@ def _classes(root: Path) -> list[str]:
 
 
 def _held_out(labels: Labels, seed: int) -> npt.NDArray[np.bool_]:
-    """The same share of every class, at least one image of each, never all of them."""
+    """Choose the same share of every class, at least one image of each and never all of them."""
     rng = generator(seed, Stream.IMAGE_FOLDER_TEST)
     held = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
@@ -109,7 +107,7 @@ def _read_all(root: Path, classes: list[str], resolution: int) -> tuple[Bytes, L
     labels: list[int] = []
     for label, name in enumerate(classes):
         found = (path for path in (root / name).rglob("*") if _is_image(path.name))
-        paths = sorted(path for path in found if path.is_file())  # a pipe called x.png would never end
+        paths = sorted(path for path in found if path.is_file())  # reading a pipe called x.png would not end
         read = [image for image in (read_image(path, resolution) for path in paths) if image is not None]
         if len(read) < 2:
             raise InputError(f"{root / name} has {len(read)} readable images: expected several for every class")
@@ -119,10 +117,10 @@ def _read_all(root: Path, classes: list[str], resolution: int) -> tuple[Bytes, L
 
 
 def read_image(path: Path, resolution: int) -> Bytes | None:
-    """One image as an RGB square: turned as its EXIF says, transparency on white, the centre square, antialiased.
+    """Read an image as an RGB square: rotated by its EXIF, transparency on white, the centre square, antialiased.
 
     Returns:
-        uint8 of shape (resolution, resolution, 3), or None (with a warning in the log) for a file that is no image.
+        uint8 of shape (resolution, resolution, 3), or None (with a warning in the log) for a file that is not an image.
     """
     from PIL import Image, ImageOps
 
@@ -138,8 +136,8 @@ def read_image(path: Path, resolution: int) -> Bytes | None:
                     image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
                 square = ImageOps.fit(image.convert("RGB"), (resolution, resolution), Image.Resampling.LANCZOS)
                 return np.asarray(square)
-    except Exception as error:  # what Pillow raises for a damaged file depends on where it is damaged
-        _log.warning("left out %s: not a readable image (%s)", path, error)
+    except Exception as error:  # Pillow raises many kinds of errors for damaged files
+        _log.warning("skipped %s: not a readable image (%s)", path, error)
         return None
 
 

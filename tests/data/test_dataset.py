@@ -148,7 +148,7 @@ def test_splits_are_not_taken_for_classes(tmp_path, names):
     for name in names:
         _images(tmp_path / name / "cats", 4)
         _images(tmp_path / name / "dogs", 4)
-    with pytest.raises(InputError, match=r"which are no classes: expected train/CLASS with test/CLASS or val/CLASS"):
+    with pytest.raises(InputError, match=r"which are not classes: expected train/CLASS with test/CLASS or val/CLASS"):
         load_dataset(str(tmp_path), resolution=8)
 
 
