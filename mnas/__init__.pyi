@@ -23,6 +23,7 @@ from .latency.extrapolation import ExtendedEstimator as ExtendedEstimator
 from .latency.table import LatencyTable as LatencyTable
 from .nn.build import build_model as build_model
 from .profiling.bench import bench as bench
+from .profiling.parallel import profile_devices as profile_devices
 from .profiling.profile import ProfileOptions as ProfileOptions
 from .profiling.profile import profile as profile
 from .reward import make_reward as make_reward

@@ -9,13 +9,11 @@ import typer
 
 from mnas.cli import output
 from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS
-from mnas.errors import InputError, MnasError
+from mnas.errors import MnasError
 
 if TYPE_CHECKING:
     from mnas.latency.table import LatencyTable
     from mnas.profiling.job import Outcome
-    from mnas.profiling.profile import ProfileOptions
-    from mnas.space.space import SearchSpace
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +40,7 @@ def profile(
     address: str = typer.Option(None, help="Of a running Ray cluster; without it ray starts one here."),
     json: bool = JSON,
 ) -> None:
-    """Measure a device and write its latency table. Interrupted, the same command goes on where it stopped.
+    """Measure a device and write its latency table. If interrupted, the same command continues where it stopped.
 
     Example: mnas profile --space mnasnet-32 --out latency_tables/laptop.json
     """
@@ -51,11 +49,25 @@ def profile(
 
     chosen = load_space(space).with_data(num_classes=classes, resolution=resolution)
     options = ProfileOptions(minutes=minutes, dtype=dtype, seed=seed)
-    opening = {"runtime": runtime, "threads": threads, "delegate": delegate, "benchmark_binary": benchmark_binary}
+    opening: dict[str, Any] = {
+        "runtime": runtime,
+        "threads": threads,
+        "delegate": delegate,
+        "benchmark_binary": benchmark_binary,
+    }
     if len(device) > 1 or executor != "local":
-        _profile_several(chosen, device, out, options, opening, {"kind": executor, "address": address}, json)
+        from mnas.profiling.parallel import profile_devices
+
+        where = {"executor": executor, "address": address}
+        with output.progress(f"Profiling {chosen.name}") as report:
+            finished = profile_devices(chosen, device, out, options, opening=opening, progress=report, **where)
+        _show_several(finished, json)
         return
-    table = _profile_one(chosen, device[0], out, options, opening)
+    from mnas.devices.registry import open_device
+    from mnas.profiling.profile import profile as run
+
+    with output.progress(f"Profiling {chosen.name}") as report:
+        table = run(chosen, open_device(device[0], **opening), out, options, progress=report)
     if json:
         output.print_json(describe(table))
         return
@@ -64,75 +76,30 @@ def profile(
     print(f"Use it: mnas cost ARCH --table {out}, or mnas search --table {out}.")
 
 
-def _profile_one(
-    space: SearchSpace, device: str, out: Path, options: ProfileOptions, opening: dict[str, Any]
-) -> LatencyTable:
-    """In this process."""
-    from mnas.devices.registry import open_device
-    from mnas.profiling.profile import profile as run
-
-    with output.progress(f"Profiling {space.name}") as report:
-        return run(space, open_device(device, **opening), out, options, progress=report)
-
-
-def _profile_several(
-    space: SearchSpace,
-    devices: list[str],
-    out: Path,
-    options: ProfileOptions,
-    opening: dict[str, Any],
-    where: dict[str, Any],
-    json: bool,
-) -> None:
-    """A worker a device. What is finished stays, whatever becomes of the others."""
-    from dataclasses import asdict
-
-    from mnas.profiling.job import ProfileJob
-    from mnas.profiling.parallel import run_profiles, table_names
-
-    if out.suffix == ".json" and len(devices) > 1:
-        raise InputError(f"--out is {out}: several devices need a folder, such as {out.with_suffix('')}")
-    files = [out / name for name in table_names(devices)] if len(devices) > 1 else [out]
-    binary = opening["benchmark_binary"]
-    for_phones = {**opening, "benchmark_binary": None if binary is None else str(Path(binary).absolute())}
-    phones = [device for device in devices if device.partition(":")[0] == "adb"]
-    jobs = [
-        ProfileJob(
-            device,
-            str(file.absolute()),
-            space.to_dict(),
-            asdict(options),
-            for_phones if device in phones or not phones else {**opening, "benchmark_binary": None},
-        )
-        for device, file in zip(devices, files, strict=True)
-    ]
-    finished = []
-    with output.progress(f"Profiling {space.name}") as report:
-        for outcome in run_profiles(jobs, progress=report, **where):
-            finished.append(outcome)
-    _show_several(finished, json)
-    failed = [f"  {outcome.job.device}: {outcome.error}" for outcome in finished if outcome.table is None]
-    if failed:
-        raise MnasError(
-            f"{len(failed)} of {len(jobs)} devices failed; the same command goes on with them:\n" + "\n".join(failed)
-        )
-
-
 def _show_several(finished: list[Outcome], json: bool) -> None:
+    """Print every table.
+
+    Raises:
+        MnasError: if devices failed.
+    """
+    tables = [(outcome, outcome.table) for outcome in finished if outcome.table is not None]
+    failed = {outcome.job.device: outcome.error for outcome in finished if outcome.table is None}
     if json:
-        tables = {
-            outcome.job.device: {"file": outcome.job.out, "kept": outcome.kept, **describe(outcome.table)}
-            for outcome in finished
-            if outcome.table is not None
+        rows = {
+            outcome.job.device: {"file": outcome.job.out, "kept": outcome.kept, **describe(table)}
+            for outcome, table in tables
         }
-        failed = {outcome.job.device: outcome.error for outcome in finished if outcome.table is None}
-        output.print_json({"tables": tables, "failed": failed})
-        return
-    for outcome in finished:
-        if outcome.table is not None:
+        output.print_json({"tables": rows, "failed": failed})
+    else:
+        for outcome, table in tables:
             was = "was there already" if outcome.kept else "written"
-            print(f"\n{outcome.job.device}: {outcome.job.out} {was}, {len(outcome.table.entries)} blocks.")
-            print_report_card(outcome.table)
+            print(f"\n{outcome.job.device}: {outcome.job.out} {was}, {len(table.entries)} blocks.")
+            print_report_card(table)
+    if failed:
+        reasons = "\n".join(f"  {device}: {error}" for device, error in failed.items())
+        raise MnasError(
+            f"{len(failed)} of {len(finished)} devices failed; the same command continues with them:\n{reasons}"
+        )
 
 
 def describe(table: LatencyTable) -> dict[str, Any]:

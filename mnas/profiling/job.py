@@ -19,7 +19,7 @@ from typing import Any
 
 from mnas.errors import MnasError
 from mnas.latency.table import LatencyTable
-from mnas.profiling.profile import ProfileOptions, profile
+from mnas.profiling.profile import OnProgress, ProfileOptions, profile
 from mnas.space.space import SearchSpace
 from mnas.system.child import open_answers
 
@@ -27,7 +27,7 @@ Say = Callable[[dict[str, Any]], None]
 
 _LOGGER = logging.getLogger(__name__)
 LOCAL = "local"
-OnProgress = Callable[[float, str], None]
+OPEN_DEVICE = "mnas.devices.registry:open_device"
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class ProfileJob:
     space: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)
     opening: dict[str, Any] = field(default_factory=dict)
-    open_with: str = "mnas.devices.registry:open_device"
+    open_with: str = OPEN_DEVICE
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)
 
-    def run(self, progress: Callable[[float, str], None]) -> LatencyTable:
+    def run(self, progress: OnProgress) -> LatencyTable:
         """Profile, and write the table.
 
         Raises:

@@ -1,28 +1,84 @@
-"""Several devices profiled at a time: each by a worker of its own, on this machine or on a Ray cluster."""
+"""Several devices profiled at a time, each by its own worker, on this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mnas.checks import check_choice
 from mnas.devices.benchmark_binary import BenchmarkBinary
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
-from mnas.profiling.job import LOCAL, Outcome, ProfileJob, Progress, outcome
+from mnas.profiling.job import LOCAL, OPEN_DEVICE, Outcome, ProfileJob, Progress, outcome
+from mnas.profiling.profile import OnProgress, ProfileOptions
 from mnas.space.space import SearchSpace
 from mnas.system.child import MOST_TRIES, Child, DiedError
 from mnas.system.ray_cluster import EXECUTORS
 
-if TYPE_CHECKING:
-    from mnas.profiling.job import OnProgress
-
-
 _LOGGER = logging.getLogger(__name__)
+
+
+def profile_devices(
+    space: SearchSpace,
+    devices: Sequence[str],
+    out: Path | str,
+    options: ProfileOptions | None = None,
+    *,
+    opening: Mapping[str, Any] | None = None,
+    open_with: str = OPEN_DEVICE,
+    executor: str = "local",
+    address: str | None = None,
+    progress: OnProgress = lambda share, what: None,
+) -> list[Outcome]:
+    """Profile several devices at a time, each with its own worker, and write a table for each.
+
+    A table that exists already is kept, so the same call again measures only the devices that failed.
+
+    Args:
+        space: whose blocks to price.
+        devices: as `open_device` takes them, such as `adb:SERIAL`.
+        out: the folder of the tables, which are named after their devices; for a single device the table's file.
+        options: how much to measure; None for the defaults.
+        opening: further arguments of `open_device`; the `benchmark_binary` is used for the phones among the devices.
+        open_with: `module:function` that opens the devices, if not `open_device`.
+        executor: `local` or `ray`, see `run_profiles`.
+        address: of a running Ray cluster; None starts one on this machine.
+        progress: called with the mean share done and a text that names every device.
+
+    Returns:
+        An outcome for each device, in the order in which they finished. A device that failed has an `error`.
+
+    Raises:
+        InputError: if `out` is not a folder for several devices, a device is given twice, no node of the cluster has
+            it, or an existing table is for another space or was made in another way.
+        MnasError: if there is no such cluster, or Ray is not installed.
+    """
+    out = Path(out)
+    if out.suffix == ".json" and len(devices) > 1:
+        raise InputError(f"--out is {out}: several devices need a folder, such as {out.with_suffix('')}")
+    files = [out / name for name in table_names(devices)] if len(devices) > 1 else [out]
+    # A phone gets the binary. Without phones all devices get it: they refuse it, and say what it is for.
+    phones = [device for device in devices if device.partition(":")[0] == "adb"] or devices
+    opening = dict(opening or {})
+    if binary := opening.get("benchmark_binary"):
+        binary = str(Path(binary).absolute())
+    jobs = [
+        ProfileJob(
+            device,
+            str(file.absolute()),
+            space.to_dict(),
+            asdict(options or ProfileOptions()),
+            {**opening, "benchmark_binary": binary if device in phones else None},
+            open_with,
+        )
+        for device, file in zip(devices, files, strict=True)
+    ]
+    return list(run_profiles(jobs, kind=executor, address=address, progress=progress))
 
 
 def table_names(devices: Sequence[str]) -> list[str]:

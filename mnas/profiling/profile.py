@@ -29,7 +29,7 @@ from mnas.tflite.flatbuffer import DTYPES
 
 _FIT_SHARE, _FIT_SECONDS = 0.06, 5.0  # of the time, kept for the fit; at least
 
-Progress = Callable[[float, str], None]
+OnProgress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def profile(
     out: Path,
     options: ProfileOptions = ProfileOptions(),
     *,
-    progress: Progress = lambda share, what: None,
+    progress: OnProgress = lambda share, what: None,
 ) -> LatencyTable:
     """Measure a space on a device and write the table.
 

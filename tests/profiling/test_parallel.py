@@ -175,7 +175,7 @@ def test_on_the_command_line(tmp_path, monkeypatch):
     line = ["profile", "--space", f"{tmp_path}/tiny.toml", "--minutes", "0.05", "--out", f"{tmp_path}/tables", "--json"]
     done = CliRunner().invoke(app, [*line, "--device", "fake:a", "--device", "fake:bad"])
     assert isinstance(done.exception, MnasError)
-    assert "1 of 2 devices failed; the same command goes on with them:\n  fake:bad: it is unplugged" in str(
+    assert "1 of 2 devices failed; the same command continues with them:\n  fake:bad: it is unplugged" in str(
         done.exception
     )
     document = json.loads(done.stdout)
