@@ -1,1 +1,1 @@
-"""TFLite files, written, read and run without TensorFlow."""
+"""Writing, reading and running TFLite files without TensorFlow."""

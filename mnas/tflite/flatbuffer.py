@@ -1,6 +1,6 @@
-"""Writing TFLite's flatbuffer: tensors, constants, operators. Knows the file format, not what a network is.
+"""TFLite's file format: reading a model, and writing tensors, constants and operators.
 
-The schema is the one that the LiteRT wheel ships; TensorFlow is not needed.
+The schema is part of the LiteRT package; TensorFlow is not needed.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
-from mnas.errors import InputError
+from mnas.errors import InputError, MnasError
 
 DTYPES = ("float32", "int8")
-_SCALE, _ZERO_POINT = 0.05, -3  # of int8 values between operators: plausible, and no network is run for its answers
-_PROBABILITY = (1 / 256, -128)  # what TFLite prescribes behind LOGISTIC and SOFTMAX in int8
+_SCALE, _ZERO_POINT = 0.05, -3  # of int8 activations: plausible values; outputs of random networks are not used
+_PROBABILITY = (1 / 256, -128)  # TFLite requires it for the int8 output of LOGISTIC and SOFTMAX
 # Versions of the operators that take int8; those of float32 are all 1 (tensorflow/lite/tools/versioning/op_version.cc).
 _INT8_VERSIONS = {
     "CONV_2D": 3,
@@ -31,13 +31,31 @@ _INT8_VERSIONS = {
     "AVERAGE_POOL_2D": 2,
     "DEQUANTIZE": 2,
 }
+_NAMES: dict[int, str] = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+
+
+def read_model(content: bytes) -> Any:
+    """Read a TFLite file as the schema's `ModelT`.
+
+    Raises:
+        MnasError: if the content is not a TFLite file.
+    """
+    if content[4:8] != b"TFL3":
+        raise MnasError("this is not a TFLite file: its identifier TFL3 is missing")
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+
+
+def operator_name(code: int, deprecated_code: int) -> str:
+    """Return the name of a builtin operator; old files have its code in the deprecated field only."""
+    builtin = max(code, deprecated_code)  # the deprecated field is a byte, saturated at 127
+    return _NAMES.get(builtin, f"UNKNOWN_{builtin}")
 
 
 class GraphWriter:
-    """Collects one subgraph and packs it.
+    """Builds a file with one subgraph.
 
     Args:
-        dtype: `float32`, or `int8` for full-integer quantisation with float32 at both ends.
+        dtype: `float32`, or `int8` for full-integer quantization with float32 input and output.
         seed: of the random weights.
 
     Raises:
@@ -65,22 +83,22 @@ class GraphWriter:
         zero_point: int = _ZERO_POINT,
         probability: bool = False,
     ) -> int:
-        """A tensor that some operator fills; returns its index. A `probability` has the scale TFLite prescribes."""
+        """Add a tensor that an operator writes, and return its index; TFLite fixes the scale of a `probability`."""
         dtype = dtype or self.dtype
         if probability:
             scale, zero_point = _PROBABILITY
-        quantised = (np.array([scale]), np.array([zero_point])) if dtype == "int8" else None
-        return self._tensor(shape, dtype, 0, quantised)
+        quantized = (np.array([scale]), np.array([zero_point])) if dtype == "int8" else None
+        return self._tensor(shape, dtype, 0, quantized)
 
     def scale_of(self, tensor: int) -> tuple[float, int]:
-        """An int8 tensor's scale and zero point."""
-        quantisation = self._tensors[tensor].quantization
-        return float(quantisation.scale[0]), int(quantisation.zeroPoint[0])
+        """Return the scale and zero point of an int8 tensor."""
+        quantization = self._tensors[tensor].quantization
+        return float(quantization.scale[0]), int(quantization.zeroPoint[0])
 
     def weights(self, shape: Sequence[int], fan_in: int, *, channel_axis: int, of: int) -> tuple[int, int]:
-        """Random weights (He et al. 2015) and a bias for the filters along `channel_axis`, to act on tensor `of`.
+        """Add random weights (He et al. 2015) and a bias for the filters along `channel_axis`, applied to tensor `of`.
 
-        In a large tensor the same numbers come again and again: latency does not depend on them.
+        Large tensors repeat the same numbers, which does not change the latency.
         """
         filters = shape[channel_axis]
         if self.dtype == "float32":
@@ -88,7 +106,7 @@ class GraphWriter:
             bias = np.resize(self._normal * np.float32(0.1), filters)
             return self.constant(weights), self.constant(bias)
         integers = np.resize(self._integers, shape)
-        scale = np.full(filters, np.sqrt(2 / fan_in) / 73.3)  # 73.3 is the deviation of those integers
+        scale = np.full(filters, np.sqrt(2 / fan_in) / 73.3)  # 73.3 is the standard deviation of the integers
         zeros = np.zeros(filters, dtype=np.int64)
         biases = np.resize(self._integers.astype(np.int32) * 4, filters)
         return (
@@ -99,31 +117,27 @@ class GraphWriter:
     def constant(
         self,
         data: npt.NDArray[Any],
-        quantised: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
+        quantized: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
         *,
         axis: int = 0,
     ) -> int:
-        """A tensor with contents; returns its index."""
+        """Add a tensor with contents, and return its index."""
         raw = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
         self._buffers.append(schema.BufferT(data=raw))
-        return self._tensor(data.shape, data.dtype.name, len(self._buffers) - 1, quantised, axis)
+        return self._tensor(data.shape, data.dtype.name, len(self._buffers) - 1, quantized, axis)
 
     def _tensor(
         self,
         shape: Sequence[int],
         dtype: str,
         buffer: int,
-        quantised: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
+        quantized: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
         axis: int = 0,
     ) -> int:
-        tensor = schema.TensorT(
-            shape=list(shape),
-            type=getattr(schema.TensorType, dtype.upper()),
-            buffer=buffer,
-        )
-        if quantised is not None:
+        tensor = schema.TensorT(shape=list(shape), type=getattr(schema.TensorType, dtype.upper()), buffer=buffer)
+        if quantized is not None:
             tensor.quantization = schema.QuantizationParametersT(
-                scale=quantised[0].astype(np.float32), zeroPoint=quantised[1].astype(np.int64), quantizedDimension=axis
+                scale=quantized[0].astype(np.float32), zeroPoint=quantized[1].astype(np.int64), quantizedDimension=axis
             )
         self._tensors.append(tensor)
         return len(self._tensors) - 1
@@ -131,7 +145,7 @@ class GraphWriter:
     def operator(
         self, name: str, inputs: Sequence[int], output: int, options_type: str = "", options: Any = None
     ) -> int:
-        """Add an operator such as CONV_2D; returns its output."""
+        """Add an operator such as CONV_2D, and return its output."""
         self._operators.append(
             schema.OperatorT(
                 opcodeIndex=self._codes.setdefault(name, len(self._codes)),
@@ -144,8 +158,7 @@ class GraphWriter:
         return output
 
     def pack(self, input_tensor: int, output_tensor: int) -> bytes:
-        """The finished file."""
-        codes = [self._code(name) for name in self._codes]
+        """Return the file."""
         self._tensors[input_tensor].name, self._tensors[output_tensor].name = "image", "probabilities"
         graph = schema.SubGraphT(
             tensors=self._tensors,
@@ -161,14 +174,14 @@ class GraphWriter:
         )
         model = schema.ModelT(
             version=3,
-            operatorCodes=codes,
+            operatorCodes=[self._code(name) for name in self._codes],
             subgraphs=[graph],
             description="mnas skeleton: random weights, for measuring",
             buffers=self._buffers,
             signatureDefs=[signature],
         )
         size = sum(buffer.data.size for buffer in self._buffers[1:])
-        builder = flatbuffers.Builder(size + (1 << 16))  # growing it would copy
+        builder = flatbuffers.Builder(size + (1 << 16))  # large enough: growing it copies everything
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 

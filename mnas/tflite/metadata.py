@@ -1,14 +1,14 @@
-"""What an app needs to know, inside the `.tflite` file: labels, normalisation, where the network comes from.
+"""Metadata for apps inside the `.tflite` file: labels, normalization, provenance.
 
-Two entries of the file's own list of metadata, and a label file:
+Two entries of the file's metadata, and a label file:
 
 - `TFLITE_METADATA`: TFLite's own model metadata (metadata_schema.fbs of tensorflow/tflite-support, identifier M001),
-  which Android Studio, ML Kit and MediaPipe read. The package that used to write it is no longer maintained, so its
-  few tables are written here.
-- `mnas`: the same and more as JSON text.
-- `labels.txt`, one class a line, appended as a ZIP archive, as TFLite's metadata wants it: `unzip model.tflite`.
+  which Android Studio, ML Kit and MediaPipe read. The package that wrote it is no longer maintained, so the few tables
+  are written here.
+- `mnas`: the same information and more, as JSON.
+- `labels.txt`, one class per line, appended as a ZIP archive as TFLite's metadata requires: `unzip model.tflite`.
 
-Runtimes read none of it, and the same inputs give the same bytes.
+Runtimes ignore the metadata. The same inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,41 +21,39 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
-from mnas.errors import MnasError
+from mnas.tflite.flatbuffer import read_model
 
 STANDARD = "TFLITE_METADATA"
 OWN = "mnas"
 LABELS = "labels.txt"
 MEAN = STD = 127.5
-_ALIGNMENT = 16  # of buffers, as TFLite's schema asks
-_IMAGE_PROPERTIES, _FEATURE_PROPERTIES, _NORMALISATION = 2, 1, 1  # places in the schema's unions
+_ALIGNMENT = 16  # of buffers, required by TFLite's schema
+_IMAGE_PROPERTIES, _FEATURE_PROPERTIES, _NORMALISATION = 2, 1, 1  # in the schema's unions
 _RGB, _AXIS_LABELS = 1, 2
 
 
 def add_metadata(
     content: bytes, *, name: str, description: str, labels: Sequence[str], provenance: Mapping[str, Any]
 ) -> bytes:
-    """The same file with metadata.
+    """Return the file with metadata added, in place of what it had under the same names.
 
     Args:
         content: a TFLite file from the converter.
         name: of the model.
-        description: of the model, a sentence.
-        labels: of the classes in the order of the output; none adds no label file.
+        description: of the model, one sentence.
+        labels: of the classes in the order of the output; without labels there is no label file.
         provenance: plain data for the entry `mnas`.
 
     Raises:
-        MnasError: if the content is no TFLite file.
+        MnasError: if the content is not a TFLite file.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    if content[4:8] != b"TFL3":
-        raise MnasError("this is not a TFLite file: its identifier TFL3 is missing")
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = read_model(content)
     text = json.dumps(provenance, sort_keys=True, allow_nan=False).encode()
     entries = {STANDARD: _standard(name, description, bool(labels)), OWN: text}
-    kept = [entry for entry in model.metadata or [] if entry.name not in _encoded(entries)]
+    replaced = {*entries, *(name.encode() for name in entries)}
+    kept = [entry for entry in model.metadata or [] if entry.name not in replaced]
     for key, data in entries.items():
         kept.append(schema.MetadataT(name=key, buffer=len(model.buffers)))
         model.buffers.append(schema.BufferT(data=np.frombuffer(data, np.uint8)))
@@ -64,40 +62,8 @@ def add_metadata(
     return _with_labels(packed, labels) if labels else packed
 
 
-def read_metadata(content: bytes) -> dict[str, bytes]:
-    """Every entry of a file's metadata by its name.
-
-    Raises:
-        MnasError: if the content is no TFLite file.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    if content[4:8] != b"TFL3":
-        raise MnasError("this is not a TFLite file: its identifier TFL3 is missing")
-    model = schema.Model.GetRootAs(content, 0)
-    entries = [model.Metadata(index) for index in range(model.MetadataLength())]
-    return {entry.Name().decode(): _bytes(model.Buffers(entry.Buffer())) for entry in entries}
-
-
-def read_labels(content: bytes) -> list[str]:
-    """The labels in a file; an empty list if there are none."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return archive.read(LABELS).decode().splitlines()
-    except (zipfile.BadZipFile, KeyError):
-        return []
-
-
-def _encoded(names: Mapping[str, bytes]) -> set[object]:
-    return {*names, *(name.encode() for name in names)}
-
-
-def _bytes(buffer: Any) -> bytes:
-    return b"" if buffer.DataIsNone() else buffer.DataAsNumpy().tobytes()
-
-
 def _pack(model: Any) -> bytes:
-    """The generated code packs buffers without the alignment that the schema asks for; runtimes rely on it."""
+    """Pack a model with aligned buffers: runtimes rely on the alignment, and the generated code ignores it."""
     sizes = [0 if buffer.data is None else len(buffer.data) for buffer in model.buffers]
     for buffer in model.buffers:
         buffer.Pack = _Aligned(buffer).pack
@@ -107,7 +73,7 @@ def _pack(model: Any) -> bytes:
 
 
 class _Aligned:
-    """Packs one buffer so that its data begin at a multiple of 16."""
+    """Packs one buffer so that its data start at a multiple of 16."""
 
     def __init__(self, buffer: Any) -> None:
         self.data = None if buffer.data is None else np.asarray(buffer.data, np.uint8).tobytes()
@@ -115,30 +81,26 @@ class _Aligned:
     def pack(self, builder: Any) -> int:
         place = 0
         if self.data is not None:
-            place = _vector(builder, self.data, 1, len(self.data), _ALIGNMENT)
+            builder.StartVector(1, len(self.data), _ALIGNMENT)
+            builder.head = builder.Head() - len(self.data)
+            builder.Bytes[builder.Head() : builder.Head() + len(self.data)] = self.data
+            place = builder.EndVector()
         builder.StartObject(3)
         if self.data is not None:
             builder.PrependUOffsetTRelativeSlot(0, place, 0)
         return int(builder.EndObject())
 
 
-def _vector(builder: Any, data: bytes, size: int, count: int, alignment: int) -> int:
-    builder.StartVector(size, count, alignment)
-    builder.head = builder.Head() - len(data)
-    builder.Bytes[builder.Head() : builder.Head() + len(data)] = data
-    return int(builder.EndVector())
-
-
 def _with_labels(content: bytes, labels: Sequence[str]) -> bytes:
     file = io.BytesIO(content)
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
-        # A fixed time: the same labels, the same bytes.
+        # A fixed time, so that the same labels give the same bytes.
         archive.writestr(zipfile.ZipInfo(LABELS, (1980, 1, 1, 0, 0, 0)), "".join(f"{label}\n" for label in labels))
     return file.getvalue()
 
 
 def _standard(name: str, description: str, labels: bool) -> bytes:
-    """ModelMetadata: one image in, one row of probabilities out."""
+    """Write ModelMetadata for an image as input and a row of probabilities as output."""
     fb = _Tables(flatbuffers.Builder(1024))
     options = fb.table({0: fb.floats([MEAN]), 1: fb.floats([STD])})
     unit = fb.table({0: np.uint8(_NORMALISATION), 1: options})
@@ -165,7 +127,7 @@ def _standard(name: str, description: str, labels: bool) -> bytes:
 
 
 class _Tables:
-    """A flatbuffer's tables from fields by their number in the schema; what is inside is written first."""
+    """Writes tables from fields by their number in the schema; nested values are written first."""
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
@@ -183,7 +145,7 @@ class _Tables:
         return int(self.builder.EndVector())
 
     def table(self, fields: Mapping[int, Any]) -> int:
-        """Small integers (numpy's) are written in place, other numbers are offsets of what was written before."""
+        """Write a table: numpy's small integers are values, other numbers are offsets of what was written before."""
         self.builder.StartObject(max(fields, default=-1) + 1)
         for slot, value in fields.items():
             if isinstance(value, np.int8):

@@ -1,8 +1,8 @@
-"""Int8 files whose ranges an interpreter would refuse, mended in place.
+"""Repair of int8 files with ranges that an interpreter refuses.
 
-A filter that never fires on the calibration images gives its tensor a range of nothing, and a scale of 1e-8. XNNPACK
-refuses an operator whose scales, input times filter over output, come to 256 or more. What the tensor holds is 0 at
-any scale, so it gets a scale at which the operator can be computed, and the biases behind it are put on that scale.
+A filter that is 0 on all calibration images gives its tensor an empty range, and a scale of 1e-8. XNNPACK refuses an
+operator whose input scale times filter scale over output scale is 256 or more. The values of the tensor are 0 at any
+scale, so it gets a scale that works, and the biases of the next operators are converted to it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from ai_edge_litert import schema_py_generated as schema
 
 from mnas.errors import MnasError
+from mnas.tflite.flatbuffer import operator_name
 
 _LIMIT = 256.0  # XNNPACK's, on input scale times filter scale over output scale
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -20,25 +22,23 @@ _KEEPS_SCALE = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "RESHAPE")
 
 
 def widen_dead_ranges(content: bytes) -> tuple[bytes, int]:
-    """Give every output that is too narrow to be computed a scale of its own operator's inputs.
+    """Raise the output scales that are too small to be computed, to input scale times filter scale.
 
     Args:
-        content: a `.tflite` file; where it computes in floats, there is nothing to do.
+        content: a `.tflite` file; one that computes in floats stays as it is.
 
     Returns:
-        The file, of the same length, and how many tensors were changed.
+        The file, of the same length, and the number of changed tensors.
 
     Raises:
-        MnasError: if such a tensor goes where its scale cannot be changed.
+        MnasError: if the scale of such a tensor cannot be changed.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    data = bytearray(content)  # arrays over it are written through
+    data = bytearray(content)  # the arrays below are views of it
     model = schema.Model.GetRootAs(data, 0)
     graph = model.Subgraphs(0)
     operators = [graph.Operators(index) for index in range(graph.OperatorsLength())]
-    kinds = [_kind(model.OperatorCodes(operator.OpcodeIndex()), names) for operator in operators]
+    codes = [model.OperatorCodes(operator.OpcodeIndex()) for operator in operators]
+    kinds = [operator_name(code.BuiltinCode(), code.DeprecatedBuiltinCode()) for code in codes]
     changed = 0
     for operator, kind in zip(operators, kinds, strict=True):
         if kind not in _WEIGHTED:
@@ -60,11 +60,11 @@ def widen_dead_ranges(content: bytes) -> tuple[bytes, int]:
 
 
 def _follow(model: Any, graph: Any, reader: Any, kind: str, tensor: int, factor: float) -> None:
-    """Make an operator that reads the tensor right for its new scale."""
+    """Adapt an operator that reads the tensor to its new scale."""
     if kind in _KEEPS_SCALE:
-        raise MnasError(f"a range of nothing goes into {kind}, whose scale cannot be changed: export as float16")
+        raise MnasError(f"the input of {kind} has an empty range, and its scale cannot be changed: export as float16")
     if kind not in _WEIGHTED or reader.Inputs(0) != tensor or reader.InputsLength() < 3 or reader.Inputs(2) < 0:
-        return  # it takes whatever scale its inputs have
+        return  # it accepts any scale of its inputs
     scales, bias = _scales(graph, reader.Inputs(2)), graph.Tensors(reader.Inputs(2))
     values = np.frombuffer(model.Buffers(bias.Buffer()).DataAsNumpy(), dtype=np.int32)
     values[:] = np.round(values.astype(np.float64) / factor).astype(np.int32)
@@ -72,13 +72,9 @@ def _follow(model: Any, graph: Any, reader: Any, kind: str, tensor: int, factor:
 
 
 def _scales(graph: Any, tensor: int) -> npt.NDArray[np.float32]:
-    """The scales of a tensor, as a view of the file; empty for none."""
+    """Return a tensor's scales as a view of the file; empty if it has none."""
     quantization = graph.Tensors(tensor).Quantization()
     if quantization is None or quantization.ScaleIsNone():
         return np.zeros(0, dtype=np.float32)
     found: npt.NDArray[np.float32] = quantization.ScaleAsNumpy()
     return found
-
-
-def _kind(code: Any, names: dict[int, str]) -> str:
-    return names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "")

@@ -1,11 +1,8 @@
-"""From an architecture to a `.tflite` file without TensorFlow.
+"""Writes an architecture as a `.tflite` file with random weights, without TensorFlow.
 
-The weights are random; the operators are those that building, converting and quantising would give, in the same order
-and with the same shapes.
-
-What the converter does to a Keras model, and is done here: batch norms are folded into their convolutions; relu and
-relu6 are fused, hard swish is one operator, swish two; squeeze-and-excitation is MEAN, two 1x1 convolutions, LOGISTIC
-and MUL. The network ends with SOFTMAX, as an exported one does.
+The operators, their order and their shapes are those of the Keras model after conversion and quantization: batch norms
+are folded into convolutions; relu and relu6 are fused, hard swish is one operator, swish two; squeeze-and-excitation is
+MEAN, two 1x1 convolutions, LOGISTIC and MUL; the last operator is SOFTMAX.
 """
 
 from __future__ import annotations
@@ -23,10 +20,10 @@ _FUSED = {"relu": schema.ActivationFunctionType.RELU, "relu6": schema.Activation
 
 
 def write_random_model(architecture: Architecture, *, dtype: str = "float32", seed: int = 0) -> bytes:
-    """The network as a `.tflite` file: batch 1, NHWC, float32 at both ends.
+    """Return the network as a `.tflite` file: batch 1, NHWC, float32 input and output.
 
     Args:
-        architecture: what to write.
+        architecture: the network.
         dtype: `float32` or `int8`.
         seed: of the random weights.
 
@@ -50,7 +47,7 @@ def write_random_model(architecture: Architecture, *, dtype: str = "float32", se
 
 
 def write_block(placed: PlacedBlock, *, dtype: str = "float32") -> bytes:
-    """One block alone as a `.tflite` file: what tables of isolated blocks measure.
+    """Return a single block as a `.tflite` file, to compare with tables of blocks measured in isolation.
 
     Raises:
         InputError: for another dtype.
@@ -68,7 +65,7 @@ def _write_block(graph: GraphWriter, placed: PlacedBlock, value: int) -> int:
 
 
 def _write_layer(graph: GraphWriter, layer: Layer, inputs: list[int]) -> int:
-    """One layer's operators; returns its output tensor."""
+    """Write a layer's operators, and return its output tensor."""
     shape = (1, layer.out_size, layer.out_size, layer.filters)
     fused = {"fusedActivationFunction": _FUSED.get(layer.activation, 0)}
     same = {"padding": schema.Padding.SAME, "strideW": layer.stride, "strideH": layer.stride}
@@ -98,7 +95,7 @@ def _write_layer(graph: GraphWriter, layer: Layer, inputs: list[int]) -> int:
 
 
 def _like(graph: GraphWriter, shape: tuple[int, ...], tensor: int) -> int:
-    """Pooling must keep the scale of what it pools."""
+    """Add an output with the scale of a tensor, which pooling must keep."""
     if graph.dtype == "float32":
         return graph.value(shape)
     scale, zero_point = graph.scale_of(tensor)
@@ -121,7 +118,7 @@ def _convolution(graph: GraphWriter, layer: Layer, tensor: int, shared: dict[str
 
 
 def _activate(graph: GraphWriter, layer: Layer, tensor: int, shape: tuple[int, ...]) -> int:
-    """The activations that TFLite cannot fuse into the operator before."""
+    """Write the activations that TFLite cannot fuse into the preceding operator."""
     if layer.activation == "hswish":
         options = schema.HardSwishOptionsT()
         return graph.operator("HARD_SWISH", [tensor], graph.value(shape), "HardSwishOptions", options)

@@ -1,4 +1,4 @@
-"""A TFLite file, run on this machine."""
+"""Running a TFLite file on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class TFLiteRunner:
-    """A TFLite file in memory, ready to run on one image at a time."""
+    """Runs a TFLite file on one image at a time."""
 
     def __init__(self, content: bytes, *, num_threads: int = 2) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -29,22 +29,26 @@ class TFLiteRunner:
         self.output = self.interpreter.get_output_details()[0]
 
     def __call__(self, images: Floats) -> Floats:
-        """Probabilities (count, classes) of images (count, size, size, 3) in [-1, 1]."""
+        """Return probabilities (count, classes) for images (count, size, size, 3) in [-1, 1].
+
+        Raises:
+            MnasError: for images of another size.
+        """
         expected = tuple(int(side) for side in self.input["shape"][1:])
         if images.shape[1:] != expected:
-            raise MnasError(f"the file takes images of shape {expected}, these are {images.shape[1:]}")
+            raise MnasError(f"the images have shape {images.shape[1:]}: this file expects {expected}")
         return np.stack([self._one(image) for image in images])
 
     def taken(self, image: Floats) -> npt.NDArray[Any]:
-        """One image (size, size, 3) in [-1, 1] as the file takes it, batch of 1 included."""
+        """Return one image (size, size, 3) in [-1, 1] in the type of the file's input, with a batch dimension of 1."""
         quantized: npt.NDArray[Any] = _quantize(image[None], self.input)
         return quantized
 
     def read(self, output: bytes) -> Floats:
-        """Probabilities (classes,) from an output's bytes.
+        """Return probabilities (classes,) from an output's bytes.
 
         Raises:
-            ValueError: if they are of another size.
+            ValueError: if their number is wrong.
         """
         values = np.frombuffer(output, self.output["dtype"]).reshape(self.output["shape"])
         return _dequantize(values[0], self.output)

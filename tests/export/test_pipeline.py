@@ -10,9 +10,9 @@ import pytest
 from mnas.arch.codec import architecture_from_dict
 from mnas.errors import InputError, MnasError
 from mnas.export.pipeline import check_target, export_network, images_to_check
-from mnas.tflite.metadata import read_labels, read_metadata
 from mnas.tflite.operators import check_integers
 from tests.conftest import TINY
+from tests.tflite.metadata_reader import read_labels, read_metadata
 
 tensorflow = pytest.mark.tensorflow
 

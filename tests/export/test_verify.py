@@ -49,7 +49,7 @@ def test_a_corrupted_file_is_refused(content, tiny_model, tiny_images):
 @pytest.mark.tensorflow
 def test_images_of_another_size_and_no_images_are_refused(content, tiny_model, tiny_images):
     images, _ = tiny_images
-    with pytest.raises(MnasError, match=r"takes images of shape \(12, 12, 3\)"):
+    with pytest.raises(MnasError, match=r"this file expects \(12, 12, 3\)"):
         TFLiteRunner(content)(images[:, :8, :8])
     with pytest.raises(MnasError, match="no images"):
         compare(content, tiny_model, [])
