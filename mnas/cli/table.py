@@ -92,7 +92,7 @@ def check(
 
     from mnas.devices.registry import open_device
     from mnas.errors import InputError, MnasError
-    from mnas.profiling.check import changed, check_table
+    from mnas.profiling.check import check_table
     from mnas.space.files import load_space
 
     loaded = _load(table)
@@ -109,7 +109,7 @@ def check(
     )
     with output.progress("Measuring") as report:
         result = check_table(loaded, chosen, opened, count=count, seconds=minutes * 60, seed=seed, progress=report)
-    different = changed(where, opened.configuration(where.dtype))
+    different = where.differences(opened.configuration(where.dtype))
     if json:
         output.print_json({"holds": result.holds, "changed": different, **asdict(result)})
     else:

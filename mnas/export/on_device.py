@@ -13,7 +13,7 @@ from mnas.devices.local import LocalDevice
 from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
 from mnas.export.verify import Tolerance, check_tolerance, compare_outputs
-from mnas.profiling.bench import Apart, bench, bench_isolated
+from mnas.profiling.bench import bench, bench_isolated
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.prediction import Prediction, check_same, predict
 from mnas.tflite.runner import Floats, TFLiteRunner
@@ -105,7 +105,7 @@ def check_on_device(
     )
 
 
-def _measure(content: bytes, device: Device) -> Apart | NetworkTime:
+def _measure(content: bytes, device: Device) -> NetworkTime:
     if isinstance(device, LocalDevice):  # this process has TensorFlow in it, whose threads would be measured too
         return bench_isolated(content, device.runtime, seconds=SECONDS)
     return bench(content, device, seconds=SECONDS)

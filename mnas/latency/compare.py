@@ -67,6 +67,5 @@ def compare_tables(first: LatencyTable, second: LatencyTable) -> Comparison:
 
 def _differences(first: LatencyTable, second: LatencyTable) -> dict[str, tuple[Any, Any]]:
     pairs = {"space": (first.space, second.space), "resolution": (first.resolution, second.resolution)}
-    a, b = asdict(first.configuration), asdict(second.configuration)
-    pairs |= {name: (a[name], b[name]) for name in a}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    different = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    return different | first.configuration.differences(second.configuration)

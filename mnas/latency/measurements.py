@@ -22,12 +22,12 @@ def check_kept(path: Path, configuration: Configuration) -> None:
     if not path.exists():
         return
     read_measurements(path)
-    before, now = read_configuration(path), asdict(configuration)
+    before = read_configuration(path)
     if before is None:
         raise InputError(f"{path} does not say where its networks were measured: name another file")
-    different = [f"{name} was {old!r}, is {now[name]!r}" for name, old in asdict(before).items() if old != now[name]]
-    if different:
-        raise InputError(f"{path} was measured in another way ({'; '.join(different)}): name another file")
+    if different := before.differences(configuration):
+        listed = "; ".join(f"{name} was {old!r}, is {now!r}" for name, (old, now) in different.items())
+        raise InputError(f"{path} was measured in another way ({listed}): name another file")
 
 
 def append_measurement(path: Path, architecture: Architecture, latency_ms: float, configuration: Configuration) -> int:

@@ -72,6 +72,11 @@ class Configuration:
         check_fields(self)
         _check_printable(self)
 
+    def differences(self, other: Configuration) -> dict[str, tuple[Any, Any]]:
+        """Return both values of every field that differs."""
+        mine, theirs = asdict(self), asdict(other)
+        return {name: (value, theirs[name]) for name, value in mine.items() if value != theirs[name]}
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

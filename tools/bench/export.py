@@ -32,8 +32,8 @@ from mnas.devices.registry import open_device
 from mnas.errors import MnasError
 from mnas.export.convert import quantizer, to_tflite
 from mnas.nn.build import build_model
+from mnas.profiling.bench import measure_files
 from mnas.system.native_output import load_tensorflow, quiet
-from tools.bench.measuring import measure_files
 from tools.bench.resumable import ResumableRun
 from tools.command_line import make_parser
 

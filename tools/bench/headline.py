@@ -39,12 +39,12 @@ from mnas.arch.resize import resize
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import zoo
 from mnas.latency.estimator import table_costs
+from mnas.profiling.bench import measure_files
 from mnas.search.build import prepare
 from mnas.search.options import SearchOptions
 from mnas.space.files import load_space
 from mnas.system.native_output import load_tensorflow
 from tools.bench.headline_report import write_report
-from tools.bench.measuring import measure_files
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 
 TABLE = "latency_tables/xeon-2.5ghz_litert_float32_mnasnet-32.json"

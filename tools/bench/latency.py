@@ -32,6 +32,7 @@ from mnas.devices.registry import open_device
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.report_card import conformal_relative_error, make_report_card
 from mnas.latency.table import Entry, LatencyTable
+from mnas.profiling.bench import measure_files
 from mnas.profiling.collect import collect
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime
@@ -40,7 +41,6 @@ from mnas.profiling.profile import fit_table
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
 from mnas.tflite.random_model import write_block, write_random_model
-from tools.bench.measuring import measure_files
 from tools.command_line import make_parser
 
 BURSTS, BLOCK_BURSTS = 30, 3  # quiet ones; a block's is shorter than a network's, and takes as many runs
