@@ -68,7 +68,7 @@ def test_a_single_device_by_a_worker_gets_the_named_file(tmp_path, space):
 def test_arguments_are_checked_before_anything_is_measured(tmp_path, space):
     with pytest.raises(mnas.InputError, match="several devices need a folder"):
         mnas.profile_devices(space, ["fake:a", "fake:b"], tmp_path / "t.json", open_with=OPEN)
-    with pytest.raises(mnas.InputError, match="fake:a is there twice"):
+    with pytest.raises(mnas.InputError, match="fake:a is given twice"):
         mnas.profile_devices(space, ["fake:a", "fake:a"], tmp_path, open_with=OPEN)
     with pytest.raises(mnas.InputError, match="--executor is 'cloud'"):
         mnas.profile_devices(space, ["fake:a"], tmp_path / "t.json", executor="cloud", open_with=OPEN)

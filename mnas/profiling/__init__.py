@@ -1,1 +1,1 @@
-"""Measuring a device into a latency table."""
+"""Profiling devices into latency tables, and measuring files."""

@@ -1,4 +1,4 @@
-"""Measuring the networks of a plan until the time is over, wave by wave."""
+"""Measuring the networks of a plan in waves, until the time is over."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mnas.space.space import SearchSpace
 from mnas.tflite.random_model import write_random_model
 
 LEAST, MOST = 40, 1500  # networks, whatever the time
-WAVE_BYTES = 400e6  # of networks that stand ready at a time
-FITTING_BURSTS, HELD_OUT_BURSTS = 5, 24  # a low quantile of few bursts is too high: by 1 % of four
-_PATIENCE = 3.0  # times a wave's length on a quiet device that it may take on a busy one
-_LEAST_PATIENCE_S = 1.0  # for a wave of few networks, which one disturbance can fill
-_LOOK_S = 0.004  # of a device whose bursts start at once
+WAVE_BYTES = 400e6  # of the networks that are loaded at a time
+FITTING_BURSTS, HELD_OUT_BURSTS = 5, 24  # a low quantile over few bursts is too high, by 1 % for four
+_PATIENCE = 3.0  # how many times longer than on a quiet device a wave may take
+_LEAST_PATIENCE_S = 1.0  # for a wave of few networks, which may be over before a disturbance is
+_LOOK_S = 0.004  # of a sample of the reference, on a device whose bursts start at once
 
 
 def collect(
@@ -33,16 +33,16 @@ def collect(
     seconds: float,
     progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> tuple[list[PlannedNetwork], float]:
-    """Measure networks of the plan, those first that the log lacks, until the time is over or they are very many.
+    """Measure networks of the plan that are not in the log, until the time is over or their maximum is reached.
 
     Args:
         space: where the networks are from.
         device: where they run.
-        log: of what was measured; gets what is measured.
+        log: the measurements; new ones are added.
         dtype: of the networks.
         seed: of the plan.
-        seconds: how long; at least some networks are measured however short it is.
-        progress: told the share done and what is being done.
+        seconds: the maximum time; a minimum number of networks is measured in any case.
+        progress: called with the share done and what is being done.
 
     Returns:
         The planned networks that are in the log, in order, and the reference network's quiet latency in ms.
@@ -55,14 +55,14 @@ def collect(
     plan = plan_networks(space, seed=seed)
     networks: list[PlannedNetwork] = []
     reference = open_reference(device)
-    least = 0.0  # seconds that a wave takes however little time is left
+    least = 0.0  # the minimum time of a wave, in seconds
     while len(networks) < MOST and (len(networks) < LEAST or time.monotonic() + least < finish):
         share = max(len(networks) / MOST, (time.monotonic() - start) / max(seconds, 1e-3))
         progress(min(share, 1.0) * 0.96, f"measured {len(networks)} networks{describe_disturbance(log)}")
         began = time.monotonic()
         wave, models = _load_wave(plan, networks, device, log, dtype)
         if not wave:
-            continue  # the log had them all
+            continue  # the log has them all
         few = [FEWEST_BURSTS] * len(models)
         least = time.monotonic() - began + _quiet_seconds(models, few, device.pace)
         wanted = [HELD_OUT_BURSTS if networks[number].held_out else FITTING_BURSTS for number in wave]
@@ -80,12 +80,12 @@ def collect(
             model.close()
         device.cool_down(float(np.median([measured.slowdown for measured in times])))
     reference.close()
-    # Waves differ in what they took for quiet, an earlier session's too: the quietest of them all is meant.
+    # Each wave, also of an earlier session, has its own quiet latency of the reference: the lowest is the right one.
     return networks, min([reference.quiet_ms, *(measured.reference_ms for measured in log.times.values())])
 
 
 class _Keeper:
-    """Logs a wave's networks, each as soon as it is measured, with the seconds since the one before."""
+    """Logs each network of a wave as soon as it is measured, with the seconds since the previous one."""
 
     def __init__(self, log: ProfileLog, wave: Sequence[int], began: float) -> None:
         self._log, self._wave, self._counted = log, wave, began
@@ -96,18 +96,16 @@ class _Keeper:
         self._counted = now
 
 
-def describe_disturbance(log: ProfileLog, *, worth_a_word: float = 0.1) -> str:
-    """The share of bursts that had to be measured again, where it is worth a word."""
+def describe_disturbance(log: ProfileLog) -> str:
+    """Return a text with the share of bursts that were measured again; empty if it is at most 10 %."""
     share = 1 - sum(t.num_quiet for t in log.times.values()) / max(1, sum(t.num_bursts for t in log.times.values()))
-    return (
-        f", {share:.0%} of the bursts again: the device was busy or warm" if log.times and share > worth_a_word else ""
-    )
+    return f", {share:.0%} of the bursts again: the device was busy or warm" if log.times and share > 0.1 else ""
 
 
 def _load_wave(
     plan: Iterator[PlannedNetwork], networks: list[PlannedNetwork], device: Device, log: ProfileLog, dtype: str
 ) -> tuple[list[int], list[LoadedModel]]:
-    """The next networks of the plan, added to `networks`; those that the log lacks, by number, ready to run."""
+    """Add the next networks of the plan to `networks`; return and load those that are not in the log, by number."""
     wave: list[int] = []
     models: list[LoadedModel] = []
     size = 0
@@ -126,7 +124,7 @@ def _load_wave(
 
 
 def _quiet_seconds(models: Sequence[LoadedModel], wanted: Sequence[int], pace: MeasurementSettings) -> float:
-    """About how long a wave takes on a quiet device: bursts, their warm-up, looks at the reference."""
+    """Estimate how long a wave takes on a quiet device: bursts, their warm-up, samples of the reference."""
     latency_s = np.array([float(model.run_times_ms(3).min()) / 1e3 for model in models])
     runs_s = np.maximum(pace.burst_ms / 1e3, FEWEST_RUNS * latency_s) + WARM_UP_RUNS * latency_s
     return float((runs_s + _LOOK_S + 2 * pace.start_ms / 1e3) @ np.asarray(wanted))

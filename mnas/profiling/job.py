@@ -1,7 +1,7 @@
-"""One device's profile as a job for a process of its own, on this machine or on a cluster's node.
+"""Profiling one device in a separate process, on this machine or on a node of a cluster.
 
-`python -m mnas.profiling.job` reads a job from stdin, a line of JSON, and answers with lines of JSON: progress, what is
-logged, and in the end the table or why there is none. On a cluster an actor holds a `ProfileWorker`.
+`python -m mnas.profiling.job` reads a job from stdin, a line of JSON, and writes lines of JSON: progress, logged
+warnings, and at the end the table or the reason why there is none. On a cluster an actor holds a `ProfileWorker`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from mnas.profiling.profile import OnProgress, ProfileOptions, profile
 from mnas.space.space import SearchSpace
 from mnas.system.child import open_answers
 
-Say = Callable[[dict[str, Any]], None]
-
 _LOGGER = logging.getLogger(__name__)
 LOCAL = "local"
 OPEN_DEVICE = "mnas.devices.registry:open_device"
@@ -32,14 +30,14 @@ OPEN_DEVICE = "mnas.devices.registry:open_device"
 
 @dataclass(frozen=True)
 class ProfileJob:
-    """What to measure where, as plain data.
+    """A device to profile, as plain data.
 
     Attributes:
         device: as `mnas.devices.registry.open_device` takes it.
         out: the table's file, on the machine that the device is attached to.
-        space: whose blocks to price, as `SearchSpace.to_dict` gives it.
+        space: whose blocks to price, as `SearchSpace.to_dict` returns it.
         options: the fields of `ProfileOptions`.
-        opening: what else opening the device takes, such as `threads`.
+        opening: further arguments for opening the device, such as `threads`.
         open_with: `module:function` of this program, never of a file, that opens the device.
     """
 
@@ -51,11 +49,11 @@ class ProfileJob:
     open_with: str = OPEN_DEVICE
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return asdict(self)
 
     def run(self, progress: OnProgress) -> LatencyTable:
-        """Profile, and write the table.
+        """Profile the device, and write the table.
 
         Raises:
             MnasError: if the device fails, or a file cannot be written.
@@ -67,12 +65,62 @@ class ProfileJob:
         return profile(space, device, Path(self.out), options, progress=progress)
 
 
-def run_job(job: dict[str, Any], say: Say) -> dict[str, Any]:
-    """Run a job; `say` hears of progress and of what is logged. Gives the table, or why there is none."""
-    handler = _Forward(say)
+@dataclass(frozen=True)
+class Outcome:
+    """The result for one device.
+
+    Attributes:
+        job: the job.
+        table: its table; None if it failed.
+        error: why it failed.
+        kept: whether the table existed before, so that nothing was measured.
+    """
+
+    job: ProfileJob
+    table: LatencyTable | None = None
+    error: str = ""
+    kept: bool = False
+
+    @staticmethod
+    def from_answer(job: ProfileJob, answer: Mapping[str, Any]) -> Outcome:
+        """Make the outcome of a worker's last message; a table written on another machine is written here too."""
+        if "failed" in answer:
+            return Outcome(job, error=str(answer["failed"]))
+        table = LatencyTable.from_dict(answer["table"])
+        if not Path(job.out).exists():
+            table.save(job.out)
+        return Outcome(job, table)
+
+
+class Progress:
+    """Combines the progress of all devices into one share and a text.
+
+    Args:
+        devices: all of them.
+        report: called with both.
+    """
+
+    def __init__(self, devices: Sequence[str], report: OnProgress) -> None:
+        self._shares = dict.fromkeys(devices, 0.0)
+        self._report, self._lock = report, threading.Lock()
+
+    def receive(self, device: str, message: Mapping[str, Any]) -> None:
+        """Handle a message from a device's worker."""
+        if "warning" in message:
+            _LOGGER.warning("%s: %s", device, message["warning"])
+        if "progress" in message:
+            with self._lock:
+                self._shares[device] = float(message["progress"][0])
+                text = ", ".join(f"{name} {share:.0%}" for name, share in self._shares.items())
+                self._report(sum(self._shares.values()) / len(self._shares), text)
+
+
+def run_job(job: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Run a job; `send` gets its progress and warnings. Returns the table, or why there is none."""
+    handler = _Forward(send)
     logging.getLogger("mnas").addHandler(handler)
     try:
-        table = ProfileJob(**job).run(lambda share, what: say({"progress": [share, what]}))
+        table = ProfileJob(**job).run(lambda share, what: send({"progress": [share, what]}))
     except MnasError as error:
         return {"failed": str(error)}
     finally:
@@ -81,86 +129,40 @@ def run_job(job: dict[str, Any], say: Say) -> dict[str, Any]:
 
 
 class _Forward(logging.Handler):
-    """Warnings go where the progress goes."""
+    """Sends warnings to the parent."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
         super().__init__(logging.WARNING)
-        self._say = say
+        self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler`."""
-        self._say({"warning": record.getMessage()})
+        self._send({"warning": record.getMessage()})
 
 
 class ProfileWorker:
-    """Runs a job, and says from another thread meanwhile how far it is."""
+    """Runs a job, and returns its messages to another thread in the meantime."""
 
     def __init__(self) -> None:
-        self._heard: list[dict[str, Any]] = []
+        self._messages: list[dict[str, Any]] = []
 
     def run(self, job: dict[str, Any]) -> dict[str, Any]:
-        """As `run_job`."""
-        return run_job(job, self._heard.append)
+        """See `run_job`."""
+        return run_job(job, self._messages.append)
 
-    def heard(self) -> list[dict[str, Any]]:
-        """What was said since the last time."""
-        heard, self._heard[:] = list(self._heard), []
-        return heard
+    def new_messages(self) -> list[dict[str, Any]]:
+        """Return the messages since the last call."""
+        messages, self._messages[:] = list(self._messages), []
+        return messages
 
 
 def main() -> None:
-    """Serve one parent over stdin and stdout. Where it is gone, the next word to it ends the work, tidily."""
-    say = open_answers()
+    """Serve one parent over stdin and stdout. If the parent is gone, the next message to it ends the work."""
+    send = open_answers()
     try:
-        say(run_job(json.loads(sys.stdin.readline()), say))
+        send(run_job(json.loads(sys.stdin.readline()), send))
     except (KeyboardInterrupt, BrokenPipeError):
         os._exit(130)
 
 
 if __name__ == "__main__":
     main()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one device.
-
-    Attributes:
-        job: what was asked for.
-        table: its table; None where it failed.
-        error: why.
-        kept: whether the table was there before, and nothing was measured.
-    """
-
-    job: ProfileJob
-    table: LatencyTable | None = None
-    error: str = ""
-    kept: bool = False
-
-
-class Progress:
-    """How far all devices are, as one share and a few words."""
-
-    def __init__(self, devices: Sequence[str], tell: OnProgress) -> None:
-        self._shares = dict.fromkeys(devices, 0.0)
-        self._tell, self._lock = tell, threading.Lock()
-
-    def heard(self, device: str, said: Mapping[str, Any]) -> None:
-        """A worker said something."""
-        if "warning" in said:
-            _LOGGER.warning("%s: %s", device, said["warning"])
-        if "progress" in said:
-            with self._lock:
-                self._shares[device] = float(said["progress"][0])
-                words = ", ".join(f"{name} {share:.0%}" for name, share in self._shares.items())
-                self._tell(sum(self._shares.values()) / len(self._shares), words)
-
-
-def outcome(job: ProfileJob, said: Mapping[str, Any]) -> Outcome:
-    """What a worker's last word means. A table that was written on another machine is written here too."""
-    if "failed" in said:
-        return Outcome(job, error=str(said["failed"]))
-    table = LatencyTable.from_dict(said["table"])
-    if not Path(job.out).exists():
-        table.save(job.out)
-    return Outcome(job, table)

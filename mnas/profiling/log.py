@@ -1,4 +1,4 @@
-"""The log beside an unfinished table: one line a measured network, so that profiling goes on where it stopped."""
+"""The log beside an unfinished table: one line per measured network, so that profiling can resume."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProfileLog:
-    """Append-only JSON lines: first what is being measured, then networks by their number in the plan.
+    """Append-only JSON lines: a header, then networks by their number in the plan.
 
     Args:
         path: of the log.
-        header: plain data that says what is measured; a log with another header belongs to other work.
+        header: plain data that identifies the profile.
 
     Raises:
-        InputError: if the file belongs to another profile.
+        InputError: if the file is not a log, or belongs to another profile.
         MnasError: if it cannot be written.
     """
 
@@ -60,19 +60,18 @@ class ProfileLog:
         if different:
             raise InputError(
                 f"{self.path} belongs to an unfinished profile that differs in {', '.join(different)}: finish that one "
-                "with its own arguments, or delete the file to start anew"
+                "with its own arguments, or delete the file to start again"
             )
 
     def _keep(self, record: Any) -> None:
-        """Take one line's measurement, checked: InputError says that it is none."""
         line = convert(record, _Line, "")
         if line.network in self.times:
-            raise InputError(f"network {line.network} is there twice")
+            raise InputError(f"network {line.network} occurs twice")
         self.seconds += line.seconds
         self.times[line.network] = line.time
 
     def append(self, network: int, time: NetworkTime, seconds: float) -> None:
-        """Keep one network's measurement, and how many seconds it took.
+        """Add a network's measurement, and the seconds that it took.
 
         Raises:
             MnasError: if it cannot be written.
@@ -82,5 +81,5 @@ class ProfileLog:
         self._lines.append({"network": network, "seconds": seconds, "time": asdict(time)})
 
     def remove(self) -> None:
-        """The work is done and kept elsewhere."""
+        """Delete the log."""
         self.path.unlink(missing_ok=True)

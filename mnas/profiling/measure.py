@@ -1,10 +1,10 @@
-"""Measuring networks on a device that others disturb: short interleaved bursts between looks at a reference network.
+"""Measuring networks on a device that is disturbed: short interleaved bursts between samples of reference networks.
 
-On a shared machine a disturbance lasts seconds to minutes. Two reference networks tell when. The light one sees a core
-that is slower; run times are divided by how far it was above its own quiet latency. The heavy one has more weights than
-a core's own caches hold, and sees whoever else uses the memory: networks of a few megabytes then take much longer
-while the light one hardly notices. A burst counts as quiet if both were near their quiet latencies before and after it.
-What is reported is the quiet-device latency, a low quantile over the runs of quiet bursts, with the median beside it.
+On a shared machine a disturbance lasts seconds to minutes. Two reference networks detect it. The light one shows that a
+core is slower; run times are divided by its slowdown over its own quiet latency. The heavy one has more weights than
+fit into a core's own caches, and shows that other programs use the memory: networks of a few megabytes then take much
+longer, and the light one hardly changes. A burst is quiet if both were near their quiet latencies before and after it.
+The result is the quiet-device latency, a low quantile over the runs of quiet bursts, and the median.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from mnas.devices.base import Array, Device, LoadedModel, MeasurementSettings
 QUIET_QUANTILE = 0.25
 _REFERENCE_QUANTILE = 0.10
 _LIGHT_TOLERANCE, _HEAVY_TOLERANCE = 1.08, 1.2  # a reference's latency over its quiet one, up to which it is quiet
-_HEAVY_RUNS, _HEAVY_WARM_UP = 3, 2  # of a look at the heavy reference
-_FEWEST_LOOKS = 20  # at the heavy reference, before its quiet latency can be told
-WARM_UP_RUNS = 3  # the caches still hold another network
+_HEAVY_RUNS, _HEAVY_WARM_UP = 3, 2  # of a sample of the heavy reference
+_FEWEST_LOOKS = 20  # samples of the heavy reference, before its quiet latency is known
+WARM_UP_RUNS = 3  # at first the caches hold another network
 FEWEST_RUNS = 3  # of a burst
-_PATIENCE_S = 0.15  # how long to wait for the device to calm down before a burst
-FEWEST_BURSTS = 3  # bursts that an estimate rests on, quiet or not
+_PATIENCE_S = 0.15  # the maximum wait before a burst for the device to become quiet
+FEWEST_BURSTS = 3  # that a result is computed from, quiet or not
 
 _Positive = Annotated[int, Meta(ge=1, le=10**7)] | Annotated[float, Meta(ge=1e-9, le=1e7)]
 _Count = Annotated[int, Meta(ge=0, le=10**9)]
@@ -35,17 +35,17 @@ _Count = Annotated[int, Meta(ge=0, le=10**9)]
 
 @dataclass(frozen=True, slots=True)
 class NetworkTime:
-    """What was measured of one network.
+    """The measurement of one network.
 
     Attributes:
         quiet_ms: the low quantile over the runs of its quiet bursts.
-        median_ms, p90_ms, min_ms: over the runs of its quiet bursts, as they were.
+        median_ms, p90_ms, min_ms: over the runs of its quiet bursts, not corrected.
         median_all_ms: over all runs, disturbed ones too.
-        halves_ms: the quiet latency from even and from odd bursts alone; how much they differ is the noise.
-        num_runs: in all.
-        num_bursts, num_quiet: bursts in all, and quiet ones among them.
-        slowdown: how many times slower than when quiet the device was around the bursts that count; 1 is quiet.
-        reference_ms: the light reference network's quiet latency that `quiet_ms` was set against.
+        halves_ms: the quiet latency from even and from odd bursts only; their difference is the noise.
+        num_runs: of all bursts.
+        num_bursts, num_quiet: the number of bursts, and of quiet ones among them.
+        slowdown: of the device during the bursts that count; 1 is quiet.
+        reference_ms: the light reference network's quiet latency that `quiet_ms` is relative to.
     """
 
     quiet_ms: _Positive
@@ -61,9 +61,9 @@ class NetworkTime:
     reference_ms: _Positive
 
     def at(self, reference_ms: float) -> NetworkTime:
-        """The same measurement, set against what the reference network's quiet latency turned out to be.
+        """Return the measurement relative to another quiet latency of the reference network.
 
-        A network that was measured before the device had ever been quiet was set against too slow a reference.
+        A network measured before the device was ever quiet is relative to a reference that is too slow.
         """
         factor = reference_ms / self.reference_ms
         return replace(
@@ -77,25 +77,25 @@ class NetworkTime:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceSample:
-    """What the reference networks took at one moment, in ms; the heavy one 0 where it was not asked."""
+    """The reference networks' latencies at one moment, in ms; the heavy one is 0 if it did not run."""
 
     light_ms: float
     heavy_ms: float
 
     def slower(self, other: ReferenceSample) -> ReferenceSample:
-        """The slower of two looks, each network by itself."""
+        """Return the slower of two samples, separately for each network."""
         return ReferenceSample(max(self.light_ms, other.light_ms), max(self.heavy_ms, other.heavy_ms))
 
 
 class Reference:
-    """The reference networks: stable yardsticks for how disturbed the device is right now.
+    """The reference networks, which show how disturbed the device is.
 
     Args:
         device: where.
         light: the `.tflite` file of the light one.
-        heavy: of the heavy one; None asks the light one alone, where starting a burst is dear.
-        known_ms: the light one's quiet latency as an earlier measurement found it, 0 for none. Without it a device that
-            is busy all the time passes for quiet.
+        heavy: of the heavy one; None if starting a burst takes long, to use the light one only.
+        known_ms: the light one's quiet latency from an earlier measurement, 0 for none. Without it, a device that is
+            busy all the time seems quiet.
     """
 
     def __init__(self, device: Device, light: bytes, heavy: bytes | None = None, *, known_ms: float = 0.0) -> None:
@@ -108,13 +108,13 @@ class Reference:
             self.look()
 
     def look(self) -> ReferenceSample:
-        """The light one's latency now."""
+        """Sample the light one."""
         light_ms = float(self._light.warm_run_times_ms(self.pace.reference_runs, warm_up=WARM_UP_RUNS).min())
         self._seen.append(ReferenceSample(light_ms, 0.0))
         return self._seen[-1]
 
     def look_after_burst(self) -> ReferenceSample:
-        """Both latencies, when another network has just used the caches: looks at the heavy one compare only so."""
+        """Sample both after a burst: samples of the heavy one compare only if another network just used the caches."""
         if self._heavy is None:
             return self.look()
         light_ms = self.look().light_ms
@@ -124,33 +124,33 @@ class Reference:
 
     @property
     def quiet_ms(self) -> float:
-        """The light one's latency when the device is quiet, as far as seen or known."""
+        """The light one's latency on the quiet device, as far as sampled or known."""
         seen_ms = float(np.quantile([look.light_ms for look in self._seen], _REFERENCE_QUANTILE))
         return min(seen_ms, self._known_ms) if self._known_ms else seen_ms
 
     @property
     def quiet(self) -> ReferenceSample:
-        """Both latencies when the device is quiet; the heavy one's is not known before some looks."""
+        """Both latencies on the quiet device; the heavy one's is 0 until there are enough samples."""
         heavy_ms = [look.heavy_ms for look in self._seen if look.heavy_ms]
         known = len(heavy_ms) >= _FEWEST_LOOKS
         return ReferenceSample(self.quiet_ms, float(np.quantile(heavy_ms, _REFERENCE_QUANTILE)) if known else 0.0)
 
     def close(self) -> None:
-        """Give the networks back."""
+        """Unload the networks."""
         self._light.close()
         if self._heavy is not None:
             self._heavy.close()
 
 
 def disturbance(look: ReferenceSample, quiet: ReferenceSample) -> float:
-    """How busy the device was, by the reference that noticed more; up to 1 it was quiet."""
+    """Return how busy the device was, by the reference that changed more; up to 1 it was quiet."""
     heavy = look.heavy_ms / quiet.heavy_ms / _HEAVY_TOLERANCE if quiet.heavy_ms else 0.0
     return max(look.light_ms / quiet.light_ms / _LIGHT_TOLERANCE, heavy)
 
 
 @dataclass
 class _Record:
-    """One network's bursts: run times, and the slower of the two looks around each."""
+    """One network's bursts: run times, and the slower of the two samples around each."""
 
     place: int
     model: LoadedModel
@@ -194,7 +194,7 @@ class _Record:
 
 
 def quiet_latency(bursts: Sequence[Array]) -> float:
-    """The quiet-device latency of some bursts' runs, in ms."""
+    """Return the quiet-device latency over the runs of some bursts, in ms."""
     return float(np.quantile(np.concatenate(bursts), QUIET_QUANTILE))
 
 
@@ -211,14 +211,14 @@ def measure_networks(
     """Measure networks in interleaved rounds until each has its quiet bursts, or the time is over.
 
     Args:
-        models: what to measure, all ready to run.
-        reference: the yardstick, on the same device.
-        seconds: at most about this long; every network gets a few bursts even so.
-        quiet_bursts: how many are enough, for each network.
+        models: the loaded networks.
+        reference: on the same device.
+        seconds: the maximum time, approximately; every network gets a minimum number of bursts in any case.
+        quiet_bursts: the number that is enough, for each network.
         seed: of the order within rounds.
         progress: called after every burst.
-        finished: told of every network, by its place in `models`, as soon as it has its bursts; they are final then.
-            Without it, a network is measured again where what passed for quiet turns out to have been disturbed.
+        finished: called with the index and the final result of every network, as soon as it has its bursts. Without it,
+            a network is measured again if bursts that seemed quiet turn out to have been disturbed.
     """
     rng = np.random.default_rng(seed)
     records = [
@@ -254,7 +254,6 @@ def _finish(
     late: bool,
     finished: Callable[[int, NetworkTime], None] | None,
 ) -> None:
-    """Tell of those that have their bursts now."""
     if finished is None:
         return
     for record in records:
@@ -264,7 +263,7 @@ def _finish(
 
 
 def _wait_until_quiet(reference: Reference, look: ReferenceSample, quiet: ReferenceSample) -> ReferenceSample:
-    """Look at the light reference until it is quiet, or patience ends; of the heavy one the last burst tells."""
+    """Sample the light reference until it is quiet or the wait is over; the heavy one keeps its last sample."""
     give_up = time.monotonic() + _PATIENCE_S
     while look.light_ms > quiet.light_ms * _LIGHT_TOLERANCE and time.monotonic() < give_up:
         look = ReferenceSample(reference.look().light_ms, look.heavy_ms)

@@ -14,7 +14,7 @@ from mnas.checks import check_choice
 from mnas.devices.benchmark_binary import BenchmarkBinary
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
-from mnas.profiling.job import LOCAL, OPEN_DEVICE, Outcome, ProfileJob, Progress, outcome
+from mnas.profiling.job import LOCAL, OPEN_DEVICE, Outcome, ProfileJob, Progress
 from mnas.profiling.profile import OnProgress, ProfileOptions
 from mnas.space.space import SearchSpace
 from mnas.system.child import MOST_TRIES, Child, DiedError
@@ -82,10 +82,10 @@ def profile_devices(
 
 
 def table_names(devices: Sequence[str]) -> list[str]:
-    """A file name for every device's table: `adb:0123ABCD` gives `adb-0123ABCD.json`.
+    """Return a file name for every device's table: `adb:0123ABCD` gives `adb-0123ABCD.json`.
 
     Raises:
-        InputError: if two of them are, or may be, the same device.
+        InputError: if two of them are, or could be, the same device.
     """
     names: list[str] = []
     for device in devices:
@@ -93,10 +93,10 @@ def table_names(devices: Sequence[str]) -> list[str]:
         host = rest.partition(":")[0] if kind == "ssh" else rest
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{kind}-{host}").strip("-.") + ".json"
         if name in names:
-            raise InputError(f"--device {device} is there twice: every device is measured by one worker alone")
+            raise InputError(f"--device {device} is given twice: name every device once")
         names.append(name)
     if len(devices) > 1 and "adb" in devices:
-        raise InputError("--device adb is the only phone there is: name each of several with --device adb:SERIAL")
+        raise InputError("--device adb is for a single phone: name each of several with --device adb:SERIAL")
     return names
 
 
@@ -107,76 +107,76 @@ def run_profiles(
     address: str | None = None,
     progress: OnProgress = lambda share, what: None,
 ) -> Iterator[Outcome]:
-    """Profile every job's device, all at a time; yields as they finish. One that fails does not end the others.
+    """Profile all devices at a time, and yield outcomes as they finish. A device that fails does not end the others.
 
-    Where a job's table is there already, it is kept: the same call again measures what is still lacking.
+    A table that exists already is kept, so the same call again measures the devices that are missing.
 
     Args:
-        jobs: one a device.
-        kind: local, for processes of this machine, which measure this machine itself while nothing else runs; or ray,
-            for the nodes that the devices are attached to: a node has a resource by the name of each of its devices.
-        address: of a Ray cluster that runs already; None starts one on this machine.
-        progress: told the mean share done, and every device's.
+        jobs: one for each device.
+        kind: local, for processes on this machine, which measures this machine itself before all others; or ray, for
+            the nodes that the devices are attached to. A node has a resource named after each of its devices.
+        address: of a running Ray cluster; None starts one on this machine.
+        progress: called with the mean share done and a text that names every device.
 
     Raises:
-        InputError: if no node of the cluster has one of the devices, or a table that is there is of another space or
-            was made in another way.
+        InputError: if no node of the cluster has one of the devices, or an existing table is for another space or was
+            made in another way.
         MnasError: if there is no such cluster, or Ray is not installed.
     """
     check_choice("--executor", kind, EXECUTORS)
     shown = Progress([job.device for job in jobs], progress)
-    there = [job for job in jobs if Path(job.out).exists()]
-    for job in there:
-        shown.heard(job.device, {"progress": [1.0, "kept"]})
+    existing = [job for job in jobs if Path(job.out).exists()]
+    for job in existing:
+        shown.receive(job.device, {"progress": [1.0, "kept"]})
         yield _kept(job)
-    lacking = [job for job in jobs if job not in there]
-    if kind == "ray" and lacking:
+    missing = [job for job in jobs if job not in existing]
+    if kind == "ray" and missing:
         from mnas.profiling.on_ray import run_on_cluster
 
-        yield from run_on_cluster(lacking, address, shown)
+        yield from run_on_cluster(missing, address, shown)
         return
-    for together in ([job for job in lacking if (job.device == LOCAL) is alone] for alone in (True, False)):
+    for together in ([job for job in missing if (job.device == LOCAL) is alone] for alone in (True, False)):
         yield from LocalProfiles(shown).run(together)
 
 
 def _kept(job: ProfileJob) -> Outcome:
-    """The table that is there, if it is the one that this job would make."""
+    """Return the existing table if it is the one that this job would make."""
     table = LatencyTable.load(job.out)
     wanted = (job.space["name"], job.space["resolution"], job.options.get("dtype", table.configuration.dtype))
-    another = f"{job.out} is there already and {{}}: move it away, or name another folder"
+    message = f"{job.out} exists already and {{}}: move it away, or name another folder"
     if (table.space, table.resolution, table.configuration.dtype) != wanted:
         what = f"is a table of {table.space} ({table.resolution} px, {table.configuration.dtype})"
-        raise InputError(another.format(what))
-    for name, now in _way(job).items():
+        raise InputError(message.format(what))
+    for name, now in _settings(job).items():
         before = getattr(table.configuration, name)
         if before != now:
-            raise InputError(another.format(f"was made with {name} {before or 'none'}, not {now}"))
+            raise InputError(message.format(f"was made with {name} {before or 'none'}, not {now}"))
     keys = [placed.key for placed in SearchSpace.from_dict(job.space).placed_blocks()]
     lacking = [key for key in keys if key not in table.entries]
     if lacking:
         what = f"lacks {len(lacking)} of the {len(keys)} blocks of this {table.space}, such as {lacking[0]}"
-        raise InputError(another.format(what))
+        raise InputError(message.format(what))
     return Outcome(job, table, kept=True)
 
 
-def _way(job: ProfileJob) -> dict[str, Any]:
-    """How a job measures, in a configuration's names, as far as it says so. A phone's runtime is its program."""
+def _settings(job: ProfileJob) -> dict[str, Any]:
+    """Return the fields of `Configuration` that a job states. A phone's runtime is its benchmark program."""
     phone = job.device.partition(":")[0] == "adb"
     names = ("threads", "delegate") if phone else ("threads", "delegate", "runtime")
-    way: dict[str, Any] = {name: job.opening[name] for name in names if name in job.opening}
+    settings: dict[str, Any] = {name: job.opening[name] for name in names if name in job.opening}
     if not phone or job.opening.get("benchmark_binary") is None:
-        return way
-    return way | {"binary_sha256": BenchmarkBinary.read(Path(job.opening["benchmark_binary"])).sha256}
+        return settings
+    return settings | {"binary_sha256": BenchmarkBinary.read(Path(job.opening["benchmark_binary"])).sha256}
 
 
 class LocalProfiles:
-    """A process a device."""
+    """Profiles each device in its own process."""
 
     def __init__(self, shown: Progress) -> None:
         self._shown, self._children, self._stopped = shown, set[Child](), False
 
     def run(self, jobs: Sequence[ProfileJob]) -> Iterator[Outcome]:
-        """Yield outcomes as they come."""
+        """Yield outcomes as they finish."""
         pool = ThreadPoolExecutor(max(1, len(jobs)))
         try:
             for done in as_completed([pool.submit(self._follow, job) for job in jobs]):
@@ -188,17 +188,17 @@ class LocalProfiles:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _follow(self, job: ProfileJob) -> Outcome:
-        """One process from its beginning to its end; one that dies is replaced, and goes on from the log."""
+        """Run a job; a process that dies is replaced by one that resumes from the log."""
         why = ""
         for attempt in range(1, MOST_TRIES + 1):
             child = Child("mnas.profiling.job", alone=True)
             self._children.add(child)
             try:
-                said = child.ask(job.to_dict())
-                while not said.keys() & {"table", "failed"}:
-                    self._shown.heard(job.device, said)
-                    said = child.read()
-                return outcome(job, said)
+                message = child.ask(job.to_dict())
+                while not message.keys() & {"table", "failed"}:
+                    self._shown.receive(job.device, message)
+                    message = child.read()
+                return Outcome.from_answer(job, message)
             except DiedError as error:
                 why = str(error)
                 if self._stopped:

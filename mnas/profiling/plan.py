@@ -1,4 +1,4 @@
-"""Which networks to measure: random ones of the space, chosen so that every operator occurs as often as can be."""
+"""The networks to measure: random ones, chosen so that every operator of the space occurs often."""
 
 from __future__ import annotations
 
@@ -15,35 +15,33 @@ from mnas.latency.operator_regression import count_operators
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 
-_CANDIDATES = 6  # random networks looked at for each one chosen
+_CANDIDATES = 6  # random networks for each one chosen
 _OTHER_CLASSES = (10, 100, 1000)
-_OTHER_SHARE = 5  # one network in so many has another number of classes, so that classifiers can be priced for any
-
-
+_OTHER_SHARE = 5  # every fifth network has another number of classes, so that any classifier can be priced
 MOST_HELD_OUT = 60
-_FIRST = 40  # networks of which two in five are held out, so that even a short profile can be judged
-_LATER = 10  # then one in so many is, up to the most
+_FIRST = 40  # networks of which two in five are held out, so that even a short profile gets a report card
+_LATER = 10  # after that every tenth is, up to MOST_HELD_OUT
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedNetwork:
-    """A network to measure, for the table to be made from or, held out, to be judged by."""
+    """A network to measure: to fit the table or, held out, to evaluate it."""
 
     architecture: Architecture
     held_out: bool
 
 
 def class_counts(num_classes: int) -> tuple[int, ...]:
-    """The numbers of classes to measure: the one asked for, and two others to draw a line through."""
+    """Return the numbers of classes to measure: the given one, and two others to fit a line through."""
     others = sorted((c for c in _OTHER_CLASSES if c != num_classes), key=lambda c: -abs(np.log(c / num_classes)))
     return (num_classes, *others[:2])
 
 
 def plan_networks(space: SearchSpace, *, seed: int) -> Iterator[PlannedNetwork]:
-    """Networks in the order to measure them, without end; the same seed gives the same networks.
+    """Yield networks in the order to measure them, without end; the same seed gives the same networks.
 
-    Held-out networks are uniform over the space. For fitting, each time the one of a few random networks is taken whose
-    operators have been seen least, counting what the others already show.
+    Held-out networks are uniform over the space. For fitting, each network is the one of a few random networks whose
+    operators were seen least so far.
     """
     rng = generator(seed, Stream.PROFILE_NETWORKS)
     seen: Counter[object] = Counter()
@@ -66,7 +64,7 @@ def plan_networks(space: SearchSpace, *, seed: int) -> Iterator[PlannedNetwork]:
 
 
 def table_blocks(space: SearchSpace) -> tuple[PlacedBlock, ...]:
-    """Every placed block that the space's table has an entry for, classifiers for each measured number of classes."""
+    """Return every block that gets an entry in the space's table; classifiers for each measured number of classes."""
     blocks: dict[PlacedBlock, None] = {}
     for placed in space.placed_blocks():
         blocks.setdefault(placed)

@@ -27,17 +27,17 @@ from mnas.space.space import SearchSpace
 from mnas.system.lock import hold
 from mnas.tflite.flatbuffer import DTYPES
 
-_FIT_SHARE, _FIT_SECONDS = 0.06, 5.0  # of the time, kept for the fit; at least
+_FIT_SHARE, _FIT_SECONDS = 0.06, 5.0  # share of the time for the fit, and its minimum
 
 OnProgress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileOptions:
-    """How much to measure, and of what.
+    """Options of a profile.
 
     Attributes:
-        minutes: for everything, report card included.
+        minutes: for everything, including the report card.
         dtype: float32 or int8.
         seed: of the choice of networks.
     """
@@ -61,14 +61,14 @@ def profile(
 ) -> LatencyTable:
     """Measure a space on a device and write the table.
 
-    What is measured is kept in `OUT.log` until the table is written; the same call goes on from there.
+    Measurements are kept in `OUT.log` until the table is written; after an interruption the same call resumes.
 
     Args:
         space: whose blocks to price.
         device: where.
         out: the table's file.
-        options: how much.
-        progress: told the share done (0 to 1) and what is being done.
+        options: how much to measure.
+        progress: called with the share done (0 to 1) and what is being done.
 
     Raises:
         MnasError: if the device fails, or a file cannot be written.
@@ -84,7 +84,7 @@ def profile(
             max(_FIT_SHARE * seconds, min(_FIT_SECONDS, 0.3 * seconds)) + time.monotonic() - started + log.seconds
         )
         with device.measuring():
-            progress(0.0, "looking at the device")
+            progress(0.0, "preparing the device")
             networks, reference_ms = collect(
                 space, device, log, dtype=options.dtype, seed=options.seed, seconds=seconds, progress=progress
             )
@@ -103,13 +103,13 @@ def fit_table(
     networks: Sequence[PlannedNetwork],
     times: Mapping[int, NetworkTime],
 ) -> LatencyTable:
-    """The table that measured networks give, with its report card.
+    """Fit a table to measured networks, and make its report card.
 
     Args:
         space: whose blocks get entries.
         configuration: where the networks were measured.
-        networks: what was planned.
-        times: by number, one for each.
+        networks: the plan.
+        times: a measurement for each, by number.
 
     Raises:
         MnasError: if networks of the plan were not measured.
@@ -141,15 +141,15 @@ def fit_table(
         entries=entries,
         params_curve=model.curve,
     )
-    return add_report_card(
+    return _add_report_card(
         table, [networks[number].architecture for number in held_out], [times[number] for number in held_out]
     )
 
 
-def add_report_card(
+def _add_report_card(
     table: LatencyTable, held_out: Sequence[Architecture], times: Sequence[NetworkTime]
 ) -> LatencyTable:
-    """The table with intervals calibrated on, and a report card made from, networks that it has not seen."""
+    """Calibrate intervals, and make the report card, with networks that the table has not seen."""
     quiet = [measured.quiet_ms for measured in times]
     bare = LatencyEstimator(replace(table, relative_error=0.0))
     relative_error = conformal_relative_error([bare.predict(architecture) for architecture in held_out], quiet)
@@ -158,7 +158,7 @@ def add_report_card(
 
 
 def report_card(table: LatencyTable, networks: Sequence[Architecture], times: Sequence[NetworkTime]) -> ReportCard:
-    """The table's predictions against fresh measurements."""
+    """Compare the table's predictions with measurements of networks that it has not seen."""
     estimator = LatencyEstimator(table)
     return make_report_card(
         [estimator.predict(architecture) for architecture in networks],

@@ -65,7 +65,7 @@ def test_bench_refuses_what_it_cannot_use(files: Path) -> None:
 @pytest.mark.parametrize(
     ("dtype", "message"),
     [
-        ("dynamic", "is dynamic, and latency tables are for float32 and int8 alone: measure it without a table"),
+        ("dynamic", "is dynamic, and latency tables are for float32 and int8 only: measure it without a table"),
         ("int8", "is int8; the table is for float32: profile with --dtype int8"),
     ],
 )
@@ -102,7 +102,7 @@ def test_a_table_of_another_machine_is_said_to_be_one_and_its_yardstick_left_alo
     other = json.loads(run(*arguments, files / "other.json"))
     assert not other["same_machine"]
     assert other["slowdown"] < 10
-    assert "the table is of another machine (another CPU), this is" in caplog.text
+    assert "the table and its predictions are for another machine (another CPU), this is" in caplog.text
 
 
 def test_table_show(files: Path) -> None:

@@ -156,8 +156,8 @@ def test_names_of_tables_stay_in_their_folder():
 @pytest.mark.parametrize(
     ("devices", "message"),
     [
-        (["local", "local"], "local is there twice"),
-        (["ssh:pi", "ssh:pi:/opt/python"], "is there twice"),
+        (["local", "local"], "local is given twice"),
+        (["ssh:pi", "ssh:pi:/opt/python"], "is given twice"),
         (["adb", "adb:X"], "name each of several"),
     ],
 )
