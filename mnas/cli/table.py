@@ -126,11 +126,13 @@ def check(
 
 def compare(first: Path = TABLE, second: Path = TABLE, json: bool = JSON) -> None:
     """Say where two tables disagree. Example: mnas table compare laptop.json phone.json."""
+    from dataclasses import asdict
+
     from mnas.latency.compare import compare_tables
 
     result = compare_tables(_load(first), _load(second))
     if json:
-        output.print_json(result.to_dict())
+        output.print_json(asdict(result))
         return
     for name, (a, b) in result.different.items():
         print(f"{name}: {a!r} and {b!r}")
@@ -182,13 +184,15 @@ def calibrate(
     with the device that it was measured on, whose table this is then. Blocks stay as they are where the fit does not
     help networks that were left out of it.
     """
+    from dataclasses import asdict
+
     from mnas.latency.calibration import calibrate_table, read_configuration, read_measurements
 
     loaded = _load(table)
     changed, found = calibrate_table(loaded, read_measurements(from_), read_configuration(from_))
     changed.save(out)
     if json:
-        output.print_json({"table": str(out), **found.to_dict()})
+        output.print_json({"table": str(out), **asdict(found)})
         return
     print(f"{found.num_networks} networks: predictions are {found.error_before:.1%} off on average,", end=" ")
     print(f"{found.error_after:.1%} when each is predicted by a fit to the others.")

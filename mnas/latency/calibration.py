@@ -1,11 +1,11 @@
-"""Fitting a whole table to a few whole networks measured on a device: one scale and one offset, or nothing at all."""
+"""Calibrating a table to a few networks measured on a device: with one scale and one offset, or not at all."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,27 +19,27 @@ from mnas.checks import AnyText, convert
 from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
 from mnas.latency.report_card import conformal_relative_error
-from mnas.latency.table import Configuration, LatencyTable, configuration_from_dict
+from mnas.latency.table import Configuration, LatencyTable
 from mnas.system.files import is_document, read_json
 
 FORMAT = "mnas.measurements"
 VERSION = 1
 _LEAST_NETWORKS = 3
 _LEAST_FOR_OFFSET = 5
-_SURE = 0.95  # of a lower error, before a table is changed
-_LEAST_INSIDE = 0.7  # of the networks, for a table that was not fitted to be one of their device
+_CONFIDENCE = 0.95  # that the error is lower, before a table is changed
+_LEAST_INSIDE = 0.7  # share of the networks inside their intervals, for an unchanged table to count as their device's
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a fit found. Errors are mean absolute errors over measured latency, as fractions.
+    """The result of a calibration. Errors are mean absolute errors over measured latency, as fractions.
 
     Attributes:
-        num_networks: how many different networks were measured.
+        num_networks: number of different networks.
         applied: whether the table was changed.
-        scale, offset_ms: what the table's sums are multiplied by, and what is added; 1 and 0 if it was not changed.
-        error_before: of the table as it was.
-        error_after: leave-one-out, every network predicted by a fit to the others; as before if there were too few.
+        scale, offset_ms: factor on the table's sums, and what is added to them; 1 and 0 if it was not changed.
+        error_before: of the table before the calibration.
+        error_after: leave-one-out, every network predicted by a fit to the others; `error_before` if there are too few.
     """
 
     num_networks: int
@@ -49,10 +49,6 @@ class Calibration:
     error_before: float
     error_after: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
 
 class _Measurement(Struct, frozen=True, forbid_unknown_fields=True):
     architecture: AnyText | dict[str, Any]
@@ -61,20 +57,21 @@ class _Measurement(Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Measurements(Struct, frozen=True):
     measurements: Annotated[tuple[_Measurement, ...], Meta(min_length=1)]
+    configuration: Configuration | None = None
 
 
 def read_measurements(path: Path | str) -> list[tuple[Architecture, float]]:
-    """Networks and their latencies in ms, from JSON.
+    """Read networks and their latencies in ms from JSON.
 
     `{"format": "mnas.measurements", "version": 1, "measurements": [{"architecture": A, "latency_ms": 12.5}, ...]}`,
-    where A is an architecture as mnas writes it, or a zoo name. Where they were measured may stand beside them, see
+    where A is an architecture as mnas writes it, or a zoo name. The document may state where they were measured, see
     `read_configuration`.
 
     Raises:
         InputError: if it is anything else; the message names the measurement.
     """
     found = []
-    for index, row in enumerate(convert(_document(path), _Measurements, str(path)).measurements):
+    for index, row in enumerate(_document(path).measurements):
         try:
             network = row.architecture
             architecture = zoo(network) if isinstance(network, str) else architecture_from_dict(network)
@@ -85,23 +82,19 @@ def read_measurements(path: Path | str) -> list[tuple[Architecture, float]]:
 
 
 def read_configuration(path: Path | str) -> Configuration | None:
-    """Where and how a document's networks were measured: its `configuration`, as in a table; None if it does not say.
+    """Read where and how a document's networks were measured: its `configuration`, as in a table; None without one.
 
     Raises:
-        InputError: if it is anything else.
+        InputError: as `read_measurements`.
     """
-    data = _document(path).get("configuration")
-    try:
-        return None if data is None else configuration_from_dict(data)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    return _document(path).configuration
 
 
-def _document(path: Path | str) -> dict[str, Any]:
+def _document(path: Path | str) -> _Measurements:
     data = read_json(path, "measurements of whole networks")
     if not is_document(data, FORMAT, VERSION):
-        raise InputError(f"{path} holds no measurements: expected format {FORMAT!r}, version {VERSION}")
-    return dict(data)
+        raise InputError(f"{path} is not a document of measurements: expected format {FORMAT!r}, version {VERSION}")
+    return convert(data, _Measurements, str(path))
 
 
 def calibrate_table(
@@ -109,20 +102,20 @@ def calibrate_table(
     measurements: Sequence[tuple[Architecture, float]],
     configuration: Configuration | None = None,
 ) -> tuple[LatencyTable, Calibration]:
-    """Fit a table to measured networks, if that helps networks that the fit has not seen.
+    """Fit a table to measured networks, if that improves predictions for networks that the fit has not seen.
 
-    The table stays as it is unless the leave-one-out error is surely lower (95 %, one-sided t-test over networks): a
-    few noisy measurements do not make a good table worse.
+    The table does not change unless the leave-one-out error is significantly lower (95 %, one-sided t-test over
+    networks), so a few noisy measurements do not make a good table worse.
 
     Args:
         table: to fit.
         measurements: networks and their latencies in ms.
-        configuration: where and how they were measured. The table is then one of that device, if it was fitted to
-            three networks or more, or most of them are inside their 90 % intervals as it is.
+        configuration: where and how they were measured. The table then becomes one of that device, if it was fitted to
+            three networks or more, or most of them are inside their 90 % intervals without a fit.
 
     Returns:
-        The table to use from now on, and what was found. A changed table's report card is gone: it was about the old
-        sums. Its relative error is set so that nine of ten left-out networks are inside their 90 % interval.
+        The calibrated table, and the result. A changed table has no report card, which was about the old sums. Its
+        relative error is set so that nine of ten left-out networks are inside their 90 % interval.
 
     Raises:
         InputError: without measurements, or if a network has a block that is not in the table.
@@ -145,7 +138,7 @@ def calibrate_table(
     after = np.abs([e.latency_ms / ms - 1 for e, ms in zip(left_out, measured, strict=True)])
     gains = before - after
     kept = replace(kept, error_after=float(after.mean()))
-    if gains.mean() <= t.ppf(_SURE, len(gains) - 1) * gains.std(ddof=1) / math.sqrt(len(gains)):
+    if gains.mean() <= t.ppf(_CONFIDENCE, len(gains) - 1) * gains.std(ddof=1) / math.sqrt(len(gains)):
         if configuration is None or not _holds(table, times):
             return table, kept
         return _changed(table, kept, conformal_relative_error(estimates, list(times.values())), configuration), kept
@@ -156,15 +149,15 @@ def calibrate_table(
 
 def _holds(table: LatencyTable, times: Mapping[Architecture, float]) -> bool:
     """Whether most networks are inside their intervals."""
-    estimates = {network: LatencyEstimator(table).predict(network) for network in times}
-    inside = [estimates[network].low_ms <= ms <= estimates[network].high_ms for network, ms in times.items()]
+    estimates = map(LatencyEstimator(table).predict, times)
+    inside = [estimate.low_ms <= ms <= estimate.high_ms for estimate, ms in zip(estimates, times.values(), strict=True)]
     return sum(inside) >= _LEAST_INSIDE * len(inside)
 
 
 def _by_network(measurements: Sequence[tuple[Architecture, float]]) -> Mapping[Architecture, float]:
-    """One latency a network: left out, it must be left out altogether."""
+    """Average the measurements of each network, so that leaving one out leaves out all of it."""
     if not measurements:
-        raise InputError("calibrating needs measured networks: expected at least one")
+        raise InputError("there are no measured networks: calibrating needs at least one")
     times: dict[Architecture, list[float]] = defaultdict(list)
     for network, latency_ms in measurements:
         times[network].append(latency_ms)
@@ -172,10 +165,11 @@ def _by_network(measurements: Sequence[tuple[Architecture, float]]) -> Mapping[A
 
 
 def _fit(predicted: np.ndarray, measured: np.ndarray) -> tuple[float, float]:
-    """Scale and offset in ms, by least squares of relative errors, each shrunk towards none by its own uncertainty.
+    """Fit scale and offset in ms by least squares of relative errors, each shrunk by its own uncertainty.
 
-    The regression of measured / predicted on mean(predicted) / predicted, centred: its level and its slope are then
-    independent, and each is multiplied by 1 - variance / estimate^2, at least 0 (James and Stein 1961, positive part).
+    This is the regression of measured / predicted on mean(predicted) / predicted, centred: its level and its slope are
+    then independent, and each is multiplied by 1 - variance / estimate^2, at least 0 (James and Stein 1961,
+    positive part).
     """
     count, middle = len(predicted), float(predicted.mean())
     deviation = measured / predicted - 1
@@ -190,7 +184,7 @@ def _fit(predicted: np.ndarray, measured: np.ndarray) -> tuple[float, float]:
     level *= _shrink(level, variance / count)
     slope *= _shrink(slope, variance / spread) if with_slope else 0.0
     scale = 1 + level - slope * float(inverse.mean())
-    # A slope so steep that larger networks would be faster is no property of a device.
+    # A slope so steep that larger networks would be faster cannot be a property of a device.
     return (scale, slope * middle) if scale > 0 else (1 + level, 0.0)
 
 
@@ -199,7 +193,7 @@ def _shrink(value: float, variance: float) -> float:
 
 
 def _apply(estimate: LatencyEstimate, scale: float, offset_ms: float) -> LatencyEstimate:
-    """An estimate after a fit; at least a hundredth of what it was, whatever the offset."""
+    """Apply a fit to an estimate; the result is at least a hundredth of the estimate, whatever the offset."""
     latency_ms = max(estimate.latency_ms * scale + offset_ms, estimate.latency_ms / 100)
     margin = (estimate.high_ms - estimate.latency_ms) * scale
     return replace(estimate, latency_ms=latency_ms, low_ms=latency_ms - margin, high_ms=latency_ms + margin)

@@ -1,8 +1,8 @@
-"""Where two tables disagree."""
+"""Comparing two tables."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ _NUM_FURTHEST = 8
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two tables side by side; ratios are the second over the first, over the blocks that both have.
+    """How two tables differ; ratios are the second over the first, for the blocks that both have.
 
     Attributes:
         different: header fields that differ, with both values.
@@ -23,7 +23,7 @@ class Comparison:
         ratio: of the sums.
         low_ratio, high_ratio: nine of ten blocks lie between.
         kendall_tau: rank correlation over blocks.
-        furthest: key and both latencies in ms of the blocks that differ most, of those not cheaper than the median.
+        furthest: key and both latencies in ms of the blocks that differ most, among those not below the median.
     """
 
     different: dict[str, tuple[Any, Any]]
@@ -36,14 +36,12 @@ class Comparison:
     kendall_tau: float = 0.0
     furthest: tuple[tuple[str, float, float], ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
 
 def compare_tables(first: LatencyTable, second: LatencyTable) -> Comparison:
     """Compare headers, and entries key by key."""
-    different = _differences(first, second)
+    headers = {"space": (first.space, second.space), "resolution": (first.resolution, second.resolution)}
+    different = {name: pair for name, pair in headers.items() if pair[0] != pair[1]}
+    different |= first.configuration.differences(second.configuration)
     keys = sorted(first.entries.keys() & second.entries.keys())
     counts = (len(keys), len(first.entries) - len(keys), len(second.entries) - len(keys))
     if not keys:
@@ -63,9 +61,3 @@ def compare_tables(first: LatencyTable, second: LatencyTable) -> Comparison:
         kendall_tau=kendall_tau(a, b),
         furthest=tuple((keys[i], float(a[i]), float(b[i])) for i in furthest),
     )
-
-
-def _differences(first: LatencyTable, second: LatencyTable) -> dict[str, tuple[Any, Any]]:
-    pairs = {"space": (first.space, second.space), "resolution": (first.resolution, second.resolution)}
-    different = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-    return different | first.configuration.differences(second.configuration)

@@ -1,4 +1,4 @@
-"""From a table to a network's latency: the sum over its blocks, with an interval."""
+"""Predicting a network's latency from a table: the sum over its blocks, with an interval."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mnas.latency.table import Entry, LatencyTable
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
 
-Z90 = 1.6448536269514722  # a normal variable is within this many deviations of its mean nine times out of ten
+Z90 = 1.6448536269514722  # 90 % of a normal distribution is within this many standard deviations
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class LatencyEstimate:
         latency_ms: blocks and overhead together.
         low_ms, high_ms: the 90 % interval.
         blocks_ms: by block, in the order of `unroll`, without the overhead but with the network's factor.
-        num_fitted: how many of the blocks stand in the table as fitted, not measured.
+        num_fitted: number of blocks whose entry is fitted, not measured.
     """
 
     latency_ms: float
@@ -42,10 +42,10 @@ class LatencyEstimate:
 
 
 class LatencyEstimator:
-    """Adds up a table's entries.
+    """Predicts latencies as sums over a table's entries.
 
     Args:
-        table: where the entries are.
+        table: the table.
     """
 
     def __init__(self, table: LatencyTable) -> None:
@@ -53,7 +53,7 @@ class LatencyEstimator:
         self._classifiers: dict[str, Entry] = {}
 
     def entry(self, placed: PlacedBlock) -> Entry:
-        """The table's entry for a placed block; a classifier's for an unmeasured number of classes is interpolated.
+        """Return a block's entry; a classifier's for a number of classes that was not measured is interpolated.
 
         Raises:
             InputError: if there is none; the message names the key and how to measure it.
@@ -66,7 +66,7 @@ class LatencyEstimator:
         return found
 
     def block_ms(self, placed: PlacedBlock) -> float:
-        """A placed block's latency in ms, before the factor of the network that it stands in.
+        """Return a block's latency in ms, without the factor of its network.
 
         Raises:
             InputError: as `entry`.
@@ -74,7 +74,7 @@ class LatencyEstimator:
         return self.entry(placed).latency_ms
 
     def predict(self, architecture: Architecture) -> LatencyEstimate:
-        """A network's latency with its 90 % interval.
+        """Predict a network's latency with its 90 % interval.
 
         Raises:
             InputError: if a block is not in the table.
@@ -90,10 +90,10 @@ class LatencyEstimator:
             ) from None
 
     def predict_blocks(self, blocks: Sequence[PlacedBlock]) -> LatencyEstimate:
-        """The latency of a network given as its placed blocks: of families that are no `Architecture`, too.
+        """Predict the latency of a network given as its placed blocks, which need not form an `Architecture`.
 
-        Blocks' errors are independent of one another, but a block that occurs twice is wrong twice in the same
-        direction; the table's relative error stands for what a sum over blocks cannot know.
+        The errors of different blocks are independent; a block that occurs twice has the same error twice. The table's
+        relative error covers what a sum over blocks cannot model.
 
         Raises:
             InputError: if a block is not in the table.
@@ -110,7 +110,7 @@ class LatencyEstimator:
         return LatencyEstimate(latency_ms, max(0.0, latency_ms - margin), latency_ms + margin, blocks_ms, num_fitted)
 
     def costs(self, space: SearchSpace) -> LatencyCosts:
-        """Prices whole batches of the space's architectures in ms, as `predict` prices one.
+        """Return an object that prices batches of the space's architectures in ms.
 
         Raises:
             InputError: if a block of the space is not in the table.
@@ -118,7 +118,7 @@ class LatencyEstimator:
         return LatencyCosts(space, self)
 
     def _classifier(self, placed: PlacedBlock) -> Entry | None:
-        """On the line through the two measured numbers of classes that are nearest (by ratio)."""
+        """Interpolate between the two measured numbers of classes that are nearest by ratio."""
         if placed.key in self._classifiers:
             return self._classifiers[placed.key]
         wanted = placed.out_filters
@@ -149,7 +149,7 @@ class LatencyEstimator:
         if any(entry.source == "imported" for entry in table.entries.values()):
             return (
                 f"the imported latency table for {table.space} has no entry {placed.key!r}\n"
-                "  It prices the networks of that space only. For others, measure the device: mnas profile --help"
+                "  It is for the networks of that space only. For others, measure the device: mnas profile --help"
             )
         how = (
             f"--device {where.device} --runtime {where.runtime} --dtype {where.dtype} --threads {where.threads} "
@@ -158,17 +158,16 @@ class LatencyEstimator:
         return (
             f"the latency table for {table.space} ({where.runtime} {where.dtype}, {where.cpu or where.device}) has no "
             f"entry {placed.key!r}\n  Measure it with: mnas profile --space SPACE --out TABLE.json {how}\n"
-            "  where SPACE is a space (a name or a TOML file) that holds this block"
+            "  where SPACE is a space (a name or a TOML file) that contains this block"
         )
 
 
 def params_factor(table: LatencyTable, params: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """The factor on the sums of whole networks with these numbers of parameters; same shape."""
+    """Return the factors on the sums of networks with these numbers of parameters; same shape."""
     if not table.params_curve:
         return np.ones(len(params))
-    points = np.asarray(table.params_curve, dtype=np.float64)
-    result: npt.NDArray[np.float64] = np.interp(params, points[:, 0], points[:, 1])
-    return result
+    knots, factors = zip(*table.params_curve, strict=True)
+    return np.asarray(np.interp(params, knots, factors), dtype=np.float64)
 
 
 class LatencyCosts(SpaceCosts):
@@ -186,7 +185,7 @@ class LatencyCosts(SpaceCosts):
         return super().__call__(indices) * params_factor(self._table, self._params(indices))
 
     def extreme(self, *, largest: bool = False) -> tuple[Architecture, float]:
-        """See `SpaceCosts`: exact without a curve; with one, no single decision betters what is returned."""
+        """See `SpaceCosts`. Exact without a curve; with one, a local optimum: no single decision improves it."""
         start, _ = super().extreme(largest=largest)
         best = np.array(self.space.encode(start))
         cost = float(self(best)[0])
@@ -206,14 +205,11 @@ class LatencyCosts(SpaceCosts):
 
 
 def table_costs(path: str, space: SearchSpace) -> tuple[LatencyCosts, LatencyEstimator]:
-    """A space's latencies by a table, for whole batches and for single networks.
+    """Price a space by a table, for batches and for single networks.
 
     Raises:
-        InputError: if the table is for another resolution, or lacks a key of the space: found before any work.
+        InputError: if the table is for another resolution, or lacks a block of the space.
     """
-    from mnas.latency.estimator import LatencyEstimator
-    from mnas.latency.table import LatencyTable
-
     table = LatencyTable.load(path)
     if table.resolution != space.resolution:
         raise InputError(

@@ -1,14 +1,13 @@
-"""Pricing networks that a latency table has no entries for: other filters, depths and resolutions of known operators.
+"""Predictions beyond a latency table: other filters, depths and resolutions of known operators.
 
 A table has an entry for every block of its space, at its space's resolution. A scaled network has other blocks, made
 of the same kinds of operators. The entries are sums over operators, so a line for each kind in multiply-adds, elements
-and weights can be read off them, just as profiling draws lines through whole networks
-(`mnas.latency.operator_regression`). Blocks that the table has keep their entries; the others lie on the lines.
+and weights can be fitted to them, as profiling fits lines to whole networks (`mnas.latency.operator_regression`).
+Blocks of the table keep their entries; the others are on the lines.
 
-How wrong lines are beyond what they were drawn through is measured, not assumed: they are drawn through the table's
-quicker blocks and compared with its slowest fifth. The interval of a prediction widens by that, and by as much again
-for every doubling beyond the largest operator of the kind in the table. What the table has no kind for (another
-activation, another kernel size) remains an error.
+The error of the lines is measured: lines fitted to the table's faster blocks are compared with its slowest fifth. The
+interval of a prediction widens by that error, and again by it for every doubling beyond the largest operator of the
+kind. Kinds that the table does not have (another activation, another kernel size) are an error.
 """
 
 from __future__ import annotations
@@ -33,20 +32,20 @@ from mnas.latency.table import Entry, LatencyTable
 
 Array = npt.NDArray[np.float64]
 _LEAST_ENTRIES = 20
-_SLOWEST = 0.2  # share of the blocks that the lines are judged by
-_QUICK = 0.2  # quantile of the latencies below which an error counts in ms, no longer in percent
+_SLOWEST = 0.2  # share of the blocks that the lines are evaluated on
+_QUICK = 0.2  # quantile of the latencies, below which errors count in ms instead of percent
 _LEAST_ERROR = 0.02
 _features = cache(line_features)
 
 
 class ExtendedEstimator:
-    """A table's estimator that also prices blocks which the table lacks.
+    """An estimator that also prices blocks that the table lacks.
 
     Args:
-        table: where the entries are.
+        table: the table.
 
     Raises:
-        InputError: if the table has too few entries to draw lines through.
+        InputError: if the table has too few entries to fit lines to.
     """
 
     def __init__(self, table: LatencyTable) -> None:
@@ -63,17 +62,17 @@ class ExtendedEstimator:
         self._sums: dict[PlacedBlock, tuple[float, int]] = {}
 
     def predict(self, architecture: Architecture) -> LatencyEstimate:
-        """A network's latency with its 90 % interval; as the table's own where it has all the blocks.
+        """Predict a network's latency with its 90 % interval; by the table alone if it has all blocks.
 
         Raises:
-            InputError: if a block is made of an operator whose kind the table does not hold.
+            InputError: if a block has an operator of a kind that the table does not have.
         """
         blocks = unroll(architecture)
         missing = [placed for placed in dict.fromkeys(blocks) if placed.key not in self.table.entries]
         if not missing:
             return LatencyEstimator(self.table).predict_blocks(blocks)
         entries = {placed.key: self._entry(placed) for placed in missing}
-        # Blocks off the same line err in the same direction, so this error belongs to the network, not to each block.
+        # Blocks on the same line have errors in the same direction, so this error is the network's, not each block's.
         share = self.line_error * (1 + max(self._lines.doublings(placed) for placed in missing))
         table = replace(
             self.table,
@@ -83,7 +82,7 @@ class ExtendedEstimator:
         return LatencyEstimator(table).predict_blocks(blocks)
 
     def latency_ms(self, architecture: Architecture) -> float:
-        """The same latency without its interval, many times as quickly: for searches over sizes.
+        """Predict the same latency without its interval, much faster: for searches over sizes.
 
         Raises:
             InputError: as `predict`.
@@ -105,7 +104,7 @@ class ExtendedEstimator:
 
 
 class _Lines:
-    """A line for every kind of operator, drawn through blocks."""
+    """A line for every kind of operator, fitted to blocks."""
 
     def __init__(self, blocks: Sequence[PlacedBlock], latencies: Array) -> None:
         counts = [_operators(placed) for placed in blocks]
@@ -130,10 +129,10 @@ class _Lines:
         return row
 
     def price(self, placed: PlacedBlock) -> float:
-        """A block's latency in ms.
+        """Return a block's latency in ms.
 
         Raises:
-            InputError: if it holds an operator of a kind that no line was drawn for.
+            InputError: if it has an operator of a kind without a line.
         """
         counts = _operators(placed)
         for layer in counts:
@@ -142,12 +141,12 @@ class _Lines:
                 raise InputError(
                     f"the latency table cannot price {placed.key!r}: none of its blocks has an operator of the kind "
                     f"{layer.role} {layer.kernel_size}x{layer.kernel_size}{stride} with {layer.activation} activation\n"
-                    "  Measure it with: mnas profile --space SPACE, where SPACE is a space that holds this block"
+                    "  Measure it with: mnas profile --space SPACE, where SPACE is a space that contains this block"
                 )
         return float(self._row(counts) @ self._solution)
 
     def doublings(self, placed: PlacedBlock) -> float:
-        """How much larger (log 2) the block's operators are than the largest known of their kinds; 0 within."""
+        """Return by how many doublings the block's operators exceed the largest known of their kinds; 0 within."""
         ratios = [_work(layer) / self._largest[operator_group(layer)] for layer in _operators(placed)]
         return max(0.0, math.log2(max(ratios)))
 
@@ -161,7 +160,7 @@ def _operators(placed: PlacedBlock) -> Counter[Layer]:
 
 
 def _readable(table: LatencyTable) -> tuple[list[PlacedBlock], Array]:
-    """The entries whose keys name blocks that mnas knows; an imported table may have others."""
+    """Return the entries whose keys mnas can parse; an imported table may have others."""
     found = {}
     for key, entry in table.entries.items():
         try:
@@ -172,9 +171,9 @@ def _readable(table: LatencyTable) -> tuple[list[PlacedBlock], Array]:
 
 
 def _error_beyond(blocks: Sequence[PlacedBlock], latencies: Array) -> float:
-    """Mean absolute error on the slowest blocks, over their mean, of lines drawn through the others.
+    """Fit lines to the other blocks, and return their mean absolute error on the slowest ones, over their mean.
 
-    Blocks of a kind that only the slowest have are left out.
+    Blocks with a kind of operator that only the slowest have are left out.
     """
     order = np.argsort(latencies, kind="stable")
     cut = int(len(order) * (1 - _SLOWEST))
@@ -187,5 +186,5 @@ def _error_beyond(blocks: Sequence[PlacedBlock], latencies: Array) -> float:
             continue
         measured.append(latencies[index])
     if not measured:
-        return 1.0  # nothing to judge by
+        return 1.0  # there is nothing to compare with
     return float(np.abs(np.array(predicted) - np.array(measured)).sum() / np.sum(measured))

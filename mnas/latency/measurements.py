@@ -1,4 +1,4 @@
-"""Keeping whole networks' latencies in a document, one by one, for `mnas table calibrate`."""
+"""Collecting measured networks in a document for `mnas table calibrate`."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from mnas.system.files import read_json, write_json
 
 
 def check_kept(path: Path, configuration: Configuration) -> None:
-    """Refuse a document to which a measurement made in this way cannot be added.
+    """Check that a measurement can be added to a document.
 
     Raises:
-        InputError: if it is no document of measurements, or they were made elsewhere or in another way.
+        InputError: if it is not a document of measurements, or they were made elsewhere or in another way.
     """
     if not path.exists():
         return
     read_measurements(path)
     before = read_configuration(path)
     if before is None:
-        raise InputError(f"{path} does not say where its networks were measured: name another file")
+        raise InputError(f"{path} does not state where its networks were measured: name another file")
     if different := before.differences(configuration):
         listed = "; ".join(f"{name} was {old!r}, is {now!r}" for name, (old, now) in different.items())
         raise InputError(f"{path} was measured in another way ({listed}): name another file")
 
 
 def append_measurement(path: Path, architecture: Architecture, latency_ms: float, configuration: Configuration) -> int:
-    """Add a network to a document of measurements, which is made if it is not there.
+    """Add a network to a document of measurements, which is created if it does not exist.
 
     Args:
         path: of the document.
         architecture: the network.
         latency_ms: on the quiet device.
-        configuration: where and how; the same for all of a document.
+        configuration: where and how; the same for all networks of a document.
 
     Returns:
-        How many it holds now.
+        The number of measurements in the document.
 
     Raises:
         InputError: as `check_kept`.

@@ -1,15 +1,16 @@
-"""From whole networks' latencies to operators' latencies: Gaussian regression around a parametric prior.
+"""Operators' latencies from whole networks' latencies: Gaussian regression around a parametric prior.
 
-A network's latency is the sum of its operators' plus an overhead. A space has more operators than one wants to measure
-networks, so each operator starts from a prior: for each kind a line in multiply-adds, elements and weights
-(non-negative least squares). Operators deviate from it, similar ones alike. Conditioning on the measured sums gives
-every operator a mean and a covariance, seen or not. These are Gaussian processes with linear observations (Rasmussen
-and Williams 2006, eq. 2.23 and 2.24); how far operators deviate is chosen by the marginal likelihood (eq. 2.30).
+A network's latency is the sum of its operators' latencies and an overhead. A space has more operators than networks can
+be measured, so each operator has a prior: for each kind, a line in multiply-adds, elements and weights (non-negative
+least squares). Operators deviate from it, similar ones by similar amounts. Conditioning on the measured sums gives
+every operator a mean and a covariance, also those that no measured network had. This is a Gaussian process with linear
+observations (Rasmussen and Williams 2006, eq. 2.23 and 2.24); the size of the deviations is chosen by the marginal
+likelihood (eq. 2.30).
 
-Not everything adds up: the more weights a network has, the fewer stay in the caches from one image to the next, and
-every operator waits longer. So the sum has a factor that bends with the network's parameters, found in a first pass.
-On the machine this was written on it took the error from 2.8 % to 1.9 %; letting blocks or pairs of operators deviate
-by themselves did nothing.
+Latencies do not quite add up: the more weights a network has, the fewer stay in the caches from one image to the next,
+and every operator waits longer. So the sum has a factor that depends on the network's parameters, fitted in a first
+pass. It reduced the error from 2.8 % to 1.9 % on one machine; separate deviations of blocks or pairs of operators did
+not help.
 """
 
 from __future__ import annotations
@@ -31,40 +32,40 @@ from mnas.statistics import Array
 _SMOOTH = (0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)  # deviation shared by similar operators, as a fraction of the prior
 _OWN = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4)  # deviation of each operator by itself
 _NOISE = (0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.045)  # of a network's measured latency, as a fraction
-_LENGTH = 0.7  # over which similarity falls off, in natural logarithms of size and filters
+_LENGTH = 0.7  # of the similarity, in natural logarithms of size and filters
 _BEND = 0.1  # deviation of each hinge of the factor
-_LEAST = 0.05  # of its prior, that an operator takes at the least
+_LEAST = 0.05  # of its prior: an operator's lower bound
 _OVERHEAD = 0.05  # deviation of the overhead from the prior's, as a fraction of a mean network
-_TILES = (16, 32)  # filters that vector kernels compute at a time, whether they are needed or not
+_TILES = (16, 32)  # filters that vector kernels compute at a time, needed or not
 _MOST_FOR_EVIDENCE = 400
-_RIDGE = 1e-2  # of the least squares, against columns that a few networks cannot tell apart
+_RIDGE = 1e-2  # of the least squares, for columns that a few networks cannot distinguish
 
 
 @cache
 def canonical(layer: Layer) -> Layer:
-    """The operator apart from its place in a block: layers that run one kernel on the same shapes become equal."""
-    role = layer.role if layer.kind == "mean" else layer.kind  # the last mean drops two dimensions, others keep them
+    """Return the operator without its place in a block: layers with the same kernel and shapes are equal."""
+    # The last mean drops two dimensions, other means keep them.
+    role = layer.role if layer.kind == "mean" else layer.kind
     place = (layer.in_size, layer.in_filters, layer.filters, layer.kernel_size, layer.stride)
     return Layer(role, layer.kind, (), *place, layer.activation)
 
 
 def count_operators(architecture: Architecture) -> Counter[Layer]:
-    """How often each operator occurs in a network."""
+    """Count a network's operators."""
     return Counter(canonical(layer) for placed in unroll(architecture) for layer in layers(placed))
 
 
 @dataclass(frozen=True)
 class OperatorModel:
-    """What was learned of each operator, and of networks as wholes.
+    """The fitted latencies of operators.
 
     Attributes:
-        operators: where each stands in the arrays.
+        operators: the index of each in the arrays.
         mean_ms: shape (number of operators,).
         covariance_ms2: shape (number of operators, number of operators).
-        overhead_ms: of every network; below zero where large networks take more than the sum of their operators.
+        overhead_ms: of every network; below zero if large networks take more than the sum of their operators.
         curve: points (parameters, factor on the sum), see `LatencyTable.params_curve`.
-        noise: deviation of a measured network from the sum of its operators, as a fraction.
-        seen: in how many measured networks each operator occurs.
+        seen: number of measured networks with each operator.
     """
 
     operators: dict[Layer, int]
@@ -72,11 +73,10 @@ class OperatorModel:
     covariance_ms2: Array
     overhead_ms: float
     curve: tuple[tuple[float, float], ...]
-    noise: float
     seen: npt.NDArray[np.intp]
 
     def total(self, counts: Counter[Layer]) -> tuple[float, float, int]:
-        """Sum of some operators: mean in ms, standard deviation in ms, and the fewest networks that any was seen in."""
+        """Sum operators: mean in ms, standard deviation in ms, and the smallest number of networks with one of them."""
         where = np.array([self.operators[layer] for layer in counts])
         times = np.array(list(counts.values()), dtype=np.float64)
         variance = times @ self.covariance_ms2[np.ix_(where, where)] @ times
@@ -90,13 +90,13 @@ def fit_operators(
     *,
     num_bursts: Sequence[int] | None = None,
 ) -> OperatorModel:
-    """Learn operators' latencies from whole networks.
+    """Fit operators' latencies to whole networks.
 
     Args:
         architectures: measured networks.
-        latency_ms: what they took.
-        operators: canonical layers to learn, at least all that occur in the networks.
-        num_bursts: how many quiet bursts each latency rests on, for its share in the noise; by default all the same.
+        latency_ms: their latencies.
+        operators: canonical layers to fit, at least all that occur in the networks.
+        num_bursts: number of quiet bursts behind each latency, which sets its noise; by default all are equal.
 
     Raises:
         InputError: for fewer than two networks.
@@ -123,27 +123,26 @@ def fit_operators(
         covariance_ms2=covariance,
         overhead_ms=flat.overhead_ms(),
         curve=curve,
-        noise=flat.weights[2],
         seen=(counts > 0).sum(axis=0),
     )
 
 
 @dataclass(frozen=True)
 class _Solution:
-    """A Gaussian regression, solved: what is needed to read any part of its posterior."""
+    """A solved Gaussian regression, with what its posterior is computed from."""
 
     counts: Array
     prior: Array
     similarity: Array
     overhead: float
     weights: tuple[float, ...]
-    hinges: Array  # shape (networks, knots); how the factor may bend with the parameters
+    hinges: Array  # shape (networks, knots): how the factor depends on the parameters
     inverse: Array  # of the covariance of the measurements
     alpha: Array  # that inverse times the residual
     loose: float  # variance of the overhead
 
     def operators(self) -> tuple[Array, Array]:
-        """Mean and covariance of the operators' latencies."""
+        """Return mean and covariance of the operators' latencies."""
         smooth, own = self.weights[:2]
         covariance = smooth**2 * self.prior[:, None] * self.similarity * self.prior + own**2 * np.diag(self.prior**2)
         gain = covariance @ self.counts.T
@@ -151,21 +150,19 @@ class _Solution:
         return mean, covariance - gain @ self.inverse @ gain.T
 
     def overhead_ms(self) -> float:
-        """Of every network."""
+        """Return the overhead of every network."""
         return self.overhead + self.loose * float(self.alpha.sum())
 
     def bends(self) -> Array:
-        """Shape (knots,): the coefficients of the hinges."""
+        """Return the coefficients of the hinges, shape (knots,)."""
         effect = self.hinges * (self.counts @ self.prior)[:, None]
-        result: Array = _BEND**2 * effect.T @ self.alpha
-        return result
+        return np.asarray(_BEND**2 * effect.T @ self.alpha)
 
 
 def _relative_noise(num_bursts: Sequence[int] | None, count: int) -> Array:
-    """Deviations of measurements against the best of them: a variance falls with the number of bursts."""
+    """Return deviations relative to the best measurement: the variance is inverse to the number of bursts."""
     bursts = np.ones(count) if num_bursts is None else np.maximum(np.asarray(num_bursts, dtype=np.float64), 1.0)
-    result: Array = np.sqrt(bursts.max() / bursts)
-    return result
+    return np.asarray(np.sqrt(bursts.max() / bursts))
 
 
 def _solve(
@@ -176,7 +173,7 @@ def _solve(
     similarity: Array,
     params: Array | None,
 ) -> _Solution:
-    """Condition on the measured networks; with `params`, the factor may bend with them."""
+    """Condition on the measured networks; with `params`, the factor depends on them."""
     prior, overhead = _prior(counts, measured, operators)
     total = counts @ prior
     smooth = prior[:, None] * similarity * prior
@@ -186,7 +183,7 @@ def _solve(
     fixed = loose + _BEND**2 * effect @ effect.T
     parts = (counts @ smooth @ counts.T, (counts * prior**2) @ counts.T, np.diag((measured * noise) ** 2), fixed)
     residual = measured - total - overhead
-    few = slice(0, _MOST_FOR_EVIDENCE)  # enough for three numbers
+    few = slice(0, _MOST_FOR_EVIDENCE)  # enough for three weights
     fewer = tuple(part[few, few] for part in parts)
     weights = _climb(lambda weights: _evidence(residual[few], fewer, weights))
     inverse = np.asarray(np.linalg.inv(_combine(parts, weights)), dtype=np.float64)
@@ -194,18 +191,17 @@ def _solve(
 
 
 def _knots(params: Array) -> Array:
-    """Numbers of parameters between which the factor is a line: quantiles of what was measured."""
+    """Return the numbers of parameters between which the factor is linear: quantiles of the measured networks."""
     return np.unique(np.quantile(params, [0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 0.97]))
 
 
 def _hinges(params: Array, knots: Array) -> Array:
-    """Shape (networks, knots): each rises in a line to 1 at its knot, and stays there."""
-    result: Array = np.minimum(params[:, None] / knots, 1.0)
-    return result
+    """Return shape (networks, knots): each hinge rises linearly to 1 at its knot, and is constant from there."""
+    return np.asarray(np.minimum(params[:, None] / knots, 1.0))
 
 
 def _curve(solution: _Solution, params: Array) -> tuple[tuple[float, float], ...]:
-    """The factor at the knots and at both ends, scaled to 1 for the median network."""
+    """Return the factor at the knots and at both ends, scaled to 1 for the median network."""
     knots = _knots(params)
     points = np.unique(np.concatenate([[params.min()], knots]))
     factors = 1.0 + _hinges(points, knots) @ solution.bends()
@@ -214,12 +210,11 @@ def _curve(solution: _Solution, params: Array) -> tuple[tuple[float, float], ...
 
 
 def _combine(parts: tuple[Array, ...], weights: tuple[float, ...]) -> Array:
-    result: Array = np.sum([weight**2 * part for weight, part in zip(weights, parts, strict=True)], axis=0)
-    return result
+    return np.asarray(np.sum([weight**2 * part for weight, part in zip(weights, parts, strict=True)], axis=0))
 
 
 def _climb(score: Callable[[tuple[float, ...]], float]) -> tuple[float, ...]:
-    """The weights with the highest score, one step of the grid at a time; the score has one summit in practice."""
+    """Find the weights with the highest score by steps on the grid; in practice the score has one maximum."""
     grid = (_SMOOTH, _OWN, _NOISE, (1.0,))
     scored = cache(lambda place: score(tuple(axis[i] for axis, i in zip(grid, place, strict=True))))
     best = tuple(len(axis) // 2 for axis in grid)
@@ -233,23 +228,23 @@ def _climb(score: Callable[[tuple[float, ...]], float]) -> tuple[float, ...]:
 
 
 def _evidence(residual: Array, parts: tuple[Array, ...], weights: tuple[float, ...]) -> float:
-    """The log marginal likelihood, up to a constant."""
+    """Return the log marginal likelihood, up to a constant."""
     factor = np.linalg.cholesky(_combine(parts, weights))
     scaled = np.linalg.solve(factor, residual)
     return float(-0.5 * scaled @ scaled - np.log(np.diag(factor)).sum())
 
 
 def operator_group(layer: Layer) -> tuple[object, ...]:
-    """Operators that run the same code, and so share a prior line."""
+    """Return the group of operators that run the same code, and so share a line."""
     vector = layer.in_size == 1 or layer.kind == "dense"  # a matrix times one vector
     return (layer.role, layer.kernel_size, layer.stride, layer.activation, vector)
 
 
 def line_features(layer: Layer) -> Array:
-    """Shape (9,): what a prior line is drawn through.
+    """Return the features of a line, shape (9,).
 
-    One; elements read and weights; multiply-adds and elements written, each for the filters as they are and rounded up
-    to whole tiles; all in thousands but the first.
+    One; elements read, and weights; multiply-adds and elements written, each for the number of filters and for that
+    number rounded up to whole tiles. All but the first are in thousands.
     """
     cost = layer_complexity(layer)
     read, written = layer.in_size**2 * layer.in_filters, layer.out_size**2 * layer.filters
@@ -259,7 +254,7 @@ def line_features(layer: Layer) -> Array:
 
 
 def _prior(counts: Array, measured: Array, operators: Sequence[Layer]) -> tuple[Array, float]:
-    """Each operator's latency by its kind's line, and the overhead, in ms; all positive."""
+    """Fit the lines, and return each operator's latency and the overhead in ms; latencies are positive."""
     groups = {group: number for number, group in enumerate(dict.fromkeys(operator_group(layer) for layer in operators))}
     width = len(line_features(operators[0]))
     basis = np.zeros((len(operators), width * len(groups)))
@@ -270,12 +265,12 @@ def _prior(counts: Array, measured: Array, operators: Sequence[Layer]) -> tuple[
     scale = np.maximum(design.max(axis=0), 1e-12)
     solution = non_negative_least_squares(design / scale / measured[:, None], np.ones(len(measured))) / scale
     prior = basis @ solution[:-1]
-    # An operator whose line came out as nothing costs something all the same: a small share of a typical one.
+    # An operator whose line is zero gets a small share of a typical latency.
     return np.maximum(prior, 0.02 * float(np.median(prior[prior > 0]))), float(solution[-1])
 
 
 def non_negative_least_squares(design: Array, target: Array) -> Array:
-    """Ridge-regularised least squares with coefficients that cannot be negative, as times cannot.
+    """Solve ridge-regularized least squares with non-negative coefficients.
 
     Args:
         design: shape (count, coefficients).
@@ -287,18 +282,14 @@ def non_negative_least_squares(design: Array, target: Array) -> Array:
     from scipy.optimize import nnls
 
     count = design.shape[1]
-    solution, _ = nnls(
-        np.vstack([design, _RIDGE * np.eye(count)]), np.append(target, np.zeros(count)), maxiter=10 * count
-    )
-    result: Array = solution
-    return result
+    augmented = np.vstack([design, _RIDGE * np.eye(count)])
+    return np.asarray(nnls(augmented, np.append(target, np.zeros(count)), maxiter=10 * count)[0])
 
 
 def _similarity(operators: Sequence[Layer]) -> Array:
-    """Shape (n, n): 1 for operators alike, 0 for those of different groups; squared exponential in between."""
+    """Return shape (n, n): 1 for equal operators, 0 for different groups; squared exponential in between."""
     names = list(dict.fromkeys(operator_group(layer) for layer in operators))
     groups = np.array([names.index(operator_group(layer)) for layer in operators])
     places = np.log([[layer.in_size, layer.in_filters, layer.filters] for layer in operators])
     distance = ((places[:, None] - places) ** 2).sum(axis=2)
-    result: Array = np.where(groups[:, None] == groups, np.exp(-0.5 * distance / _LENGTH**2), 0.0)
-    return result
+    return np.asarray(np.where(groups[:, None] == groups, np.exp(-0.5 * distance / _LENGTH**2), 0.0))

@@ -1,4 +1,4 @@
-"""How predictions compare with measurements."""
+"""Comparing predictions with measurements."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def make_report_card(
     median_ms: Sequence[float],
     halves_ms: Sequence[tuple[float, float]],
 ) -> ReportCard:
-    """Compare networks that a table has not seen: predictions, and what was measured of each.
+    """Compare predictions with measurements of networks that a table has not seen.
 
     Raises:
         InputError: for lists of different lengths, or empty ones.
     """
     if not estimates or len({len(estimates), len(quiet_ms), len(median_ms), len(halves_ms)}) != 1:
-        raise InputError("a report card needs as many predictions as measurements, and at least one")
+        raise InputError("a report card needs equally many predictions and measurements, and at least one of each")
     predicted, quiet = np.array([e.latency_ms for e in estimates]), np.asarray(quiet_ms)
     errors = np.abs(predicted / quiet - 1)
     inside = [e.low_ms <= latency <= e.high_ms for e, latency in zip(estimates, quiet_ms, strict=True)]
@@ -43,15 +43,15 @@ def make_report_card(
 
 
 def conformal_relative_error(estimates: Sequence[LatencyEstimate], quiet_ms: Sequence[float]) -> float:
-    """The relative error with which nine of ten networks fall inside their 90 % interval.
+    """Return the relative error with which nine of ten networks are inside their 90 % interval.
 
     Args:
-        estimates: made with a relative error of 0, so that their margin is that of the entries alone.
-        quiet_ms: what was measured.
+        estimates: made with a relative error of 0, so that their margin is that of the entries only.
+        quiet_ms: the measurements.
 
     Returns:
-        A standard deviation as a fraction of the latency; the conformal quantile (Vovk et al. 2005), so that it holds
-        for the next network too, not only for these.
+        A standard deviation as a fraction of the latency. It is the conformal quantile (Vovk et al. 2005), so it also
+        holds for the next network.
     """
     needed = []
     for estimate, latency in zip(estimates, quiet_ms, strict=True):

@@ -1,7 +1,6 @@
-"""The latency table: what a device takes for every block of a space, where that was measured, and how far to trust it.
+"""The latency table: a device's latency for every block of a space, where it was measured, and its errors.
 
-One JSON file a device configuration. Every time is in milliseconds and says so in its field's name. Numbers and text,
-nothing else.
+A table is one JSON file of numbers and text. All times are in milliseconds.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ FORMAT = "mnas.latency_table"
 VERSION = 1
 Source = Literal["measured", "fitted", "imported"]
 _MOST_MS = 10**7
-# An int stays one, here and below: a table's hash is that of its text.
+# An int stays an int, here and below: a table's hash is that of its text.
 Milliseconds = Annotated[int, Meta(ge=0, le=_MOST_MS)] | Annotated[float, Meta(ge=0, le=_MOST_MS)]
 Count = Annotated[int, Meta(ge=0, le=10**9)]
 Error = Annotated[int, Meta(ge=0, le=10**6)] | Annotated[float, Meta(ge=0, le=1e6)]
@@ -38,20 +37,20 @@ Pair = Annotated[tuple[Milliseconds, Milliseconds], Meta(title="a pair, predicte
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Where and how networks ran. Two tables are about the same thing only if these agree.
+    """Where and how networks ran. Tables can be compared only if their configurations are equal.
 
     Attributes:
         device: the kind of device that `mnas profile --device` was given, without serial or host: local, adb, ssh.
-        soc, cpu, os: what the device says about itself.
+        soc, cpu, os: as the device reports them.
         runtime, runtime_version: litert, tflite-runtime, or the benchmark program: benchmark_model (TFLite's),
             litert_benchmark_model.
         delegate: xnnpack, none, gpu or nnapi.
         dtype: float32 or int8.
         threads: of the runtime.
         affinity: the CPUs it was pinned to, such as `1`; empty if it was not.
-        governor: the CPU frequency governor; empty if the device does not tell.
-        binary_sha256: of the benchmark program, where one was used.
-        model: the phone's or board's name for itself; empty if it has none.
+        governor: the CPU frequency governor; empty if the device does not report it.
+        binary_sha256: of the benchmark program, if one was used.
+        model: of the phone or board, as it reports it; empty if it does not.
     """
 
     device: Line
@@ -84,10 +83,10 @@ class Entry:
 
     Attributes:
         latency_ms: on the quiet device, within a network.
-        error_ms: standard deviation of that figure.
-        num_networks: how many measured networks held all of the block's operators; the least over its operators.
-        source: `measured` if every operator was in a measured network, `imported` if somebody else measured the block
-            (num_networks is then how often, as they say), else `fitted`.
+        error_ms: standard deviation of the latency.
+        num_networks: number of measured networks with the block's operators; the minimum over its operators.
+        source: `measured` if every operator was in a measured network, `imported` if the block is from a published
+            table (num_networks is then the number of measurements stated there), else `fitted`.
     """
 
     latency_ms: Milliseconds
@@ -101,20 +100,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ReportCard:
-    """How predictions compare with whole networks that took no part in making the table.
+    """Errors of the predictions on networks that were not used to make the table.
 
     All shares and errors are fractions: 0.02 is 2 %.
 
     Attributes:
-        num_networks: how many were held out.
+        num_networks: number of held-out networks.
         mape: mean absolute error over measured latency, of the quiet-device latency.
         within_5_percent, within_10_percent: share of the networks.
         within_interval: share inside their own 90 % interval.
         kendall_tau: rank correlation.
         repeatability: mean relative difference between two halves of a network's own measurements: the noise floor.
-        median_mape: the same predictions against medians, disturbances and all.
-        pairs_ms: predicted and measured latency in ms of every network held out, for drawing; empty in tables that
-            were made before they were kept.
+        median_mape: mean absolute error over the median latency, which includes disturbances.
+        pairs_ms: predicted and measured latency in ms of every held-out network, for plots; empty in old tables.
     """
 
     num_networks: Annotated[int, Meta(ge=1, le=10**9)]
@@ -141,17 +139,17 @@ class LatencyTable:
         space: the name of the space it was made for.
         resolution: of that space's networks, in pixels.
         date: ISO date of the measurement.
-        method: how it was measured, in words.
+        method: how it was measured, as text.
         mnas_version: of the program that made it.
-        overhead_ms: added once for every network; may be somewhat below zero, where large networks take more than the
-            sum of their blocks.
+        overhead_ms: added once for every network; may be below zero if large networks take more than the sum of their
+            blocks.
         relative_error: standard deviation of a network's prediction, as a fraction, beyond its entries' own errors.
         entries: by `PlacedBlock.key`.
         report_card: None if no network was held out.
-        params_curve: points (parameters of a whole network, factor on its sum), parameters rising. What a block takes
-            depends on how much of the whole network's weights stays in the caches. Factors are interpolated, and
-            constant outside; no points mean a factor of 1.
-        reference_ms: what the reference network took on the quiet device, so that later measurements on it can tell a
+        params_curve: points (parameters of a network, factor on its sum), in the order of parameters: a block's latency
+            depends on how many of the network's weights stay in the caches. Factors are interpolated, and constant
+            outside; without points the factor is 1.
+        reference_ms: the reference network's latency on the quiet device, with which later measurements distinguish a
             wrong table from a busy device; 0 if it is not known.
     """
 
@@ -173,37 +171,37 @@ class LatencyTable:
         _check_printable(self)
         object.__setattr__(self, "params_curve", tuple((params, factor) for params, factor in self.params_curve))
         if any(second[0] <= first[0] for first, second in pairwise(self.params_curve)):
-            raise InputError("params_curve: expected rising parameters")
+            raise InputError("params_curve: expected strictly rising numbers of parameters")
         if not self.entries:
-            raise InputError("a latency table without entries says nothing: expected at least one")
+            raise InputError("entries is empty: expected at least one")
 
     @cached_property
     def sha256(self) -> str:
-        """A hash of everything in it: equal tables, equal hashes."""
+        """A hash of the whole content."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def header(self) -> dict[str, Any]:
-        """Everything but the entries, as plain data."""
+        """Return everything but the entries, as plain data."""
         card = None if self.report_card is None else asdict(self.report_card)
         if card is not None and not card["pairs_ms"]:
-            del card["pairs_ms"]  # a table of before they were kept has the hash that it always had
+            del card["pairs_ms"]  # so that an old table keeps its hash
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NESTED}
         plain["params_curve"] = [list(point) for point in self.params_curve]
         return {**plain, "configuration": asdict(self.configuration), "report_card": card}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, ready for JSON."""
+        """Return plain data for JSON."""
         entries = {key: asdict(entry) for key, entry in sorted(self.entries.items())}
         return {"format": FORMAT, "version": VERSION, **self.header(), "entries": entries}
 
     def _repr_html_(self) -> str:
-        """What notebooks show: where it was measured and how far to trust it."""
+        """Show in notebooks where it was measured, and its errors."""
         from pkgutil import resolve_name
 
         return str(resolve_name("mnas.report.notebook:table_html")(self))
 
     def save(self, path: Path | str) -> None:
-        """Write the table, whole or not at all.
+        """Write the table atomically.
 
         Raises:
             MnasError: if it cannot be written.
@@ -215,8 +213,7 @@ class LatencyTable:
         """Read a table and check every field.
 
         Raises:
-            InputError: if it is unreadable, truncated, not a table, of another version, in another unit, or holds a
-                value that cannot be.
+            InputError: if the file is unreadable, truncated, not a table, of another version, or has an invalid value.
         """
         try:
             return LatencyTable.from_dict(read_json(path, "a latency table"))
@@ -225,7 +222,7 @@ class LatencyTable:
 
     @staticmethod
     def from_dict(data: Any) -> LatencyTable:
-        """The inverse of `to_dict`.
+        """Make a table of what `to_dict` returns.
 
         Raises:
             InputError: as `load`.
@@ -236,10 +233,8 @@ class LatencyTable:
             raise InputError(f"latency table of version {data.get('version')!r}: this mnas reads version {VERSION}")
         fields = {name: value for name, value in data.items() if name not in ("format", "version")}
         table = convert(fields, LatencyTable, "the latency table")
-        for (
-            key,
-            entry,
-        ) in table.entries.items():  # nothing takes no time, but others say so of what they did not measure
+        # Published tables have zeros for blocks that were not measured.
+        for key, entry in table.entries.items():
             if entry.latency_ms == 0 and entry.source != "imported":
                 raise InputError(
                     f"the entry {key!r}: latency_ms is 0, but it is {entry.source}: expected a time above 0"
@@ -247,20 +242,11 @@ class LatencyTable:
         return table
 
 
-def configuration_from_dict(data: Any) -> Configuration:
-    """The inverse of `dataclasses.asdict` for a `Configuration`.
-
-    Raises:
-        InputError: if fields are missing, unknown, or hold what cannot be.
-    """
-    return convert(data, Configuration, "configuration")
-
-
 _NESTED = ("configuration", "entries", "report_card")
 
 
 def _check_printable(record: Any) -> None:
-    """Refuse text that would do something to the terminal that it is printed on."""
+    """Refuse text that could send control characters to a terminal."""
     texts = [(each.name, getattr(record, each.name)) for each in fields(record)]
     for name, value in (*texts, *(("an entry's key", key) for key in getattr(record, "entries", ()))):
         if isinstance(value, str) and not value.isprintable():

@@ -17,6 +17,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import flatbuffers
@@ -66,29 +67,24 @@ def _pack(model: Any) -> bytes:
     """Pack a model with aligned buffers: runtimes rely on the alignment, and the generated code ignores it."""
     sizes = [0 if buffer.data is None else len(buffer.data) for buffer in model.buffers]
     for buffer in model.buffers:
-        buffer.Pack = _Aligned(buffer).pack
+        data = None if buffer.data is None else np.asarray(buffer.data, np.uint8).tobytes()
+        buffer.Pack = partial(_pack_buffer, data)
     builder = flatbuffers.Builder(sum(sizes) + _ALIGNMENT * len(sizes) + (1 << 16))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
 
-class _Aligned:
-    """Packs one buffer so that its data start at a multiple of 16."""
-
-    def __init__(self, buffer: Any) -> None:
-        self.data = None if buffer.data is None else np.asarray(buffer.data, np.uint8).tobytes()
-
-    def pack(self, builder: Any) -> int:
-        place = 0
-        if self.data is not None:
-            builder.StartVector(1, len(self.data), _ALIGNMENT)
-            builder.head = builder.Head() - len(self.data)
-            builder.Bytes[builder.Head() : builder.Head() + len(self.data)] = self.data
-            place = builder.EndVector()
-        builder.StartObject(3)
-        if self.data is not None:
-            builder.PrependUOffsetTRelativeSlot(0, place, 0)
-        return int(builder.EndObject())
+def _pack_buffer(data: bytes | None, builder: Any) -> int:
+    """Pack a buffer so that its data start at a multiple of 16."""
+    if data is not None:
+        builder.StartVector(1, len(data), _ALIGNMENT)
+        builder.head = builder.Head() - len(data)
+        builder.Bytes[builder.Head() : builder.Head() + len(data)] = data
+        place = builder.EndVector()
+    builder.StartObject(3)
+    if data is not None:
+        builder.PrependUOffsetTRelativeSlot(0, place, 0)
+    return int(builder.EndObject())
 
 
 def _with_labels(content: bytes, labels: Sequence[str]) -> bytes:

@@ -86,5 +86,5 @@ def test_what_cannot_be_kept_is_said_before_anything_is_measured(tmp_path: Path)
             run("bench", file, "--append", measured)
     file.with_suffix(".json").write_text(json.dumps({**described, "dtype": "float32"}))
     measured.write_text("{}")
-    with pytest.raises(InputError, match="holds no measurements"):
+    with pytest.raises(InputError, match="is not a document of measurements"):
         run("bench", file, "--append", measured, "--seconds", 3600)

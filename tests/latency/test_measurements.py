@@ -35,5 +35,5 @@ def test_those_of_two_devices_do_not_mix(tmp_path: Path) -> None:
     document = json.loads(before)
     del document["configuration"]
     path.write_text(json.dumps(document))
-    with pytest.raises(InputError, match="does not say where"):
+    with pytest.raises(InputError, match="does not state where"):
         append_measurement(path, ZOO["mnasnet-a1"], 20.5, CONFIGURATION)

@@ -58,7 +58,7 @@ def change(path: Path, **fields: Any) -> None:
         ({"params_curve": [[5, 1.0], [4, 1.0]]}, "rising"),
         ({"params_curve": [[5, 0.0]]}, r"params_curve\[0\]\[1\] is 0.0: expected a number from 0.1 to 10"),
         ({"entries": []}, "entries"),
-        ({"entries": {}}, "without entries"),
+        ({"entries": {}}, "entries is empty: expected at least one"),
         ({"entries": {"a": 3}}, r"entries\['a'\] is 3: expected an object"),
         ({"entries": {"a": {"latency_s": 0.1, "error_ms": 0, "num_networks": 1}}}, "latency_s; known are latency_ms,"),
         ({"entries": {"a": {"latency_ms": -0.1, "error_ms": 0, "num_networks": 1}}}, "latency_ms is -0.1"),

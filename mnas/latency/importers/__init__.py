@@ -1,1 +1,1 @@
-"""Latency tables that others published, read into ours. `importer` is the way in; a format is one module."""
+"""Importing published latency tables; `importer` has the entry point."""

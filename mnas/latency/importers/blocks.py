@@ -2,7 +2,7 @@
 
 Both name a row by its operator, its input and its output: `expanded_conv-input:112x112x16-output:56x56x24-expand:3-
 kernel:3-stride:2-idskip:0`. In ProxylessNAS `expand` is a ratio; in Once-for-All it is the number of middle channels,
-and `-se:0|1-hs:0|1` follow (squeeze-and-excitation, h-swish).
+and the name ends in `-se:0|1-hs:0|1` (squeeze-and-excitation, h-swish).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SE_REDUCTION, _SE_DIVISOR = 4, 8
 
 
 def proxylessnas_block(row: Row) -> PlacedBlock:
-    """A row of a ProxylessNAS table: expansion by ratio, ReLU6 everywhere, no squeeze-and-excitation.
+    """Convert a row of a ProxylessNAS table: expansion by ratio, ReLU6 everywhere, no squeeze-and-excitation.
 
     Raises:
         InputError: for any other row.
@@ -42,7 +42,7 @@ def proxylessnas_block(row: Row) -> PlacedBlock:
 
 
 def once_for_all_block(row: Row) -> PlacedBlock | None:
-    """A row of a Once-for-All table; None for the pooling, which is no block of its own.
+    """Convert a row of a Once-for-All table; None for the pooling, which is not a block.
 
     Stem, head and feature mixing (Conv, Conv_1, Conv_2) have h-swish, as in MobileNetV3.
 
@@ -67,7 +67,7 @@ def once_for_all_block(row: Row) -> PlacedBlock | None:
 
 
 def expansion(in_filters: int, middle: int) -> float:
-    """The shortest expansion ratio with which a block of `in_filters` has `middle` middle channels.
+    """Return the shortest expansion ratio with which a block of `in_filters` has `middle` middle channels.
 
     Raises:
         InputError: if there is none.
@@ -76,7 +76,7 @@ def expansion(in_filters: int, middle: int) -> float:
 
 
 def once_for_all_se_ratio(in_filters: int, middle: int) -> float:
-    """The ratio over *input* filters that gives Once-for-All's width: a quarter of the middle, a multiple of 8.
+    """Return the ratio over *input* filters that gives Once-for-All's width: a quarter of the middle, a multiple of 8.
 
     Raises:
         InputError: if there is none.
@@ -89,13 +89,16 @@ def once_for_all_se_ratio(in_filters: int, middle: int) -> float:
 
 
 def _ratio(in_filters: int, wanted: int, count: Callable[[float], int]) -> float:
-    """The ratio with the fewest decimals that `count` takes to the wanted number of filters."""
+    """Return the ratio with the fewest decimals for which `count` gives the wanted number of filters."""
     exact = wanted / in_filters if in_filters else 0.0
     for decimals in range(16 if exact else 0):
-        for ratio in (round(exact, decimals), round(exact + 10**-decimals, decimals)):  # the latter where count floors
+        for ratio in (
+            round(exact, decimals),
+            round(exact + 10**-decimals, decimals),
+        ):  # the latter if `count` rounds down
             if ratio > 0 and count(ratio) == wanted:
                 return ratio
-    raise InputError(f"no ratio takes {in_filters} filters to {wanted}")
+    raise InputError(f"no ratio of {in_filters} filters gives {wanted}")
 
 
 def _match(row: Row) -> dict[str, str | None]:
@@ -118,7 +121,7 @@ def _match(row: Row) -> dict[str, str | None]:
 def _placed(
     row: Row, found: dict[str, str | None], activation: str, expand_ratio: float, se_ratio: float
 ) -> PlacedBlock:
-    """A matched row as a placed block, checked against the output that the row names."""
+    """Convert a matched row, and check the block against the output in the row's name."""
     size, filters = int(found["h"] or 0), int(found["c"] or 0)
     out_size, out_filters = int(found["oh"] or 1), int(found["oc"] or 0)
     block: BlockSpec | ClassifierSpec

@@ -1,7 +1,7 @@
-"""Reading others' files without trusting them: size-bounded text, and two-level `row: {name: number}` YAML.
+"""Reading files from untrusted sources: text of limited size, and two-level `row: {name: number}` YAML.
 
-Published tables are YAML of the plainest kind: a row's name and a colon, under it indented `name: number` lines.
-Reading just that, and refusing the rest, needs no YAML library, and tags, anchors and objects have nowhere to stand.
+Published tables use simple YAML: a row's name and a colon, and under it indented `name: number` lines. Only this form
+is accepted, which needs no YAML library and excludes tags, anchors and objects.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mnas.errors import InputError
+from mnas.system.files import read_bytes
 
 MOST_BYTES = 4 << 20
 _MOST_CHARACTERS = 300
@@ -27,8 +28,8 @@ class Row:
     """A row of a published table.
 
     Attributes:
-        name: as it stands there.
-        line: where, from 1.
+        name: as in the file.
+        line: its number, from 1.
         values: by name, all finite and at least 0.
     """
 
@@ -37,7 +38,7 @@ class Row:
     values: Mapping[str, float] = field(default_factory=dict)
 
     def refuse(self, why: str) -> NoReturn:
-        """Say what is wrong with the row.
+        """Raise an error about the row.
 
         Raises:
             InputError: always.
@@ -46,19 +47,13 @@ class Row:
 
 
 def read_text(path: Path | str) -> str:
-    """A file's text, if it is of a size that a latency table may have.
+    """Read a text file of the size that a latency table can have.
 
     Raises:
         InputError: if it cannot be read, is larger than 4 MiB or is not UTF-8.
     """
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            raise InputError(f"{path} is larger than {MOST_BYTES >> 20} MiB: that is no latency table")
-        return data.decode("utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read a latency table from {path}: {error.strerror or error}") from None
+        return read_bytes(path, "a latency table", most=MOST_BYTES).decode()
     except UnicodeDecodeError:
         raise InputError(f"{path} is not text in UTF-8: expected a published latency table") from None
 
@@ -68,7 +63,7 @@ def parse_rows(text: str) -> list[Row]:
 
     Raises:
         InputError: for anything else, with the number of the line: tags, anchors, lists, deeper levels, values that
-            are negative or no numbers, rows or values that are there twice, rows without values.
+            are negative or not numbers, repeated rows or values, rows without values.
     """
     rows: dict[str, Row] = {}
     current: dict[str, float] = {}
@@ -80,12 +75,12 @@ def parse_rows(text: str) -> list[Row]:
             raise InputError(f"line {number} has {len(line)} characters: expected {_MOST_CHARACTERS} at most")
         if row := _ROW.fullmatch(line):
             if row[1] in rows:
-                rows[row[1]].refuse(f"this row is there again in line {number}")
+                rows[row[1]].refuse(f"this row occurs again in line {number}")
             current = {}
             rows[row[1]] = Row(row[1], number, current)
         elif (value := _VALUE.fullmatch(line)) and rows:
             if value[1] in current:
-                raise InputError(f"line {number}: {value[1]} is there twice in one row")
+                raise InputError(f"line {number}: {value[1]} occurs twice in one row")
             current[value[1]] = _number(number, value[1], value[2])
         else:
             raise InputError(

@@ -1,4 +1,4 @@
-"""`import_table`: a published file becomes a latency table that says where it comes from and what it does not know."""
+"""`import_table` converts a published file to a latency table that states its source and what is unknown."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from mnas.latency.importers.flat import Row, parse_rows, read_text
 from mnas.latency.table import Configuration, Entry, LatencyTable
 
 UNKNOWN = "unknown"
-# No network was held out, so how far a sum of these rows is off is not known. Two published tables of one phone
-# (Pixel 1, ProxylessNAS and Single-Path NAS) differ by 0.61 to 1.57 times for the same blocks: a quarter is a guess.
+# The error of a sum of these rows is not known, as no network was held out. Two published tables of one phone (Pixel 1,
+# ProxylessNAS and Single-Path NAS) differ by factors of 0.61 to 1.57 for the same blocks: a quarter is a guess.
 RELATIVE_ERROR = 0.25
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds.
+    """The contents of a published file.
 
     Attributes:
         entries: by key.
         resolution: of the networks, in pixels.
-        overhead_ms: what every network has besides its blocks.
-        notes: what to know about it, one sentence or more.
+        overhead_ms: of every network, beside its blocks.
+        notes: remarks on the data, as text.
     """
 
     entries: Mapping[str, Entry]
@@ -41,16 +41,16 @@ class Contents:
 
 
 def import_table(path: Path | str, format_name: str, *, device_name: str = UNKNOWN, threads: int = 1) -> LatencyTable:
-    """Read a table that others published.
+    """Read a published table.
 
     Args:
         path: the file.
         format_name: `proxylessnas`, `once-for-all` or `single-path`.
-        device_name: what it was measured on, where one knows: the files do not say.
-        threads: of the runtime; the files do not say either.
+        device_name: what it was measured on, if known: the files do not state it.
+        threads: of the runtime; the files do not state it either.
 
     Raises:
-        InputError: for an unknown format, or a file that does not hold to it; the message names the line or the block.
+        InputError: for an unknown format, or a file that does not follow it; the message names the line or the block.
     """
     check_choice("--format", format_name, tuple(FORMATS))
     text = read_text(path)
@@ -131,7 +131,7 @@ def _from_rows(text: str, block: Callable[[Row], PlacedBlock | None], spread: st
 
 
 def _entry(row: Row, spread: str) -> Entry:
-    """Times in ms. `count` is how often the block was measured, within networks."""
+    """Make an entry of a row. Times are in ms; `count` is how often the block was measured, within networks."""
     expected = {"count", "mean", spread}
     if set(row.values) != expected:
         row.refuse(f"expected {', '.join(sorted(expected))}; found {', '.join(sorted(row.values))}")

@@ -1,12 +1,12 @@
-"""Single-Path NAS's runtime model: which network its rows are about, and what they cost.
+"""Single-Path NAS's runtime model: the blocks of its rows, and their latencies.
 
-The file is JSON: block number -> {"0": k3 e3, "1": k3 e6, "2": k5 e3, "3": k5 e6}, in ms. It says no shapes: those are
-in the program (enyac-group/single-path-nas, nas-search/supernet_macro.py and singlepath_supernet.py): 224 px, ReLU, a
+The file is JSON: block number -> {"0": k3 e3, "1": k3 e6, "2": k5 e3, "3": k5 e6}, in ms. The shapes are in
+the program (enyac-group/single-path-nas, nas-search/supernet_macro.py and singlepath_supernet.py): 224 px, ReLU, a
 stem, block 0, five stages of four blocks, block 21, head, classifier. Only the twenty blocks of the stages are
-searched; the program adds 19.5999 ms for all the rest.
+searched; the program adds 19.5999 ms for all others.
 
-For a block that is skipped the program adds 0.7 ms, "negligible", to keep its gradients alive. Here a skipped block is
-not in the network and costs nothing.
+The program adds 0.7 ms, "negligible", for a skipped block, to keep its gradients. Here a skipped block is not part of
+the network and adds nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _STAGES = ("s2_{}_c24", "s2_{}_c40", "s2_{}_c80", "s1_{}_c96", "s2_{}_c192")
 
 
 def network(choice: str) -> Architecture:
-    """The whole network with the same choice, such as `k3_e6`, in every searched block."""
+    """Return the network with the same choice, such as `k3_e6`, in every searched block."""
     kernel, expansion = choice.split("_")
     stages = [f"ir_r4_{kernel}_{stage.format(expansion)}" for stage in _STAGES]
     text = "|".join(["ds_r1_k3_s1_c16_noskip", *stages, "ir_r1_k3_s1_e6_c320_noskip"])
@@ -41,9 +41,9 @@ def network(choice: str) -> Architecture:
 
 
 def entries(text: str) -> dict[str, Entry]:
-    """Entries for every block of every network of the space; they add up to what the program says.
+    """Return entries for every block of every network of the space; their sums are those of the program.
 
-    Blocks that are alike (the second to the fourth of a stage) have rows of their own in the file: their mean. The
+    Equal blocks (the second to the fourth of a stage) have separate rows in the file: the entry is their mean. The
     19.5999 ms are known as a sum only, and are split by multiply-adds: fitted, not measured.
 
     Raises:
@@ -70,12 +70,12 @@ def _rest() -> dict[str, Entry]:
     rest = walk[:2] + walk[-3:]
     madds = [block_complexity(placed).madds for placed in rest]
     shares = [REST_MS * each / sum(madds) for each in madds]
-    # Which block takes which part is a guess: as uncertain as the part itself is large.
+    # The split is a guess, so each part's error is as large as the part.
     return {placed.key: Entry(ms, ms, 0, "fitted") for placed, ms in zip(rest, shares, strict=True)}
 
 
 def _rows(text: str) -> list[list[float]]:
-    """By block number and choice, in ms."""
+    """Return the latencies in ms by block number and choice."""
     try:
         data = json.loads(text, object_pairs_hook=_pairs)
     except (ValueError, RecursionError) as error:
@@ -96,5 +96,5 @@ def _row(number: str, row: Any) -> list[float]:
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) != len(pairs):
-        raise ValueError("a name is there twice in one object")
+        raise ValueError("a name occurs twice in one object")
     return dict(pairs)
