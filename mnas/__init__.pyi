@@ -12,6 +12,7 @@ from .devices.registry import open_device as open_device
 from .errors import InputError as InputError
 from .errors import MnasError as MnasError
 from .evaluators.base import Evaluator as Evaluator
+from .evaluators.multi_resolution import make_scorer as make_scorer
 from .experiments.comparison import compare_strategies as compare_strategies
 from .experiments.comparison_options import ComparisonOptions as ComparisonOptions
 from .experiments.reproduce import reproduce_study as reproduce_study
@@ -29,6 +30,7 @@ from .profiling.profile import profile as profile
 from .reward import make_reward as make_reward
 from .scaling import scale_by_formula as scale_by_formula
 from .scaling import scale_published as scale_published
+from .scaling.members import scale as scale
 from .scaling.to_latency import LatencyGoal as LatencyGoal
 from .scaling.to_latency import scale_to_latency as scale_to_latency
 from .search.build import prepare as prepare

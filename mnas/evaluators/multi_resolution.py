@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from mnas.arch.spec import Architecture
 from mnas.data.dataset import Dataset, load_dataset
-from mnas.errors import MnasError
+from mnas.errors import InputError, MnasError
 from mnas.evaluators.base import Evaluator
 from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
-
-
-class Scorer(Protocol):
-    """Returns the accuracy of a network."""
-
-    def __call__(self, architecture: Architecture) -> float:
-        """Return the accuracy, 0 to 1.
-
-        Raises:
-            MnasError: if this network cannot be evaluated.
-        """
-
-    def describe(self) -> dict[str, Any]:
-        """Return its kind and settings as plain data."""
+from mnas.evaluators.registry import GROUP
+from mnas.evaluators.user_defined import user_defined_evaluator
+from mnas.scaling.members import Scorer
+from mnas.system.native_output import load_tensorflow
+from mnas.system.plugins import is_user_defined
 
 
 @dataclass(frozen=True)
@@ -70,6 +61,8 @@ class ScaledProxy:
         Raises:
             InputError: as `load_dataset`.
         """
+        if not self._loaded:
+            load_tensorflow()
         if resolution not in self._loaded:
             loaded = load_dataset(self.data, resolution=resolution, seed=self.recipe.seed, limit=self.limit)
             self._loaded = {resolution: loaded}
@@ -87,3 +80,36 @@ class ScaledProxy:
     def describe(self) -> dict[str, Any]:
         """See `Scorer`."""
         return {"kind": "proxy", "data": self.data, "limit": self.limit, **asdict(self.recipe)}
+
+
+def make_scorer(
+    evaluator: str = "proxy",
+    *,
+    data: str | None = None,
+    steps: int = 200,
+    batch: int = 64,
+    max_train_images: int | None = None,
+    seed: int = 0,
+) -> Scorer | None:
+    """Return the scorer for networks of any size and resolution, as `mnas.scale` takes it.
+
+    Args:
+        evaluator: `proxy` (short trainings), `python:MODULE:FUNCTION`, or the entry point of an installed evaluator.
+        data: what the proxy trains on, as `mnas.data.dataset.load_dataset` takes it; None for no scorer.
+        steps: training steps of one network.
+        batch: images in a step.
+        max_train_images: the maximum number of training images; None for all.
+        seed: of the short trainings.
+
+    Raises:
+        InputError: for an evaluator that cannot score networks of any size.
+    """
+    if is_user_defined(evaluator, GROUP):
+        return UserDefinedScorer(user_defined_evaluator(evaluator))
+    if evaluator != "proxy":
+        raise InputError(
+            f"--evaluator is {evaluator!r}: expected proxy or python:MODULE:FUNCTION; accuracy tables and supernets "
+            "do not contain scaled networks"
+        )
+    recipe = ProxyRecipe(steps=steps, batch_size=batch, seed=seed)
+    return None if data is None else ScaledProxy(data, recipe, max_train_images)

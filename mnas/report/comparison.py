@@ -8,6 +8,7 @@ from itertools import cycle
 from mnas.experiments.standings import StrategyResult
 from mnas.experiments.survey import Survey
 from mnas.report.figure import CYCLE, Figure, Series
+from mnas.report.page import figures_page
 from mnas.scaling.family import Member
 
 
@@ -70,3 +71,8 @@ def family_figure(members: Sequence[Member], *, title: str) -> Figure:
         tuple(drawn),
         f"From {rows[0]['name']} to {rows[-1]['name']}: {rows[0]['params']:,} to {rows[-1]['params']:,} parameters.",
     )
+
+
+def family_page(members: Sequence[Member], *, title: str) -> str:
+    """A family's figure as one HTML document."""
+    return figures_page([family_figure(members, title=title)], title=title)

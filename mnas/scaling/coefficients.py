@@ -5,7 +5,7 @@ Tan and Le 2019, section 3.3: phi is 1, alpha * beta^2 * gamma^2 is about 2, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def different(
     return found
 
 
-def best_of(candidates: list[Candidate]) -> Candidate:
+def best_of(candidates: Sequence[Candidate]) -> Candidate:
     """The most accurate; among equals the one with fewer multiply-adds.
 
     Raises:

@@ -1,0 +1,189 @@
+"""All of `mnas scale` in one call: scale a network, predict latencies, score the networks, write the files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, Protocol
+
+from mnas.arch.codec import architecture_to_dict
+from mnas.arch.complexity import complexity
+from mnas.arch.spec import Architecture
+from mnas.errors import InputError
+from mnas.scaling.coefficients import Candidate, different, grid, read_coefficients
+from mnas.scaling.compound import Coefficients, scale_by_formula, scale_published
+from mnas.scaling.family import Member, read_range, write_family
+from mnas.scaling.grid_search import run_grid
+from mnas.scaling.priced import Devices, formula_members, scale_to_latencies
+from mnas.study.references import resolve_architecture
+from mnas.system.files import check_writable, write_json
+
+Progress = Callable[[float, str], None]
+
+
+class Scorer(Protocol):
+    """From a network to its accuracy. `mnas.make_scorer` returns one."""
+
+    def __call__(self, architecture: Architecture) -> float:
+        """Accuracy, 0 to 1.
+
+        Raises:
+            MnasError: if this network cannot be evaluated.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """How it evaluates, as plain data."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The result of `scale`.
+
+    Attributes:
+        name: of the base.
+        base: the network that was scaled.
+        members: the scaled networks; none for a grid.
+        candidates: the points of a grid.
+        document: the result as plain data, as `mnas scale --json` prints it.
+    """
+
+    name: str
+    base: Architecture
+    members: tuple[Member, ...]
+    candidates: tuple[Candidate, ...]
+    document: dict[str, Any]
+
+
+def scale(
+    base: Architecture | str,
+    *,
+    phi: float | None = None,
+    published: str | None = None,
+    to_ms: Sequence[float] = (),
+    family: str | None = None,
+    grid: bool = False,
+    tables: Sequence[Path | str] = (),
+    coefficients: Coefficients | str = "1.2,1.1,1.15",
+    lite: bool = False,
+    grid_step: float = 0.1,
+    scorer: Scorer | None = None,
+    out: Path | str | None = None,
+    progress: Progress = lambda share, what: None,
+) -> Scaling:
+    """Scale a network in one of five ways; what `mnas scale` does.
+
+    Args:
+        base: the network, or its reference: a zoo name, a JSON file, a study, or `STUDY#12`.
+        phi: scale by the formula.
+        published: scale by a published row, `b0` to `b7` or `lite0` to `lite4`.
+        to_ms: scale to a latency: one for each table, or several for one table.
+        family: scale to a family by the formula, such as `0..4`.
+        grid: find the coefficients: score every candidate of a grid.
+        tables: latency tables; each predicts the latency of every member.
+        coefficients: of the formula; as text, `alpha,beta,gamma` or a file that a grid wrote.
+        lite: use EfficientNet-Lite's rules: stem, head, and the repeats of the first and last stage stay.
+        grid_step: distance of the grid's points.
+        scorer: gives the accuracy of every network, as `mnas.make_scorer` returns it; None for no accuracies.
+        out: the JSON file to write; the folder for a family. None writes nothing.
+        progress: called with the share of the work that is done, 0 to 1, and a description.
+
+    Raises:
+        InputError: unless exactly one way is given, or if an option is wrong.
+        MnasError: if no network lands within the tolerance, no network can be scored, or a file cannot be written.
+    """
+    modes: dict[str, Any] = {
+        "--phi": phi,
+        "--published": published,
+        "--to-ms": list(to_ms) or None,
+        "--family": family,
+        "--grid": grid or None,
+    }
+    options = {name: value for name, value in modes.items() if value is not None}
+    if len(options) != 1:
+        given = ", ".join(options) or "none"
+        raise InputError(f"expected one of {', '.join(modes)}; got {given}. For example: --phi 1 or --published b1")
+    name, base = (base, resolve_architecture(base)) if isinstance(base, str) else ("a network", base)
+    chosen = read_coefficients(coefficients) if isinstance(coefficients, str) else coefficients
+    path = None if out is None else Path(out)
+    if grid:
+        return _grid(name, base, grid_step, lite, scorer, path, progress)
+    devices = Devices(tables)
+    if published is not None:
+        networks = [(published, scale_published(base, published))]
+    elif phi is not None:
+        networks = [(f"phi{phi:g}", scale_by_formula(base, phi, chosen, lite=lite))]
+    elif family is not None:
+        networks = formula_members(base, read_range(family), chosen, lite=lite)
+    else:
+        progress(0.0, "finding networks of this latency")
+        landed = scale_to_latencies(base, devices, to_ms, chosen, lite=lite)
+        networks = [(member, scaled.architecture) for member, scaled in landed]
+    many = len(networks) > 1 or family is not None
+    _check_out(path, many)
+    members = _members(networks, devices, scorer, progress)
+    if path is not None and many:
+        made = {"base": name, "options": options, "coefficients": [chosen.alpha, chosen.beta, chosen.gamma]}
+        how = {"lite": lite, "evaluator": scorer.describe() if scorer else None}
+        page = resolve_name("mnas.report.comparison:family_page")(members, title=f"Family of {name}")
+        write_family(path, members, {**made, **how}, page)
+    elif path is not None:
+        write_json(path, architecture_to_dict(members[0].architecture))
+    return Scaling(name, base, members, (), _document(base, members, path, many))
+
+
+def _check_out(path: Path | None, many: bool) -> None:
+    if path is None:
+        return
+    if many and path.suffix == ".json":
+        raise InputError(f"--out is {path}: a family needs a folder, such as {path.with_suffix('')}")
+    check_writable(path / "family.json" if many else path)
+
+
+def _members(
+    networks: Sequence[tuple[str, Architecture]], devices: Devices, scorer: Scorer | None, progress: Progress
+) -> tuple[Member, ...]:
+    members = []
+    for number, (name, network) in enumerate(networks):
+        if scorer is not None:
+            progress(number / len(networks), f"scoring {name}")
+        members.append(devices.member(name, network, scorer(network) if scorer else None))
+    return tuple(members)
+
+
+def _document(base: Architecture, members: Sequence[Member], path: Path | None, many: bool) -> dict[str, Any]:
+    before = complexity(base).madds
+    rows = [
+        {
+            **member.row(),
+            "architecture": architecture_to_dict(member.architecture),
+            "madds_growth": complexity(member.architecture).madds / before,
+        }
+        for member in members
+    ]
+    return {**({"members": rows} if many else rows[0]), "file": str(path) if path else None}
+
+
+def _grid(
+    name: str,
+    base: Architecture,
+    step: float,
+    lite: bool,
+    scorer: Scorer | None,
+    path: Path | None,
+    progress: Progress,
+) -> Scaling:
+    if scorer is None:
+        raise InputError("--grid trains and scores every candidate: add the data, e.g. --data fashion_mnist")
+    if path is None:
+        raise InputError("--grid needs --out FILE.json for the coefficients; use them with --coefficients FILE.json")
+    check_writable(path)
+    networks = different(base, grid(step=step), lite=lite)
+
+    def report(done: int) -> None:
+        progress(done / len(networks), f"{done} of {len(networks)} networks")
+
+    report(0)
+    candidates, document = run_grid(base, networks, scorer, scorer.describe(), path, progress=report)
+    return Scaling(name, base, (), tuple(candidates), {"file": str(path), **document})
