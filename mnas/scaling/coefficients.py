@@ -5,6 +5,7 @@ Tan and Le 2019, section 3.3: phi is 1, alpha * beta^2 * gamma^2 is about 2, and
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class Candidate:
     Attributes:
         coefficients: alpha, beta, gamma.
         architecture: the base, grown with phi = 1.
-        accuracy: what the evaluator found, 0 to 1.
+        accuracy: by the evaluator, 0 to 1.
         madds: multiply-adds of the grown network.
     """
 
@@ -47,25 +48,25 @@ class Candidate:
 
 
 def grid(*, step: float = 0.1, tolerance: float = 0.1) -> list[Coefficients]:
-    """Every alpha, beta and gamma in steps from 1, whose growth is within the tolerance of 2.
+    """Return all alpha, beta, gamma in steps from 1 whose growth is within the tolerance of 2.
 
     Raises:
-        InputError: for a step or a tolerance out of range, or one that leaves nothing.
+        InputError: for a step or a tolerance out of range, or if no point remains.
     """
     check_number("--grid-step", step, 0.01, 0.5)
     check_number("tolerance", tolerance, 0.001, 0.5)
     steps = [round(1 + step * number, 6) for number in range(int((_MOST - 1) / step) + 1)]
-    found = [Coefficients(a, b, c) for a in steps for b in steps for c in steps]
-    found = [one for one in found if abs(one.growth - GROWTH) <= tolerance]
-    if not found:
-        raise InputError(f"a grid with steps of {step:g} has no point near {GROWTH:g}: take a smaller --grid-step")
-    return found
+    found = itertools.starmap(Coefficients, itertools.product(steps, repeat=3))
+    points = [point for point in found if abs(point.growth - GROWTH) <= tolerance]
+    if not points:
+        raise InputError(f"a grid with steps of {step:g} has no point near {GROWTH:g}: use a smaller --grid-step")
+    return points
 
 
 def different(
     base: Architecture, points: list[Coefficients], *, lite: bool = False
 ) -> dict[Architecture, Coefficients]:
-    """The networks that the points give, with the first point of each: on small networks rounding makes many equal."""
+    """Return the networks of the points, each with its first point: rounding makes many small networks equal."""
     found: dict[Architecture, Coefficients] = {}
     for point in points:
         found.setdefault(scale_by_formula(base, 1, point, lite=lite), point)
@@ -79,7 +80,7 @@ def best_of(candidates: Sequence[Candidate]) -> Candidate:
         InputError: for an empty list.
     """
     if not candidates:
-        raise InputError("the grid holds no candidate")
+        raise InputError("the grid has no candidates")
     return min(candidates, key=lambda one: (-one.accuracy, one.madds))
 
 
@@ -91,14 +92,14 @@ def save_coefficients(
     *,
     failed: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Write the best coefficients, their network and how they were found; gives what stands in the file.
+    """Write the best coefficients with their network and all candidates; returns the file's content.
 
     Args:
-        path: the file; it is an architecture too, that of the best candidate.
-        base: what was scaled.
-        candidates: what was evaluated.
-        evaluated: how, as plain data.
-        failed: what could not be evaluated, by its coefficients, with the reason.
+        path: the file; it also contains the best candidate's architecture.
+        base: the network that was scaled.
+        candidates: those with an accuracy.
+        evaluated: how they were evaluated, as plain data.
+        failed: the reasons of candidates that could not be evaluated, by their coefficients.
 
     Raises:
         InputError: without candidates.
@@ -132,7 +133,7 @@ def read_coefficients(text: str) -> Coefficients:
     if Path(text).is_file():
         data = read_json(text, "a file of coefficients")
         if not is_document(data, FORMAT, VERSION):
-            raise InputError(f"{text} is no file of coefficients: make one with mnas scale ARCH --grid --data D")
+            raise InputError(f"{text} is not a file of coefficients: make one with mnas scale ARCH --grid --data D")
         return Coefficients(*(data.get(name, 0) for name in ("alpha", "beta", "gamma")))
     try:
         alpha, beta, gamma = (float(part) for part in text.split(","))

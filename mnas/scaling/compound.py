@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from mnas.arch.memory import check_fits
 from mnas.arch.resize import resize
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import EFFICIENTNET_ROWS, LITE_ROWS, resize_row
-from mnas.checks import check_number
+from mnas.checks import check_fields, check_number
 from mnas.errors import InputError
 
+Factor = Annotated[float, Meta(ge=1, le=10)]
 PUBLISHED = (*EFFICIENTNET_ROWS, *LITE_ROWS)
 
 
@@ -18,17 +22,16 @@ PUBLISHED = (*EFFICIENTNET_ROWS, *LITE_ROWS)
 class Coefficients:
     """Depth grows as alpha^phi, width as beta^phi, resolution as gamma^phi (Tan and Le 2019, eq. 3).
 
-    All are at least 1. Multiply-adds grow by about (alpha * beta^2 * gamma^2)^phi; EfficientNet keeps that product
+    Multiply-adds grow by about (alpha * beta^2 * gamma^2)^phi; EfficientNet keeps that product
     near 2. The defaults are EfficientNet's.
     """
 
-    alpha: float = 1.2
-    beta: float = 1.1
-    gamma: float = 1.15
+    alpha: Factor = 1.2
+    beta: Factor = 1.1
+    gamma: Factor = 1.15
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "beta", "gamma"):
-            check_number(name, getattr(self, name), 1, 10)
+        check_fields(self)
 
     @property
     def growth(self) -> float:
@@ -39,14 +42,14 @@ class Coefficients:
 def scale_by_formula(
     architecture: Architecture, phi: float, coefficients: Coefficients | None = None, *, lite: bool = False
 ) -> Architecture:
-    """Grow a network by the formula. phi = 0 gives the network back.
+    """Scale a network by the formula. phi = 0 returns the network itself.
 
     The resolution is rounded to the nearest multiple of 8 above 64 px and to the nearest even number below. `lite`
     follows EfficientNet-Lite: stem, head, and the repeats of the first and last stage stay as they are.
 
     Raises:
-        InputError: for a phi outside 0 to 20, or a network that outgrows what mnas can describe, a file can hold, or
-            this machine's memory: the message says how much it would take.
+        InputError: for a phi outside 0 to 20, or a network too large to describe, for a file or for this machine's
+            memory; the message states its size.
     """
     check_number("phi", phi, 0, 20)
     if phi == 0:
@@ -58,10 +61,10 @@ def scale_by_formula(
 
 
 def grow(architecture: Architecture, depth: float, width: float, size: float, *, lite: bool = False) -> Architecture:
-    """A network with its repeats, filters and resolution times three factors, each rounded as `scale_by_formula` does.
+    """Multiply repeats, filters and resolution by three factors, each rounded as `scale_by_formula` does.
 
     Raises:
-        InputError: for a network that outgrows what mnas can describe.
+        InputError: for a network larger than mnas can describe.
     """
     step = 8 if architecture.resolution >= 64 else 2
     resolution = max(step, round(architecture.resolution * size / step) * step) if size != 1 else None
@@ -69,7 +72,7 @@ def grow(architecture: Architecture, depth: float, width: float, size: float, *,
 
 
 def scale_published(architecture: Architecture, name: str) -> Architecture:
-    """Grow a network by a published row: b0 to b7, or lite0 to lite4 with Lite's rules.
+    """Scale a network by a published row: b0 to b7, or lite0 to lite4 with Lite's rules.
 
     The published resolutions belong to a base of 224 px; another base's is scaled in proportion, to an even number.
 
@@ -77,7 +80,7 @@ def scale_published(architecture: Architecture, name: str) -> Architecture:
         InputError: for an unknown row.
     """
     if name not in PUBLISHED:
-        raise InputError(f"no published row is called {name!r}: expected one of {', '.join(PUBLISHED)}")
+        raise InputError(f"unknown published row {name!r}: expected one of {', '.join(PUBLISHED)}")
     lite = name in LITE_ROWS
     width, depth, resolution, dropout = (LITE_ROWS if lite else EFFICIENTNET_ROWS)[name]
     if architecture.resolution != 224:

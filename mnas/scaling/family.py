@@ -1,4 +1,4 @@
-"""A family of networks: its members with what is known of each, as files."""
+"""A family of networks: its members with their costs, latencies and accuracies, as files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One size.
+    """One network of a family.
 
     Attributes:
         name: such as `phi1`.
         architecture: the network.
-        latencies_ms: predicted, by the name of the table; empty without tables.
+        latencies_ms: predicted, by the name of the latency table; empty without tables.
         intervals_ms: the 90 % intervals, by the same names.
-        accuracy: as the evaluator found it, or None.
+        accuracy: by the evaluator, or None.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Member:
     accuracy: float | None = None
 
     def row(self) -> dict[str, Any]:
-        """Plain data, one value a column."""
+        """Plain data, one value per column."""
         cost = complexity(self.architecture)
         return {
             "name": self.name,
@@ -57,10 +57,10 @@ class Member:
 
 
 def read_range(text: str) -> list[int]:
-    """`0..4` or `0,1,3` as whole numbers.
+    """Read `0..4` or `0,1,3` as whole numbers.
 
     Raises:
-        InputError: for anything else, or a family of more than 21.
+        InputError: for anything else, or more than 21 numbers.
     """
     try:
         if ".." in text:
@@ -71,12 +71,12 @@ def read_range(text: str) -> list[int]:
     except ValueError:
         raise InputError(f"--family is {text!r}: expected 0..4, or 0,1,3") from None
     if not numbers or len(numbers) > 21 or len(set(numbers)) != len(numbers):
-        raise InputError(f"--family is {text!r}: expected 1 to 21 different numbers, rising")
+        raise InputError(f"--family is {text!r}: expected 1 to 21 different increasing numbers")
     return numbers
 
 
 def write_family(folder: Path, members: Sequence[Member], made: Mapping[str, Any], curve: str | None = None) -> None:
-    """Write one file a member, `family.csv`, `family.json`, and a page with the curve; all of them or none.
+    """Write one file per member, `family.csv`, `family.json`, and a page with the curve: all or none.
 
     Raises:
         MnasError: if they cannot be written.
@@ -102,15 +102,14 @@ def write_family(folder: Path, members: Sequence[Member], made: Mapping[str, Any
 
 @dataclass(frozen=True)
 class FamilyMember:
-    """One network of a family.
+    """One network of a family, as read from its file.
 
     Attributes:
-        name: its file's.
-        architecture: of the file.
+        name: of the file, without its suffix.
+        architecture: the network.
         params, madds: by arithmetic.
-        latency_ms: what the file says of the study's first device, or what its table predicts; None where neither
-            knows.
-        accuracy: what the file says; None where it says nothing.
+        latency_ms: from the file for the study's first device, or predicted by its table; None if neither has it.
+        accuracy: from the file; None if it has none.
     """
 
     name: str
@@ -122,14 +121,14 @@ class FamilyMember:
 
 
 def read_family(folder: Path, table: LatencyTable | None, table_path: str = "") -> tuple[FamilyMember, ...]:
-    """The networks in `folder/family/*.json`, the smallest first; files that hold no network are left out.
+    """Read the networks in `folder/family/*.json`, the smallest first; files without a network are skipped.
 
-    A `family.json` with a list of `members`, by the names of the files, may say their accuracies and latencies.
+    A `family.json` with a list of `members`, by the names of the files, may contain their accuracies and latencies.
 
     Args:
-        folder: the study's.
-        table: of the study's first device, None where there is none.
-        table_path: where it is, or was: a family says latencies by the names of tables.
+        folder: of the study.
+        table: of the study's first device; None if it has none.
+        table_path: of that table: a family contains latencies by the names of tables.
     """
     members = []
     known = _known(folder / "family" / "family.json")
@@ -138,7 +137,7 @@ def read_family(folder: Path, table: LatencyTable | None, table_path: str = "") 
             data = read_json(path, "an architecture")
             members.append(_member(path.stem, data, known.get(path.stem, {}), table, table_path))
         except MnasError as error:
-            _LOGGER.info("%s is no network of the family: %s", path, error)
+            _LOGGER.info("%s is not a network of the family: %s", path, error)
     return tuple(sorted(members, key=lambda member: member.madds))
 
 
@@ -154,17 +153,17 @@ def _member(name: str, data: Any, known: dict[str, Any], table: LatencyTable | N
     more = {**known, **(data if isinstance(data, dict) else {})}
     architecture = architecture_from_dict(more.get("architecture", data))
     cost = complexity(architecture)
-    latency_ms = _said(more, table_path)
+    latency_ms = _latency_ms(more, table_path)
     if latency_ms is None and table is not None:
         try:
             latency_ms = LatencyEstimator(table).predict(architecture).latency_ms
         except MnasError:
-            _LOGGER.info("the table does not price %s", name)
+            _LOGGER.info("the table cannot predict %s", name)
     return FamilyMember(name, architecture, cost.params, cost.madds, latency_ms, _number(more.get("accuracy")))
 
 
-def _said(row: dict[str, Any], table_path: str) -> float | None:
-    """A row's latency by the study's first table; without a table's name, or by the only table, it is that one's."""
+def _latency_ms(row: dict[str, Any], table_path: str) -> float | None:
+    """A row's latency by the study's first table: under its name, without a name, or the only one."""
     start = "latency_ms"
     by_table = {key.removeprefix(start).strip(): row[key] for key in row if key.startswith(start)}
     path = Path(table_path)

@@ -1,4 +1,4 @@
-"""EfficientNet's grid over alpha, beta and gamma, candidate by candidate: what is finished is kept."""
+"""EfficientNet's grid over alpha, beta and gamma, candidate by candidate; an interrupted grid can be resumed."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def run_grid(
 ) -> tuple[list[Candidate], dict[str, Any]]:
     """Evaluate every network of a grid and write the best coefficients.
 
-    Interrupted, it goes on where it stopped when it is run again: accuracies so far stand in a file beside `out`. A
-    candidate that cannot be evaluated, as when its training diverges, is left out, and the file says so.
+    An interrupted grid resumes when it is run again: its accuracies are in a file beside `out`. A candidate that
+    cannot be evaluated, such as one whose training diverges, is left out, and the file says so.
 
     Args:
-        base: what is scaled.
-        networks: as `mnas.scaling.coefficients.different` gives them.
+        base: the network that is scaled.
+        networks: as `mnas.scaling.coefficients.different` returns them.
         evaluate: from a network to its accuracy, with the same budget for each.
-        evaluated: how it evaluates, as plain data; decides what may be gone on with.
-        out: where the coefficients go.
-        progress: told how many networks are done.
+        evaluated: how it evaluates, as plain data; only a grid evaluated in the same way is resumed.
+        out: the file of coefficients.
+        progress: called with the number of networks that are done.
 
     Returns:
-        The candidates, and what stands in the file.
+        The candidates, and the file's content.
 
     Raises:
-        InputError: if another grid was begun at `out`.
+        InputError: if another grid was started at `out`.
         MnasError: if no candidate can be evaluated, or a file cannot be written.
     """
     kept = out.with_name(f"{out.name}.partial")
@@ -88,14 +88,14 @@ def _evaluate(evaluate: Callable[[Architecture], float], network: Architecture, 
     try:
         return {"accuracy": float(evaluate(network))}
     except InputError:
-        raise  # it would be wrong for every candidate
+        raise  # every candidate would fail in the same way
     except MnasError as error:
         log.warning("the candidate %s is left out: %s", name, error)
         return {"error": str(error)}
 
 
 def _read(kept: Path, made_of: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What an earlier run of the same grid has found."""
+    """The outcomes of an interrupted run of the same grid."""
     if not kept.is_file():
         return {}
     document = read_json(kept, "an interrupted grid")
@@ -103,9 +103,9 @@ def _read(kept: Path, made_of: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         raise InputError(f"{kept} is of another grid, which was interrupted: delete it, or use another --out")
     found = document.get("found")
     if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
-        raise InputError(f"{kept} is damaged: delete it to begin anew")
+        raise InputError(f"{kept} is damaged: delete it to start again")
     for name, one in found.items():
         if "error" not in one:
             check_number(f"{kept}: the accuracy of {name}", one.get("accuracy"), 0, 1)
-    log.info("going on with a grid: %d of its networks are done", len(found))
+    log.info("resuming a grid: %d of its networks are done", len(found))
     return found

@@ -16,7 +16,7 @@ from mnas.scaling.coefficients import Candidate, different, grid, read_coefficie
 from mnas.scaling.compound import Coefficients, scale_by_formula, scale_published
 from mnas.scaling.family import Member, read_range, write_family
 from mnas.scaling.grid_search import run_grid
-from mnas.scaling.priced import Devices, formula_members, scale_to_latencies
+from mnas.scaling.priced import Devices, scale_to_latencies
 from mnas.study.references import resolve_architecture
 from mnas.system.files import check_writable, write_json
 
@@ -115,7 +115,7 @@ def scale(
     elif phi is not None:
         networks = [(f"phi{phi:g}", scale_by_formula(base, phi, chosen, lite=lite))]
     elif family is not None:
-        networks = formula_members(base, read_range(family), chosen, lite=lite)
+        networks = [(f"phi{one}", scale_by_formula(base, one, chosen, lite=lite)) for one in read_range(family)]
     else:
         progress(0.0, "finding networks of this latency")
         landed = scale_to_latencies(base, devices, to_ms, chosen, lite=lite)

@@ -1,12 +1,13 @@
-"""Scaling to a measured latency: what EfficientNet, which scales to multiply-adds, could not do.
+"""Scaling to a measured latency; EfficientNet scales to multiply-adds.
 
-The compound formula says in which direction to grow; the latency says how far. Filters and repeats are whole numbers,
-so no phi may land near the wanted latency: depth, width and resolution then part a little from the formula's, and
-among the networks that land there, the device decides by giving most multiply-adds for its time.
+The compound formula gives the direction of scaling, the latency its amount. Filters and repeats are whole numbers, so
+there may be no phi near the wanted latency: then depth, width and resolution deviate a little from the formula, and
+of the networks within the tolerance the one with most multiply-adds is chosen.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,17 +22,17 @@ from mnas.scaling.compound import Coefficients, grow
 Latency = Callable[[Architecture], float]
 TOLERANCE = 0.03
 _LOWEST_PHI, _HIGHEST_PHI = -8.0, 20.0
-_BANDS = (0.3, 0.6, 1.2, 2.4)  # how far each dimension's own phi may be from the common one, tried in turn
+_BANDS = (0.3, 0.6, 1.2, 2.4)  # the maximum distance of each dimension's phi from the common one, tried in turn
 _SAMPLES = 12  # of each dimension within its band
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyGoal:
-    """A device's latency and what it should be.
+    """A latency to reach on one device.
 
     Attributes:
         latency: from an architecture to ms, e.g. by a latency table.
-        wanted_ms: where the network should land.
+        wanted_ms: the latency to reach.
     """
 
     latency: Latency
@@ -43,13 +44,13 @@ class LatencyGoal:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A network that lands where it was asked to.
+    """A network that was scaled to a latency.
 
     Attributes:
         architecture: the network.
-        phi: where the formula alone comes nearest; below 0 for a network smaller than the base.
-        depth, width, size: the factors that were used in the end; size is the resolution's.
-        latencies_ms: one a goal.
+        phi: at which the formula alone comes nearest; below 0 for a network smaller than the base.
+        depth, width, size: the factors that were used; size is that of the resolution.
+        latencies_ms: one per goal.
     """
 
     architecture: Architecture
@@ -68,13 +69,13 @@ def scale_to_latency(
     lite: bool = False,
     tolerance: float = TOLERANCE,
 ) -> Scaled:
-    """Grow or shrink a network until it takes what it may.
+    """Scale a network up or down until it has the wanted latency.
 
-    With several goals the network lands on the first one that it reaches, and stays below the others. What lands below
-    is preferred to what lands above.
+    With several goals the network reaches one of them and stays below the others. Networks below a goal are preferred
+    to networks above it.
 
     Raises:
-        InputError: without goals, or for a latency that no network of this family comes near.
+        InputError: without goals, or for a latency out of reach of this family.
         MnasError: if rounding leaves no network within the tolerance; it names the nearest.
     """
     if not goals:
@@ -103,13 +104,13 @@ def _nothing_lands(goals: Sequence[LatencyGoal], nearest: Scaled | None, toleran
     found = "none" if nearest is None else ", ".join(f"{latency:.4g}" for latency in nearest.latencies_ms)
     return (
         f"no scaled network takes {wanted} ms within {tolerance:.0%}: filters and layers are whole numbers; the "
-        f"nearest takes {found} ms. Ask for that, or start from a larger network"
+        f"nearest takes {found} ms. Request that, or start from a larger network"
     )
 
 
 @dataclass(frozen=True)
 class _Family:
-    """All the sizes of one network, and what they take."""
+    """All the sizes of one network, and their latencies."""
 
     base: Architecture
     coefficients: Coefficients
@@ -117,11 +118,11 @@ class _Family:
     lite: bool
 
     def load(self, latencies_ms: Sequence[float]) -> float:
-        """The fullest budget: 1 where the first goal is reached."""
+        """The largest latency relative to its goal: 1 where the first goal is reached."""
         return max(latency / goal.wanted_ms for latency, goal in zip(latencies_ms, self.goals, strict=True))
 
     def at(self, depth: float, width: float, size: float) -> Architecture | None:
-        """A member, or None where the factors leave what an architecture can be."""
+        """A member, or None if it would not be a valid architecture."""
         try:
             grown = grow(self.base, depth, width, size, lite=self.lite)
             check_strides(grown)
@@ -133,10 +134,10 @@ class _Family:
         return tuple(float(goal.latency(member)) for goal in self.goals)
 
     def find_phi(self) -> float:
-        """Where the formula alone crosses the goal; by bisection.
+        """The phi at which the formula alone crosses the goal, by bisection.
 
         Raises:
-            InputError: if the smallest member takes longer, or the largest is quicker.
+            InputError: if the smallest member is slower, or the largest is faster.
         """
         low, high = _LOWEST_PHI, 0.0
         while high < _HIGHEST_PHI and self._above(high) is False:
@@ -153,7 +154,7 @@ class _Family:
         return (low + high) / 2
 
     def _above(self, phi: float) -> bool | None:
-        """Whether a member takes more than it may; None where it is too large to be."""
+        """Whether a member is slower than its goals; None if it is too large."""
         member = self.at(*self._factors(phi, phi, phi))
         if member is None:
             return None if phi > 0 else False
@@ -174,19 +175,16 @@ class _Family:
         raise InputError(f"--to-ms is {wanted}: {says} {takes} ms ({member.resolution} px)")
 
     def around(self, phi: float, band: float) -> Iterator[Scaled]:
-        """Members whose depth, width and resolution each keep within a band around a common phi; all different."""
+        """Different members whose depth, width and resolution are within a band around a common phi."""
         reach = band * (1 + abs(phi) / 2)
         phis = [phi - reach + 2 * reach * step / _SAMPLES for step in range(_SAMPLES + 1)]
-        axes = [self._different(phis, axis) for axis in range(3)]
-        for depth in axes[0]:
-            for width in axes[1]:
-                for size in axes[2]:
-                    member = self.at(depth, width, size)
-                    if member is not None:
-                        yield Scaled(member, phi, depth, width, size, self.latencies_ms(member))
+        for depth, width, size in itertools.product(*(self._different(phis, axis) for axis in range(3))):
+            member = self.at(depth, width, size)
+            if member is not None:
+                yield Scaled(member, phi, depth, width, size, self.latencies_ms(member))
 
     def _different(self, phis: Sequence[float], axis: int) -> list[float]:
-        """The factors along one dimension that give different networks."""
+        """The factors along one dimension that result in different networks."""
         seen: dict[Architecture, float] = {}
         for phi in phis:
             factors = [1.0, 1.0, 1.0]

@@ -140,7 +140,7 @@ def test_published_rows(row, mnas):
     (["mnasnet-a1", "--family", "0..2", "--out", "x.json"], 2, "a family needs a folder"),
     (["mnasnet-a1", "--family", "0..2", "--out", "/dev/full/x"], 1, "cannot write /dev/full/x"),
     (["mnasnet-a1", "--family", "-1..2"], 2, "phi is -1"),
-    (["mnasnet-a1", "--phi", 1, "--coefficients", "phone.json"], 2, "no file of coefficients"),
+    (["mnasnet-a1", "--phi", 1, "--coefficients", "phone.json"], 2, "not a file of coefficients"),
     (["mnasnet-a1", "--phi", 1, "--table", "phone.json", "--out", "/dev/full/n.json"], 1, "cannot write"),
 ])  # fmt: skip
 def test_bad_input_is_one_message_and_no_file(args, code, message, mnas, tmp_path):

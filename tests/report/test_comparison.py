@@ -14,8 +14,8 @@ from mnas.report.page import figures_page
 from mnas.report.plotly_figures import to_plotly
 from mnas.report.png_files import draw
 from mnas.reward import make_reward
-from mnas.scaling.coefficients import Coefficients
-from mnas.scaling.priced import Devices, formula_members
+from mnas.scaling import scale_by_formula
+from mnas.scaling.priced import Devices
 from mnas.search.objective import Objective
 from tests.latency.tables import make_table
 from tests.spaces import separable, small_space
@@ -59,7 +59,7 @@ def test_a_family_is_drawn_with_and_without_a_table(tmp_path: Path) -> None:
     make_table(SPACE).save(tmp_path / "phone.json")
     base = SPACE.decode(tuple(0 for _ in SPACE.decisions))
     for devices in (Devices([tmp_path / "phone.json"]), Devices([])):
-        members = [devices.member(name, network) for name, network in formula_members(base, [0, 1], Coefficients())]
+        members = [devices.member(f"phi{phi}", scale_by_formula(base, phi)) for phi in (0, 1)]
         figure = family_figure(members, title="Family of base")
         assert figure.x_label == ("predicted latency (ms)" if devices.estimators else "parameters")
         (series,) = figure.series

@@ -53,7 +53,7 @@ def test_coefficients_from_text_and_nonsense(tmp_path):
         with pytest.raises(InputError, match="three numbers"):
             read_coefficients(wrong)
     (tmp_path / "other.json").write_text('{"format": "other"}')
-    with pytest.raises(InputError, match="no file of coefficients"):
+    with pytest.raises(InputError, match="not a file of coefficients"):
         read_coefficients(str(tmp_path / "other.json"))
     (tmp_path / "half.json").write_text('{"format": "mnas.coefficients", "version": 1, "alpha": 1.2}')
     with pytest.raises(InputError, match="beta"):
