@@ -1,4 +1,4 @@
-"""Architectures as plain data, and everything that arithmetic alone can say about them. Standard library only."""
+"""Architectures as plain data, and what arithmetic computes of them: parameters, multiply-adds, memory."""
 
 from mnas.arch.codec import (
     architecture_from_json,

@@ -1,19 +1,21 @@
 """Architectures as text: block strings (timm's grammar, MnasNet's too) and JSON, in both directions.
 
-Text is how an architecture crosses a file boundary, and nothing else. Every unknown token is refused with a caret
-under it.
+Files contain architectures as text only. The error for an unknown token has a caret under it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, NoReturn
+
+from msgspec import defstruct
 
 from mnas.arch.spec import ACTIVATIONS, Architecture, BlockSpec, ClassifierSpec, StageSpec
 from mnas.arch.text import OP_PREFIX, default_skip, format_block
 from mnas.arch.walk import PlacedBlock
+from mnas.checks import convert
 from mnas.errors import InputError
 from mnas.system.files import is_document, parse_json
 
@@ -24,15 +26,11 @@ _TOKEN = re.compile(r"(se|[rksecio])(\d{1,7}(?:\.\d{1,17})?)", re.ASCII)
 _PLACE = re.compile(r"(\d{1,5})x\1x(\d{1,6})", re.ASCII)
 _CLASSIFIER = re.compile(r"classifier_n(\d{1,7})", re.ASCII)
 _SKIPS = {"noskip": "none", "skip": "identity", "pool": "pool"}
-_FIELDS = (
-    "stem_filters",
-    "head_filters",
-    "resolution",
-    "num_classes",
-    "activation",
-    "dropout",
-    "stem_stride",
-    "stochastic_depth",
+_FIELDS = tuple(field.name for field in fields(Architecture) if field.name != "stages")
+_Document = defstruct(
+    "_Document",
+    [("format", str), ("version", int), ("stages", list[str]), *((name, Any) for name in _FIELDS)],
+    forbid_unknown_fields=True,
 )
 
 
@@ -44,13 +42,13 @@ def format_stage(stage: StageSpec) -> str:
 def parse_stage(text: str) -> StageSpec:
     """Read one stage in timm's grammar (`ir_r3_k5_s2_e3_c40`) or MnasNet's (`r3_k5_s22_e3_i24_o40`).
 
-    MnasNet's `i` (input filters) is read and set aside: input filters follow from the stage before.
+    MnasNet's `i` (input filters) is ignored: input filters follow from the previous stage.
 
     Raises:
         InputError: for an unknown, repeated or missing token, with a caret under it.
     """
     if not isinstance(text, str) or len(text) > 200:
-        raise InputError(f"a block string is expected, such as ir_r3_k5_s2_e3_c40; got {str(text)[:60]!r}")
+        raise InputError(f"expected a block string such as ir_r3_k5_s2_e3_c40; got {str(text)[:60]!r}")
     words = text.split("_")
     mnasnet = words[0] not in _OPS and words[0][:1] == "r"
     if not mnasnet and words[0] not in _OPS:
@@ -61,7 +59,7 @@ def parse_stage(text: str) -> StageSpec:
         if number or mnasnet:
             name, value = _read_token(text, position, word, mnasnet)
             if name in found:
-                _refuse(text, position, word, "this is said twice")
+                _refuse(text, position, word, "repeated token")
             found[name] = value
         position += len(word) + 1
     return _stage(text, found, None if mnasnet else _OPS[words[0]])
@@ -122,7 +120,7 @@ def parse_stages(text: str) -> tuple[StageSpec, ...]:
 def parse_key(text: str) -> PlacedBlock:
     """Read a latency table's key, the inverse of `PlacedBlock.key`, e.g. `56x56x24 ir_k5_s2_e3_c40 relu`.
 
-    A classifier's key does not name the network's activation, which it does not depend on; it comes back as relu.
+    A classifier's key has no activation, because the classifier does not depend on it; the result has relu.
 
     Raises:
         InputError: for any other text.
@@ -131,7 +129,9 @@ def parse_key(text: str) -> PlacedBlock:
     where, (block, _, activation) = _PLACE.fullmatch(place), rest.partition(" ")
     classifier = _CLASSIFIER.fullmatch(rest)
     if where is None or (classifier is None and activation not in ACTIVATIONS):
-        raise InputError(f"{text[:80]!r} is no key of a latency table: expected, e.g., '8x8x24 ir_k3_s1_e6_c24 relu'")
+        raise InputError(
+            f"{text[:80]!r} is not a key of a latency table: expected, e.g., '8x8x24 ir_k3_s1_e6_c24 relu'"
+        )
     spec = ClassifierSpec(int(classifier[1])) if classifier else parse_stage(block).block
     return PlacedBlock(spec, int(where[1]), int(where[2]), activation or "relu")
 
@@ -155,32 +155,25 @@ def architecture_from_dict(data: Any) -> Architecture:
         InputError: for a missing, unknown or wrong field.
     """
     if not isinstance(data, dict):
-        raise InputError(f"an architecture is a JSON object; got {type(data).__name__}")
+        raise InputError(f"expected an architecture as a JSON object; got {type(data).__name__}")
     if not is_document(data, FORMAT, VERSION):
         raise InputError(
             f"not an architecture of this version of mnas: expected format {FORMAT!r}, version {VERSION}; "
             f"got format {data.get('format')!r}, version {data.get('version')!r}"
         )
-    unknown = sorted(set(data) - {"format", "version", "stages", *_FIELDS})
-    if unknown:
-        raise InputError(f"unknown fields in an architecture: {', '.join(map(str, unknown))[:200]}")
-    missing = [name for name in ("stages", *_FIELDS) if name not in data]
-    if missing:
-        raise InputError(f"an architecture lacks the fields {', '.join(missing)}")
-    stages: Sequence[Any] = data["stages"]
-    if not isinstance(stages, list):
-        raise InputError(f"stages is {str(stages)[:60]!r}: expected a list of block strings")
-    return Architecture(tuple(parse_stage(text) for text in stages), **{name: data[name] for name in _FIELDS})
+    convert(data, _Document, "an architecture")
+    stages = tuple(parse_stage(text) for text in data["stages"])
+    return Architecture(stages, **{name: data[name] for name in _FIELDS})
 
 
 def architecture_from_json(text: str) -> Architecture:
     """The inverse of `architecture_to_json`.
 
     Raises:
-        InputError: for text that is no JSON, or no architecture.
+        InputError: if the text is not JSON, or not an architecture.
     """
     try:
         data = parse_json(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"an architecture is expected as JSON: {error}") from None
+        raise InputError(f"expected an architecture as JSON: {error}") from None
     return architecture_from_dict(data)

@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds by arithmetic, without building anything."""
+"""Parameters and multiply-adds by arithmetic, without building a model."""
 
 from __future__ import annotations
 
@@ -24,21 +24,20 @@ class Complexity:
 
 
 def layer_complexity(layer: Layer) -> Complexity:
-    """One operator's share."""
+    """Parameters and multiply-adds of one operator."""
     if layer.kind not in ("conv", "depthwise", "dense"):
         return Complexity(0, 0)
-    per_filter = layer.kernel_size**2 * (1 if layer.kind == "depthwise" else layer.in_filters)
-    weights = per_filter * layer.filters
+    weights = layer.weights_per_filter * layer.filters
     biases = 0 if layer.norm else layer.filters
     params = weights + (2 * layer.filters if layer.norm else biases)
     return Complexity(params, (weights + biases) * layer.out_size**2)
 
 
 def block_complexity(placed: PlacedBlock) -> Complexity:
-    """One placed block's share."""
+    """Parameters and multiply-adds of one placed block."""
     return sum((layer_complexity(layer) for layer in layers(placed)), Complexity(0, 0))
 
 
 def complexity(architecture: Architecture) -> Complexity:
-    """The whole network's parameters and multiply-adds."""
+    """Parameters and multiply-adds of the whole network."""
     return sum((block_complexity(placed) for placed in unroll(architecture)), Complexity(0, 0))

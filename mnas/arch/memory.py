@@ -1,13 +1,13 @@
-"""What a network takes of a device's storage and memory, by arithmetic.
+"""File size and peak memory of a network, by arithmetic.
 
-The file holds weights and biases (batch norms are folded into them) and a description of every tensor. In memory are
+The file contains weights and biases (batch norms are folded into them) and a description of every tensor. In memory are
 the file, which the runtime maps; the activations that are alive at the same time, laid out by TFLite's memory planner;
-and with XNNPACK a second copy of the weights, packed for its kernels. Against LiteRT 2.3 the file came out within 1 %,
-the planner's area exactly or, where it leaves gaps, up to 8 % larger; resident memory grew as said within 15 %
-(float32 MnasNet-A1, EfficientNet-B0 and B4 by 4 % more than said; MnasNet-A1 in int8, some 10 MB, by 19 % more).
+and with XNNPACK a second copy of the weights, packed for its kernels. Compared with LiteRT 2.3, file sizes were within
+1 %, and the planner's area exact or, where it leaves gaps, up to 8 % larger. Resident memory was within 15 % (4 % more
+than computed for float32 MnasNet-A1, EfficientNet-B0 and B4), but 19 % more for MnasNet-A1 in int8, some 10 MB.
 
-Networks that cannot be, because they are too large for any file or this machine or because their strides leave nothing
-of the image, are refused before anything is built.
+Networks that are too large for a file or this machine, or whose strides leave nothing of the image, are rejected before
+they are built.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from mnas.errors import InputError
 
 LARGEST_FILE = 2**31  # bytes; a flatbuffer's offsets are signed 32-bit numbers
 _WEIGHTED = ("conv", "depthwise", "dense")
-_TENSOR_BYTES = 130  # of the description of one tensor and its share of operators and buffers, in the file
-_IN_PLACE = ("multiply", "add")  # the planner lets them write over an input that nobody else reads
+_TENSOR_BYTES = 130  # in the file: the description of one tensor, with its share of operators and buffers
+_IN_PLACE = ("multiply", "add")  # the planner lets them overwrite an input that no other operator reads
 _CHANNEL_BYTES = 24  # int8: a scale and a zero point for every filter, of its weights and of its bias
 BYTES_OF = {"float32": 4, "int8": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a network takes of a device.
+    """Storage and memory of a network on a device.
 
     Attributes:
         file_bytes: of the `.tflite` file.
         weight_bytes: of the weights and biases in it.
         activation_bytes: of the memory planner's area: the values that are alive at the same time.
-        memory_bytes: in all while it runs.
+        memory_bytes: in total while it runs.
     """
 
     file_bytes: int
@@ -47,12 +47,12 @@ class Footprint:
 
 
 def footprint(architecture: Architecture, *, dtype: str = "float32", delegate: str = "xnnpack") -> Footprint:
-    """Size of the file and peak memory.
+    """Compute file size and peak memory.
 
     Args:
         architecture: the network.
         dtype: `float32` or `int8`.
-        delegate: `xnnpack` keeps a packed copy of the weights, others are taken not to.
+        delegate: `xnnpack` keeps a packed copy of the weights; others are assumed not to.
 
     Raises:
         InputError: for another dtype.
@@ -71,26 +71,25 @@ def footprint(architecture: Architecture, *, dtype: str = "float32", delegate: s
 
 
 def _weight_bytes(layer: Layer, width: int) -> int:
-    """Weights in the network's dtype; biases take 4 bytes in any."""
-    per_filter = layer.kernel_size**2 * (1 if layer.kind == "depthwise" else layer.in_filters)
-    return layer.filters * (per_filter * width + 4)
+    """Weights in the network's dtype; a bias has 4 bytes in each."""
+    return layer.filters * (layer.weights_per_filter * width + 4)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """One operator of the file: which values it reads, by the number of the step that made them (-1: the image)."""
+    """One operator of the file. Inputs are the numbers of the steps whose outputs it reads; -1 is the image."""
 
     layer: Layer
     inputs: tuple[int, ...]
 
     @property
     def values(self) -> int:
-        """Elements that it writes."""
+        """Elements of its output."""
         return self.layer.out_size**2 * self.layer.filters
 
 
 def _steps(architecture: Architecture) -> Iterator[_Step]:
-    """The file's operators in order; activations that TFLite cannot fuse are operators of their own."""
+    """The file's operators in order; activations that TFLite cannot fuse are separate operators."""
     number = -1
     for placed in unroll(architecture):
         made = [number]
@@ -109,12 +108,12 @@ def _steps(architecture: Architecture) -> Iterator[_Step]:
 
 
 def _activation_bytes(architecture: Architecture, steps: list[_Step], width: int) -> int:
-    """The most that is alive at once: every operator's output and what is still to be read; the image stays."""
+    """The maximum that is alive at once: an operator's output and what is read later; the image stays."""
     last = {-1: 0}
     for number, step in enumerate(steps):
         last.update(dict.fromkeys(step.inputs, number))
     image = 3 * architecture.resolution**2
-    alive = {-1: image} if width < 4 else {}  # int8 files read a float image and make a quantised one of it
+    alive = {-1: image} if width < 4 else {}  # int8 files quantise a float image
     most = sum(alive.values())
     for number, step in enumerate(steps):
         ends = [made for made in step.inputs if made >= 0 and last[made] == number and alive[made] == step.values]
@@ -127,14 +126,14 @@ def _activation_bytes(architecture: Architecture, steps: list[_Step], width: int
 
 
 def check_fits(architecture: Architecture, *, available: int | None = None) -> None:
-    """Refuse a network that cannot become a file, be run on this machine, or whose strides leave nothing of the image.
+    """Reject a network too large for a file or this machine, or whose strides leave nothing of the image.
 
     Args:
         architecture: the network.
         available: bytes of memory; this machine's by default.
 
     Raises:
-        InputError: it says how much the network would take.
+        InputError: with the size of the network and the limit.
     """
     check_strides(architecture)
     needed = footprint(architecture)
@@ -153,10 +152,10 @@ def check_fits(architecture: Architecture, *, available: int | None = None) -> N
 
 
 def check_strides(architecture: Architecture) -> None:
-    """Refuse a network whose strides go on when the image is down to one pixel.
+    """Reject a network with a stride where only one pixel of the image is left.
 
     Raises:
-        InputError: it names the block, and the smallest image that would do.
+        InputError: with the block, and the smallest image that is large enough.
     """
     factor = 1
     failed = ""
@@ -173,7 +172,7 @@ def check_strides(architecture: Architecture) -> None:
 
 
 def physical_memory() -> int:
-    """Bytes of this machine's memory; without a limit where the system does not tell."""
+    """Bytes of this machine's memory; 2^63 if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):

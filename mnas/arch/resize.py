@@ -1,4 +1,4 @@
-"""Making a network wider, deeper, larger: EfficientNet's rounding rules as one pure function."""
+"""Scaling width, depth and resolution of a network with EfficientNet's rounding rules."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from mnas.checks import check_number
 
 
 def round_filters(filters: int, width: float, *, divisor: int = 8) -> int:
-    """Filters times width, rounded to a multiple of `divisor`, never more than 10 % down.
+    """Multiply filters by width and round to a multiple of `divisor`, at most 10 % down. A width of 1 changes nothing.
 
-    Source: efficientnet_builder.round_filters. A width of 1 changes nothing.
+    Source: efficientnet_builder.round_filters.
     """
     if width == 1:
         return filters
@@ -22,7 +22,7 @@ def round_filters(filters: int, width: float, *, divisor: int = 8) -> int:
 
 
 def round_repeats(repeats: int, depth: float) -> int:
-    """Repeats times depth, rounded up. Source: efficientnet_builder.round_repeats."""
+    """Multiply repeats by depth, rounded up. Source: efficientnet_builder.round_repeats."""
     return math.ceil(depth * repeats)
 
 

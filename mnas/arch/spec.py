@@ -1,4 +1,4 @@
-"""The nouns: a block, a stage, an architecture. Frozen, hashable, checked when made."""
+"""A block, a stage, an architecture: frozen, hashable, checked when created."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ACTIVATIONS = ("relu", "relu6", "swish", "hswish")
 
 @dataclass(frozen=True, slots=True)
 class BlockSpec:
-    """One block, wherever it may stand.
+    """One block, independent of its input.
 
     Attributes:
         op: `conv` (one convolution), `sepconv` (depthwise separable) or `mbconv` (expand, depthwise, project).
-            An `mbconv` with expansion ratio 1 has no expansion layer, so it *is* a `sepconv` and becomes one here.
-            `identity` is no block at all where size and filters stay, else a linear 1x1 convolution.
+            An `mbconv` with expansion ratio 1 has no expansion layer, so it becomes a `sepconv`. `identity` has no
+            operators where size and filters stay, and is a linear 1x1 convolution elsewhere.
         kernel_size: side of the square kernel, odd.
         stride: 1 or 2.
         expand_ratio: middle filters over input filters; 1 for everything but `mbconv`.
@@ -49,7 +49,7 @@ class BlockSpec:
         check_integer("filters", self.filters, 1, 65536)
         check_number("se_ratio", self.se_ratio, 0, 64)
         check_choice("skip", self.skip, SKIPS)
-        # One network, one spelling: 6.0 is 6, and an mbconv that does not expand is a sepconv.
+        # Equal networks get equal specs: 6.0 becomes 6, and an mbconv that does not expand a sepconv.
         object.__setattr__(self, "expand_ratio", _tidy(self.expand_ratio))
         object.__setattr__(self, "se_ratio", _tidy(self.se_ratio))
         if self.op == "mbconv" and self.expand_ratio == 1:
@@ -58,7 +58,7 @@ class BlockSpec:
             raise InputError(f"expand_ratio is {self.expand_ratio!r} for op {self.op}: only mbconv expands, use 1")
         if self.op == "identity":
             if self.kernel_size != 1 or self.se_ratio:
-                raise InputError("op identity takes kernel_size 1 and se_ratio 0: there is nothing in it to choose")
+                raise InputError("op identity needs kernel_size 1 and se_ratio 0")
             object.__setattr__(self, "skip", "none")
 
 
@@ -79,7 +79,7 @@ class ClassifierSpec:
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """MnasNet's searched unit: `repeats` times the same block, of which only the first strides."""
+    """`repeats` times the same block; only the first one has its stride."""
 
     block: BlockSpec
     repeats: int = 1
@@ -92,7 +92,7 @@ class StageSpec:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A whole network: stem convolution, stages, 1x1 head convolution, classifier. The currency of mnas.
+    """A whole network: stem convolution, stages, 1x1 head convolution, classifier.
 
     Attributes:
         stages: at least one stage.
@@ -138,7 +138,7 @@ class Architecture:
         object.__setattr__(self, "stochastic_depth", _tidy(self.stochastic_depth))
 
     def _repr_html_(self) -> str:
-        """What notebooks show: the blocks with their costs."""
+        """The blocks with their costs, for notebooks."""
         from pkgutil import resolve_name
 
         return str(resolve_name("mnas.report.notebook:architecture_html")(self))

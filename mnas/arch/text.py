@@ -1,4 +1,4 @@
-"""Writing numbers and blocks as text: timm's block grammar, canonical form. Reading is `codec`'s work."""
+"""Writing numbers and blocks as text: timm's block grammar, canonical form. `codec` reads it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def format_number(value: float) -> str:
 
 
 def format_block(block: BlockSpec, repeats: int | None = None) -> str:
-    """`ir_r3_k5_s2_e3_c40_se0.25`; without repeats for a block that is already placed."""
+    """`ir_r3_k5_s2_e3_c40_se0.25`; without repeats for a placed block."""
     parts = [OP_PREFIX[block.op]]
     if repeats is not None:
         parts.append(f"r{repeats}")
@@ -33,7 +33,7 @@ def format_block(block: BlockSpec, repeats: int | None = None) -> str:
 
 
 def default_skip(op: str) -> str:
-    """Timm's defaults: ds and ir have an identity skip unless they say noskip, cn has one only if it says skip."""
+    """Timm's defaults: ds and ir have an identity skip unless noskip is given, cn has one only with skip."""
     return "identity" if op in ("sepconv", "mbconv") else "none"
 
 

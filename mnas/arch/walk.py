@@ -1,6 +1,6 @@
-"""The one walk over an architecture, and the one description of what is inside a block.
+"""The walk over an architecture's blocks, and the layers of each block.
 
-Parameters, multiply-adds, latency keys, Keras layers, the fast trainer and the flatbuffer writer are folds over
+Parameters, multiply-adds, latency keys, Keras layers, the fast trainer and the flatbuffer writer are loops over
 `unroll(architecture)` and `layers(placed_block)`. A new block type is one branch in `layers`.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mnas.arch.spec import Architecture, BlockSpec, ClassifierSpec
 from mnas.arch.text import format_block, format_classifier
@@ -15,9 +16,9 @@ from mnas.arch.text import format_block, format_classifier
 
 @dataclass(frozen=True, slots=True)
 class PlacedBlock:
-    """A block where it stands: with its input's side in pixels and its input's filters.
+    """A block with the side in pixels and the filters of its input.
 
-    Its `skip` is what really happens there, so that two specs that give the same operators are equal here.
+    `skip` is `none` where shapes do not allow it, so that two specs with the same operators are equal here.
     """
 
     block: BlockSpec | ClassifierSpec
@@ -27,7 +28,7 @@ class PlacedBlock:
 
     @property
     def key(self) -> str:
-        """The text under which a latency table files this block, e.g. `56x56x24 ir_k5_s2_e3_c40_se0.25 relu`."""
+        """The key of this block in a latency table, e.g. `56x56x24 ir_k5_s2_e3_c40_se0.25 relu`."""
         place = f"{self.in_size}x{self.in_size}x{self.in_filters}"
         if isinstance(self.block, ClassifierSpec):
             return f"{place} {format_classifier(self.block)}"
@@ -35,17 +36,17 @@ class PlacedBlock:
 
     @property
     def out_size(self) -> int:
-        """Side of the output in pixels (`SAME` padding); 1 behind the classifier."""
+        """Side of the output in pixels (`SAME` padding); 1 after the classifier."""
         return 1 if isinstance(self.block, ClassifierSpec) else -(-self.in_size // self.block.stride)
 
     @property
     def out_filters(self) -> int:
-        """Filters of the output; the number of classes behind the classifier."""
+        """Filters of the output; the number of classes after the classifier."""
         return self.block.num_classes if isinstance(self.block, ClassifierSpec) else self.block.filters
 
     @property
     def is_nothing(self) -> bool:
-        """Whether it is an identity that changes neither size nor filters: then there is no operator."""
+        """Whether it is an identity without operators: it changes neither size nor filters."""
         block = self.block
         return (
             isinstance(block, BlockSpec)
@@ -64,8 +65,8 @@ class Layer:
         kind: conv, depthwise, dense, mean, pool, multiply or add.
         inputs: indices into the block's values: 0 is the block's input, i the output of its i-th layer (from 1).
         kernel_size, stride, in_size, in_filters, filters: as usual; `in_size` is that of the first input.
-        activation: what follows, `linear` for nothing. `sigmoid` appears inside squeeze-and-excitation.
-        norm: whether a batch normalisation stands between the operator and its activation; without one,
+        activation: after the operator; `linear` for none. `sigmoid` is used in squeeze-and-excitation.
+        norm: whether there is a batch normalisation between the operator and its activation; without one,
             a conv, depthwise or dense layer has a bias.
     """
 
@@ -85,11 +86,16 @@ class Layer:
         """Side of the output in pixels."""
         return 1 if self.kind in ("mean", "dense") else -(-self.in_size // self.stride)
 
+    @property
+    def weights_per_filter(self) -> int:
+        """Weights of one output filter of a conv, depthwise or dense layer, without its bias."""
+        return self.kernel_size**2 * (1 if self.kind == "depthwise" else self.in_filters)
+
 
 def unroll(architecture: Architecture) -> tuple[PlacedBlock, ...]:
-    """Stem, every block of every stage, head convolution (unless it has 0 filters), classifier.
+    """Return stem, every block of every stage, head convolution (unless it has 0 filters), classifier.
 
-    Identities that change nothing are no blocks, so they are left out.
+    Identities that change nothing are left out.
     """
     return tuple(placed for _, placed in named_blocks(architecture))
 
@@ -114,7 +120,7 @@ def named_blocks(architecture: Architecture) -> Iterator[tuple[str, PlacedBlock]
 
 
 def place(block: BlockSpec | ClassifierSpec, size: int, filters: int, activation: str) -> PlacedBlock:
-    """Put one block on an input, and settle whether its skip connection can be there."""
+    """Put a block on an input, and remove its skip connection if shapes do not allow it."""
     if isinstance(block, BlockSpec) and block.skip != "none":
         fits = block.filters == filters and (block.stride == 1 or block.skip == "pool")
         if not fits:
@@ -123,7 +129,7 @@ def place(block: BlockSpec | ClassifierSpec, size: int, filters: int, activation
 
 
 def layers(placed: PlacedBlock) -> tuple[Layer, ...]:
-    """The operators of a placed block, in order. This is the only place that knows what a block is made of."""
+    """Return the operators of a placed block, in order. Only this function knows what a block contains."""
     chain = _Chain(placed)
     block = placed.block
     if isinstance(block, ClassifierSpec):
@@ -151,7 +157,7 @@ def layers(placed: PlacedBlock) -> tuple[Layer, ...]:
 
 
 class _Chain:
-    """Collects a block's layers; each goes on the value made last, unless told otherwise."""
+    """Collects a block's layers; the input of each is the previous output unless `inputs` is given."""
 
     def __init__(self, placed: PlacedBlock) -> None:
         self.placed = placed
@@ -162,34 +168,10 @@ class _Chain:
             return self.placed.in_size, self.placed.in_filters
         return self.layers[value - 1].out_size, self.layers[value - 1].filters
 
-    def add(
-        self,
-        role: str,
-        kind: str,
-        *,
-        inputs: tuple[int, ...] = (),
-        filters: int = 0,
-        kernel_size: int = 1,
-        stride: int = 1,
-        activation: str = "linear",
-        norm: bool = False,
-    ) -> int:
+    def add(self, role: str, kind: str, *, inputs: tuple[int, ...] = (), filters: int = 0, **options: Any) -> int:
         inputs = inputs or (len(self.layers),)
         size, in_filters = self.shape(inputs[0])
-        self.layers.append(
-            Layer(
-                role,
-                kind,
-                inputs,
-                size,
-                in_filters,
-                filters or in_filters,
-                kernel_size,
-                stride,
-                activation,
-                norm,
-            )
-        )
+        self.layers.append(Layer(role, kind, inputs, size, in_filters, filters or in_filters, **options))
         return len(self.layers)
 
     def add_se(self, ratio: float, activation: str) -> None:

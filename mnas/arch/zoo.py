@@ -1,4 +1,4 @@
-"""The published networks, under the names people know.
+"""Published networks by name.
 
 Sources: tensorflow/tpu models/official/mnasnet/mnasnet_models.py; Sandler et al. 2018 (MobileNetV2);
 tensorflow/tpu models/official/efficientnet (builder and lite).
@@ -80,11 +80,11 @@ ZOO: dict[str, Architecture] = _zoo()
 
 
 def zoo(name: str) -> Architecture:
-    """A published network by name, e.g. `mnasnet-a1`.
+    """Return a published network by name, e.g. `mnasnet-a1`.
 
     Raises:
         InputError: for an unknown name; the message lists the known ones.
     """
     if name not in ZOO:
-        raise InputError(f"no network is called {name!r}; the zoo has {', '.join(ZOO)}")
+        raise InputError(f"unknown network {name!r}; the zoo has {', '.join(ZOO)}")
     return ZOO[name]

@@ -149,7 +149,7 @@ def test_measurements_are_read(tmp_path: Path) -> None:
         ),
         ({"architecture": "mnasnet-a1", "latency_ms": 0}, r"measurements\[0\].latency_ms is 0"),
         ({"architecture": "mnasnet-a1", "latency_ms": True}, "latency_ms is True"),
-        ({"architecture": "nothing", "latency_ms": 1}, "no network is called 'nothing'"),
+        ({"architecture": "nothing", "latency_ms": 1}, "unknown network 'nothing'"),
         ({"architecture": {}, "latency_ms": 1}, r"measurements\[0\].architecture: not an architecture"),
         ("mnasnet-a1", r"measurements\[0\] is 'mnasnet-a1': expected an object"),
     ],
