@@ -1,1 +1,1 @@
-"""Where a .tflite file can be measured."""
+"""Devices that measure a .tflite file."""

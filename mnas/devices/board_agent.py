@@ -1,7 +1,7 @@
-"""The one file that runs on a board: it answers over stdin and stdout; an interpreter and numpy are all it needs.
+"""The agent that runs on a board. It is a single file, and needs Python 3.8, an interpreter and numpy.
 
-Requests are lines of JSON, some followed by a file's bytes; each is answered by one line that begins with `mnas `. It
-ends when its input does, so that nothing stays behind when the connection breaks. Python 3.8 is new enough.
+Requests on stdin are lines of JSON, some followed by a file's bytes; each is answered on stdout by one line that begins
+with `mnas `. It ends when its input does, so that nothing stays behind when the connection breaks.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -25,7 +26,7 @@ _CPU = "/sys/devices/system/cpu/cpu{}/cpufreq/{}"
 
 
 def serve(requests: BinaryIO, answers: TextIO) -> None:
-    """Answer requests until there are no more.
+    """Answer requests until the input ends.
 
     Args:
         requests: `{"do": "start", "runtime", "threads", "delegate"}` first; then `load` with `id` and the `size` of the
@@ -39,14 +40,14 @@ def serve(requests: BinaryIO, answers: TextIO) -> None:
         data = requests.read(request["size"]) if "size" in request else b""
         try:
             answer = {"ok": board.handle(request, data)}
-        except Exception as error:  # whatever a runtime throws is for the other end to say
+        except Exception as error:  # the other end reports any error of a runtime
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write("mnas " + json.dumps(answer) + "\n")
         answers.flush()
 
 
 class Board:
-    """The interpreters that stand ready."""
+    """The loaded interpreters."""
 
     def __init__(self) -> None:
         self._models: dict[int, Any] = {}
@@ -54,14 +55,14 @@ class Board:
         self._module: Any = None
 
     def handle(self, request: dict[str, Any], data: bytes) -> Any:
-        """Do what a request asks for."""
+        """Carry out a request and return the answer."""
         kind = request["do"]
         if kind == "start":
             return self._start(request)
         if kind == "load":
             self._models[request["id"]] = self._interpreter(data)
         elif kind == "run":
-            return _times_ns(self._models[request["id"]], request["runs"], request["warm_up"])
+            return run_times_ns(self._models[request["id"]], request["runs"], request["warm_up"])
         elif kind == "infer":
             return _infer(self._models[request["id"]], data)
         elif kind == "close":
@@ -89,12 +90,10 @@ class Board:
             "runtime_version": found,
             "python": platform.python_version(),
             "affinity": ",".join(map(str, cpus)),
-            "governor": _read(_CPU.format(cpus[0] if cpus else 0, "scaling_governor")),
+            "governor": read_governor(cpus),
         }
 
     def _interpreter(self, data: bytes) -> Any:
-        import numpy as np
-
         resolver = self._module.OpResolverType
         plain = self._options["delegate"] != "xnnpack"
         interpreter = self._module.Interpreter(
@@ -103,15 +102,22 @@ class Board:
             experimental_op_resolver_type=resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES if plain else resolver.AUTO,
         )
         interpreter.allocate_tensors()
-        rng = np.random.RandomState(0)
-        for detail in interpreter.get_input_details():
-            low, high = (-1, 1) if np.issubdtype(detail["dtype"], np.floating) else (0, 127)
-            value = rng.uniform(low, high, detail["shape"]).astype(detail["dtype"])
-            interpreter.set_tensor(detail["index"], value)
+        set_random_inputs(interpreter)
         return interpreter
 
 
-def _times_ns(interpreter: Any, runs: int, warm_up: int) -> list[int]:
+def set_random_inputs(interpreter: Any) -> None:
+    """Set every input to random values, the same each time."""
+    import numpy as np
+
+    rng = np.random.RandomState(0)
+    for detail in interpreter.get_input_details():
+        low, high = (-1, 1) if np.issubdtype(detail["dtype"], np.floating) else (0, 127)
+        interpreter.set_tensor(detail["index"], rng.uniform(low, high, detail["shape"]).astype(detail["dtype"]))
+
+
+def run_times_ns(interpreter: Any, runs: int, warm_up: int = 0) -> list[int]:
+    """Wall time of each of `runs` inferences after `warm_up` others, in ns."""
     invoke, clock = interpreter.invoke, time.perf_counter_ns
     for _ in range(warm_up):
         invoke()
@@ -124,7 +130,7 @@ def _times_ns(interpreter: Any, runs: int, warm_up: int) -> list[int]:
 
 
 def _infer(interpreter: Any, image: bytes) -> str:
-    """The first output's bytes for an image's, as base64."""
+    """Run on an image's bytes; returns the first output's as base64."""
     import numpy as np
 
     taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
@@ -134,7 +140,7 @@ def _infer(interpreter: Any, image: bytes) -> str:
 
 
 def pin(count: int) -> list[int]:
-    """Stay on the `count` fastest CPUs, the last of them where they are alike; [] where one cannot choose."""
+    """Pin to the `count` fastest CPUs, the last of equal ones, and return them; [] if the system cannot pin."""
     if not hasattr(os, "sched_setaffinity"):
         return []
     allowed = sorted(os.sched_getaffinity(0))
@@ -155,8 +161,13 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
+def read_governor(cpus: Sequence[int]) -> str:
+    """Return the frequency governor of the first of these CPUs; empty if it cannot be read."""
+    return _read(_CPU.format(cpus[0] if cpus else 0, "scaling_governor"))
+
+
 def _celsius() -> float | None:
-    """Of the warmest sensor; None where there is none."""
+    """Temperature of the warmest sensor; None without sensors."""
     found = [_read(str(zone)) for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
     return max((int(text) / 1000 for text in found if text.lstrip("-").isdigit()), default=None)
 
@@ -170,5 +181,5 @@ def _read(path: str) -> str:
 
 if __name__ == "__main__":
     with os.fdopen(os.dup(1), "w") as out:
-        os.dup2(2, 1)  # what libraries print must not stand between answers
+        os.dup2(2, 1)  # keep what libraries print out of the answers
         serve(sys.stdin.buffer, out)

@@ -1,15 +1,13 @@
-"""This machine, through a TFLite interpreter: ai-edge-litert, or tflite-runtime where that is what will run."""
+"""This machine, through a TFLite interpreter: ai-edge-litert, or tflite-runtime."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import platform
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,21 +16,17 @@ import numpy.typing as npt
 
 from mnas.checks import check_choice, check_integer
 from mnas.devices.base import Array, Device, LoadedModel
+from mnas.devices.board_agent import PACKAGES, read_governor, run_times_ns, set_random_inputs
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
 from mnas.system.environment import cpu_model
 from mnas.system.native_output import quiet
 
-RUNTIMES = {
-    # name: (package, module of the interpreter)
-    "litert": ("ai-edge-litert", "ai_edge_litert.interpreter"),
-    "tflite-runtime": ("tflite-runtime", "tflite_runtime.interpreter"),
-}
 DELEGATES = ("xnnpack", "none")
 
 
 class Runtime:
-    """One interpreter library behind one face.
+    """One interpreter library.
 
     Args:
         name: `litert` or `tflite-runtime`.
@@ -40,28 +34,28 @@ class Runtime:
         delegate: `xnnpack` or `none` (TFLite's own kernels).
 
     Raises:
-        InputError: for unknown names.
+        InputError: for unknown names or a number of threads out of range.
         MnasError: if the library is not installed or does not load.
     """
 
     def __init__(self, name: str = "litert", *, threads: int = 1, delegate: str = "xnnpack") -> None:
-        check_choice("--runtime", name, tuple(RUNTIMES))
+        check_choice("--runtime", name, tuple(PACKAGES))
         check_choice("--delegate", delegate, DELEGATES)
         check_integer("--threads", threads, 1, 1024)
         self.name, self.threads, self.delegate = name, threads, delegate
-        self.package, module = RUNTIMES[name]
+        self.package, module = PACKAGES[name]
         self._module = _import(module, self.package)
 
     @property
     def version(self) -> str:
-        """Of the package."""
+        """Version of the package."""
         try:
             return version(self.package)
         except PackageNotFoundError:
             return "unknown"
 
     def interpreter(self, data: bytes) -> Any:
-        """An interpreter with its tensors allocated.
+        """Return an interpreter with its tensors allocated.
 
         Raises:
             MnasError: if the runtime refuses the file.
@@ -96,7 +90,7 @@ class LocalDevice(Device):
     Args:
         runtime: which interpreter.
 
-    While it measures, this process is pinned to one CPU a thread, where the system allows it.
+    While it measures, this process is pinned to one CPU per thread, if the system allows it.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -114,7 +108,7 @@ class LocalDevice(Device):
         try:
             yield
         finally:
-            # Threads that libraries started meanwhile were born pinned, numpy's too: unpin them all.
+            # Threads that libraries such as numpy started meanwhile are pinned too: unpin them all.
             tasks = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["0"]
             for task in tasks:
                 with suppress(OSError):
@@ -133,7 +127,7 @@ class LocalDevice(Device):
             dtype=dtype,
             threads=self.runtime.threads,
             affinity=",".join(map(str, self._cpus)),
-            governor=_governor(self._cpus),
+            governor=read_governor(self._cpus),
         )
 
     def load(self, data: bytes) -> LoadedModel:
@@ -142,17 +136,11 @@ class LocalDevice(Device):
 
 
 class _InterpreterModel(LoadedModel):
-    """An interpreter whose input is set once: latency does not depend on what the picture shows."""
+    """An interpreter whose input is set once: latency does not depend on the image."""
 
     def __init__(self, interpreter: Any) -> None:
         self._interpreter = interpreter
-        rng = np.random.default_rng(0)
-        for detail in interpreter.get_input_details():
-            if np.issubdtype(detail["dtype"], np.floating):
-                value = rng.uniform(-1, 1, detail["shape"]).astype(detail["dtype"])
-            else:
-                value = rng.integers(0, 127, detail["shape"]).astype(detail["dtype"])
-            interpreter.set_tensor(detail["index"], value)
+        set_random_inputs(interpreter)
 
     def infer(self, image: npt.NDArray[Any]) -> bytes:
         """See `LoadedModel`."""
@@ -166,16 +154,10 @@ class _InterpreterModel(LoadedModel):
 
     def run_times_ms(self, num_runs: int) -> Array:
         """See `LoadedModel`."""
-        invoke, clock = self._interpreter.invoke, time.perf_counter_ns
-        times = np.empty(num_runs)
         try:
-            for run in range(num_runs):
-                start = clock()
-                invoke()
-                times[run] = clock() - start
+            return np.array(run_times_ns(self._interpreter, num_runs)) / 1e6
         except (ValueError, RuntimeError) as error:
             raise MnasError(f"the network does not run: {error}") from None
-        return times / 1e6
 
     def close(self) -> None:
         """See `LoadedModel`."""
@@ -183,7 +165,7 @@ class _InterpreterModel(LoadedModel):
 
 
 def last_cpus(count: int) -> tuple[int, ...]:
-    """The last `count` CPUs that this process may use (the first serve interrupts); () where one cannot choose.
+    """Return the last `count` CPUs of this process (the first serve interrupts); () if the system cannot pin.
 
     Raises:
         InputError: if there are fewer.
@@ -194,11 +176,3 @@ def last_cpus(count: int) -> tuple[int, ...]:
     if count > len(allowed):
         raise InputError(f"--threads is {count}: this process may use {len(allowed)} CPUs")
     return tuple(allowed[-count:])
-
-
-def _governor(cpus: tuple[int, ...]) -> str:
-    path = Path(f"/sys/devices/system/cpu/cpu{cpus[0] if cpus else 0}/cpufreq/scaling_governor")
-    try:
-        return path.read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return ""

@@ -1,4 +1,4 @@
-"""Search spaces: an ordered list of decisions, and the bijection between indices and architectures. Numpy at most."""
+"""Search spaces: an ordered list of decisions, and the bijection between indices and architectures."""
 
 from mnas.space.costs import SpaceCosts
 from mnas.space.files import SPACES, load_space

@@ -1,7 +1,7 @@
-"""Costs that add up over blocks, for whole batches of architectures at once.
+"""Costs that are sums over blocks, for batches of architectures.
 
-A stage's cost depends on its own decisions and on the filters of the stage before, nothing else. So a space has
-a few thousand different stages; each is priced once, and an architecture's cost is a handful of table look-ups.
+A stage's cost depends only on its own decisions and on the filters of the previous stage. So a space has a few thousand
+different stages; the cost of each is computed once, and an architecture's cost is the sum of a few table look-ups.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ Array = npt.NDArray[np.float64]
 
 
 class SpaceCosts:
-    """Prices a space's architectures by index.
+    """Costs of a space's architectures by index.
 
     Args:
         space: the space.
-        price: a placed block's cost. Whatever it raises (a missing latency key) is raised here.
-        overhead: added once for every network.
+        price: returns a placed block's cost. Its errors (a missing latency key) are raised here.
+        overhead: added once per network.
 
     Attributes:
-        scaling: what the sum over blocks is multiplied by, if anything: other costs, such as parameters, and a curve of
-            points (amount of these, factor), linear in between and constant outside.
+        scaling: factor of the sum over blocks, if any: other costs, such as parameters, and a curve of points
+            (amount of these, factor), linear in between and constant outside.
     """
 
     scaling: tuple[SpaceCosts, Sequence[tuple[float, float]]] | None = None
@@ -37,8 +37,8 @@ class SpaceCosts:
     def __init__(self, space: SearchSpace, price: Callable[[PlacedBlock], float], *, overhead: float = 0.0) -> None:
         self.space = space
         self._price = cache(price)
-        self._tables: list[Array] = []  # one a stage: (filters before, combinations of its decisions)
-        self._filters_of: list[npt.NDArray[np.intp]] = []  # one a stage: (combinations,), which filters it ends with
+        self._tables: list[Array] = []  # one per stage: (filters before, combinations of its decisions)
+        self._filters_of: list[npt.NDArray[np.intp]] = []  # one per stage: (combinations,), index of its output filters
         before: tuple[int | None, ...] = (None,)
         for position, choices in enumerate(space.stages):
             rows = [
@@ -62,7 +62,7 @@ class SpaceCosts:
         """Costs of a batch.
 
         Args:
-            indices: shape (count, number of decisions), as `SearchSpace.encode` gives them.
+            indices: shape (count, number of decisions), as `SearchSpace.encode` returns them.
 
         Returns:
             Shape (count,).
@@ -80,18 +80,18 @@ class SpaceCosts:
         return result
 
     def factors(self) -> tuple[float, list[Array], Array]:
-        """What the sum over blocks is made of, for expectations; `scaling` is not in it.
+        """The terms of the sum over blocks, for expectations; without `scaling`.
 
         Returns:
-            The stem's cost with what is added once; of every stage an array (filters before, choices of its first
-            decision, of its second, ...); the head's, by the filters of the last stage.
+            The stem's cost with the overhead; for every stage an array (filters before, choices of its first decision,
+            of its second, ...); the head's costs, by the filters of the last stage.
         """
         shapes = [(len(table), *radices) for table, radices in zip(self._tables, self._radices, strict=True)]
         stages = [table.reshape(shape) for table, shape in zip(self._tables, shapes, strict=True)]
         return self._stem, stages, self._head
 
     def extreme(self, *, largest: bool = False) -> tuple[Architecture, float]:
-        """The architecture of the lowest (or highest) cost and that cost, exactly: dynamic programming over filters."""
+        """Return the architecture of lowest (or highest) cost and its cost, by dynamic programming over filters."""
         sign = -1.0 if largest else 1.0
         costs = np.array([sign * self._stem])
         trails: list[tuple[int, ...]] = [()]

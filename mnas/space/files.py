@@ -1,14 +1,17 @@
-"""Spaces as TOML files: the shipped ones by name, a user's own by path.
+"""Spaces as TOML files: the shipped ones by name, others by path.
 
-A file has the fixed fields at its top, a `[choices]` table with what holds for every stage, and one `[[stages]]`
-table a stage with its stride and whatever differs, or with nothing but a list of `blocks` to choose one from.
+A file has the fixed fields at its top, a `[choices]` table with the choices for every stage, and one `[[stages]]` table
+per stage with its stride and the choices that differ, or with only a list of `blocks` to choose from.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from msgspec import defstruct
 
 from mnas.checks import convert
 from mnas.errors import InputError
@@ -23,27 +26,28 @@ else:
 
 _FOLDER = Path(__file__).parent
 SPACES = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
-_TOP = (
-    "name",
-    "resolution",
-    "num_classes",
-    "activation",
-    "dropout",
-    "stem_filters",
-    "stem_stride",
-    "head_filters",
+_Choices = defstruct("_Choices", [(name, Any, None) for name in FIELDS], forbid_unknown_fields=True)
+_Document = defstruct(
+    "_Document",
+    [
+        ("name", str),
+        ("stages", list[dict[str, Any]], []),
+        ("choices", _Choices, None),
+        *((field.name, Any, None) for field in fields(SearchSpace) if field.name not in ("name", "stages")),
+    ],
+    forbid_unknown_fields=True,
 )
 
 
 def load_space(name: str) -> SearchSpace:
-    """A shipped space by name (`mnasnet`, `mnasnet-32`), or a TOML file by path.
+    """Load a shipped space by name (`mnasnet`, `mnasnet-32`), or a TOML file by path.
 
     Raises:
-        InputError: for an unknown name, an unreadable file, or a file that is no space.
+        InputError: for an unknown name, an unreadable file, or a file that is not a space.
     """
     path = _FOLDER / f"{name}.toml" if name in SPACES else Path(name)
     if name not in SPACES and path.suffix != ".toml":
-        raise InputError(f"no space is called {name!r}: expected one of {', '.join(SPACES)}, or a .toml file")
+        raise InputError(f"unknown space {name!r}: expected one of {', '.join(SPACES)}, or a .toml file")
     try:
         data = tomllib.loads(read_bytes(path, "a search space", most=1 << 20).decode("utf-8"))
     except InputError:
@@ -57,26 +61,9 @@ def load_space(name: str) -> SearchSpace:
 
 
 def _space(data: dict[str, Any]) -> SearchSpace:
+    convert(data, _Document, "the space")
     shared, stages = data.pop("choices", {}), data.pop("stages", [])
-    _refuse_unknown("the space", data, _TOP)
-    _refuse_unknown("[choices]", shared, FIELDS)
-    if "name" not in data:
-        raise InputError('a space needs a name at its top: name = "mine"')
-    if not isinstance(stages, list):
-        raise InputError("stages: expected [[stages]] tables")
-    return SearchSpace(stages=tuple(_stage(i, _table(s), shared) for i, s in enumerate(stages, 1)), **data)
-
-
-def _table(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"expected a table; got {str(value)[:60]!r}")
-    return value
-
-
-def _refuse_unknown(where: str, data: Any, known: tuple[str, ...]) -> None:
-    unknown = sorted(set(_table(data)) - set(known))
-    if unknown:
-        raise InputError(f"{where} has unknown fields {', '.join(unknown)}; known are {', '.join(known)}")
+    return SearchSpace(stages=tuple(_stage(number, stage, shared) for number, stage in enumerate(stages, 1)), **data)
 
 
 def _stage(number: int, own: dict[str, Any], shared: dict[str, Any]) -> Stage:

@@ -41,11 +41,11 @@ class SearchSpace:
             raise InputError(f"a space needs a name of 1 to 100 characters; got {str(self.name)[:100]!r}")
         if not 1 <= len(self.stages) <= MOST_STAGES:
             raise InputError(f"the space {self.name} has {len(self.stages)} stages: expected 1 to {MOST_STAGES}")
-        self.decode([0] * len(self.decisions))  # the fixed fields are checked by making one architecture
+        self.decode([0] * len(self.decisions))  # making one architecture checks the fixed fields
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
-        """Each stage's in turn; their names say which, e.g. `stage3.kernel_size`."""
+        """All stages' decisions in order, with the stage in the name, e.g. `stage3.kernel_size`."""
         return tuple(
             Decision(f"stage{number}.{decision.name}", decision.choices)
             for number, stage in enumerate(self.stages, 1)
@@ -58,7 +58,7 @@ class SearchSpace:
         return math.prod(len(decision.choices) for decision in self.decisions)
 
     def decode(self, indices: Sequence[int]) -> Architecture:
-        """Indices, one a decision, to the architecture they stand for.
+        """Return the architecture of the indices, one per decision.
 
         Raises:
             InputError: for a wrong number of indices, or one out of range.
@@ -68,7 +68,7 @@ class SearchSpace:
         values = []
         for decision, index in zip(self.decisions, indices, strict=True):
             if not 0 <= index < len(decision.choices):
-                raise InputError(f"{decision.name} has {len(decision.choices)} choices; there is no index {index}")
+                raise InputError(f"{decision.name} has {len(decision.choices)} choices; got index {index}")
             values.append(decision.choices[index])
         rest = iter(values)
         return self._architecture(tuple(s.stage(tuple(islice(rest, len(s.decisions)))) for s in self.stages))
@@ -89,7 +89,7 @@ class SearchSpace:
         """The inverse of `decode`.
 
         Raises:
-            InputError: for an architecture outside the space; the message names the first thing that differs.
+            InputError: for an architecture outside the space, with the first difference.
         """
         if len(architecture.stages) != len(self.stages):
             raise InputError(
@@ -109,7 +109,7 @@ class SearchSpace:
         return tuple(indices)
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """One architecture, every decision uniform."""
+        """Sample an architecture, uniformly in every decision."""
         return self.decode([int(rng.integers(len(decision.choices))) for decision in self.decisions])
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
@@ -121,19 +121,19 @@ class SearchSpace:
         indices = list(self.encode(architecture))
         free = [i for i, decision in enumerate(self.decisions) if len(decision.choices) > 1]
         if not free:
-            raise InputError(f"{self.name} holds one architecture only: there is nothing to mutate")
+            raise InputError(f"{self.name} has only one architecture: there is nothing to mutate")
         chosen = free[int(rng.integers(len(free)))]
         others = len(self.decisions[chosen].choices) - 1
         indices[chosen] = (indices[chosen] + 1 + int(rng.integers(others))) % (others + 1)
         return self.decode(indices)
 
     def crossover(self, first: Architecture, second: Architecture, rng: np.random.Generator) -> Architecture:
-        """Take every decision from one of two parents, each with even chance."""
+        """Take every decision from one of two parents with equal probability."""
         pairs = zip(self.encode(first), self.encode(second), strict=True)
         return self.decode([pair[int(rng.integers(2))] for pair in pairs])
 
     def with_data(self, *, num_classes: int | None = None, resolution: int | None = None) -> SearchSpace:
-        """The same choices for another number of classes or another input size."""
+        """Return the same choices for another number of classes or input size."""
         return replace(
             self,
             num_classes=self.num_classes if num_classes is None else num_classes,
@@ -141,7 +141,7 @@ class SearchSpace:
         )
 
     def placed_blocks(self) -> tuple[PlacedBlock, ...]:
-        """Every different placed block that some architecture of the space has, in the order of the walk."""
+        """Return the different placed blocks of all architectures, in the order of the walk."""
         found: dict[PlacedBlock, None] = {}
         before: tuple[int | None, ...] = (None,)
         for position, choices in enumerate(self.stages):
@@ -154,7 +154,7 @@ class SearchSpace:
         return tuple(dict.fromkeys([stem, *found, *(block for head in heads for block in head)]))
 
     def ends(self) -> tuple[PlacedBlock, list[tuple[PlacedBlock, ...]]]:
-        """The stem, and for each choice of the last stage's filters what follows the stages."""
+        """Return the stem, and for each choice of the last stage's filters the blocks after the stages."""
         before = self.decode([0] * len(self.decisions)).stages[:-1]
         last = [self.stages[-1].stage(values) for values in self.stages[-1].combinations()]
         ways = [next(stage for stage in last if stage.block.filters == count) for count in self.stages[-1].filters]
@@ -163,7 +163,7 @@ class SearchSpace:
         return walks[0][0], [walk[-tail:] for walk in walks]
 
     def stage_walk(self, position: int, in_filters: int | None, stage: StageSpec) -> tuple[PlacedBlock, ...]:
-        """One stage's placed blocks, given the filters of the stage before (None stands for the stem's)."""
+        """Return one stage's placed blocks, given the filters of the previous stage (None for the stem's)."""
         strides = [choices.stride for choices in self.stages[:position]]
         size = self.resolution
         for stride in (self.stem_stride, *strides):
@@ -191,5 +191,5 @@ class SearchSpace:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of everything that defines the space: equal spaces, equal fingerprints."""
+        """A hash of everything that defines the space; equal for equal spaces."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What one stage of a search space may be: MnasNet's six decisions, or one decision over whole blocks."""
+"""One stage of a search space: MnasNet's six decisions, or one decision over whole blocks."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from mnas.arch.codec import format_stage, parse_stage
-from mnas.arch.spec import SKIPS, BlockSpec, StageSpec
+from mnas.arch.spec import BlockSpec, StageSpec
 from mnas.arch.text import format_number
-from mnas.checks import check_choice, check_fields
+from mnas.checks import check_fields
 from mnas.errors import InputError
 
-MOST_COMBINATIONS = 20_000  # of one stage: each is priced when a search begins
+MOST_COMBINATIONS = 20_000  # of one stage: the cost of each is computed when a search starts
 FIELDS = ("op", "kernel_size", "se_ratio", "skip", "filters", "repeats")
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One choice to make: its name, e.g. `stage3.kernel_size`, and what there is to choose from."""
+    """One decision: its name, e.g. `stage3.kernel_size`, and its choices."""
 
     name: str
     choices: tuple[Any, ...]
@@ -31,13 +31,13 @@ class Decision:
 
 @dataclass(frozen=True)
 class StageChoices:
-    """What one stage may be. `op` says conv, sepconv or mbconv with its expansion ratio: `mbconv6`."""
+    """The choices of one stage. `op` is conv, sepconv, or mbconv with its expansion ratio: `mbconv6`."""
 
     stride: Annotated[int, Meta(ge=1, le=2)]
     op: tuple[str, ...]
     kernel_size: tuple[Annotated[int, Meta(ge=1, le=31)], ...]
     se_ratio: tuple[Annotated[int, Meta(ge=0, le=64)] | Annotated[float, Meta(ge=0, le=64)], ...]
-    skip: tuple[str, ...]
+    skip: tuple[Literal["none", "identity", "pool"], ...]
     filters: tuple[Annotated[int, Meta(ge=1, le=65536)], ...]
     repeats: tuple[Annotated[int, Meta(ge=1, le=1000)], ...]
 
@@ -49,13 +49,11 @@ class StageChoices:
                 raise InputError(f"{field} is {list(choices)}: expected one or more different choices")
         check_fields(self)
         if math.prod(len(getattr(self, field)) for field in FIELDS) > MOST_COMBINATIONS:
-            raise InputError(f"the choices multiply to more than {MOST_COMBINATIONS:,} stages: leave some out")
+            raise InputError(f"the choices multiply to more than {MOST_COMBINATIONS:,} stages: remove some")
         for op in self.op:
             split_op(op)
-        for skip in self.skip:
-            check_choice("skip", skip, SKIPS)
         for values in self.combinations():
-            self.stage(values)  # every choice must be a valid block: found when the space is made, not in a search
+            self.stage(values)  # raises if a choice is not a valid block: when the space is made, not in a search
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -67,7 +65,7 @@ class StageChoices:
         return product(*(decision.choices for decision in self.decisions))
 
     def stage(self, values: Sequence[Any]) -> StageSpec:
-        """The stage that six chosen values stand for."""
+        """Return the stage for six chosen values."""
         op, kernel_size, se_ratio, skip, filters, repeats = values
         name, expand_ratio = split_op(op)
         return StageSpec(BlockSpec(name, kernel_size, self.stride, expand_ratio, filters, se_ratio, skip), repeats)
@@ -79,7 +77,7 @@ class StageChoices:
 
 
 def split_op(op: str) -> tuple[str, float]:
-    """`mbconv6` is ("mbconv", 6); `conv` is ("conv", 1).
+    """Split `mbconv6` into ("mbconv", 6); `conv` into ("conv", 1).
 
     Raises:
         InputError: for anything else.
@@ -102,10 +100,10 @@ def join_op(block: BlockSpec) -> str:
 
 @dataclass(frozen=True)
 class StageBlocks:
-    """A stage of one decision: which of a few whole blocks stands there. For spaces whose choices are no product.
+    """A stage of one decision over whole blocks, for spaces whose choices are not a product.
 
     Attributes:
-        blocks: block strings, e.g. `ir_r1_k3_s1_e3_c64`, all of one stride; `id_r1_k1_s1_c64` leaves the stage out.
+        blocks: block strings, e.g. `ir_r1_k3_s1_e3_c64`, all of the same stride; `id_r1_k1_s1_c64` is no stage.
     """
 
     blocks: tuple[str, ...]
@@ -143,7 +141,7 @@ class StageBlocks:
         return ((text,) for text in self.blocks)
 
     def stage(self, values: Sequence[Any]) -> StageSpec:
-        """The stage that the chosen block stands for."""
+        """Return the stage of the chosen block."""
         (text,) = values
         return self._stages[text]
 

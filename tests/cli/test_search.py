@@ -249,7 +249,7 @@ def test_minutes_count_with_resume_until_there_is_a_study(paced, tmp_path):
         (["--strategy", "differentiable"], "evaluator is tabular:acc.json: add --evaluator supernet"),
         (["--inherit"], "--inherit takes weights from a supernet"),
         (["--budget-ms", "3"], "0 latency tables and 1 budgets"),
-        (["--space", "moon"], "no space is called 'moon'"),
+        (["--space", "moon"], "unknown space 'moon'"),
         (["--reward", "vast"], "unknown reward 'vast'"),
     ],
 )
