@@ -167,7 +167,7 @@ class PhoneDouble:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                connection, _ = self._listener.feasible()
+                connection, _ = self._listener.accept()
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._connections.append(connection)
                 threading.Thread(target=_Transport(self, connection).serve, daemon=True).start()
