@@ -1,8 +1,8 @@
-"""The real `adb` program: which phones are there, running commands on one, sending it files.
+"""The `adb` program: listing phones, running commands on one, copying files.
 
-What adb says about success cannot be believed: when the phone goes away during `adb shell`, adb 29 exits with 0 (adb 36
-with 255). So every command ends with a word of its own, and without that word it has not finished. Nor can what the
-phone's own `timeout` says.
+adb's exit code is unreliable: when the phone goes away during `adb shell`, adb 29 exits with 0 (adb 36 with 255). So
+every command prints a random word at its end; without that word it has not finished. The exit code of the phone's
+`timeout` is unreliable too.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from mnas.devices.benchmark_log import last_lines, printable
 from mnas.errors import InputError, MnasError
 
 ANSWER_S = 15.0  # beyond a command's own limit
-_GRACE_S = 2  # between asking a command to stop and making it
+_GRACE_S = 2  # between asking a command to stop and killing it
 _TRANSFER_S = 300.0
 _MOST_BYTES = 1 << 24
 _BECOMING_READY_S = 5.0
-# adb opens mDNS on all interfaces otherwise; who uses it sets them.
+# Otherwise adb opens mDNS on all interfaces; users who need mDNS set these variables.
 _ENVIRONMENT = {"ADB_MDNS": "0", "ADB_MDNS_OPENSCREEN": "0", "ADB_MDNS_AUTO_CONNECT": "0"}
 _STATES = {
     "unauthorized": "it has not allowed this computer yet: unlock its screen and accept 'Allow USB debugging?'",
-    "authorizing": "it is still being asked to allow this computer: unlock its screen and accept",
+    "authorizing": "it is asking whether to allow this computer: unlock its screen and accept",
     "offline": "adb sees it but it does not answer: unplug it and plug it in again (or: adb reconnect offline)",
     "connecting": "adb is still connecting to it: try again in a few seconds",
     "no permissions": "this user may not open its USB port: on Debian, apt-get install "
@@ -45,7 +45,7 @@ class Adb:
     """One phone behind the `adb` program.
 
     Args:
-        serial: as `adb devices` says it, or HOST:PORT of a phone on the network; empty for the only one there is.
+        serial: as `adb devices` prints it, or HOST:PORT of a phone on the network; empty for the only phone.
 
     Raises:
         InputError: if there are several phones and no serial.
@@ -62,12 +62,12 @@ class Adb:
         states = self._states()
         if ":" in serial and states.get(serial) != "device":
             if serial in states:
-                _run(["disconnect", serial], ANSWER_S)  # or, after a drop, it is "already connected" for 10 s
-            _run(["connect", serial], ANSWER_S)  # exits with 0 whatever happens: the state tells
+                _run(["disconnect", serial], ANSWER_S)  # else, after a drop, it is "already connected" for 10 s
+            _run(["connect", serial], ANSWER_S)  # always exits with 0: check the state
         elif not serial:
             if not states:
                 raise MnasError(
-                    "adb sees no phone. Plug it in, switch on USB debugging in its developer options, and look at: "
+                    "adb sees no phone. Plug it in, switch on USB debugging in its developer options, and run: "
                     "adb devices"
                 )
             ready = [name for name, state in states.items() if state == "device"]
@@ -81,41 +81,38 @@ class Adb:
     def _wait_until_ready(self, serial: str) -> None:
         give_up = time.monotonic() + _BECOMING_READY_S
         while (state := self._states().get(serial, "")) != "device":
-            # A phone that has just been plugged in, or that dropped off the network, takes a while.
+            # A phone that was just plugged in, or that lost its network, takes a while.
             if state in ("", "unauthorized", "no permissions") or time.monotonic() > give_up:
                 raise MnasError(_why_not(serial, state))
             time.sleep(0.25)
 
     @staticmethod
     def _states() -> dict[str, str]:
-        """State by serial of everything that adb sees."""
+        """States of all devices, by serial."""
         done = _run(["devices"], 2 * ANSWER_S)
         if done.returncode != 0:
-            raise MnasError(f"adb does not start its server:\n  {last_lines(done.stderr)}")
+            raise MnasError(f"adb cannot start its server:\n  {last_lines(done.stderr)}")
         return parse_states(done.stdout)
 
     def shell(self, command: str, *, limit_s: float = 10.0, check: bool = True) -> str:
-        """What a shell command prints, stdout and stderr together.
+        """Run a shell command and return what it prints, stdout and stderr together.
 
         Args:
-            command: in the phone's shell language; whatever is not fixed text in it must be quoted.
-            limit_s: after which the phone itself ends it.
+            command: in the phone's shell language; quote everything that is not fixed text.
+            limit_s: after which the phone ends it.
             check: whether an exit code other than 0 is an error.
 
         Raises:
             MnasError: if it fails or takes too long, or the phone goes away.
         """
         word = f"mnas-{secrets.token_hex(8)}"
-        # The code is asked for inside: toybox's timeout now and then says 127 of a command that did its work.
+        # Read the exit code inside: toybox's timeout sometimes reports 127 for a command that succeeded.
         script = f"( {command}\n) </dev/null 2>&1; mnas_code=$?; echo; echo {word}-code $mnas_code"
         if self._limits_commands:  # ending adb here would leave the command running there
             script = f"timeout -k {_GRACE_S} {limit_s:g} sh -c {shlex.quote(script)}"
-        try:
-            done = _run(["-s", self.serial, "shell", f"{script}; echo; echo {word}-end"], limit_s + _GRACE_S + ANSWER_S)
-        except TimeoutError:
-            raise MnasError(
-                f"the phone {self._name} did not answer for {limit_s + ANSWER_S:g} s: is it frozen?"
-            ) from None
+        late = f"the phone {self._name} did not answer for {limit_s + ANSWER_S:g} s: is it frozen?"
+        command = f"{script}; echo; echo {word}-end"
+        done = self._phone(["shell", command], limit_s + _GRACE_S + ANSWER_S, late)
         said, ended, _ = done.stdout.replace("\r\n", "\n").rpartition(f"\n{word}-end")
         if not ended:
             raise self._gone(done)
@@ -132,41 +129,43 @@ class Adb:
         Raises:
             MnasError: if the phone is full, refuses them, or goes away.
         """
-        try:
-            done = _run(["-s", self.serial, "push", *map(str, files), folder], _TRANSFER_S)
-        except TimeoutError:
-            raise MnasError(f"copying to the phone {self._name} took longer than {_TRANSFER_S:g} s") from None
+        late = f"copying to the phone {self._name} took longer than {_TRANSFER_S:g} s"
+        done = self._phone(["push", *map(str, files), folder], _TRANSFER_S, late)
         if done.returncode == 0:
             return
         said = done.stdout + done.stderr
         if "No space left" in said or "ENOSPC" in said:
-            raise MnasError(f"the phone {self._name} has no space left: free some (mnas uses {folder})")
+            raise MnasError(f"the phone {self._name} has no space left: free some of it (mnas uses {folder})")
         if self._states().get(self.serial) == "device":
-            raise MnasError(f"the phone {self._name} does not take files in {folder}:\n  {last_lines(said)}")
+            raise MnasError(f"the phone {self._name} does not accept files in {folder}:\n  {last_lines(said)}")
         raise self._gone(done)
 
     def pull(self, file: str, folder: Path) -> bytes:
-        """What a file of the phone holds.
+        """Return the content of a file on the phone.
 
         Args:
             file: on the phone.
-            folder: of this machine, where its copy may lie.
+            folder: on this machine, for a temporary copy.
 
         Raises:
             MnasError: if there is no such file, or the phone goes away.
         """
         target = folder / "pulled"
         target.unlink(missing_ok=True)
-        try:
-            done = _run(["-s", self.serial, "pull", file, str(target)], _TRANSFER_S)
-        except TimeoutError:
-            raise MnasError(f"copying from the phone {self._name} took longer than {_TRANSFER_S:g} s") from None
+        late = f"copying from the phone {self._name} took longer than {_TRANSFER_S:g} s"
+        done = self._phone(["pull", file, str(target)], _TRANSFER_S, late)
         if done.returncode == 0 and target.is_file():
             return target.read_bytes()
         if self._states().get(self.serial) == "device":
             said = last_lines(done.stdout + done.stderr)
-            raise MnasError(f"the phone {self._name} does not give the file {file}:\n  {said}")
+            raise MnasError(f"cannot read the file {file} of the phone {self._name}:\n  {said}")
         raise self._gone(done)
+
+    def _phone(self, arguments: list[str], limit_s: float, late: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return _run(["-s", self.serial, *arguments], limit_s)
+        except TimeoutError:
+            raise MnasError(late) from None
 
     def _gone(self, done: subprocess.CompletedProcess[str]) -> MnasError:
         state = self._states().get(self.serial, "")
@@ -176,7 +175,7 @@ class Adb:
                 + last_lines(done.stderr)
             )
         return MnasError(
-            f"lost in the middle of the work: {_why_not(self.serial, state)}\n  Then run the same command again."
+            f"lost the phone during the work: {_why_not(self.serial, state)}\n  Then run the same command again."
         )
 
     @property
@@ -185,7 +184,7 @@ class Adb:
 
 
 def parse_states(text: str) -> dict[str, str]:
-    """State by serial, from what `adb devices` prints."""
+    """Parse the output of `adb devices` into states by serial."""
     pairs = [line.partition("\t") for line in text.splitlines() if "\t" in line]
     return {name: printable(state.partition(" (")[0].partition(";")[0]).strip() for name, _, state in pairs}
 
@@ -193,13 +192,13 @@ def parse_states(text: str) -> dict[str, str]:
 def _why_not(serial: str, state: str) -> str:
     name = printable(serial)
     if not state:
-        hint = "see what adb devices shows" + ("; is adb over the network on?" if ":" in serial else ", and its cable")
+        hint = "check adb devices" + ("; is adb over the network on?" if ":" in serial else ", and its cable")
         return f"the phone {name} is not connected: {hint}"
     return f"the phone {name} is not ready ({state}): {_STATES.get(state, 'see adb devices')}"
 
 
 def _run(arguments: list[str], limit_s: float) -> subprocess.CompletedProcess[str]:
-    """Run adb. What it says goes to files: a phone that never stops talking must not fill the memory."""
+    """Run adb. Output goes to files, so that endless output of a phone does not fill the memory."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         try:
             done = subprocess.run(
@@ -213,7 +212,7 @@ def _run(arguments: list[str], limit_s: float) -> subprocess.CompletedProcess[st
             )
         except FileNotFoundError:
             raise MnasError(
-                "adb is not installed: apt-get install adb, or Android's platform-tools; then look at: adb devices"
+                "adb is not installed: apt-get install adb, or Android's platform-tools; then run: adb devices"
             ) from None
         except subprocess.TimeoutExpired:
             raise TimeoutError from None
@@ -224,6 +223,6 @@ def _run(arguments: list[str], limit_s: float) -> subprocess.CompletedProcess[st
 def _text(file: IO[bytes]) -> str:
     size = file.seek(0, os.SEEK_END)
     if size > _MOST_BYTES:
-        raise MnasError(f"the phone said {size >> 20} MiB where a few lines were expected: is something wrong with it?")
+        raise MnasError(f"the phone printed {size >> 20} MiB where a few lines were expected")
     file.seek(0)
     return file.read().decode("utf-8", "replace").replace("\r\n", "\n")

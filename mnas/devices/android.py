@@ -1,6 +1,6 @@
-"""An Android phone over adb, measured with the `benchmark_model` that the user brings.
+"""An Android phone over adb, measured with a `benchmark_model` that the user provides.
 
-Every burst is one start of that program, for it reports only a summary of its runs. A start costs about as much as
+Every burst is one start of that program, because it only reports a summary of its runs. A start takes about as long as
 the runs of a small network, so bursts are longer than on this machine.
 """
 
@@ -29,10 +29,10 @@ from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
 from mnas.system.lock import hold
 
-FOLDER = "/data/local/tmp/mnas"  # where every user of adb may write and run
+FOLDER = "/data/local/tmp/mnas"  # adb's user may write and run programs there
 _PROGRAM = f"{FOLDER}/benchmark_model"
 _LIMIT_S = 2 * MAX_SECONDS + 20
-_WARM, _HOT = 38.0, 41.0  # degrees of the battery: cool enough to go on; too warm to measure
+_WARM, _HOT = 38.0, 41.0  # degrees of the battery: cool enough to continue; too warm to measure
 _THROTTLING = 2  # thermal status from which Android slows the CPU down
 _COOLING_S, COOLING_LIMIT_S = 10.0, 600.0
 _PROFILED_RUNS = 20
@@ -44,8 +44,8 @@ class AndroidDevice(Device):
     """A phone.
 
     Args:
-        adb: the phone.
-        binary: what to measure with.
+        adb: connection to the phone.
+        binary: the program to measure with.
         threads: of the runtime.
         delegate: xnnpack, none, gpu or nnapi.
 
@@ -74,10 +74,10 @@ class AndroidDevice(Device):
         self._closed: list[str] = []
 
     def _pinnable(self, cpus: Sequence[Cpu]) -> tuple[Cpu, ...]:
-        """The cores, if the phone lets a program be pinned to them."""
+        """The cores, if programs can be pinned to them."""
         if cpus and "yes" in self.adb.shell(f"taskset {_mask(cpus)} true && echo yes", check=False):
             return tuple(cpus)
-        _log.warning("this phone does not let programs be pinned to its fast cores: expect its times to spread")
+        _log.warning("programs cannot be pinned to the fast cores of this phone: its times will vary more")
         return ()
 
     def configuration(self, dtype: str) -> Configuration:
@@ -100,7 +100,7 @@ class AndroidDevice(Device):
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """See `Device`. What is put on the phone is removed afterwards; what an earlier run had to leave, before.
+        """See `Device`. Files on the phone are removed afterwards, and before that those of an interrupted run.
 
         Raises:
             MnasError: if another mnas of this user measures on the phone, or the phone goes away.
@@ -113,7 +113,7 @@ class AndroidDevice(Device):
             self._folder = Path(folder)
             self.adb.shell(f"rm -rf {FOLDER} && mkdir {FOLDER}")
             try:
-                program = self._folder / "benchmark_model"  # by this name on the phone, whatever it is called here
+                program = self._folder / "benchmark_model"  # the name on the phone
                 program.write_bytes(self.binary.path.read_bytes())
                 self.adb.push([program], f"{FOLDER}/")
                 self.adb.shell(f"chmod 755 {_PROGRAM}")
@@ -129,16 +129,16 @@ class AndroidDevice(Device):
         try:
             self.adb.shell(f"rm -rf {FOLDER}")
         except MnasError as error:
-            _log.warning("could not remove %s from the phone (%s): the next measurement on it does", FOLDER, error)
+            _log.warning("could not remove %s from the phone (%s): the next measurement does", FOLDER, error)
 
     def load(self, data: bytes) -> LoadedModel:
-        """See `Device`. The file is copied with others, just before the first of them runs.
+        """See `Device`. The file is copied together with others, when the first of them runs.
 
         Raises:
             MnasError: outside of `measuring`.
         """
         if self._folder is None:
-            raise MnasError("a network is loaded onto a phone only while it is being measured")
+            raise MnasError("networks can be loaded onto a phone only within measuring()")
         self._number += 1
         path = self._folder / f"{self._number}.tflite"
         path.write_bytes(data)
@@ -149,14 +149,14 @@ class AndroidDevice(Device):
         """Wait until the phone is cool enough to measure.
 
         Args:
-            slowdown: of the reference network, in what was measured last.
+            slowdown: of the reference network in the last measurements.
 
         Raises:
-            MnasError: if it does not cool down.
+            MnasError: if it does not cool down in time.
         """
         if slowdown > SLOWER:
             _log.warning(
-                "the phone ran %.2f times slower than at its best: it throttles, or something uses it", slowdown
+                "the phone ran %.2f times slower than at its best: it throttles, or another program uses it", slowdown
             )
         heat = read_heat(self.adb)
         if (heat.celsius or 0.0) < _HOT and heat.status < _THROTTLING:
@@ -167,7 +167,7 @@ class AndroidDevice(Device):
             if time.monotonic() > give_up:
                 raise MnasError(
                     f"the phone throttles and does not cool down ({heat}): take it out of its case, off the charger, "
-                    "let it cool, and run the same command again; what was measured is kept"
+                    "let it cool, and run the same command again; finished measurements are kept"
                 )
             self.sleep(_COOLING_S)
             heat = read_heat(self.adb)
@@ -175,10 +175,10 @@ class AndroidDevice(Device):
     def run(
         self, name: str, *, runs: int, warm_up: int, profiling: bool = False, more: Sequence[str] = ()
     ) -> BenchmarkLog:
-        """Start the program once, with some flags more.
+        """Start the program once, with additional flags `more`.
 
         Raises:
-            MnasError: if it fails, or did not use the delegate.
+            MnasError: if it fails, or does not use the delegate.
         """
         self._transfer()
         arguments = self.binary.arguments(
@@ -195,13 +195,13 @@ class AndroidDevice(Device):
         return log
 
     def infer(self, name: str, image: npt.NDArray[Any]) -> bytes:
-        """Start the program once, with an image of its own, and fetch what it gave.
+        """Start the program once with an image, and return the output.
 
         Raises:
-            MnasError: as `run`, or if this program cannot give outputs back.
+            MnasError: as `run`, or if this program cannot return outputs.
         """
         if self._folder is None:
-            raise MnasError("a network runs on a phone only while it is being measured")
+            raise MnasError("networks can run on a phone only within measuring()")
         flags = self.binary.exchange(image.shape, f"{FOLDER}/image", f"{FOLDER}/output")
         (self._folder / "image").write_bytes(image.tobytes())
         self.adb.shell(f"rm -f {FOLDER}/output")
@@ -221,18 +221,18 @@ class AndroidDevice(Device):
         self._waiting.clear()
 
     def forget(self, name: str) -> None:
-        """A network is not needed any more: its file goes when the next ones come."""
+        """Remove a network's file when the next files are copied."""
         self._closed.append(name)
 
 
 class _PhoneModel(LoadedModel):
-    """A file on the phone, or on its way there."""
+    """A file that is or will be on the phone."""
 
     def __init__(self, device: AndroidDevice, name: str) -> None:
         self._device, self._name = device, name
 
     def run_times_ms(self, num_runs: int) -> Array:
-        """See `LoadedModel`: rising times with the summary that the program reports."""
+        """See `LoadedModel`: increasing times with the summary that the program reports."""
         return self.warm_run_times_ms(num_runs, warm_up=1)
 
     def warm_run_times_ms(self, num_runs: int, *, warm_up: int) -> Array:
@@ -255,11 +255,11 @@ class _PhoneModel(LoadedModel):
 
 
 def _lock_file(serial: str) -> Path:
-    """Of a phone, for this user: two mnas would remove each other's files from it."""
+    """A phone's lock for this user: two mnas processes would remove each other's files."""
     cache = Path(os.environ.get("MNAS_CACHE") or Path.home() / ".cache" / "mnas")
     return cache / "phones" / f"{re.sub(r'[^A-Za-z0-9_-]', '-', serial)}.lock"
 
 
 def _mask(cpus: Sequence[Cpu]) -> str:
-    """Hexadecimal, as both toybox's and util-linux's taskset read it."""
+    """A hexadecimal mask, as toybox's and util-linux's taskset read it."""
     return f"{sum(1 << cpu.number for cpu in cpus):x}"

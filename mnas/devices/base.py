@@ -1,4 +1,4 @@
-"""What every device is: it loads a `.tflite` file and says how long it runs."""
+"""The interface of devices: loading a `.tflite` file and measuring its latency."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mnas.errors import MnasError
 from mnas.latency.table import Configuration
 
 Array = npt.NDArray[np.float64]
-SLOWER = 1.15  # slowdown of a device from which it throttles, or is used by something else
+SLOWER = 1.15  # slowdown above which a device throttles, or is used by other programs
 
 
 @dataclass(frozen=True, slots=True)
 class MeasurementSettings:
-    """How a device is best asked: where starting a burst is dear, bursts are long and looks at the reference few.
+    """How to measure on a device: where starting a burst is slow, bursts are long and reference measurements few.
 
     Attributes:
-        burst_ms: how long the runs of a burst take together.
-        most_runs: of a burst.
-        start_ms: what a burst costs beside its runs.
-        reference_runs: of one look at the reference network.
-        first_looks: at the reference network, before anything is measured.
-        wave_networks: that stand ready at a time; those of them that lack bursts are lost on interruption.
+        burst_ms: total time of the runs of a burst.
+        most_runs: the maximum number of runs of a burst.
+        start_ms: time of a burst in addition to its runs.
+        reference_runs: runs of one measurement of the reference network.
+        first_looks: measurements of the reference network before all others.
+        wave_networks: number of networks loaded at a time; an interruption loses the unfinished ones.
     """
 
     burst_ms: float = 6.0
@@ -41,13 +41,13 @@ class MeasurementSettings:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What else a device can tell of a network that it ran; None where it cannot.
+    """Further measurements of a network; None where the device cannot make them.
 
     Attributes:
-        init_ms: loading and preparing it.
-        first_ms: its first inference.
-        peak_memory_mb: the highest footprint of the program that ran it, in MB.
-        operators: single operators, in order of running.
+        init_ms: time to load and prepare it.
+        first_ms: time of the first inference.
+        peak_memory_mb: the largest footprint of the program that ran it, in MB.
+        operators: single operators, in order of execution.
     """
 
     init_ms: float | None = None
@@ -57,36 +57,36 @@ class Details:
 
 
 class LoadedModel(ABC):
-    """A network that stands ready on a device."""
+    """A network that is loaded on a device."""
 
     @abstractmethod
     def run_times_ms(self, num_runs: int) -> Array:
-        """Wall time of each of `num_runs` inferences, one after the other, in ms; shape (num_runs,).
+        """Wall time of each of `num_runs` successive inferences in ms; shape (num_runs,).
 
         Raises:
             MnasError: if the device fails or goes away.
         """
 
     def warm_run_times_ms(self, num_runs: int, *, warm_up: int) -> Array:
-        """The same after `warm_up` runs that do not count."""
+        """The same after `warm_up` runs that are not counted."""
         return self.run_times_ms(warm_up + num_runs)[warm_up:]
 
     def infer(self, image: npt.NDArray[Any]) -> bytes:
-        """What the network makes of one image.
+        """Run the network on one image.
 
         Args:
-            image: of the shape and type that the file takes, batch of 1 included.
+            image: of the shape and type of the file's input, with a batch of 1.
 
         Returns:
-            The bytes of its first output, in the file's own type.
+            The bytes of its first output, in the file's type.
 
         Raises:
-            MnasError: if the device fails or goes away, or cannot give outputs back.
+            MnasError: if the device fails or goes away, or cannot return outputs.
         """
-        raise MnasError("this device measures networks and cannot give back what they compute")
+        raise MnasError("this device measures networks but cannot return their outputs")
 
     def details(self) -> Details:
-        """What else the device can tell; costs some runs of their own.
+        """Further measurements; needs additional runs.
 
         Raises:
             MnasError: if the device fails or goes away.
@@ -95,36 +95,36 @@ class LoadedModel(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what the network holds on the device."""
+        """Release the network's resources on the device."""
 
 
 class Device(ABC):
-    """Somewhere networks run."""
+    """A device that runs networks."""
 
     pace: MeasurementSettings = MeasurementSettings()
 
     @abstractmethod
     def configuration(self, dtype: str) -> Configuration:
-        """What a table must say about where and how it was measured."""
+        """The record of a table about where and how it was measured."""
 
     def measuring(self) -> AbstractContextManager[object]:
-        """Whatever must hold while networks are loaded and run, such as being pinned to a CPU; undone afterwards."""
+        """Context in which networks are loaded and run, such as pinned to a CPU; undone afterwards."""
         return nullcontext()
 
-    def cool_down(self, slowdown: float = 1.0) -> None:  # noqa: B027  most devices are always fit
-        """Wait until the device is fit to measure; called between waves of networks.
+    def cool_down(self, slowdown: float = 1.0) -> None:  # noqa: B027  most devices are always ready
+        """Wait until the device is ready to measure; called between waves of networks.
 
         Args:
-            slowdown: how many times slower than when quiet it was in the last wave.
+            slowdown: time in the last wave relative to the idle device.
 
         Raises:
-            MnasError: if it does not become so.
+            MnasError: if it does not become ready in time.
         """
 
     @abstractmethod
     def load(self, data: bytes) -> LoadedModel:
-        """Make a `.tflite` file ready to run.
+        """Load a `.tflite` file.
 
         Raises:
-            MnasError: if the runtime refuses it.
+            MnasError: if the runtime cannot load it.
         """

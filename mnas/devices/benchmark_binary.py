@@ -1,4 +1,4 @@
-"""The `benchmark_model` that the user brings: which of the two it is, what it runs on, and its own flags."""
+"""A `benchmark_model` of the user: which of the two programs it is, its platform and its flags."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from mnas.devices.benchmark_log import BenchmarkLog
 from mnas.errors import InputError, MnasError
 
-WHERE = "see docs/profile-your-phone.md for where to get it"
+WHERE = "docs/profile-your-phone.md says where to get it"
 RUNTIMES = {"classic": "benchmark_model", "compiled": "litert_benchmark_model"}
 MAX_SECONDS = 20  # of warm-up, and of runs, at most
-# By delegate; what no flag stands for, the program cannot do.
+# By delegate; the program does not support others.
 _FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     "classic": {
         "xnnpack": ("--use_xnnpack=true",),
@@ -23,13 +23,13 @@ _FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "compiled": {
         "xnnpack": ("--use_cpu=true",),
-        # Without these two it would take the CPU in silence where there is no GPU for it.
+        # Without these two it would silently use the CPU if it finds no GPU.
         "gpu": ("--use_gpu=true", "--use_cpu=false", "--require_full_delegation=true"),
     },
 }
 _PROFILING = {"classic": "--enable_op_profiling=true", "compiled": "--use_profiler=true"}
 _ABIS = {0xB7: "arm64-v8a", 0x28: "armeabi-v7a", 0x3E: "x86_64", 0x03: "x86"}  # by e_machine of the ELF header
-_INPUT = "image"  # any name will do where there is one input
+_INPUT = "image"  # any name works for a single input
 _EXCHANGE = {"--input_layer", "--input_layer_shape", "--input_layer_value_files", "--output_filepath"}
 _MUST_APPLY = {"gpu": "GPU", "nnapi": "NNAPI"}
 
@@ -41,7 +41,7 @@ class BenchmarkBinary:
     Attributes:
         path: on this machine.
         kind: `classic` (TFLite's) or `compiled` (LiteRT's, for its CompiledModel).
-        abi: what it is built for, as Android says it; empty for a script, which runs anywhere.
+        abi: the platform it is built for, as Android names it; empty for a script, which runs anywhere.
         sha256: of the file.
     """
 
@@ -52,10 +52,10 @@ class BenchmarkBinary:
 
     @staticmethod
     def read(path: Path | None) -> BenchmarkBinary:
-        """Look at the file.
+        """Inspect the file.
 
         Raises:
-            InputError: if there is none, or it is something else.
+            InputError: if it is missing, or is another file.
         """
         if path is None:
             raise InputError(f"a phone is measured with TFLite's benchmark_model: add --benchmark-binary PATH; {WHERE}")
@@ -65,13 +65,13 @@ class BenchmarkBinary:
             raise InputError(f"cannot read --benchmark-binary {path}: {error.strerror}") from None
         abi = _abi(path, data)
         if b"num_runs" not in data or b"num_threads" not in data:
-            raise InputError(f"--benchmark-binary {path} is no benchmark_model: {WHERE}")
-        compiled = b"BENCHMARK RESULTS" in data  # as only LiteRT's heads its results
+            raise InputError(f"--benchmark-binary {path} is not a benchmark_model: {WHERE}")
+        compiled = b"BENCHMARK RESULTS" in data  # only in LiteRT's program
         return BenchmarkBinary(path, "compiled" if compiled else "classic", abi, hashlib.sha256(data).hexdigest())
 
     @property
     def runtime(self) -> str:
-        """What a table calls it."""
+        """Its name in tables."""
         return RUNTIMES[self.kind]
 
     def check_delegate(self, delegate: str) -> None:
@@ -85,14 +85,14 @@ class BenchmarkBinary:
             )
 
     def check_abis(self, abis: str) -> None:
-        """Raise InputError if a phone, which says that it runs these, cannot run it."""
+        """Raise InputError if a phone with these platforms cannot run it."""
         if self.abi and abis and self.abi not in abis.split(","):
             raise InputError(f"--benchmark-binary {self.path} is built for {self.abi}; this phone runs {abis}: {WHERE}")
 
     def arguments(
         self, graph: str, *, runs: int, warm_up: int, threads: int, delegate: str, profiling: bool = False
     ) -> list[str]:
-        """Its command line: exactly so many runs, not for so long."""
+        """Its command line, for an exact number of runs."""
         extra = [_PROFILING[self.kind], "--report_peak_memory_footprint=true"] if profiling else []
         return [
             f"--graph={graph}",
@@ -107,14 +107,14 @@ class BenchmarkBinary:
         ]
 
     def exchange(self, shape: Sequence[int], image: str, output: str) -> list[str]:
-        """Flags that let it compute with an image from one file, and leave the first output in another, both raw.
+        """Flags to read an image from one file and write the first output to another, both as raw bytes.
 
         Raises:
             InputError: if this program has no such flags.
         """
         if self.kind != "classic":
             raise InputError(
-                f"--benchmark-binary {self.path} is LiteRT's, which gives no outputs back: compare them with the "
+                f"--benchmark-binary {self.path} is LiteRT's, which does not return outputs: compare them with the "
                 f"classic one; {WHERE}"
             )
         sides = ",".join(map(str, shape))
@@ -126,11 +126,11 @@ class BenchmarkBinary:
         ]
 
     def check_log(self, log: BenchmarkLog, delegate: str) -> None:
-        """Raise MnasError if the program did not do what was asked: then its times are of something else."""
+        """Raise MnasError if the program ignored flags or the delegate, so that its times are wrong."""
         names = {flag.partition("=")[0] for flag in _FLAGS[self.kind][delegate]} | _EXCHANGE
         unknown = [flag for flag in log.unknown_flags if flag.partition("=")[0] in names]
         if unknown:
-            raise MnasError(f"this benchmark_model does not know {', '.join(unknown)}: take a newer one; {WHERE}")
+            raise MnasError(f"this benchmark_model does not know {', '.join(unknown)}: use a newer one; {WHERE}")
         wanted = _MUST_APPLY.get(delegate, "")
         if self.kind == "classic" and wanted and wanted not in log.applied:
             raise MnasError(
@@ -139,8 +139,8 @@ class BenchmarkBinary:
         if self.kind == "classic" and wanted in log.partly:
             share = "only a part" if log.taken is None else f"only {log.taken[0]} of {log.taken[1]} operators"
             raise MnasError(
-                f"the phone ran {share} of the network on {wanted}, the rest on its CPU; the time is neither's: use "
-                "--delegate xnnpack or none, or a space of operators that it runs"
+                f"the phone ran {share} of the network on {wanted}, the rest on its CPU: the time is of neither; use "
+                "--delegate xnnpack or none, or a space of operators that it supports"
             )
 
 
@@ -149,5 +149,5 @@ def _abi(path: Path, data: bytes) -> str:
         return ""
     machine = int.from_bytes(data[18:20], "little") if data[:4] == b"\x7fELF" else None
     if machine not in _ABIS:
-        raise InputError(f"--benchmark-binary {path} is no program for Android (ELF for ARM or x86): {WHERE}")
+        raise InputError(f"--benchmark-binary {path} is not a program for Android (ELF for ARM or x86): {WHERE}")
     return _ABIS[machine]

@@ -1,6 +1,6 @@
-"""What `benchmark_model` prints: TFLite's classic program, and LiteRT's for compiled models.
+"""Parsing the output of `benchmark_model`: TFLite's classic program, and LiteRT's for compiled models.
 
-Both come of one code base and print `count=... avg=...` lines in microseconds; LiteRT's adds lines such as
+Both come from one code base and print `count=... avg=...` lines in microseconds; LiteRT's adds lines such as
 `Inference (avg):      1.23 ms (50 runs)`. Builds since 2024 append percentiles; older ones lack the leading `INFO: `.
 """
 
@@ -28,7 +28,7 @@ _MOST_MS = 1e7  # hours
 
 @dataclass(frozen=True, slots=True)
 class RunStats:
-    """What the program says about a row of runs; times in ms. Percentiles are None where it does not say them."""
+    """Statistics of a series of runs; times in ms. Percentiles are None if the program does not print them."""
 
     count: int
     mean_ms: float
@@ -41,10 +41,10 @@ class RunStats:
     p95_ms: float | None = None
 
     def times_ms(self, num: int) -> Array:
-        """`num` rising times in ms that have this summary: the program reports no single runs.
+        """Return `num` increasing times in ms with these statistics, because the program does not report single runs.
 
-        With percentiles, lines are drawn through them. Without, the quantile function is min + (max - min) u^k, whose
-        mean is the reported one for k = (max - mean) / (mean - min).
+        With percentiles, times are interpolated between them. Without, the quantile function is min + (max - min) u^k,
+        which has the reported mean for k = (max - mean) / (mean - min).
         """
         if num < 2 or self.max_ms <= self.min_ms:
             return np.full(num, self.mean_ms)
@@ -63,17 +63,17 @@ class BenchmarkLog:
     """One run of `benchmark_model`.
 
     Attributes:
-        inference: the runs that count.
-        warm_up: the runs before them, if any were reported.
-        init_ms: loading and preparing the network.
-        first_ms: the first inference.
+        inference: the measured runs.
+        warm_up: the runs before them, if reported.
+        init_ms: time to load and prepare the network.
+        first_ms: time of the first inference.
         operators: times of single operators, if profiling was on.
-        peak_memory_mb: the highest footprint seen, if it was watched.
+        peak_memory_mb: the largest footprint, if measured.
         memory_mb: growth of the footprint from the start of the program to its end.
-        applied: delegates that the program says it applied by request, in its words: `GPU`, `NNAPI`, `XNNPACK`.
-        partly: of these, those that left operators to others.
-        taken: how many operators the first delegate took, and of how many, where TFLite says so.
-        unknown_flags: arguments that this build did not know.
+        applied: requested delegates that the program applied: `GPU`, `NNAPI`, `XNNPACK`.
+        partly: those of them that run only a part of the operators.
+        taken: number of operators that the first delegate runs, and of all operators, if TFLite prints it.
+        unknown_flags: arguments that this build does not know.
     """
 
     inference: RunStats
@@ -90,23 +90,23 @@ class BenchmarkLog:
 
 
 def parse_benchmark_log(text: str) -> BenchmarkLog:
-    """Read what the program printed, stdout and stderr together.
+    """Parse the program's output, stdout and stderr together.
 
     Raises:
-        MnasError: if there is no result in it, as when the program failed or was cut off.
+        MnasError: if it contains no result, as when the program failed.
     """
     text = text.replace("\r\n", "\n")
     compiled = _number(text, r"Inference \(avg\):\s*{} ms \(") is not None
     if not compiled and not _TIMINGS.search(text):
-        raise MnasError(f"benchmark_model gave no result. It last said:\n  {last_lines(text)}")
+        raise MnasError(f"benchmark_model printed no result. Its last lines:\n  {last_lines(text)}")
     try:
         rows = [_stats(match) for match in _COUNT.finditer(text)]
     except (OverflowError, ValueError) as error:
-        raise MnasError(f"benchmark_model's statistics hold a number that is none: {error}") from None
+        raise MnasError(f"benchmark_model's statistics contain an invalid number: {error}") from None
     if compiled and len(rows) < 2:
         rows = [row for row in (_compiled_stats(text, "Warmup"), _compiled_stats(text, "Inference")) if row]
     if not rows:
-        raise MnasError(f"benchmark_model gave no statistics of its runs. It last said:\n  {last_lines(text)}")
+        raise MnasError(f"benchmark_model printed no statistics of its runs. Its last lines:\n  {last_lines(text)}")
     _check(rows[-1])
     warm_up = rows[-2] if len(rows) > 1 else None
     return BenchmarkLog(
@@ -130,30 +130,30 @@ def parse_benchmark_log(text: str) -> BenchmarkLog:
 
 
 def _check(stats: RunStats) -> None:
-    """Refuse what cannot be: nothing measured, or times out of order. Printed numbers are rounded to 6 digits."""
+    """Reject impossible statistics: no runs, or times out of order. Printed numbers are rounded to 6 digits."""
     if stats.min_ms <= 0 or stats.count < 1:
-        raise MnasError("this network is too quick for the clock of this benchmark_model: take the classic one")
+        raise MnasError("this network is too fast for the clock of this benchmark_model: use the classic one")
     inner = [time for time in (stats.p5_ms, stats.median_ms, stats.p95_ms) if time is not None]
     rows = ([stats.min_ms, *inner, stats.max_ms], [stats.min_ms, stats.mean_ms, stats.max_ms])
     ordered = all(before <= after * _ROUNDING for row in rows for before, after in pairwise(row))
     if not ordered or stats.max_ms > _MOST_MS:
-        raise MnasError(f"benchmark_model's statistics cannot be: {stats}")
+        raise MnasError(f"benchmark_model's statistics are impossible: {stats}")
 
 
 def last_lines(text: str) -> str:
-    """The end of what a program printed, for a message: short, and free of control characters."""
+    """Return the last lines of a program's output for a message: short, and without control characters."""
     lines = [line.strip() for line in printable(text, keep_lines=True).splitlines() if line.strip()]
     return "\n  ".join(line[:200] for line in lines[-_LAST_LINES:]) or "(nothing)"
 
 
 def printable(text: str, *, keep_lines: bool = False) -> str:
-    """Text from a device without what could move a terminal's cursor or colour it."""
+    """Return text from a device without control characters, which could change the terminal."""
     return "".join(char for char in text if char.isprintable() or (keep_lines and char == "\n"))
 
 
 def _stats(match: re.Match[str]) -> RunStats:
     found = {name: float(value) / 1e3 for name, value in _FIELD.findall(match[2])}
-    same = found.get("curr", 0.0)  # one run, or all of them alike: nothing else is printed
+    same = found.get("curr", 0.0)  # for one run, or equal times, only this is printed
     return RunStats(
         count=int(float(match[1])),
         mean_ms=found.get("avg", same),

@@ -10,18 +10,18 @@ from itertools import takewhile
 
 _HEADER = re.compile(r"\[([^\]]+)\]")
 _VALUE = r"\s+(-?[\d.]+(?:e[-+]?\d+)?)%?"
-_MOST_MS, _MOST_CALLS = 1e7, 10**9  # an operator that takes hours, or runs so often, is a mistaken number
+_MOST_MS, _MOST_CALLS = 1e7, 10**9  # larger numbers are errors of the profiler
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorRow:
-    """One operator of a network, or several that the profiler counts as one.
+    """One operator of a network, or several that the profiler reports as one.
 
     Attributes:
         node_type: such as `CONV_2D` or `Convolution (NHWC, F32) IGEMM`.
-        name: what the profiler calls it; it ends in `:N` for the Nth operator of a delegate.
-        calls: how often one inference runs it.
-        latency_ms: of one inference, all its calls together.
+        name: as the profiler prints it; it ends in `:N` for the Nth operator of a delegate.
+        calls: number of calls per inference.
+        latency_ms: per inference, all its calls together.
     """
 
     node_type: str
@@ -31,14 +31,14 @@ class OperatorRow:
 
 
 def parse_operators(text: str, *, totals: bool) -> tuple[OperatorRow, ...]:
-    """Read the tables in order of running; those of the initialization are passed over.
+    """Read the tables in order of execution; those of the initialization are skipped.
 
     Args:
-        text: what the profiler printed.
+        text: the output of the profiler.
         totals: whether `[times called]` counts all inferences together, as LiteRT does, and not one.
     """
     found = [row for table in _tables(text) for row in table]
-    # Every operator runs at least once an inference, so what all counts have in common is how many there were.
+    # Every operator runs at least once per inference, so the common divisor of all counts is the number of inferences.
     inferences = math.gcd(*(calls for *_, calls in found)) or 1 if totals and found else 1
     return tuple(
         OperatorRow(node_type, name, calls / inferences, average_ms * calls / inferences)
@@ -61,7 +61,7 @@ def _tables(text: str) -> Iterator[list[tuple[str, str, float, int]]]:
 
 
 def _row(columns: list[str], line: str) -> tuple[str, str, float, int] | None:
-    """Node types hold spaces and commas, so the numbers are what is counted; columns differ between versions."""
+    """Node types contain spaces and commas, so columns are found by their numbers; they differ between versions."""
     numbers = columns[1 : -1 if columns[-1].lower() == "name" else None]
     match = re.fullmatch(rf"\s*(\S.*?){_VALUE * len(numbers)}(?:\s+(.*))?", line)
     if match is None:
@@ -70,7 +70,7 @@ def _row(columns: list[str], line: str) -> tuple[str, str, float, int] | None:
     try:
         by_name = dict(zip(numbers, map(float, values), strict=True))
         calls = int(by_name.get("times called", 1))
-    except (ValueError, OverflowError):  # 1.2.3, or 1e999: no row
+    except (ValueError, OverflowError):  # not numbers, such as 1.2.3 or 1e999
         return None
     if not 0 <= by_name["avg ms"] <= _MOST_MS or not 0 < calls <= _MOST_CALLS:
         return None

@@ -1,4 +1,4 @@
-"""What a phone says about itself: what it is, its CPUs, how warm it is. All of it is text to keep, never to run."""
+"""A phone's model, CPUs and temperature, as it reports them. This text is untrusted: it is never run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LONGEST = 200
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """One core: its number, highest frequency in kHz (0 if not told) and frequency governor."""
+    """One core: its number, highest frequency in kHz (0 if unknown) and frequency governor."""
 
     number: int
     max_khz: int
@@ -36,7 +36,7 @@ class Cpu:
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """A phone's own words, without control characters.
+    """A phone's description, as it reports it, without control characters.
 
     Attributes:
         model: maker and model.
@@ -53,7 +53,7 @@ class Phone:
     cpus: tuple[Cpu, ...]
 
     def fastest(self, count: int) -> tuple[Cpu, ...]:
-        """The `count` cores with the highest frequency, by number; () if the phone does not tell frequencies."""
+        """The `count` cores with the highest frequency, by number; () if the phone does not report frequencies."""
         known = [cpu for cpu in self.cpus if cpu.max_khz > 0]
         if len(known) < count:
             return ()
@@ -62,7 +62,7 @@ class Phone:
 
     @property
     def cpu(self) -> str:
-        """Its cores in a line: `1 x 2.84 GHz, 7 x 1.79 GHz`."""
+        """Its cores in one line: `1 x 2.84 GHz, 7 x 1.79 GHz`."""
         speeds = sorted({cpu.max_khz for cpu in self.cpus}, reverse=True)
         groups = [f"{sum(cpu.max_khz == khz for cpu in self.cpus)} x {khz / 1e6:.2f} GHz" for khz in speeds if khz]
         return ", ".join(groups)
@@ -70,11 +70,11 @@ class Phone:
 
 @dataclass(frozen=True, slots=True)
 class Thermals:
-    """How warm a phone is.
+    """The temperature of a phone.
 
     Attributes:
-        celsius: of its battery; None if it does not tell.
-        status: Android's thermal status: 0 none, 1 light, 2 moderate, 3 severe and above; 0 if it does not tell.
+        celsius: of its battery; None if unknown.
+        status: Android's thermal status: 0 none, 1 light, 2 moderate, 3 and above severe; 0 if unknown.
     """
 
     celsius: float | None
@@ -86,7 +86,7 @@ class Thermals:
 
 
 def read_phone(adb: Adb) -> Phone:
-    """Ask a phone what it is.
+    """Read a phone's description.
 
     Raises:
         MnasError: if it goes away.
@@ -106,7 +106,7 @@ def read_phone(adb: Adb) -> Phone:
 
 
 def read_heat(adb: Adb) -> Thermals:
-    """Ask a phone how warm it is.
+    """Read a phone's temperature.
 
     Raises:
         MnasError: if it goes away.

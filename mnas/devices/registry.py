@@ -1,4 +1,4 @@
-"""Device specifications as text, read in one place: `local`, `adb[:SERIAL]`, `ssh:HOST[:/PATH/TO/PYTHON]`."""
+"""Opening devices by their specification: `local`, `adb[:SERIAL]`, `ssh:HOST[:/PATH/TO/PYTHON]`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def open_device(
     delegate: str = "xnnpack",
     benchmark_binary: Path | None = None,
 ) -> Device:
-    """The device that a specification names.
+    """Open the device of a specification.
 
     Args:
-        spec: which.
-        runtime: litert or tflite-runtime; a phone runs what `benchmark_binary` is.
+        spec: as above.
+        runtime: litert or tflite-runtime; on a phone, `benchmark_binary` is the runtime.
         threads: of the runtime.
         delegate: xnnpack, none, gpu or nnapi.
         benchmark_binary: the `benchmark_model` to measure a phone with.
 
     Raises:
-        InputError: for a specification that means nothing, or options that the device does not have.
-        MnasError: if the device or its runtime is not there.
+        InputError: for an unknown specification, or options that the device does not have.
+        MnasError: if the device or its runtime is not available.
     """
     kind, separator, rest = spec.partition(":")
     if kind == "adb" and (rest or not separator):
@@ -52,7 +52,7 @@ def _phone(serial: str, runtime: str, threads: int, delegate: str, path: Path | 
     from mnas.devices.android import AndroidDevice
     from mnas.devices.benchmark_binary import BenchmarkBinary
 
-    binary = BenchmarkBinary.read(path)  # before the phone is asked: what is wrong with the arguments shows at once
+    binary = BenchmarkBinary.read(path)  # before the phone is contacted: wrong arguments fail at once
     if runtime not in (DEFAULT_RUNTIME, binary.runtime):
         raise InputError(f"this --benchmark-binary is {binary.runtime}, not {runtime}: on a phone it is the runtime")
     binary.check_delegate(delegate)

@@ -1,4 +1,4 @@
-"""A Linux board over ssh: it needs Python, numpy, and one of the runtimes; mnas brings the rest in one small file."""
+"""A Linux board over ssh: it needs Python, numpy, and one of the runtimes; mnas sends its agent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
 
 _SPEC = re.compile(r"(?P<host>[^\s:/-][^\s:/]*)(?::(?P<python>/\S.*))?")
-_START_S, _LOAD_S, RUN_S = 180.0, 180.0, 600.0  # a slow board loads numpy for a minute
+_START_S, _LOAD_S, RUN_S = 180.0, 180.0, 600.0  # a slow board needs a minute to load numpy
 _LONGEST = 200
 
 _log = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ class BoardDevice(Device):
         delegate: xnnpack or none.
 
     Raises:
-        InputError: for unknown names.
-        MnasError: if the board cannot be reached, or lacks something.
+        InputError: for unknown names or a number of threads out of range.
+        MnasError: if the board cannot be reached, or lacks a package.
     """
 
     def __init__(self, host: str, python: str, *, runtime: str, threads: int, delegate: str) -> None:
@@ -59,21 +59,21 @@ class BoardDevice(Device):
         try:
             facts = link.ask(request, limit_s=_START_S)
             if not isinstance(facts, dict):
-                raise MnasError(f"{self.host} answered with what are no facts: {str(facts)[:_LONGEST]}")
+                raise MnasError(f"{self.host} sent an invalid description: {str(facts)[:_LONGEST]}")
             return link, facts
         except MnasError as error:
             link.close()
             if "ImportError" in str(error) or "ModuleNotFoundError" in str(error):
                 package = PACKAGES[self.runtime][0]
                 raise MnasError(
-                    f"{error}\n  Install it there: {self.python} -m pip install {package}; or say which Python has it "
-                    "with --device ssh:HOST:/PATH/TO/PYTHON, or which --runtime it has"
+                    f"{error}\n  Install it there: {self.python} -m pip install {package}; or choose another Python "
+                    "with --device ssh:HOST:/PATH/TO/PYTHON, or another --runtime"
                 ) from None
             raise
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """See `Device`. The connection ends with it, and nothing stays on the board."""
+        """See `Device`. Closes the connection afterwards; nothing stays on the board."""
         if self.link is None:
             self.link, self._facts = self._connect()
         try:
@@ -83,12 +83,15 @@ class BoardDevice(Device):
             self.link = None
 
     def cool_down(self, slowdown: float = 1.0) -> None:
-        """See `Device`. A board is not waited for: few of them cool down while they are switched on."""
+        """See `Device`. Does not wait: few boards cool down while they are on."""
         if slowdown > SLOWER:
             celsius = self.ask({"do": "heat"}, limit_s=_LOAD_S)
             heat = f" (at {celsius:.0f} degrees)" if type(celsius) in (int, float) else ""
             _log.warning(
-                "%s ran %.2f times slower than at its best: it throttles%s, or is used", self.host, slowdown, heat
+                "%s ran %.2f times slower than at its best: it throttles%s, or another program uses it",
+                self.host,
+                slowdown,
+                heat,
             )
 
     def configuration(self, dtype: str) -> Configuration:
@@ -120,7 +123,7 @@ class BoardDevice(Device):
     def ask(self, request: dict[str, Any], data: bytes = b"", *, limit_s: float) -> Any:
         """See `SshLink.ask`."""
         if self.link is None:
-            raise MnasError("a network is loaded onto a board only while it is being measured")
+            raise MnasError("networks can be loaded onto a board only within measuring()")
         return self.link.ask(request, data, limit_s=limit_s)
 
 
@@ -139,7 +142,7 @@ class BoardModel(LoadedModel):
         request = {"do": "run", "id": self._number, "runs": num_runs, "warm_up": warm_up}
         answer = self.device.ask(request, limit_s=RUN_S)
         if not isinstance(answer, list) or len(answer) != num_runs or not all(_is_time(value) for value in answer):
-            raise MnasError(f"{self.device.host} answered with what are no times: {str(answer)[:_LONGEST]}")
+            raise MnasError(f"{self.device.host} sent invalid times: {str(answer)[:_LONGEST]}")
         return np.array(answer, dtype=np.float64) / 1e6
 
     def infer(self, image: npt.NDArray[Any]) -> bytes:
@@ -149,21 +152,21 @@ class BoardModel(LoadedModel):
         try:
             return base64.b64decode(answer, validate=True)
         except (TypeError, ValueError):
-            raise MnasError(f"{self.device.host} answered with what is no output: {str(answer)[:_LONGEST]}") from None
+            raise MnasError(f"{self.device.host} sent an invalid output: {str(answer)[:_LONGEST]}") from None
 
     def close(self) -> None:
-        """See `LoadedModel`. A board that is gone holds nothing: whatever is asked of it next says so."""
+        """See `LoadedModel`. If the board is gone, the next request raises."""
         with suppress(MnasError):
             self.device.ask({"do": "close", "id": self._number}, limit_s=_LOAD_S)
 
 
 def _is_time(value: object) -> bool:
-    """Whole nanoseconds, and no more than the run was waited for."""
+    """Whether it is a whole number of nanoseconds, at most the time limit of a run."""
     return type(value) is int and 0 < value <= RUN_S * 1e9
 
 
 def open_board(spec: str, *, runtime: str, threads: int, delegate: str) -> BoardDevice:
-    """A board by HOST or HOST:/PATH/TO/PYTHON.
+    """Open a board by HOST or HOST:/PATH/TO/PYTHON.
 
     Raises:
         InputError, MnasError: as `BoardDevice`.

@@ -1,4 +1,4 @@
-"""One connection to a board: the system's `ssh`, the agent at its other end, a question and an answer at a time."""
+"""A connection to a board through the system's `ssh`, with the agent at the other end; one request at a time."""
 
 from __future__ import annotations
 
@@ -17,50 +17,49 @@ from mnas.devices.benchmark_log import last_lines
 from mnas.errors import MnasError
 from mnas.system.files import parse_json
 
-# Never a question at the terminal; a board that has gone is noticed within 15 s.
+# No questions at the terminal; a lost connection is noticed within 15 s.
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3", "ForwardX11=no")
 _HANG_UP_S = 10.0
 _LONGEST_LINE = 1 << 24  # bytes
-MOST_WORDS = 1 << 16  # bytes of what ssh and the board print beside answers: the last of them
-MOST_ANSWERS = 16  # that wait; there is one a question
-_LISTEN_S = 1.0  # an ssh that shares connections leaves one behind that holds stderr open
+MOST_WORDS = 1 << 16  # the last bytes that ssh and the board print besides answers
+MOST_ANSWERS = 16  # unread ones; there is one per request
+_LISTEN_S = 1.0  # an ssh that shares connections leaves a process that keeps stderr open
 _HINTS = (
-    # what ssh or the board says, what to do
+    # what ssh or the board prints, what to do
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "its key is not the one known from before. If it was set up anew: "
-        "ssh-keygen -R {host}, then connect once by hand: ssh {host}",
+        "its key has changed. If it was installed again: ssh-keygen -R {host}, then connect once by hand: ssh {host}",
     ),
     (r"Host key verification failed", "its key is not known yet: connect once by hand and compare it: ssh {host}"),
     (
         r"Permission denied",
-        "it does not accept this computer's keys, and mnas answers no password questions: ssh-copy-id {host}",
+        "it does not accept this computer's keys, and mnas cannot enter passwords: ssh-copy-id {host}",
     ),
     (r"Could not resolve hostname", "there is no host of that name: is it in ~/.ssh/config, and switched on?"),
-    (r"Connection refused", "nothing answers ssh there: is sshd running, on the port that ~/.ssh/config says?"),
+    (r"Connection refused", "nothing answers ssh there: is sshd running, on the port in ~/.ssh/config?"),
     (
         r"timed out|No route to host|Network is unreachable",
         "it does not answer: is it switched on, and on this network?",
     ),
     (
         r"not found|No such file or directory",
-        "it has no such Python: say which one with --device ssh:HOST:/PATH/TO/PYTHON",
+        "it has no such Python: choose one with --device ssh:HOST:/PATH/TO/PYTHON",
     ),
     (r"No space left|Read-only file system", "its folder for temporary files cannot be written"),
 )
 
 
 class SshLink:
-    """The agent on a board, running. Once it is gone, every question is answered with why, at once.
+    """The running agent on a board. Once it is gone, every request raises the reason at once.
 
     Args:
-        host: as `ssh` takes it; what it means is in the user's own ssh configuration.
+        host: as `ssh` takes it, with the user's ssh configuration.
         python: the program to run the agent with there.
 
     Attributes:
         process: ssh, on this machine.
-        answers: that nobody has read yet, `MOST_ANSWERS` at most.
-        complaints: the last `MOST_WORDS` bytes that ssh and the board wrote beside their answers.
+        answers: unread ones, `MOST_ANSWERS` at most.
+        complaints: the last `MOST_WORDS` bytes that ssh and the board printed besides answers.
 
     Raises:
         MnasError: if ssh is not installed.
@@ -92,7 +91,7 @@ class SshLink:
         """Send a request, and wait for its answer.
 
         Raises:
-            MnasError: if the board says that it failed, does not answer in time, or is gone.
+            MnasError: if the request fails on the board, or the board does not answer in time or is gone.
         """
         if self._down is not None:
             raise self._down
@@ -112,7 +111,7 @@ class SshLink:
                 raise ValueError
         except (ValueError, RecursionError):
             raise MnasError(
-                f"{self.host} answered with what is no answer: {last_lines(line.decode('utf-8', 'replace'))}"
+                f"{self.host} sent an invalid answer: {last_lines(line.decode('utf-8', 'replace'))}"
             ) from None
         if "error" in answer:
             raise MnasError(f"on {self.host}: {last_lines(str(answer['error']))}")
@@ -131,7 +130,7 @@ class SshLink:
         self._listener.join(_LISTEN_S)
 
     def _send(self, data: bytes) -> None:
-        # If the other end is gone or this one closed, the answer that does not come says why.
+        # If the other end is gone or this one closed, waiting for the answer raises the reason.
         with suppress(OSError, ValueError):
             assert self.process.stdin is not None
             self.process.stdin.write(data)
@@ -140,11 +139,11 @@ class SshLink:
     def _read(self) -> None:
         assert self.process.stdout is not None
         with self.process.stdout as stream:
-            # A line that never ends must not fill the memory, and half a line is no answer.
+            # The length limit keeps an endless line from filling the memory; half a line is not an answer.
             while (line := stream.readline(_LONGEST_LINE)).endswith(b"\n"):
-                if self.answers.qsize() >= MOST_ANSWERS:  # nobody asked
+                if self.answers.qsize() >= MOST_ANSWERS:  # without a request
                     break
-                if line.startswith(b"mnas "):  # the rest is what login scripts print
+                if line.startswith(b"mnas "):  # login scripts print other lines
                     self.answers.put(line[5:])
         self.answers.put(b"")
 
@@ -165,9 +164,9 @@ class SshLink:
 
 
 def _remote_command(size: int, python: str) -> str:
-    """What the board's shell gets: keep the agent in a temporary file while it runs."""
+    """The shell command on the board: run the agent from a temporary file."""
     script = (
         'folder=$(mktemp -d) || exit 1; trap \'rm -rf "$folder"\' EXIT; trap "exit 1" HUP TERM; '
         f'head -c {size} >"$folder/board_agent.py" && {shlex.quote(python)} -u "$folder/board_agent.py"'
     )
-    return shlex.join(["sh", "-c", script])  # whatever the login shell is
+    return shlex.join(["sh", "-c", script])  # for any login shell

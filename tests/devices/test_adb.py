@@ -56,7 +56,7 @@ def test_commands_that_fail_or_never_end(phone: PhoneDouble, monkeypatch: pytest
 def test_adb_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     PhoneDouble.install(tmp_path / "adb", "#!/bin/sh\necho 'cannot connect to daemon' >&2; exit 1\n")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(MnasError, match=r"does not start its server:\n.*daemon"):
+    with pytest.raises(MnasError, match=r"cannot start its server:\n.*daemon"):
         Adb()
 
 
@@ -69,5 +69,5 @@ def test_adb_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def test_a_phone_that_never_stops_talking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     PhoneDouble.install(tmp_path / "adb", "#!/bin/sh\nhead -c 20000000 /dev/zero\n")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(MnasError, match="the phone said 19 MiB where a few lines were expected"):
+    with pytest.raises(MnasError, match="the phone printed 19 MiB where a few lines were expected"):
         Adb()

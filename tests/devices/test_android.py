@@ -57,7 +57,7 @@ def test_a_network_is_measured_and_nothing_stays_on_the_phone(phone: PhoneDouble
     assert times.min() * 1e3 == pytest.approx(expected_us)
     assert times.mean() * 1e3 == pytest.approx(expected_us + 1.5, abs=0.5)
     assert phone.files == []
-    with pytest.raises(MnasError, match="only while it is being measured"):
+    with pytest.raises(MnasError, match="only within measuring"):
         device.load(DATA)
 
 
@@ -99,7 +99,7 @@ def test_the_compiled_models_program(phone: PhoneDouble, tmp_path: Path) -> None
     assert (times.min(), times.max()) == (1.4, 1.7)
     assert times.mean() == pytest.approx(1.5, abs=0.01)
     assert device.configuration("float32").runtime == "litert_benchmark_model"
-    with device.measuring(), pytest.raises(InputError, match="gives no outputs back: compare them with the classic"):
+    with device.measuring(), pytest.raises(InputError, match="does not return outputs: compare them with the classic"):
         device.load(DATA).infer(np.zeros((1, 16, 16, 3), np.float32))
     with pytest.raises(InputError, match="has xnnpack, gpu"):
         open_phone(phone, tmp_path / "benchmark_model", delegate="nnapi")
@@ -114,12 +114,12 @@ def test_outputs_are_those_of_the_file(phone: PhoneDouble, binary: Path) -> None
         model = device.load(DATA)
         np.testing.assert_allclose(here.read(model.infer(here.taken(image))), here(image[None])[0], atol=1e-6)
         (phone.root / "no_output").touch()  # an old program: it says that it does not know the flag, and goes on
-        with pytest.raises(MnasError, match=r"does not know --output_filepath=.*: take a newer one"):
+        with pytest.raises(MnasError, match=r"does not know --output_filepath=.*: use a newer one"):
             model.infer(here.taken(image))
-        with pytest.raises(MnasError, match=r"does not give the file .*nothing"):
+        with pytest.raises(MnasError, match=r"cannot read the file .*nothing"):
             device.adb.pull("/data/local/tmp/mnas/nothing", phone.root)
     assert phone.files == []
-    with pytest.raises(MnasError, match="only while it is being measured"):
+    with pytest.raises(MnasError, match="only within measuring"):
         model.infer(here.taken(image))
 
 
@@ -226,7 +226,7 @@ def test_a_phone_that_tells_little(phone: PhoneDouble, binary: Path, caplog: pyt
 def test_a_phone_that_vanishes(phone: PhoneDouble, binary: Path, caplog: pytest.LogCaptureFixture) -> None:
     device = open_phone(phone, binary)
     phone.starts_left = 0
-    with pytest.raises(MnasError, match="lost in the middle of the work"), device.measuring():
+    with pytest.raises(MnasError, match="lost the phone during the work"), device.measuring():
         device.load(DATA).run_times_ms(3)
     assert "could not remove /data/local/tmp/mnas" in caplog.text
     assert phone.files  # nobody could reach them
@@ -271,7 +271,7 @@ def test_a_phone_that_is_too_warm(
     assert "44.0 degrees" in caplog.text
     phone.set_temperature(30.0, status=3)
     monkeypatch.setattr("mnas.devices.android.COOLING_LIMIT_S", -1)
-    with pytest.raises(MnasError, match=r"does not cool down .*thermal status 3.*what was measured is kept"):
+    with pytest.raises(MnasError, match=r"does not cool down .*thermal status 3.*finished measurements are kept"):
         device.cool_down()
     phone.set_temperature(30.0)
     caplog.clear()

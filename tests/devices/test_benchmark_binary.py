@@ -84,8 +84,8 @@ def test_what_is_no_benchmark_model(tmp_path: Path) -> None:
         BenchmarkBinary.read(None)
     with pytest.raises(InputError, match="No such file"):
         BenchmarkBinary.read(tmp_path / "none")
-    with pytest.raises(InputError, match="is no benchmark_model"):
+    with pytest.raises(InputError, match="is not a benchmark_model"):
         make(tmp_path, "something else")
     (tmp_path / "page.html").write_text("<html>num_runs num_threads")
-    with pytest.raises(InputError, match="no program for Android"):
+    with pytest.raises(InputError, match="not a program for Android"):
         BenchmarkBinary.read(tmp_path / "page.html")

@@ -127,7 +127,7 @@ def test_a_log_that_was_cut_off_is_no_result() -> None:
 
 
 def test_a_network_that_takes_no_time_is_no_result() -> None:
-    with pytest.raises(MnasError, match="too quick"):
+    with pytest.raises(MnasError, match="too fast"):
         parse_benchmark_log(COMPILED.replace("1.10 ms", "0.00 ms"))
 
 
@@ -188,7 +188,7 @@ def test_real_summaries_of_litert(name: str, count: int, wall_us: float) -> None
 )
 def test_times_that_cannot_be_are_refused(before, after):
     assert before in CLASSIC
-    with pytest.raises(MnasError, match="cannot be"):
+    with pytest.raises(MnasError, match="are impossible"):
         parse_benchmark_log(CLASSIC.replace(before, after))
 
 

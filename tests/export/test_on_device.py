@@ -86,5 +86,5 @@ def test_a_device_that_gives_nothing_back_says_so():
             model.infer = lambda image: LoadedModel.infer(model, image)
             return model
 
-    with pytest.raises(MnasError, match="cannot give back what they compute"):
+    with pytest.raises(MnasError, match="cannot return their outputs"):
         check_on_device(write_random_model(TINY), Silent(None), IMAGES, name="x", dtype="float32")
