@@ -13,15 +13,11 @@ from mnas.cli.main import app
 def all_commands():
     """Every command as its words and click's object."""
     found = {}
-
-    def walk(words, command):
+    program = typer.main.get_command(app)
+    for name in program.commands:
+        command = program.resolve_command(typer.Context(program), [name])[1]
         children = getattr(command, "commands", None)
-        if children is None:
-            found[words] = command
-        for name, child in (children or {}).items():
-            walk((*words, name), child)
-
-    walk((), typer.main.get_command(app))
+        found |= {(name,): command} if children is None else {(name, word): child for word, child in children.items()}
     return found
 
 

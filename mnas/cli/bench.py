@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 _SLOWEST = 5
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("bench")(bench)
-
-
 def bench(
     file: Path = typer.Argument(..., metavar="FILE.tflite", help="What to measure."),
     device: str = DEVICE,

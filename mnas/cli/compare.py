@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import JSON, declared, given_options, renamed
+from mnas.cli.options import JSON, given_options
 from mnas.experiments.comparison_options import (
     BudgetMadds,
     ComparisonOptions,
@@ -22,16 +22,6 @@ from mnas.search import options as declare
 if TYPE_CHECKING:
     from mnas.experiments.comparison import Comparison
     from mnas.experiments.standings import StrategyResult
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    former = {
-        "--limit": "--max-train-images",
-        "--refuse": "--reject-infeasible",
-        "--no-refuse": "--no-reject-infeasible",
-    }
-    app.command("compare", cls=renamed(former))(declared(compare))
 
 
 def compare(

@@ -14,17 +14,12 @@ if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("cost")(cost)
-
-
 def cost(
     arch: str = ARCH,
     table: Path = typer.Option(None, "--table", help="A latency table: adds the predicted latency."),
     json: bool = JSON,
 ) -> None:
-    """Say what a network costs, block by block. Example: mnas cost mnasnet-a1."""
+    """Show what a network costs, block by block. Example: mnas cost mnasnet-a1."""
     from mnas.study.references import resolve_architecture
 
     report = _report(resolve_architecture(arch), table)

@@ -25,11 +25,6 @@ VERIFY_ON = typer.Option(
 TABLE = typer.Option(None, "--table", help="With --verify-on: that device's latency table, for the predicted time.")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("export")(export)
-
-
 def export(
     network: str = typer.Argument(..., metavar="DIR|ARCH", help="A folder from mnas train; ARCH with --untrained."),
     out: Path = typer.Option(..., "--out", help="The file to write, e.g. models/NAME.tflite."),

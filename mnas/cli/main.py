@@ -1,60 +1,67 @@
-"""The `mnas` program. Commands load when they are called, so that `mnas --help` is quick."""
+"""The `mnas` program. A command's module is imported when the command is used, so that `mnas --help` is quick."""
 
 from __future__ import annotations
 
 import os
 import sys
 import traceback
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from mnas import __version__
-from mnas.cli import (
-    bench,
-    compare,
-    cost,
-    export,
-    profile,
-    quickstart,
-    report,
-    reproduce,
-    sample,
-    scale,
-    search,
-    space,
-    table,
-    train,
-    zoo,
-)
 from mnas.errors import MnasError
 from mnas.system.logs import set_up_logging
 
+# In the order of the work. Each is the function, or the group of commands, of that name in the module of that name.
+COMMANDS = {
+    "zoo": "List the published networks, or show one as blocks.",
+    "cost": "Show what a network costs, block by block.",
+    "space": "Look at search spaces.",
+    "sample": "Print random architectures, one JSON a line.",
+    "profile": "Measure a device and write its latency table.",
+    "table": "Show, check, compare, import and calibrate latency tables.",
+    "search": "Search for the best network within a latency budget.",
+    "report": "Show a study: front, winner, verdict against random, what to do next; and write it all as one web page.",
+    "reproduce": "Run a study again and compare every trial with its log.",
+    "compare": "Compare strategies at equal cost, over several seeds.",
+    "scale": "Grow a network into a larger one.",
+    "train": "Train a network.",
+    "export": "Export to TFLite, checked.",
+    "bench": "Measure a .tflite file.",
+    "quickstart": "Design a network for this machine in a few minutes, on data that is already here.",
+}
+
+
+class _LazyGroup(TyperGroup):
+    """Holds names and help lines; the command itself is imported when it is run or its options are completed."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None:
+            from mnas.cli.options import load_command
+
+            command = load_command(name)
+        return name, command, rest
+
+
 app = typer.Typer(
     name="mnas",
+    cls=_LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # boxes around the help would cost 100 ms of imports at every --help and usage error
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-# In the order of the work, which is the order of the help.
-for module in (
-    zoo,
-    cost,
-    space,
-    sample,
-    profile,
-    table,
-    search,
-    report,
-    reproduce,
-    compare,
-    scale,
-    train,
-    export,
-    bench,
-    quickstart,
-):
-    module.register(app)
+
+
+def _not_imported() -> None:
+    """Stands for each command in the help."""
+
+
+for _name, _line in COMMANDS.items():
+    app.command(_name, help=_line)(_not_imported)
 
 
 def _version(value: bool) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -29,15 +30,35 @@ MIRROR = typer.Option(
 )
 
 
-def declared(command: Command) -> Command:
-    """Turn the `msgspec.Meta` in the types of a command's parameters into typer's options.
+# Former names of options, which commands still take.
+RENAMED = {
+    "--limit": "--max-train-images",
+    "--refuse": "--reject-infeasible",
+    "--no-refuse": "--no-reject-infeasible",
+    "--verdict-seeds": "--retrain-seeds",
+}
+
+
+def load_command(name: str) -> Any:
+    """Import the module `mnas.cli.NAME` and return its function or group of that name as a command."""
+    group = typer.Typer(rich_markup_mode=None)
+    found = getattr(import_module(f"mnas.cli.{name}"), name)
+    if isinstance(found, typer.Typer):
+        group.add_typer(found, name=name)
+    else:
+        add_command(group, name, found)
+    return typer.main.get_group(group).commands[name]
+
+
+def add_command(group: typer.Typer, name: str, command: Command) -> None:
+    """Add a function to a group. The `msgspec.Meta` in the types of its parameters become typer's options.
 
     `trials: Annotated[int, Meta(ge=1, description="...")] = 100` becomes the option `--trials` with that help text,
     that range and that default.
     """
     hints = get_type_hints(command, include_extras=True)
     command.__annotations__ = {name: _option(hint) for name, hint in hints.items()}
-    return command
+    group.command(name, cls=_Command)(command)
 
 
 def _option(hint: Any) -> Any:
@@ -57,26 +78,21 @@ def _option(hint: Any) -> Any:
     return Annotated[kind | None if optional else kind, typer.Option(help=meta.description, **ranges)]
 
 
-def renamed(names: Mapping[str, str]) -> type[TyperCommand]:
-    """A command that still takes options by their former names, and says what they are called now.
+class _Command(TyperCommand):
+    """Takes options by their former names too, with a note on what they are called now."""
 
-    Args:
-        names: the present name by the former one, both with their dashes.
-    """
-
-    class RenamedOptions(TyperCommand):
-        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            return super().parse_args(ctx, [_present_name(word, names) for word in args])
-
-    return RenamedOptions
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        options = {name for parameter in self.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        return super().parse_args(ctx, [_present_name(word, options) for word in args])
 
 
-def _present_name(word: str, names: Mapping[str, str]) -> str:
+def _present_name(word: str, options: set[str]) -> str:
     option, equals, value = word.partition("=")
-    if option not in names:
+    present = RENAMED.get(option)
+    if present not in options:
         return word
-    print(f"mnas: {option} is called {names[option]} now; the former name will go", file=sys.stderr)
-    return f"{names[option]}{equals}{value}"
+    print(f"mnas: {option} is called {present} now; the former name will be removed", file=sys.stderr)
+    return f"{present}{equals}{value}"
 
 
 def given_options(context: typer.Context) -> set[str]:

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from mnas.profiling.job import Outcome
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("profile")(profile)
-
-
 def profile(
     space: str = typer.Option(..., help="A shipped space or a TOML file: the table will price all of its networks."),
     out: Path = typer.Option(..., help="The table to write, e.g. latency_tables/laptop.json."),

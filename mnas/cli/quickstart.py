@@ -22,11 +22,6 @@ EPOCHS, BATCH_SIZE = 12, 128
 BUDGET_SHARE = 0.4  # the budget is what this share of random networks keeps: tight enough to need a search
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("quickstart")(quickstart)
-
-
 def quickstart(
     out: Path = typer.Option(None, help="Folder for everything it makes; by default quickstart, or quickstart-2, ..."),
     seed: int = typer.Option(0, min=0, help="Of everything that chance decides."),

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from mnas.study.study import Study
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("report")(report)
-
-
 def report(
     study: Path = typer.Argument(..., metavar="STUDY_DIR", help="A study's folder, finished or not."),
     html: Path = typer.Option(None, "--html", metavar="FILE", help="Where to write the page: STUDY_DIR/report.html."),

@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from mnas.experiments.reproduce import Reproduction
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("reproduce")(reproduce)
-
-
 def reproduce(
     study: Path = typer.Argument(..., metavar="STUDY_DIR", help="A study's folder, finished or not."),
     workers: int = typer.Option(1, min=1, max=1024, help="Local processes that judge candidates."),

@@ -5,11 +5,6 @@ from __future__ import annotations
 import typer
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("sample")(sample)
-
-
 def sample(
     space: str = typer.Option("mnasnet", help="A shipped space or a TOML file."),
     count: int = typer.Option(1, min=1, max=1_000_000, help="How many."),

@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import ARCH, JSON, declared, renamed
+from mnas.cli.options import ARCH, JSON
 from mnas.search.options import MaxTrainImages
 
 if TYPE_CHECKING:
     from mnas.scaling.family import Member
     from mnas.scaling.members import Scaling
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("scale", cls=renamed({"--limit": "--max-train-images"}))(declared(scale))
 
 
 def scale(

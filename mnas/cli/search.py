@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import JSON, MIRROR, declared, given_options, renamed
+from mnas.cli.options import JSON, MIRROR, given_options
 from mnas.errors import InputError
 from mnas.search import options as declare
 from mnas.search.options import SearchOptions
@@ -26,12 +26,6 @@ _MINUTES = (
     "Choose trials and steps of short trainings that take about this long on this machine; 15 where neither this nor "
     "--trials, --proxy-steps or --final-steps is given."
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    former = {"--limit": "--max-train-images", "--verdict-seeds": "--retrain-seeds"}
-    app.command("search", cls=renamed(former))(declared(search))
 
 
 def search(

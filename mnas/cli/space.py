@@ -7,25 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mnas.cli import output, survey
-from mnas.cli.options import JSON
+from mnas.cli import output
+from mnas.cli.options import JSON, add_command
+from mnas.cli.survey import survey
 
 if TYPE_CHECKING:
     from mnas.space.costs import SpaceCosts
     from mnas.space.space import SearchSpace
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Look at search spaces.")
-    group.callback()(_group)
-    group.command("show")(show)
-    survey.register(group)
-    app.add_typer(group, name="space")
-
-
-def _group() -> None:
-    """Look at search spaces."""
 
 
 def show(
@@ -77,3 +65,8 @@ def _document(space: SearchSpace, table: Path | None) -> dict[str, Any]:
 def _range(costs: SpaceCosts) -> list[float]:
     """The exact least and most."""
     return [costs.extreme()[1], costs.extreme(largest=True)[1]]
+
+
+space = typer.Typer(no_args_is_help=True, help="Look at search spaces.")
+add_command(space, "show", show)
+add_command(space, "survey", survey)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import JSON, declared, renamed
+from mnas.cli.options import JSON
 from mnas.errors import InputError
 from mnas.search import options as declare
 
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from mnas.experiments.survey import Survey
 
 _SHOWN = 8  # of the choices that look harmful
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to `mnas space`."""
-    app.command("survey", cls=renamed({"--limit": "--max-train-images"}))(declared(survey))
 
 
 def survey(

@@ -8,24 +8,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DEVICE, JSON
+from mnas.cli.options import BENCHMARK_BINARY, DEVICE, JSON, add_command
 from mnas.cli.profile import describe, print_report_card
 
 if TYPE_CHECKING:
     from mnas.latency.table import LatencyTable
 
 TABLE = typer.Argument(..., metavar="TABLE.json", help="A latency table.")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Show, check, compare, import and calibrate latency tables.")
-    group.command("show")(show)
-    group.command("check")(check)
-    group.command("compare")(compare)
-    group.command("import")(import_)
-    group.command("calibrate")(calibrate)
-    app.add_typer(group, name="table")
 
 
 def show(
@@ -211,3 +200,11 @@ def _load(path: Path) -> LatencyTable:
     from mnas.latency.table import LatencyTable
 
     return LatencyTable.load(path)
+
+
+table = typer.Typer(no_args_is_help=True, help="Show, check, compare, import and calibrate latency tables.")
+add_command(table, "show", show)
+add_command(table, "check", check)
+add_command(table, "compare", compare)
+add_command(table, "import", import_)
+add_command(table, "calibrate", calibrate)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import ARCH, JSON, MIRROR, declared, renamed
+from mnas.cli.options import ARCH, JSON, MIRROR
 from mnas.cli.progress import TrainingProgress
 from mnas.search.options import MaxTrainImages
 
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from mnas.system.remote import Mirror
     from mnas.train.trained_network import Trained
     from mnas.train.trainer import Progress
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("train", cls=renamed({"--limit": "--max-train-images"}))(declared(train))
 
 
 def train(

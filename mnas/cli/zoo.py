@@ -8,21 +8,17 @@ from mnas.cli import output
 from mnas.cli.options import JSON
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("zoo")(show)
-
-
-def show(
+def zoo(
     name: str = typer.Argument(None, help="One network, shown as blocks; all of them, listed, without a name."),
     json: bool = JSON,
 ) -> None:
     """List the published networks, or show one as blocks. Example: mnas zoo mnasnet-a1."""
     from mnas.arch.codec import architecture_to_dict, format_stage
     from mnas.arch.complexity import complexity
-    from mnas.arch.zoo import ZOO, zoo
+    from mnas.arch.zoo import ZOO
+    from mnas.arch.zoo import zoo as find
 
-    networks = ZOO if name is None else {name: zoo(name)}
+    networks = ZOO if name is None else {name: find(name)}
     costs = {key: complexity(network) for key, network in networks.items()}
     if json:
         rows = [

@@ -8,7 +8,9 @@ import sys
 import pytest
 import typer
 
+from mnas.cli.main import COMMANDS as LINES
 from mnas.cli.main import app
+from mnas.cli.options import load_command
 from tests.commands import all_commands, parse
 
 COMMANDS = all_commands()
@@ -30,6 +32,28 @@ def test_the_program_s_own_help_says_how_to_begin():
     assert [line.split()[1] for line in examples] == ["quickstart", "search"]
     for line in examples:
         parse(line)
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_the_program_s_help_has_the_first_sentence_of_each_command_s(name):
+    text = " ".join(load_command(name).help.split())
+    assert text.startswith(LINES[name])
+
+
+def test_shells_complete_commands_and_options():
+    def completed(*words):
+        variables = {
+            "COMP_WORDS": " ".join(words),
+            "COMP_CWORD": str(len(words) - 1),
+            "_MNAS_COMPLETE": "complete_bash",
+        }
+        line = "import sys; sys.argv = ['mnas']; from mnas.cli.main import run; run()"
+        done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, env=os.environ | variables)
+        return done.stdout.split()
+
+    assert completed("mnas", "s") == ["space", "sample", "search", "scale"]
+    assert completed("mnas", "space", "s") == ["show", "survey"]
+    assert completed("mnas", "search", "--max") == ["--max-size-mb", "--max-memory-mb", "--max-train-images"]
 
 
 def test_an_example_that_does_not_parse_is_found():

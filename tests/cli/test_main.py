@@ -24,7 +24,8 @@ def test_help_and_import_load_nothing_heavy():
         "import mnas.cli.main as m\n"
         "try: m.app()\n"
         "except SystemExit: pass\n"
-        "heavy = {'tensorflow', 'keras', 'ai_edge_litert', 'sklearn', 'PIL', 'numpy'} & set(sys.modules)\n"
+        "heavy = {'tensorflow', 'keras', 'ai_edge_litert', 'sklearn', 'scipy', 'PIL', 'numpy', 'rich', 'msgspec'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
