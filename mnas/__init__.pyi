@@ -17,13 +17,15 @@ from .experiments.comparison import compare_strategies as compare_strategies
 from .experiments.comparison_options import ComparisonOptions as ComparisonOptions
 from .experiments.reproduce import reproduce_study as reproduce_study
 from .experiments.survey import survey_spaces as survey_spaces
-from .export.pipeline import export_network as export_network
+from .export.network import export_network as export_network
+from .export.pipeline import export_model as export_model
 from .latency.estimator import LatencyEstimate as LatencyEstimate
 from .latency.estimator import LatencyEstimator as LatencyEstimator
 from .latency.extrapolation import ExtendedEstimator as ExtendedEstimator
 from .latency.table import LatencyTable as LatencyTable
 from .nn.build import build_model as build_model
 from .profiling.bench import bench as bench
+from .profiling.bench import bench_file as bench_file
 from .profiling.parallel import profile_devices as profile_devices
 from .profiling.profile import ProfileOptions as ProfileOptions
 from .profiling.profile import profile as profile

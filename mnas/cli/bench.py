@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from mnas.cli import output
 from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, DEVICE, JSON, RUNTIME, THREADS
-
-if TYPE_CHECKING:
-    from mnas.arch.spec import Architecture
-    from mnas.devices.base import Device
 
 _SLOWEST = 5
 
@@ -36,115 +32,19 @@ def bench(
     json: bool = JSON,
 ) -> None:
     """Measure a .tflite file. Example: mnas bench models/net.tflite --table latency_tables/laptop.json."""
-    from dataclasses import asdict
-
     from mnas.devices.registry import open_device
-    from mnas.errors import InputError
-    from mnas.profiling.bench import bench_with_details as run
-    from mnas.profiling.prediction import check_same, predict
+    from mnas.profiling.bench import bench_file
 
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from None
-    if data[4:8] != b"TFL3":
-        raise InputError(f"{file} is no .tflite file: make one with mnas export")
-    # Before measuring: what is wrong with the arguments shows at once.
-    network = _network(file, data, arch) if table or append else None
-    if arch is not None and network is None:
-        raise InputError("--arch is for the prediction: add --table TABLE.json")
-    predicted = predict(network[0], table, dtype=network[1], file=file) if table and network else None
-    keep = _keeper(append, file, *network) if append and network else None
-    opened = open_device(device, runtime=runtime, threads=threads, delegate=delegate, benchmark_binary=benchmark_binary)
-    same = predicted is not None and check_same(predicted.configuration, opened.configuration("float32"))
-    reference_ms = predicted.reference_ms if predicted and same else 0.0
-    if keep is not None:
-        keep.check(opened)
-    measured, details = run(data, opened, seconds=seconds, reference_ms=reference_ms)
-    report: dict[str, Any] = {
-        "file": str(file),
-        "median_ms": measured.median_ms,
-        "p90_ms": measured.p90_ms,
-        "min_ms": measured.min_ms,
-        "quiet_ms": measured.quiet_ms,
-        "median_all_ms": measured.median_all_ms,
-        "slowdown": measured.slowdown,
-        "num_runs": measured.num_runs,
-        "num_bursts": measured.num_bursts,
-        "num_quiet_bursts": measured.num_quiet,
-    }
-    if details.init_ms is not None:
-        report["details"] = asdict(details)
-    if predicted:
-        estimate = predicted.estimate
-        report["predicted_ms"] = estimate.latency_ms
-        report["predicted_interval_ms"] = [estimate.low_ms, estimate.high_ms]
-        report["ratio"] = measured.quiet_ms / estimate.latency_ms
-        report["same_machine"] = same
-    if keep is not None:
-        report["num_kept"] = keep.add(opened, measured.quiet_ms)
+    opened = partial(
+        open_device, device, runtime=runtime, threads=threads, delegate=delegate, benchmark_binary=benchmark_binary
+    )
+    report = bench_file(file, opened, table=table, arch=arch, append=append, seconds=seconds).to_dict()
     if json:
         output.print_json(report)
         return
     _print(report)
-    if keep is not None:
-        print(f"{keep.path} holds {report['num_kept']} measurements now, for mnas table calibrate")
-
-
-def _network(file: Path, data: bytes, arch: str | None) -> tuple[Architecture, str]:
-    """Which network a file is, and its dtype; empty where that is not said."""
-    from mnas.errors import InputError
-    from mnas.study.references import resolve_architecture
-
-    beside = file.with_suffix(".json")
-    if arch is None and not beside.is_file():
-        raise InputError(f"for --table and --append, say which network {file} is: --arch ARCH, or {beside} beside it")
-    dtype = _described_dtype(beside, file, data) if beside.is_file() else ""
-    return resolve_architecture(arch or str(beside)), dtype
-
-
-@dataclass(frozen=True)
-class _Keeper:
-    """Adds a network's latency to a document of measurements."""
-
-    path: Path
-    architecture: Architecture
-    dtype: str
-
-    def check(self, device: Device) -> None:
-        """See `mnas.latency.measurements.check_kept`."""
-        from mnas.latency.measurements import check_kept
-
-        check_kept(self.path, device.configuration(self.dtype))
-
-    def add(self, device: Device, latency_ms: float) -> int:
-        """See `mnas.latency.measurements.append_measurement`."""
-        from mnas.latency.measurements import append_measurement
-
-        return append_measurement(self.path, self.architecture, latency_ms, device.configuration(self.dtype))
-
-
-def _keeper(path: Path, file: Path, architecture: Architecture, dtype: str) -> _Keeper:
-    from mnas.errors import InputError
-    from mnas.profiling.prediction import computed_dtype
-
-    if not dtype:
-        raise InputError(
-            f"--append keeps the dtype, and {file.with_suffix('.json')} does not say it: make {file} with mnas export"
-        )
-    return _Keeper(path, architecture, computed_dtype(dtype, file))
-
-
-def _described_dtype(beside: Path, file: Path, data: bytes) -> str:
-    """What the description beside a file says of its numbers; empty if it says nothing."""
-    from mnas.export.pipeline import check_description
-    from mnas.system.files import read_json
-
-    description = read_json(beside, "the description of a network")
-    if not isinstance(description, dict):
-        return ""
-    check_description(description, file, data)
-    return str(description.get("dtype", ""))
+    if append is not None:
+        print(f"{append} holds {report['num_kept']} measurements now, for mnas table calibrate")
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -114,25 +114,20 @@ def progress(title: str) -> Iterator[Callable[[float, str], None]]:
 
 
 class TrainingProgress(_Display):
-    """One bar for a training, and a line that stays for every epoch.
+    """One bar for a training, and a line that stays for every epoch."""
 
-    Args:
-        epochs: how many there will be.
-    """
-
-    def __init__(self, epochs: int) -> None:
+    def __init__(self) -> None:
         super().__init__({"training": None}, ("description", "bar", "remaining"))
-        self._epochs = epochs
 
     def show(self, state: TrainingState) -> None:
         """One step, or one epoch, is done."""
         figures = state.epoch_ended
         if figures:
             self._print(
-                f"epoch {state.epoch:>3} of {self._epochs}: loss {figures['loss']:.3f}, "
+                f"epoch {state.epoch:>3} of {state.epochs}: loss {figures['loss']:.3f}, "
                 f"validation accuracy {figures['validation_accuracy']:.1%}, {figures['seconds']:.0f} s"
             )
-        epoch = f"epoch {state.epoch} of {self._epochs}"
+        epoch = f"epoch {state.epoch} of {state.epochs}"
         line = f"{epoch}: {state.step / state.steps:.0%} of all steps"
         self._update("training", line, completed=state.step, total=state.steps, description=epoch)
 

@@ -84,7 +84,7 @@ class _Quickstart:
         names = (("winner", str(self.folder / "study")), ("winner, scaled", str(scaled)))
         for number, (name, source) in enumerate(names, 4):
             _say(number, f"Train, export and measure: the {name}")
-            rows.append(self._finish(name, source, name.split(" ")[-1]))
+            rows.append(self._finish(name, source, name.split(" ")[-1], table))
         return {
             "folder": str(self.folder),
             "budget_ms": budget_ms,
@@ -144,11 +144,14 @@ class _Quickstart:
 
         write_json(out, architecture_to_dict(scale_by_formula(architecture_from_dict(winner), 1)))
 
-    def _finish(self, name: str, source: str, file: str) -> dict[str, Any]:
+    def _finish(self, name: str, source: str, file: str, table: LatencyTable) -> dict[str, Any]:
         """Train one network, export it, measure the file."""
         from mnas.arch.complexity import complexity
-        from mnas.cli.export import export_trained
+        from mnas.cli.export import print_step
         from mnas.cli.train import train_with_display
+        from mnas.devices.local import Runtime
+        from mnas.export.network import export_network
+        from mnas.profiling.bench import bench_isolated
         from mnas.study.references import resolve_architecture
 
         architecture = resolve_architecture(source)
@@ -157,8 +160,9 @@ class _Quickstart:
             architecture, DATA, folder, seed=self.seed, resume=True, epochs=EPOCHS, batch_size=BATCH_SIZE
         )
         out = self.folder / f"{file}.tflite"
-        export_trained(trained.folder, out)
-        measured = _measure(out, self.folder / "this_machine.json")
+        export_network(trained.folder, out, progress=print_step)
+        # In another process, for TensorFlow's threads are in this one; the reference tells how quiet the machine is.
+        measured = bench_isolated(out.read_bytes(), Runtime(), reference_ms=table.reference_ms)
         cost = complexity(trained.architecture)
         return {
             "name": name,
@@ -167,8 +171,8 @@ class _Quickstart:
             "params": cost.params,
             "madds": cost.madds,
             "test_accuracy": trained.training["test_accuracy"],
-            "quiet_ms": measured["quiet_ms"],
-            "median_ms": measured["median_ms"],
+            "quiet_ms": measured.quiet_ms,
+            "median_ms": measured.median_ms,
         }
 
     def _predicted(self, table: LatencyTable) -> dict[str, Any]:
@@ -228,16 +232,3 @@ def _rows(summary: dict[str, Any], random: dict[str, Any] | None) -> list[list[s
         ["measured ms", *(f"{net['quiet_ms']:.3f}" for net in (winner, scaled)), "-"],
     ]
     return rows
-
-
-def _measure(file: Path, table: Path) -> dict[str, Any]:
-    """Quiet and median latency on this machine, in ms, whatever TensorFlow does in this process.
-
-    The table's reference says how quiet the machine is; a scaled network has no prediction, and needs none here.
-    """
-    from mnas.devices.local import Runtime
-    from mnas.latency.table import LatencyTable
-    from mnas.profiling.bench import bench_isolated
-
-    measured = bench_isolated(file.read_bytes(), Runtime(), reference_ms=LatencyTable.load(table).reference_ms)
-    return {"quiet_ms": measured.quiet_ms, "median_ms": measured.median_ms}

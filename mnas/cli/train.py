@@ -47,22 +47,27 @@ def train(
     if resolution is not None:
         architecture = replace(architecture, resolution=resolution)
     overrides = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
-    given = {name: value for name, value in overrides.items() if value is not None}
-    mirrored = output.open_mirror(out, mirror)
     trained = train_with_display(
         architecture,
         data,
         out,
-        mirror=mirrored,
+        mirror=output.open_mirror(out, mirror),
+        limit=max_train_images,
         seed=seed,
         resume=resume,
-        limit=max_train_images,
+        recipe=recipe,
         weights=weights,
-        name=recipe,
         mixed_precision=mixed_precision,
-        **given,
+        **{name: value for name, value in overrides.items() if value is not None},
     )
-    _report(trained, json)
+    record = trained.training
+    if json:
+        output.print_json({"folder": str(trained.folder), **record})
+        return
+    print(
+        f"Accuracy: {record['validation_accuracy']:.2%} on validation, {record['test_accuracy']:.2%} on test images.\n"
+        f"Written to {trained.folder}. Next: mnas export {trained.folder} --out models/NAME.tflite"
+    )
 
 
 def train_with_display(
@@ -70,61 +75,31 @@ def train_with_display(
     data: str,
     out: Path,
     *,
-    seed: int = 0,
-    resume: bool = False,
+    seed: int,
     limit: int | None = None,
-    weights: str | None = None,
     mirror: Mirror | None = None,
-    **overrides: Any,
+    **options: Any,
 ) -> Trained:
-    """Train with progress on stderr; `knobs` are those of `mnas.train.recipe.recipe_for`."""
-    from mnas.system.files import check_writable
+    """Call `mnas.train_network` with these options and show its progress on stderr."""
+    from mnas.data.dataset import DataSource
     from mnas.system.native_output import load_tensorflow
+    from mnas.train.trained_network import is_trained
 
-    check_writable(out / "training.json")
-    out_console = output.console(stderr=True)
-    with out_console.status("Loading TensorFlow and the data"):
+    console = output.console(stderr=True)
+    with console.status("Loading TensorFlow"):
         load_tensorflow()
-        from mnas.data.dataset import DataSource
-        from mnas.train.pretrained import open_pretrained
-        from mnas.train.recipe import recipe_for
-        from mnas.train.trained_network import is_trained
         from mnas.train.trainer import train_network
-
-        start = None if weights is None else open_pretrained(weights, architecture)
-        source = DataSource(data, seed=seed, limit=limit)
-        dataset = source.load(architecture.resolution)
-        recipe = recipe_for(data, images=len(dataset.train), **overrides)
-    if dataset.num_classes != architecture.num_classes:
-        out_console.print(f"The classifier is set to the {dataset.num_classes} classes of {data}.")
     if is_trained(out):
-        out_console.print(f"{out} is trained already; nothing is trained again if it is the same configuration.")
+        console.print(f"{out} is trained already; nothing is trained again if the configuration is the same.")
 
     def progress(state: Progress) -> None:
         display.show(state)
         if mirror is not None and state.epoch_ended:
             mirror.push_now_and_then()
 
-    with TrainingProgress(recipe.epochs) as display, output.mirrored(mirror):
-        return train_network(
-            architecture,
-            source,
-            out,
-            recipe=recipe,
-            seed=seed,
-            resume=resume,
-            dataset=dataset,
-            weights=start,
-            progress=progress,
-        )
-
-
-def _report(trained: Trained, json: bool) -> None:
-    found = trained.training
-    if json:
-        output.print_json({"folder": str(trained.folder), **found})
-        return
-    print(
-        f"Accuracy: {found['validation_accuracy']:.2%} on validation, {found['test_accuracy']:.2%} on test images.\n"
-        f"Written to {trained.folder}. Next: mnas export {trained.folder} --out models/NAME.tflite"
-    )
+    with TrainingProgress() as display, output.mirrored(mirror):
+        source = DataSource(data, seed=seed, limit=limit)
+        trained = train_network(architecture, source, out, seed=seed, progress=progress, **options)
+    if trained.architecture.num_classes != architecture.num_classes:
+        console.print(f"The classifier was set to the {trained.architecture.num_classes} classes of {data}.")
+    return trained

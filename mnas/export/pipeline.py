@@ -18,17 +18,15 @@ from mnas.export.on_device import DeviceCheck
 from mnas.export.verify import TOLERANCES, Batch, Check, check_tolerance, compare
 from mnas.system.environment import versions
 from mnas.system.files import check_writable, write_together
+from mnas.tflite.description import FORMAT, VERSION
 from mnas.tflite.metadata import add_metadata
 from mnas.tflite.operators import check_integers, check_operators
 from mnas.tflite.runner import Floats
 
 CHECK_MADDS = 3e11  # multiply-adds of a check: about half a minute on one or two laptop cores
 
-FORMAT = "mnas.tflite"
-VERSION = 1
 
-
-def export_network(
+def export_model(
     model: Any,
     architecture: Architecture,
     out: Path,
@@ -150,20 +148,3 @@ def _describe(
         "size_bytes": len(content),
         "made_with": versions(),
     }
-
-
-def check_description(document: Mapping[str, Any], file: Path, content: bytes) -> None:
-    """Check that a description belongs to a file: an export may have been interrupted, or one of them replaced.
-
-    A document without a SHA-256, such as an architecture alone, describes any file.
-
-    Raises:
-        InputError: if it describes another file.
-    """
-    if document.get("format") != FORMAT or "sha256" not in document:
-        return
-    if document["sha256"] != hashlib.sha256(content).hexdigest():
-        raise InputError(
-            f"{file.with_suffix('.json')} describes another file than {file}: one of them was replaced, or an export "
-            "was interrupted. Export again, or remove the description"
-        )

@@ -28,7 +28,8 @@ VALIDATION_IMAGES = 4000  # to measure what fine-tuning costs
 Display = Callable[[str], AbstractContextManager[Callable[[float, str], None]]]
 
 
-def _no_display(title: str) -> AbstractContextManager[Callable[[float, str], None]]:
+def no_display(title: str) -> AbstractContextManager[Callable[[float, str], None]]:
+    """Show nothing."""
     return nullcontext(lambda share, what: None)
 
 
@@ -105,7 +106,7 @@ def trained_job(
     compression: Compression | None = None,
     max_loss: float = 0.0,
     *,
-    display: Display = _no_display,
+    display: Display = no_display,
 ) -> ExportJob:
     """A trained network, fine-tuned first if `compression` is given.
 

@@ -6,7 +6,9 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mnas.arch.resize import resize
 from mnas.arch.zoo import ZOO
@@ -14,10 +16,14 @@ from mnas.checks import convert
 from mnas.devices.base import Details, Device
 from mnas.devices.benchmark_log import last_lines
 from mnas.devices.local import LocalDevice, Runtime
-from mnas.errors import MnasError
+from mnas.errors import InputError, MnasError
 from mnas.profiling.measure import NetworkTime, Reference, measure_networks
 from mnas.system.child import run_module
 from mnas.tflite.random_model import write_random_model
+
+if TYPE_CHECKING:
+    from mnas.arch.spec import Architecture
+    from mnas.profiling.prediction import Prediction
 
 # The reference networks, which show how disturbed a device is. The light one is small enough to be back in the caches
 # after three runs. The heavy one's 9 MB of weights come from the memory that a device's cores share, at few
@@ -102,6 +108,130 @@ def measure_files(
         return measure_networks(
             models, reference, seconds=seconds, quiet_bursts=quiet_bursts, seed=seed, progress=progress
         )
+
+
+@dataclass(frozen=True, slots=True)
+class FileBench:
+    """A measured file.
+
+    Attributes:
+        file: the file.
+        time: its latency.
+        details: what else the device tells.
+        prediction: by the table, or None without one.
+        same_machine: whether the table was measured on this machine.
+        num_kept: the number of measurements in the document that it was added to, or None without one.
+    """
+
+    file: Path
+    time: NetworkTime
+    details: Details
+    prediction: Prediction | None = None
+    same_machine: bool = False
+    num_kept: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, as `mnas bench --json` prints it."""
+        time = self.time
+        document: dict[str, Any] = {
+            "file": str(self.file),
+            "median_ms": time.median_ms,
+            "p90_ms": time.p90_ms,
+            "min_ms": time.min_ms,
+            "quiet_ms": time.quiet_ms,
+            "median_all_ms": time.median_all_ms,
+            "slowdown": time.slowdown,
+            "num_runs": time.num_runs,
+            "num_bursts": time.num_bursts,
+            "num_quiet_bursts": time.num_quiet,
+        }
+        if self.details.init_ms is not None:
+            document["details"] = asdict(self.details)
+        if self.prediction is not None:
+            estimate = self.prediction.estimate
+            document["predicted_ms"] = estimate.latency_ms
+            document["predicted_interval_ms"] = [estimate.low_ms, estimate.high_ms]
+            document["ratio"] = time.quiet_ms / estimate.latency_ms
+            document["same_machine"] = self.same_machine
+        if self.num_kept is not None:
+            document["num_kept"] = self.num_kept
+        return document
+
+
+def bench_file(
+    file: Path,
+    device: Device | Callable[[], Device],
+    *,
+    table: Path | None = None,
+    arch: str | None = None,
+    append: Path | None = None,
+    seconds: float = 10.0,
+) -> FileBench:
+    """Measure a `.tflite` file, compare it with a latency table's prediction, and keep the measurement.
+
+    Args:
+        file: the file; with `table` or `append`, the JSON file of the same name describes its network.
+        device: where to measure, or a function that opens it once the other arguments are checked.
+        table: a latency table that predicts the latency.
+        arch: the network, as `mnas cost` takes it, instead of the JSON file.
+        append: a document of measurements for `mnas table calibrate`, to add this one to.
+        seconds: at most about this long.
+
+    Raises:
+        InputError: if the file is not a .tflite file, its network is not known, or the table or the document is of
+            another device or dtype.
+        MnasError: if the device cannot run it.
+    """
+    from mnas.latency.measurements import append_measurement, check_kept
+    from mnas.profiling.prediction import check_same, computed_dtype, predict
+
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
+    if content[4:8] != b"TFL3":
+        raise InputError(f"{file} is not a .tflite file: make one with mnas export")
+    if table is None and append is None:
+        if arch is not None:
+            raise InputError("--arch is for the prediction: add --table TABLE.json")
+        opened = device if isinstance(device, Device) else device()
+        return FileBench(file, *bench_with_details(content, opened, seconds=seconds))
+    architecture, dtype = _described(file, content, arch)
+    predicted = None if table is None else predict(architecture, table, dtype=dtype, file=file)
+    if append is not None:
+        if not dtype:
+            beside = file.with_suffix(".json")
+            raise InputError(f"--append needs the dtype, which {beside} does not state: make {file} with mnas export")
+        dtype = computed_dtype(dtype, file)
+    opened = device if isinstance(device, Device) else device()
+    same = predicted is not None and check_same(predicted.configuration, opened.configuration("float32"))
+    reference_ms = predicted.reference_ms if predicted is not None and same else 0.0
+    if append is not None:
+        check_kept(append, opened.configuration(dtype))
+    time, details = bench_with_details(content, opened, seconds=seconds, reference_ms=reference_ms)
+    kept = None
+    if append is not None:
+        kept = append_measurement(append, architecture, time.quiet_ms, opened.configuration(dtype))
+    return FileBench(file, time, details, predicted, same, kept)
+
+
+def _described(file: Path, content: bytes, arch: str | None) -> tuple[Architecture, str]:
+    """The network that a file holds, and its dtype; empty where none is stated."""
+    from mnas.study.references import resolve_architecture
+    from mnas.system.files import read_json
+    from mnas.tflite.description import check_description
+
+    beside = file.with_suffix(".json")
+    description: Any = {}
+    if beside.is_file():
+        description = read_json(beside, "the description of a network")
+    elif arch is None:
+        raise InputError(f"--table and --append need the network of {file}: add --arch ARCH, or {beside} beside it")
+    dtype = ""
+    if isinstance(description, dict):
+        check_description(description, file, content)
+        dtype = str(description.get("dtype", ""))
+    return resolve_architecture(arch or str(beside)), dtype
 
 
 def bench_isolated(

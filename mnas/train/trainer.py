@@ -22,14 +22,14 @@ from mnas.errors import InputError, MnasError
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.system.arrays import stored
 from mnas.system.environment import versions
-from mnas.system.files import read_json, set_aside, write_json
+from mnas.system.files import check_writable, read_json, set_aside, write_json
 from mnas.system.lock import hold
 from mnas.train import trained_network as folder_of
 from mnas.train.augment import training_epoch
 from mnas.train.evaluate import evaluate, recalibrated
 from mnas.train.optimizer import accelerated, hold_average, make_optimizer, smoothed_loss
-from mnas.train.pretrained import Pretrained
-from mnas.train.recipe import Recipe
+from mnas.train.pretrained import Pretrained, open_pretrained
+from mnas.train.recipe import Recipe, recipe_for
 from mnas.train.trained_network import Trained, load_state, open_trained, save_state, save_weights
 
 log = logging.getLogger(__name__)
@@ -47,12 +47,14 @@ class Progress:
         step: number of steps done, of `steps`.
         epoch: the current epoch, from 1.
         epoch_ended: the metrics of the epoch that just ended, else None.
+        epochs: number of epochs in all.
     """
 
     step: int
     steps: int
     epoch: int
     epoch_ended: dict[str, float] | None = None
+    epochs: int = 0
 
 
 def train_network(
@@ -60,12 +62,13 @@ def train_network(
     source: DataSource,
     out: Path,
     *,
-    recipe: Recipe,
+    recipe: Recipe | str = "short",
     seed: int = 0,
     resume: bool = False,
     dataset: Dataset | None = None,
-    weights: Pretrained | None = None,
+    weights: Pretrained | str | None = None,
     progress: Callable[[Progress], None] = lambda state: None,
+    **overrides: Any,
 ) -> Trained:
     """Train a network and write it to a folder; if this training is already finished there, return its result.
 
@@ -73,12 +76,15 @@ def train_network(
         architecture: the network; its classifier is set to the data's classes.
         source: the data, loaded at the architecture's resolution.
         out: the folder.
-        recipe: how to train.
+        recipe: how to train: a recipe, or the name of one of `mnas.train.recipe.RECIPES`, which is then adapted to the
+            number of images.
         seed: decides weights, shuffling, augmentation.
         resume: resume an interrupted training.
         dataset: the loaded data, if the caller has it.
-        weights: initial weights, instead of random ones.
+        weights: initial weights instead of random ones: pretrained ones, or what
+            `mnas.train.pretrained.open_pretrained` takes.
         progress: called after every step and every epoch.
+        overrides: fields of the recipe, such as `epochs=5`.
 
     Raises:
         InputError: if the folder belongs to another configuration, or holds an interrupted training and `resume` is
@@ -86,7 +92,14 @@ def train_network(
         MnasError: if training diverges, or a file cannot be written.
     """
     check_strides(architecture)
+    check_writable(out / folder_of.TRAINING)
+    if isinstance(weights, str):
+        weights = open_pretrained(weights, architecture)
     dataset = dataset or source.load(architecture.resolution)
+    if isinstance(recipe, str):
+        recipe = recipe_for(source.name, name=recipe, images=len(dataset.train), **overrides)
+    else:
+        recipe = replace(recipe, **overrides)
     architecture = replace(architecture, num_classes=dataset.num_classes)
     run = _Run(architecture, source, dataset, recipe, seed, out, progress, weights)
     if folder_of.is_trained(out):
@@ -189,7 +202,7 @@ class _Run:
         for epoch in range(len(history), self.recipe.epochs):
             history = [*history, self.epoch(model, epoch)]
             self.keep(model, history)
-            self.progress(Progress((epoch + 1) * self.steps_per_epoch, self.steps, epoch + 1, history[-1]))
+            self.report((epoch + 1) * self.steps_per_epoch, epoch, history[-1])
         put_average()
         return model, history
 
@@ -243,13 +256,16 @@ class _Run:
         figures["seconds"] = time.perf_counter() - started
         return figures
 
+    def report(self, step: int, epoch: int, ended: dict[str, float] | None = None) -> None:
+        self.progress(Progress(step, self.steps, epoch + 1, ended, self.recipe.epochs))
+
     def reporter(self, epoch: int) -> Any:
         """Return a Keras callback that reports every step."""
         import keras
 
         done = epoch * self.steps_per_epoch
         return keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs: self.progress(Progress(done + batch + 1, self.steps, epoch + 1))
+            on_train_batch_end=lambda batch, logs: self.report(done + batch + 1, epoch)
         )
 
     def checkpoint(self, epochs: int) -> Path:

@@ -30,7 +30,7 @@ DOCUMENT = {
     ({"compression": {"kind": "prune"}, "check_data": "photos"}, ""),
 ])  # fmt: skip
 def test_what_compression_cost_is_said(change, said, capsys):
-    show_export(Path("x.tflite"), {**DOCUMENT, **change}, None, False)
+    show_export(Path("x.tflite"), {**DOCUMENT, **change})
     printed = capsys.readouterr().out
     assert said in printed
     assert ("Before" in printed) == bool(said)

@@ -41,7 +41,7 @@ def test_bench_prints_measured_beside_predicted(files: Path) -> None:
 
 def test_bench_refuses_what_it_cannot_use(files: Path) -> None:
     (files / "other.tflite").write_bytes(b"something else")
-    with pytest.raises(InputError, match=r"no .tflite file"):
+    with pytest.raises(InputError, match=r"not a .tflite file"):
         run("bench", files / "other.tflite")
     with pytest.raises(InputError, match="cannot read"):
         run("bench", files / "none.tflite")

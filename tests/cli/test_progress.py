@@ -55,12 +55,12 @@ def test_a_search_is_said_every_ten_seconds_and_in_the_end(clock, capsys):
 
 
 def test_every_epoch_of_a_training_is_said_and_steps_of_long_ones(clock, capsys):
-    with TrainingProgress(2) as show:
+    with TrainingProgress() as show:
         for step in range(1, 21):
             clock[0] += 1
-            show.show(Progress(step, 40, 1))
-        show.show(Progress(20, 40, 1, EPOCH))
-        show.show(Progress(21, 40, 2))
+            show.show(Progress(step, 40, 1, epochs=2))
+        show.show(Progress(20, 40, 1, EPOCH, epochs=2))
+        show.show(Progress(21, 40, 2, epochs=2))
     assert capsys.readouterr().err.splitlines() == [
         "epoch 1 of 2: 25% of all steps",
         "epoch 1 of 2: 50% of all steps",
@@ -76,7 +76,7 @@ def test_on_a_terminal_there_are_bars(monkeypatch):
     with SearchProgress({"trials": 3, "finalists": 1}) as show:
         for trial in _trials(3):
             show("trials", trial)
-    with TrainingProgress(2) as training:
-        training.show(Progress(20, 40, 1, EPOCH))
+    with TrainingProgress() as training:
+        training.show(Progress(20, 40, 1, EPOCH, epochs=2))
     for text in ("search", "3/3", "0/1", "best #2: reward 0.2000", "epoch 1 of 2", "epoch   1 of 2: loss 0.500"):
         assert text in terminal.getvalue()

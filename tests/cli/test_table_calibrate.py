@@ -77,9 +77,9 @@ def test_what_cannot_be_kept_is_said_before_anything_is_measured(tmp_path: Path)
     (network,) = networks(1)
     file, measured = tmp_path / "net.tflite", tmp_path / "measured.json"
     file.write_bytes(write_random_model(network))
-    with pytest.raises(InputError, match=r"say which network .* is: --arch ARCH"):
+    with pytest.raises(InputError, match=r"need the network of .*: add --arch ARCH"):
         run("bench", file, "--append", measured)
-    for dtype, message in (({}, "does not say it: make"), ({"dtype": "dynamic"}, "is dynamic, and latency tables are")):
+    for dtype, message in (({}, "does not state: make"), ({"dtype": "dynamic"}, "is dynamic, and latency tables are")):
         described = {"architecture": architecture_to_dict(network), **dtype}
         file.with_suffix(".json").write_text(json.dumps(described))
         with pytest.raises(InputError, match=message):

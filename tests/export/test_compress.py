@@ -7,7 +7,7 @@ from mnas.arch import Architecture, parse_stages
 from mnas.data.dataset import normalise
 from mnas.errors import InputError, MnasError
 from mnas.export.compress import Compression, compress
-from mnas.export.pipeline import export_network
+from mnas.export.pipeline import export_model
 from mnas.nn.build import build_model, get_layer_weights
 from tests.images import coloured
 
@@ -51,7 +51,7 @@ def run(model, split, kind, **overrides):
 def test_quantisation_aware_training_gives_a_file_of_integers(model, split, tmp_path):
     done = run(model, split, "qat")
     assert done.learned_ranges
-    document = export_network(
+    document = export_model(
         done.model,
         ARCHITECTURE,
         tmp_path / "q.tflite",

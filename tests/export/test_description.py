@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mnas.errors import InputError
-from mnas.export.pipeline import check_description
 from mnas.system.files import write_together
+from mnas.tflite.description import check_description
 
 FILE = Path("models/net.tflite")
 

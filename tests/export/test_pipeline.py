@@ -9,7 +9,7 @@ import pytest
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.errors import InputError, MnasError
-from mnas.export.pipeline import check_target, export_network, images_to_check
+from mnas.export.pipeline import check_target, export_model, images_to_check
 from mnas.tflite.operators import check_integers
 from tests.conftest import TINY
 from tests.tflite.metadata_reader import read_labels, read_metadata
@@ -18,7 +18,7 @@ tensorflow = pytest.mark.tensorflow
 
 
 def run(model, images, out, **overrides):
-    return export_network(model, TINY, out, batches=[images], calibration=images[0][:32], **overrides)
+    return export_model(model, TINY, out, batches=[images], calibration=images[0][:32], **overrides)
 
 
 @tensorflow
@@ -97,7 +97,7 @@ def test_a_full_disk_leaves_what_was_there(failing, tiny_model, tiny_images, tmp
 def test_calibration_out_of_range_is_refused_before_any_work(tiny_images, tmp_path):
     images, labels = tiny_images
     with pytest.raises(InputError, match=r"expected \[-1, 1\]"):
-        export_network(
+        export_model(
             None, TINY, tmp_path / "tiny.tflite", dtype="int8", batches=[(images, labels)], calibration=images * 255
         )
 

@@ -208,7 +208,7 @@ def accuracy(run: ResumableRun, options: argparse.Namespace) -> None:
 def _exported(trained: Any, dataset: Any, model: Any, form: str, out: Path, images: int) -> Figures:
     from mnas.data.batches import plain_batches, some_images
     from mnas.export.compress import Compression, compress
-    from mnas.export.pipeline import export_network
+    from mnas.export.pipeline import export_model
 
     started, learned, dtype = time.perf_counter(), False, form if form in DTYPES else "float32"
     expected = model
@@ -218,7 +218,7 @@ def _exported(trained: Any, dataset: Any, model: Any, form: str, out: Path, imag
         done = compress(trained.architecture, model, part, Compression(form), flip=flip)
         expected, learned, dtype = done.model, done.learned_ranges, "int8" if form == "qat" else dtype
     try:
-        found = export_network(
+        found = export_model(
             expected,
             trained.architecture,
             out,

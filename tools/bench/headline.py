@@ -170,14 +170,14 @@ class Headline:
     def _export(self, trained: Any, architecture: Architecture, name: str) -> None:
         """The trained network as a file, refused unless it agrees with the Keras model."""
         from mnas.data.batches import plain_batches
-        from mnas.export.pipeline import export_network
+        from mnas.export.pipeline import export_model
         from mnas.nn.build import build_model, set_layer_weights
 
         model = build_model(architecture)
         layers = trained.network.layer_weights(trained.weights, trained.statistics)
         set_layer_weights(model, architecture, [array for layer in layers for array in layer])
         batches = plain_batches(self.dataset.validation, 64, count=500)
-        export_network(model, architecture, self._file(name), batches=batches)
+        export_model(model, architecture, self._file(name), batches=batches)
 
     def _file(self, name: str) -> Path:
         return self.given.out / "models" / f"{name.replace(' ', '_')}.tflite"

@@ -13,7 +13,6 @@ from typing import Any
 from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
 from mnas.experiments.comparison_options import read_options
-from mnas.export.pipeline import check_description
 from mnas.report.facts import load_report_data
 from mnas.scaling.coefficients import different
 from mnas.scaling.compound import Coefficients
@@ -22,6 +21,7 @@ from mnas.scaling.grid_search import run_grid
 from mnas.space.files import load_space, tomllib
 from mnas.study.study import Study
 from mnas.system.files import read_json
+from mnas.tflite.description import check_description
 from tools.fuzz import valid_inputs as valid
 from tools.fuzz.oracle import same_json
 from tools.fuzz.scenario import Scenario

@@ -148,14 +148,14 @@ def export_kind() -> Kind:
     """A conversion to TFLite with its check."""
 
     def work(folder: Path) -> None:
-        from mnas.export.pipeline import export_network
+        from mnas.export.pipeline import export_model
         from mnas.nn.build import build_model
 
         architecture = small_space().decode([0] * len(small_space().decisions))
         images = np.random.default_rng(0).uniform(-1, 1, (32, architecture.resolution, architecture.resolution, 3))
         model = build_model(architecture, probabilities=True, seed=0)
         batches = [(images.astype(np.float32), None)]
-        export_network(model, architecture, folder / "net.tflite", batches=batches, trained=False)
+        export_model(model, architecture, folder / "net.tflite", batches=batches, trained=False)
 
     def end(folder: Path) -> Any:
         content = (folder / "net.tflite").read_bytes()
