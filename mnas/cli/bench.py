@@ -1,4 +1,4 @@
-"""`mnas bench`: measure a `.tflite` file, beside what was predicted."""
+"""`mnas bench`: measure a `.tflite` file and compare it with its prediction."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def bench(
     benchmark_binary: Path = BENCHMARK_BINARY,
     table: Path = typer.Option(None, "--table", help="A latency table: adds the prediction."),
     arch: str = typer.Option(
-        None, "--arch", help="Which network the file is, for --table and --append; FILE.json beside it says so too."
+        None, "--arch", help="The network of the file, for --table and --append; by default FILE.json states it."
     ),
     append: Path = typer.Option(
-        None, "--append", metavar="MEASURED.json", help="Add it to what mnas table calibrate --from reads."
+        None, "--append", metavar="MEASURED.json", help="Add the latency to a document for mnas table calibrate --from."
     ),
-    seconds: float = typer.Option(10.0, min=0.1, max=3600, help="At most about this long."),
+    seconds: float = typer.Option(10.0, min=0.1, max=3600, help="Measure at most about this long."),
     json: bool = JSON,
 ) -> None:
     """Measure a .tflite file. Example: mnas bench models/net.tflite --table latency_tables/laptop.json."""

@@ -1,4 +1,4 @@
-"""`mnas compare`: which strategy is worth its trials, over several seeds and against chance."""
+"""`mnas compare`: strategies at equal cost, over several seeds and against random search."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def compare(
     context: typer.Context,
     file: Path = typer.Option(None, help="A TOML or JSON file with these options by name (budget_ms = [2.0])."),
-    strategies: str = typer.Option("random,reinforce,ppo,evolution", help="Names, with commas between."),
+    strategies: str = typer.Option("random,reinforce,ppo,evolution", help="Names, separated by commas."),
     space: declare.Space = "mnasnet-32",
     evaluator: declare.EvaluatorName | None = None,
     data: declare.Data | None = None,
@@ -48,7 +48,7 @@ def compare(
     plot: Path = typer.Option(None, help="Draw the result into this HTML file."),
     json: bool = JSON,
 ) -> None:
-    """Compare strategies at equal cost, over several seeds. Options on the line go before those in --file.
+    """Compare strategies at equal cost, over several seeds. Options on the command line override those in --file.
 
     Example: mnas compare --space nas-bench-macro --evaluator tabular:FILE.json --budget-madds 47743498 --seeds 20.
     """

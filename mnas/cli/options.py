@@ -1,4 +1,4 @@
-"""Options that come from declarations: types carry the help texts and ranges, commands only list the names."""
+"""Options shared by commands, and commands from functions whose types declare help texts and ranges."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ BENCHMARK_BINARY = typer.Option(
     None, help="For phones: the benchmark_model to measure with (docs/profile-your-phone.md says where to get it)."
 )
 MIRROR = typer.Option(
-    None, metavar="URL", help="Also copy everything there every minute (s3://..., mnas[remote]), and begin from there."
+    None,
+    metavar="URL",
+    help="Also copy everything there every minute (s3://..., mnas[remote]), and start from that copy.",
 )
 
 

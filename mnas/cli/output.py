@@ -1,4 +1,4 @@
-"""What commands print: one JSON document, tables, progress."""
+"""Output of the commands: one JSON document, tables, progress."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where a command prints: stdout for results, stderr for progress. Brackets, as in `runs/[a]`, are no markup."""
+    """A console: stdout for results, stderr for progress. Brackets, as in `runs/[a]`, are not markup."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, markup=False)
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     print(json.dumps(document, indent=1, allow_nan=False))
 
 
@@ -45,7 +45,7 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
 
 def open_mirror(folder: Path | None, url: str | None) -> Mirror | None:
-    """What keeps a folder at a URL too; what is there comes here first, if nothing is here.
+    """Return a mirror that copies a folder to a URL. An absent folder is copied from there first.
 
     Raises:
         MnasError: if it cannot be copied.
@@ -62,7 +62,7 @@ def open_mirror(folder: Path | None, url: str | None) -> Mirror | None:
 
 @contextmanager
 def mirrored(mirror: Mirror | None) -> Iterator[None]:
-    """Copy a last time, whether the work is done or failed; that this fails must not hide why."""
+    """Copy once more at the end, also after an error, which an error of copying must not hide."""
     from mnas.errors import MnasError
 
     try:

@@ -1,4 +1,4 @@
-"""How far the work is, always on stderr: live bars on a terminal, and elsewhere a plain line every ten seconds."""
+"""Progress on stderr: live bars on a terminal, and elsewhere a plain line every ten seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from mnas.study.observer import Observer, Plan
@@ -21,26 +20,27 @@ if TYPE_CHECKING:
     from mnas.trial import Trial
 
 _EVERY_SECONDS = 10.0
-_NAMES = {
+LOG_TITLES = {
     "trials": "search",
     "finalists": "finalists",
     "baseline": "random baseline",
     "baseline_finalists": "its finalists",
-    "repeats": "winners again",
+    "repeats": "both winners again",
 }
 
 
-class _Display:
-    """Bars on a terminal, or plain lines; use as a context manager.
+class _Display(ExitStack):
+    """Bars on a terminal, or plain lines.
 
     Args:
-        tasks: how much is to be done, by the description of each bar; None where it is not known yet.
+        tasks: the amount of work, by the description of each bar; None where it is not known yet.
         columns: of the bars, by the names in `_bars`.
-        transient: whether the bars go away in the end.
+        transient: whether the bars disappear at the end.
     """
 
     def __init__(self, tasks: Mapping[str, float | None], columns: Sequence[str], *, transient: bool = True) -> None:
-        self._said = time.monotonic()
+        super().__init__()
+        self._printed = time.monotonic()
         self._bars = _bars(columns, transient=transient) if sys.stderr.isatty() else None
         self._tasks: dict[str, TaskID] = {}
         if self._bars is not None:
@@ -49,26 +49,20 @@ class _Display:
 
     def __enter__(self) -> Self:
         if self._bars is not None:
-            self._bars.start()
+            self.enter_context(self._bars)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-
     def _update(self, task: str, line: str, *, last: bool = False, **changes: Any) -> None:
-        """Change a bar; or say the line, if it is the last one or the one before was said ten seconds ago."""
+        """Change a bar; or print the line, if it is the last one or the one before is ten seconds old."""
         if self._bars is not None:
             self._bars.start_task(self._tasks[task])
             self._bars.update(self._tasks[task], **changes)
-        elif last or time.monotonic() - self._said >= _EVERY_SECONDS:
+        elif last or time.monotonic() - self._printed >= _EVERY_SECONDS:
             self._print(line)
 
     def _print(self, line: str) -> None:
-        """Say a line above the bars, or among the other lines."""
-        self._said = time.monotonic()
+        """Print a line above the bars, or among the other lines."""
+        self._printed = time.monotonic()
         if self._bars is None:
             print(line, file=sys.stderr, flush=True)
         else:
@@ -76,7 +70,7 @@ class _Display:
 
 
 def _bars(columns: Sequence[str], *, transient: bool) -> Progress:
-    """Bars with these columns. Text is no markup: it names files and networks."""
+    """Bars with these columns. Text is not read as markup: it names files and networks."""
     from rich import progress as rich
     from rich.console import Console
 
@@ -99,7 +93,7 @@ class _ShareProgress(_Display):
     def __init__(self, title: str) -> None:
         super().__init__({title: 1.0}, ("description", "bar", "share", "elapsed", "remaining"))
         self._title = title
-        self._said = -math.inf  # the first line is said at once
+        self._printed = -math.inf  # the first line is printed at once
 
     def __call__(self, share: float, what: str) -> None:
         line = f"{self._title}: {share:4.0%} {what}"
@@ -108,7 +102,7 @@ class _ShareProgress(_Display):
 
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[float, str], None]]:
-    """Show one bar; gives a function that takes the share done, 0 to 1, and what is being done."""
+    """Show one bar; yields a function that takes the share done, 0 to 1, and what is being done."""
     with _ShareProgress(title) as report:
         yield report
 
@@ -137,27 +131,27 @@ class SearchProgress(_Display):
 
     Args:
         totals: how many trials each log will hold, by the log's name; they run in this order.
-        at_once: how many of a log are judged at the same time, by its name; 1 where nothing is said.
+        at_once: how many of a log are evaluated at the same time, by its name; by default 1.
     """
 
     def __init__(self, totals: Mapping[str, int], at_once: Mapping[str, int] | None = None) -> None:
-        tasks = {_NAMES[name]: total for name, total in totals.items()}
+        tasks = {LOG_TITLES[name]: total for name, total in totals.items()}
         super().__init__(tasks, ("description", "bar", "count", "elapsed", "note"), transient=False)
         self._totals, self._at_once = totals, at_once or {}
         self._seen: dict[str, list[Trial]] = {name: [] for name in totals}
 
     def __call__(self, phase: str, trial: Trial) -> None:
-        """Take note of a finished trial."""
+        """Show a finished trial."""
         if phase not in self._seen:
             return
-        trials, total, name = self._seen[phase], self._totals[phase], _NAMES[phase]
+        trials, total, name = self._seen[phase], self._totals[phase], LOG_TITLES[phase]
         trials.append(trial)
         note = self._note(trials, total - len(trials), self._at_once.get(phase, 1))
         line = f"{name}: {len(trials)} of {total}, {note}"
         self._update(name, line, last=len(trials) == total, completed=len(trials), note=note)
 
     def _note(self, trials: list[Trial], left: int, at_once: int) -> str:
-        """Rate, time left and the best so far; time comes from the trials, so that replayed ones do not flatter it."""
+        """Rate, time left and the best so far; times are those of the trials, as replayed ones take none."""
         each = sum(trial.seconds for trial in trials) / len(trials) / at_once
         rate = f"{60 / each:.1f} a minute, " if each > 0.05 else ""
         remaining = f"{duration(each * left)} left, " if each * left > 1 else ""
@@ -168,32 +162,24 @@ class SearchProgress(_Display):
         return f"{rate}{remaining}best {describe(best)}"
 
 
-class SearchDisplay(Observer):
+class SearchDisplay(ExitStack, Observer):
     """Shows a search's preparation, then its trials as they finish; use as a context manager."""
 
     def __init__(self) -> None:
-        self._stack = ExitStack()
+        super().__init__()
         self._report: Callable[[float, str], None] | None = None
         self._trials: SearchProgress | None = None
 
-    def __enter__(self) -> SearchDisplay:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
-
     def on_preparation(self, share: float, what: str) -> None:
-        """Show how far the preparation is."""
+        """Show the progress of the preparation."""
         if self._report is None:
-            self._report = self._stack.enter_context(progress("Preparation"))
+            self._report = self.enter_context(progress("Preparation"))
         self._report(share, what)
 
     def on_plan(self, plan: Plan) -> None:
         """Begin to show trials."""
-        self._stack.close()
-        self._trials = self._stack.enter_context(SearchProgress(plan.totals, plan.concurrency))
+        self.close()
+        self._trials = self.enter_context(SearchProgress(plan.totals, plan.concurrency))
 
     def on_trial(self, phase: str, trial: Trial) -> None:
         """Show a trial."""
@@ -211,7 +197,7 @@ def describe(trial: Trial) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `45 s`, `12 min`, `3 h 20 min`."""
+    """Format seconds: `45 s`, `12 min`, `3 h 20 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

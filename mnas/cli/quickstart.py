@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +20,17 @@ SPACE, DATA = "mnasnet-16", "digits"
 PROFILE_MINUTES = 0.6
 TRIALS, BATCH, PROXY_STEPS, FINALISTS, FINAL_STEPS = 12, 4, 30, 2, 90
 EPOCHS, BATCH_SIZE = 12, 128
-BUDGET_SHARE = 0.4  # the budget is what this share of random networks keeps: tight enough to need a search
+BUDGET_SHARE = 0.4  # the share of random networks within the budget: small enough to need a search
 
 
 def quickstart(
     out: Path = typer.Option(None, help="Folder for everything it makes; by default quickstart, or quickstart-2, ..."),
-    seed: int = typer.Option(0, min=0, help="Of everything that chance decides."),
+    seed: int = typer.Option(0, min=0, help="Seed of all random numbers."),
     json: bool = JSON,
 ) -> None:
     """Design a network for this machine in a few minutes, on data that is already here.
 
-    Interrupted, the same command goes on where it stopped. Example: mnas quickstart
+    After an interruption, the same command resumes. Example: mnas quickstart
     """
     from mnas.system.files import write_json
 
@@ -46,18 +47,14 @@ def quickstart(
 
 
 def _free_folder() -> Path:
-    """The first of quickstart, quickstart-2, ... that is not a finished run: an unfinished one is gone on with."""
-    number = 1
-    while True:
-        folder = Path("quickstart" if number == 1 else f"quickstart-{number}")
-        if not (folder / "summary.json").exists():
-            return folder
-        number += 1
+    """The first of quickstart, quickstart-2, ... that is not a finished run: an unfinished one is resumed."""
+    folders = (Path("quickstart" if number == 1 else f"quickstart-{number}") for number in count(1))
+    return next(folder for folder in folders if not (folder / "summary.json").exists())
 
 
 @dataclass
 class _Quickstart:
-    """The steps, each of which finds what it finished before."""
+    """The steps; each is skipped or resumed if it was run before."""
 
     folder: Path
     seed: int
@@ -72,9 +69,7 @@ class _Quickstart:
             self._profile(table_path)
         table = LatencyTable.load(table_path)
         budget_ms = self._budget(table)
-        _say(
-            2, f"Search: {TRIALS} networks within {budget_ms:g} ms, chosen by a controller that learns; then at random"
-        )
+        _say(2, f"Search: {TRIALS} networks within {budget_ms:g} ms, chosen by a trained controller; then at random")
         load_tensorflow()
         found = self._search(table_path, budget_ms)
         _say(3, "Scale the winner: deeper, wider, larger (compound scaling, phi = 1)")
@@ -105,7 +100,7 @@ class _Quickstart:
             profile(load_space(SPACE), device, out, options, progress=report)
 
     def _budget(self, table: LatencyTable) -> float:
-        """A latency that a share of random networks keeps, to two digits."""
+        """A latency that `BUDGET_SHARE` of random networks meet, to two digits."""
         import numpy as np
 
         from mnas.latency.estimator import LatencyEstimator
@@ -201,12 +196,12 @@ def _show(summary: dict[str, Any]) -> None:
     print(
         f"Latency: one thread, float32, LiteRT, quiet machine. The prediction's 90 % interval is {low:.3f} to "
         f"{high:.3f} ms;\n"
-        f"the table is {card['mape']:.1%} off on average over {card['num_networks']} networks it never saw.\n"
+        f"the table is {card['mape']:.1%} off on average over {card['num_networks']} held-out networks.\n"
         "Validation accuracy and reward: after the same short training, for the search's winner and the random one's."
     )
     print(baseline["verdict"] if random else "None of the random networks was within the budget.")
     if random and not baseline["beaten"]:
-        print(f"({TRIALS} candidates are few for a controller to learn from; a real search judges hundreds.)")
+        print(f"({TRIALS} candidates are few to train a controller; a real search evaluates hundreds.)")
     folder = summary["folder"]
     print(
         f"\nFiles in {folder}/: winner.tflite, scaled.tflite, this_machine.json (the latency table), study/.\n"
@@ -219,7 +214,7 @@ def _show(summary: dict[str, Any]) -> None:
 
 
 def _rows(summary: dict[str, Any], random: dict[str, Any] | None) -> list[list[str]]:
-    """One row a fact, one column a network; a dash for what was not measured."""
+    """Return one row for each figure and one column for each network; a dash for what was not measured."""
     winner, scaled, best = summary["winner"], summary["scaled"], summary["search"]["best"]
     rows = [
         ["input", *(f"{net['resolution']} px" for net in (winner, scaled)), f"{winner['resolution']} px"],

@@ -1,4 +1,4 @@
-"""`mnas report`: what a study found."""
+"""`mnas report`: the results of a study."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def report(
     page: bool = typer.Option(True, help="Write the page."),
     csv: Path = typer.Option(None, "--csv", metavar="DIR", help="Also write all figures as CSV files."),
     png: Path = typer.Option(None, "--png", metavar="DIR", help="Also draw the plots as PNG files (mnas[report])."),
-    watch: bool = typer.Option(False, "--watch", help="Go on while the search runs; the page reloads itself."),
-    every: float = typer.Option(5.0, min=0.2, help="Seconds between two looks of --watch."),
+    watch: bool = typer.Option(False, "--watch", help="Continue while the search runs; the page reloads itself."),
+    every: float = typer.Option(5.0, min=0.2, help="Seconds between two updates of --watch."),
     json: bool = JSON,
 ) -> None:
     """Show a study: front, winner, verdict against random, what to do next; and write it all as one web page.
@@ -50,9 +50,9 @@ def report(
 def write_report(
     study: Study, page: Path | None, csv: Path | None = None, png: Path | None = None, *, insist: bool = True
 ) -> dict[str, Any]:
-    """Write what is asked for; gives the report as plain data with the `files` that were written.
+    """Write the files and return the report as plain data, with the `files` that were written.
 
-    Without `insist`, a page that cannot be written is said not to be: somebody else's study can be read all the same.
+    Without `insist`, a page that cannot be written is a warning: a read-only study can be shown all the same.
     """
     from mnas.report.details import details
     from mnas.report.facts import load_report_data
@@ -91,7 +91,7 @@ def _write_page(facts: ReportData, path: Path, insist: bool) -> list[Path]:
 
 
 def show_report(document: dict[str, Any]) -> None:
-    """Print a report as tables; a search's own, which has no details, is shorter."""
+    """Print a report as tables; the one of a search has no details."""
     columns = ["trial", "reward", "accuracy", "ms", "parameters", "multiply-adds"]
     output.table(f"Best trials of {document['study']}", columns, [_row(row) for row in document["top"]])
     output.table("Front: nothing is both faster and better", columns, [_row(row) for row in document["front"]])
@@ -101,7 +101,9 @@ def show_report(document: dict[str, Any]) -> None:
         f"{document['num_networks']} different networks{failed}."
     )
     if document["share_of_steps"] is not None:
-        print(f"Hopeless candidates were stopped early: {1 - document['share_of_steps']:.0%} of the steps were saved.")
+        print(
+            f"Unpromising candidates were stopped early: {1 - document['share_of_steps']:.0%} of the steps were saved."
+        )
     best = document["best"]
     if best is None:
         print("There is no winner yet.")
@@ -133,7 +135,7 @@ def _row(row: dict[str, Any]) -> list[str]:
 
 
 def show_details(document: dict[str, Any]) -> None:
-    """What is known of the winner's latency, predicted and measured, and of its family."""
+    """Print the winner's latency, predicted and measured, and its family."""
     for device in document["devices"]:
         print(_device(device))
     timed = any(block["latency_ms"] is not None for block in document["blocks"])
@@ -151,7 +153,7 @@ def show_details(document: dict[str, Any]) -> None:
 def _device(device: dict[str, Any]) -> str:
     """The winner on one device, and its table's report card in a line."""
     if device["latency_ms"] is None:
-        said = f"{device['name']}: the winner's interval is not known, its latency table is gone or another one."
+        said = f"{device['name']}: the winner's interval is not known, its latency table is missing or was replaced."
     else:
         low, high = device["interval_ms"]
         said = (
@@ -162,9 +164,9 @@ def _device(device: dict[str, Any]) -> str:
     if card is None:
         return said
     return (
-        f"{said}\n  Its table is {card['mape']:.1%} off on average over {card['num_networks']} networks that it never "
-        f"saw, {card['within_5_percent']:.0%} within 5 %, Kendall's tau {card['kendall_tau']:.3f}; the device repeats "
-        f"itself to {card['repeatability']:.1%}."
+        f"{said}\n  Its table is {card['mape']:.1%} off on average over {card['num_networks']} held-out networks, "
+        f"{card['within_5_percent']:.0%} within 5 %, Kendall's tau {card['kendall_tau']:.3f}; repeated measurements "
+        f"differ by {card['repeatability']:.1%}."
     )
 
 

@@ -1,4 +1,4 @@
-"""`mnas reproduce`: run a study again beside its log."""
+"""`mnas reproduce`: run a study again and compare it with its log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def reproduce(
     study: Path = typer.Argument(..., metavar="STUDY_DIR", help="A study's folder, finished or not."),
-    workers: int = typer.Option(1, min=1, max=1024, help="Local processes that judge candidates."),
+    workers: int = typer.Option(1, min=1, max=1024, help="Local processes that evaluate candidates."),
     json: bool = JSON,
 ) -> None:
     """Run a study again and compare every trial with its log. Exit code 1 at the first difference.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mnas.study.observer import Observer
     from mnas.system.remote import Mirror
 
-_LONG_SECONDS = 3600.0  # of a search: above it, a person is told how to shorten it
+_LONG_SECONDS = 3600.0  # of a search: above it, the user is told how to shorten it
 _MINUTES = (
     "Choose trials and steps of short trainings that take about this long on this machine; 15 where neither this nor "
     "--trials, --proxy-steps or --final-steps is given."
@@ -129,14 +129,14 @@ def _threads(threads: int | None, workers: int) -> int:
 
 
 def _arguments(study: Path) -> dict[str, Any]:
-    """What a study that is resumed was begun with."""
+    """The arguments of the study that is resumed."""
     from mnas.study.study import Study
 
     return Study.open(study).arguments
 
 
 def _sized(options: SearchOptions, minutes: float | None, given: Set[str], workers: int) -> SearchOptions:
-    """The options with trials and steps that fit into the minutes, where the command line does not say otherwise."""
+    """The options with trials and steps that fit into the minutes, where the command line does not give them."""
     from mnas.search.sizing import fit_options
 
     with output.console(stderr=True).status("Measuring a few steps"):
@@ -158,11 +158,11 @@ def _search(
     mirror: Mirror | None,
     where: dict[str, Any],
 ) -> dict[str, Any]:
-    """Search with the progress shown; gives the report."""
+    """Search, show the progress, return the report."""
     from mnas.search.session import run_study
 
     if not resume and (folder / "study.json").exists():
-        raise InputError(f"{folder} holds a study already: add --resume to resume it, or name another folder")
+        raise InputError(f"{folder} already holds a study: add --resume to resume it, or name another folder")
     try:
         with ExitStack() as stack:
             stack.enter_context(output.mirrored(mirror))
@@ -188,7 +188,7 @@ def _observers(stack: ExitStack, tensorboard: Path | None, mirror: Mirror | None
 
 
 def _show(study: Path, document: dict[str, Any], json: bool) -> None:
-    """The finished search's report."""
+    """Print the report of the finished search."""
     if json:
         output.print_json(document)
         return

@@ -1,4 +1,4 @@
-"""`mnas space`: what a search space holds."""
+"""`mnas space`: decisions, size and costs of search spaces."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _document(space: SearchSpace, table: Path | None) -> dict[str, Any]:
 
 
 def _range(costs: SpaceCosts) -> list[float]:
-    """The exact least and most."""
+    """The exact minimum and maximum."""
     return [costs.extreme()[1], costs.extreme(largest=True)[1]]
 
 

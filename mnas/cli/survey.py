@@ -18,13 +18,13 @@ from mnas.search import options as declare
 if TYPE_CHECKING:
     from mnas.experiments.survey import Survey
 
-_SHOWN = 8  # of the choices that look harmful
+_SHOWN = 8  # harmful choices of each space
 
 
 def survey(
     spaces: list[str] = typer.Argument(..., metavar="SPACE...", help="Shipped spaces or TOML files."),
     table: list[Path] = typer.Option([], help="A latency table: one for all spaces, or one for each in order."),
-    budget_ms: float = typer.Option(None, help="Judge samples within this latency only."),
+    budget_ms: float = typer.Option(None, help="Only evaluate samples within this latency."),
     evaluator: str = typer.Option(None, help="proxy (with --data), tabular:FILE.json, or python:MODULE:FUNCTION."),
     data: declare.Data | None = None,
     samples: int = typer.Option(30, min=2, help="Random architectures of each space to evaluate."),
@@ -36,7 +36,7 @@ def survey(
     plot: Path = typer.Option(None, help="Draw the error EDFs into this HTML file."),
     json: bool = JSON,
 ) -> None:
-    """Sample spaces: latency that a table predicts, errors of quickly judged samples, choices that harm.
+    """Sample spaces: predicted latency, errors of samples after short training, choices that increase the error.
 
     Example: mnas space survey mnasnet-32 mine.toml --evaluator proxy --data fashion_mnist --plot edf.html.
     """
@@ -44,7 +44,7 @@ def survey(
     from mnas.system.files import check_writable
 
     if (csv_file or plot) and evaluator is None:
-        raise InputError("--csv and --plot are about evaluated samples: add --evaluator")
+        raise InputError("--csv and --plot need evaluated samples: add --evaluator")
     if plot is not None:
         check_writable(plot)
     with output.progress("sampling") as report:
@@ -88,7 +88,7 @@ def _show(found: Sequence[Survey]) -> None:
     lines.append(("keys in a latency table", [str(document["num_table_keys"]) for document in documents]))
     lines += _lines("ms, {} of samples at most", "latency_ms_quantiles", "{:.3f}", documents)
     if "errors" in documents[0]:
-        lines.append(("samples judged", [str(len(document["errors"])) for document in documents]))
+        lines.append(("samples evaluated", [str(len(document["errors"])) for document in documents]))
         lines.append(("smallest error", [f"{document['errors'][0]:.4f}" for document in documents]))
         lines += _lines("error, {} of samples at most", "error_quantiles", "{:.4f}", documents)
         lines.append(("mean error", [f"{document['mean_error']:.4f}" for document in documents]))

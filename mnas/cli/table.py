@@ -1,4 +1,4 @@
-"""`mnas table`: show a latency table, check that it still holds, compare two."""
+"""`mnas table`: show, check, compare, import and calibrate latency tables."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TABLE = typer.Argument(..., metavar="TABLE.json", help="A latency table.")
 
 def show(
     table: Path = TABLE,
-    html: Path = typer.Option(None, "--html", metavar="FILE", help="Draw it too, as one web page."),
-    png: Path = typer.Option(None, "--png", metavar="DIR", help="Draw it too, as PNG files (mnas[report])."),
+    html: Path = typer.Option(None, "--html", metavar="FILE", help="Also draw it as one web page."),
+    png: Path = typer.Option(None, "--png", metavar="DIR", help="Also draw it as PNG files (mnas[report])."),
     json: bool = JSON,
 ) -> None:
-    """Say what a table is and how far it can be trusted.
+    """Show a table and its accuracy.
 
     Example: mnas table show latency_tables/laptop.json --html laptop.html
     """
@@ -40,7 +40,7 @@ def show(
     print(f"  {where.runtime} {where.runtime_version}, {where.delegate}, {where.dtype}")
     print(f"  {loaded.method}")
     fitted = sum(entry.source == "fitted" for entry in loaded.entries.values())
-    print(f"  {fitted} blocks hold an operator that no measured network had: fitted, with wider intervals.")
+    print(f"  {fitted} blocks have an operator that no measured network had: fitted, with wider intervals.")
     print_report_card(loaded)
     for path in written:
         print(f"Written: {path}")
@@ -65,15 +65,15 @@ def _draw(table: LatencyTable, name: str, html: Path | None, png: Path | None) -
 
 def check(
     table: Path = TABLE,
-    space: str = typer.Option(None, help="Where to take networks from, if not the space the table was made for."),
+    space: str = typer.Option(None, help="The space of the networks, by default the table's."),
     device: str = DEVICE,
     benchmark_binary: Path = BENCHMARK_BINARY,
-    count: int = typer.Option(20, min=2, max=1000, help="How many fresh random networks to measure."),
+    count: int = typer.Option(20, min=2, max=1000, help="How many new random networks to measure."),
     minutes: float = typer.Option(1.0, help="At most about this long."),
-    seed: int = typer.Option(1, min=0, help="Chooses the networks."),
+    seed: int = typer.Option(1, min=0, help="Seed of the networks."),
     json: bool = JSON,
 ) -> None:
-    """Measure fresh random networks and say whether a table still holds. Exit code 1 if it does not.
+    """Measure new random networks and report whether a table still holds. Exit code 1 if it does not.
 
     Example: mnas table check latency_tables/laptop.json --minutes 1
     """
@@ -114,7 +114,7 @@ def check(
 
 
 def compare(first: Path = TABLE, second: Path = TABLE, json: bool = JSON) -> None:
-    """Say where two tables disagree. Example: mnas table compare laptop.json phone.json."""
+    """Show where two tables differ. Example: mnas table compare laptop.json phone.json."""
     from dataclasses import asdict
 
     from mnas.latency.compare import compare_tables
@@ -136,14 +136,14 @@ def compare(first: Path = TABLE, second: Path = TABLE, json: bool = JSON) -> Non
 
 
 def import_(
-    file: Path = typer.Argument(..., metavar="FILE", help="The table as it was published."),
+    file: Path = typer.Argument(..., metavar="FILE", help="The published table."),
     format_: str = typer.Option(..., "--format", help="proxylessnas, once-for-all (both YAML) or single-path (JSON)."),
     out: Path = typer.Option(..., metavar="TABLE.json", help="Where to write it."),
-    device_name: str = typer.Option("unknown", help="What it was measured on: the files do not say."),
-    threads: int = typer.Option(1, min=1, max=1024, help="Of the runtime: the files do not say."),
+    device_name: str = typer.Option("unknown", help="The device it was measured on, which the files do not state."),
+    threads: int = typer.Option(1, min=1, max=1024, help="Threads of the runtime, which the files do not state."),
     json: bool = JSON,
 ) -> None:
-    """Read a table that others published. Example: mnas table import note10.yaml --format once-for-all --out t.json."""
+    """Import a published table. Example: mnas table import note10.yaml --format once-for-all --out t.json."""
     from mnas.latency.importers.importer import import_table
 
     table = import_table(file, format_, device_name=device_name, threads=threads)
@@ -158,20 +158,16 @@ def import_(
 
 def calibrate(
     table: Path = TABLE,
-    from_: Path = typer.Option(
-        ..., "--from", metavar="MEASURED.json", help="Whole networks and what the device took for them."
-    ),
-    out: Path = typer.Option(
-        ..., metavar="TABLE.json", help="Where to write the table that is to be used from now on."
-    ),
+    from_: Path = typer.Option(..., "--from", metavar="MEASURED.json", help="Whole networks and their latencies."),
+    out: Path = typer.Option(..., metavar="TABLE.json", help="Where to write the calibrated table."),
     json: bool = JSON,
 ) -> None:
     """Fit a table to a few whole networks. Example: mnas table calibrate t.json --from measured.json --out phone.json.
 
     MEASURED.json holds {"format": "mnas.measurements", "version": 1, "measurements": [{"architecture": A,
     "latency_ms": 12.5}, ...]}; A is an architecture as mnas writes it, or a zoo name. mnas bench --append writes it,
-    with the device that it was measured on, whose table this is then. Blocks stay as they are where the fit does not
-    help networks that were left out of it.
+    with the device that it was measured on, for which the table then is. Blocks stay unchanged where the fit does
+    not improve the prediction of networks that were left out of it.
     """
     from dataclasses import asdict
 
@@ -188,9 +184,13 @@ def calibrate(
     if found.applied:
         print(f"Wrote {out}: every block times {found.scale:.4f}, every network plus {found.offset_ms:.4f} ms.")
     elif changed is not loaded:
-        print(f"Wrote {out}: its blocks as they were, for a fit does not surely help others; its intervals are new.")
+        print(
+            f"Wrote {out}: blocks unchanged, as a fit does not reliably improve other networks; the intervals are new."
+        )
     else:
-        print(f"Wrote {out} unchanged: a fit to these networks does not surely help others. Measure more of them.")
+        print(
+            f"Wrote {out} unchanged: a fit to these networks does not reliably improve others. Measure more networks."
+        )
     if changed.configuration != loaded.configuration:
         where = changed.configuration
         print(f"It is a table of {where.model or where.cpu or where.soc} now: --device {where.device}, {where.dtype}.")

@@ -25,17 +25,17 @@ def train(
     data: str = typer.Option(..., "--data", help="digits, fashion_mnist, cifar10, cifar100, or a folder of images."),
     out: Path = typer.Option(..., "--out", help="The folder for weights, architecture and record."),
     epochs: int = typer.Option(None, min=1, help="Passes over the training images: 10, or more where they are few."),
-    batch_size: int = typer.Option(None, min=2, help="Images a step."),
-    learning_rate: float = typer.Option(None, help="At its peak."),
+    batch_size: int = typer.Option(None, min=2, help="Images in a step."),
+    learning_rate: float = typer.Option(None, help="Peak learning rate."),
     optimizer: str = typer.Option(None, help="sgd, rmsprop or adam."),
     recipe: str = typer.Option("short", "--recipe", help="short (small data), mnasnet or efficientnet (published)."),
     weights: str = typer.Option(
-        None, "--weights", help="imagenet, or a weights file of keras.applications, for a network that it has."
+        None, "--weights", help="imagenet, or a weights file of keras.applications, for a network that is there."
     ),
     mixed_precision: bool = typer.Option(False, "--mixed-precision", help="float16 where there are GPUs."),
     resolution: int = typer.Option(None, help="Side of the images in pixels, if not the architecture's own."),
-    seed: int = typer.Option(0, min=0, help="Decides weights, shuffling and which images validate."),
-    resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted training."),
+    seed: int = typer.Option(0, min=0, help="Seed of weights, shuffling and the choice of validation images."),
+    resume: bool = typer.Option(False, "--resume", help="Resume an interrupted training."),
     max_train_images: MaxTrainImages | None = None,
     mirror: str = MIRROR,
     json: bool = JSON,

@@ -1,4 +1,4 @@
-"""`mnas report --watch`: a look at a running search every few seconds, until it has its winner."""
+"""`mnas report --watch`: the state of a running search every few seconds, until it has its winner."""
 
 from __future__ import annotations
 
@@ -7,35 +7,33 @@ import time
 from pathlib import Path
 
 from mnas.checks import check_integer
-from mnas.cli.progress import describe, duration
+from mnas.cli.progress import LOG_TITLES, describe, duration
 from mnas.errors import InputError
 from mnas.evaluators.registry import EVALUATORS
 from mnas.search.session import concurrency
-from mnas.study.study import LOGS, Study, is_locked
+from mnas.study.study import Study, is_locked
 from mnas.study.winner import ranked
 from mnas.system.files import write_atomically
 
-_NAMES = dict(zip(LOGS, ("search", "finalists", "random baseline", "its finalists", "both winners again"), strict=True))
-
 
 def watch_study(study: Study, page: Path | None, every: float, *, quiet: bool = False) -> None:
-    """Say what is new, and write the page again with an order to reload itself, until nobody works on the study.
+    """Print what is new and write the page, which reloads itself, until no search runs in the study.
 
     Args:
         study: the search's folder.
         page: the page's file; None for none.
-        every: seconds between two looks.
-        quiet: say nothing.
+        every: seconds between two updates.
+        quiet: print nothing.
 
     Raises:
-        InputError: if the study was edited, so that its arguments are no numbers.
+        InputError: if the study was edited, so that its arguments are not numbers.
     """
-    said = ""
+    shown = ""
     while True:
         running = is_locked(study.folder)
         lines = "\n".join(status_lines(study, running))
-        if lines != said:
-            said = lines
+        if lines != shown:
+            shown = lines
             if page is not None:
                 _write(study, page, max(1, round(every)) if running else None)
             if not quiet:
@@ -53,10 +51,10 @@ def _write(study: Study, page: Path, refresh: int | None) -> None:
 
 
 def status_lines(study: Study, running: bool) -> list[str]:
-    """One line a log that has trials: how many, how long still, and the best; or what comes before the first trial."""
+    """Return a line for each log with trials: how many, the time left, the best; or what precedes the first trial."""
     lines = []
     arguments = _Arguments(study)
-    for name, title in _NAMES.items():
+    for name, title in LOG_TITLES.items():
         trials = study.log(name).read()
         if not trials:
             continue
@@ -74,27 +72,19 @@ def status_lines(study: Study, running: bool) -> list[str]:
 
 
 class _Arguments:
-    """The numbers among a study's arguments, which a person may have edited."""
+    """The numbers among a study's arguments, which may have been edited."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
 
     def total(self, log: str) -> int:
-        """How many trials a log will hold; 0 if the study does not say.
-
-        Raises:
-            InputError: if what it says is no such number.
-        """
+        """How many trials a log will hold; 0 if the study does not state it."""
         if log == "repeats":
             return 2 * self._number("verdict_seeds", 0)  # both winners
         return self._number("finalists" if "finalists" in log else "trials", 0)
 
     def at_once(self, log: str) -> int:
-        """How many of a log's candidates are judged at the same time, as far as the study says.
-
-        Raises:
-            InputError: as `total`.
-        """
+        """How many of a log's candidates are evaluated at the same time."""
         workers, batch, finalists = (self._number(name, 1) for name in ("workers", "batch", "finalists"))
         return concurrency(workers=workers, batch=batch, finalists=finalists)[log]
 

@@ -9,7 +9,7 @@ from mnas.cli.options import JSON
 
 
 def zoo(
-    name: str = typer.Argument(None, help="One network, shown as blocks; all of them, listed, without a name."),
+    name: str = typer.Argument(None, help="The network to show as blocks; without it, all are listed."),
     json: bool = JSON,
 ) -> None:
     """List the published networks, or show one as blocks. Example: mnas zoo mnasnet-a1."""

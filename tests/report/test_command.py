@@ -48,7 +48,7 @@ def test_the_terminal_shows_what_the_page_shows(study):
     assert device["latency_ms"] == pytest.approx(document["best"]["latency_ms"])
     assert f"ms predicted, 90 % interval {low:.3f} to {high:.3f} ms, 1000 ms allowed." in shown
     assert device["report_card"]["mape"] == 0.02
-    assert "2.0% off on average over 3 networks" in shown
+    assert "2.0% off on average over 3 held-out networks" in shown
     assert sum(block["latency_ms"] for block in document["blocks"]) == pytest.approx(device["latency_ms"])
     assert "The winner, block by block" in shown
     assert document["benches"][0]["ratio"] == pytest.approx(26 / 25)
