@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     here, there = ({path.name for path in where.iterdir()} for where in (folder / "run", folder / "bucket/run"))
     assert here - {"lock"} == there
-    assert "classifier is set to the 10 classes" in " ".join(done.stderr.split())
+    assert "classifier was set to the 10 classes" in " ".join(done.stderr.split())
     assert "epoch   2 of 2" in done.stderr
     assert json.loads(done.stdout)["test_accuracy"] > 0.3
     return folder
