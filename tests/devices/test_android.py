@@ -162,7 +162,7 @@ def test_bench_and_check_on_the_command_line(phone: PhoneDouble, binary: Path, t
     table = make_table(space)
     here = open_phone(phone, binary).configuration("float32")
     for change, message in (
-        ({"binary_sha256": "0" * 64}, "another benchmark_model"),
+        ({"binary_sha256": "0" * 64}, "another build of benchmark_model"),
         ({"model": "Pixel 9"}, "is for Pixel 9"),
     ):
         replace(table, configuration=replace(here, **change)).save(tmp_path / "table.json")
