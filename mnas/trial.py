@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from numbers import Real
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
 
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
-from mnas.arch.spec import Architecture
 from mnas.checks import AnyText, Number, Share, check_fields, convert
 from mnas.errors import InputError
+
+if TYPE_CHECKING:
+    from mnas.arch.spec import Architecture
+else:
+    Architecture = Any  # a user's own loop may search something else, such as a benchmark's codes
 
 Latency = Annotated[
     Annotated[int, Meta(gt=0, le=10**9)] | Annotated[float, Meta(gt=0, le=1e9)],

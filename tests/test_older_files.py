@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +17,23 @@ from mnas.profiling.profile import ProfileOptions, profile
 from mnas.space.files import load_space
 from mnas.study.study import Study
 from mnas.system.environment import differences, environment
-from tests.commands import run
+from tests.commands import run as run_here
 from tests.profiling.fakes import FakeDevice
 
 FOLDER = Path(__file__).parent / "fixtures" / "release_0_1"
 GOLDEN = sorted(path.stem for path in (FOLDER / "golden").iterdir())
 STUDIES = ("finished", "unfinished", "trained_candidates", "supernet", "predictor")
+
+
+def run(*arguments):
+    """As `tests.commands.run`, but in another process once TensorFlow has its threads: they are part of a study."""
+    if "tensorflow" not in sys.modules:
+        return run_here(*arguments)
+    line = [sys.executable, "-m", "mnas", *map(str, arguments)]
+    environ = {**os.environ, "PYTHONPATH": str(FOLDER.parents[2])}
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +115,7 @@ def test_the_report_has_family_bench_and_table():
 def test_an_unfinished_study_goes_on_to_the_same_end(caplog):
     before = _found_whole_lines("unfinished")
     assert len(before) == 33
-    document = json.loads(run("search", "--resume", "--study", "unfinished", "--json"))
+    document = json.loads(run_here("search", "--resume", "--study", "unfinished", "--json"))
     assert document["num_trials"] == 60
     assert _found("unfinished") == _golden("evolution")[1]
     assert _found("unfinished")[:33] == before

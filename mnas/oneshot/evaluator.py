@@ -247,7 +247,7 @@ def make(request: EvaluatorRequest) -> SupernetEvaluator:
         request.space,
         request.training_data,
         recipe,
-        checkpoint=None if request.folder is None else request.folder / "supernet.npz",
+        checkpoint=None if request.folder is None else request.folder / "supernet.safetensors",
         max_validation=MAX_VALIDATION,
         learner=_learner(request),
         finalists=make_proxy(request),

@@ -16,6 +16,6 @@ python=${PYTHON:-python3}
 }
 "$python" -m venv --clear "$folder"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check 'numpy<2' tflite-runtime==2.14.0 ai-edge-litert \
-    flatbuffers scipy scikit-learn typer rich jinja2 pillow 'tomli; python_version < "3.11"'
+    flatbuffers lazy_loader msgspec safetensors scipy scikit-learn typer rich jinja2 pillow 'tomli; python_version < "3.11"'
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --editable "$root"
 "$folder/bin/python" "${check[@]}"
