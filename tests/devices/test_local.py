@@ -97,10 +97,10 @@ import numpy as np
 from mnas.arch.codec import architecture_from_json
 from mnas.devices.registry import open_device
 from mnas.export.verify import TFLiteRunner
-from mnas.tflite.random_model import write_skeleton
+from mnas.tflite.random_model import write_random_model
 
 network, dtype, delegate, image = json.loads(sys.stdin.read())
-data = write_skeleton(architecture_from_json(network), dtype=dtype)
+data = write_random_model(architecture_from_json(network), dtype=dtype)
 device = open_device("local", runtime="tflite-runtime", delegate=delegate)
 with device.measuring():
     model = device.load(data)
