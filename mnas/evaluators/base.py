@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mnas.arch.spec import Architecture
 
 OnProgress = Callable[[float, str], None]
@@ -45,6 +48,15 @@ class Evaluator(ABC):
 
     def with_seed(self, seed: int) -> Evaluator | None:
         """Return this evaluator with other random numbers; None if it uses none."""
+        return None
+
+    def additive_scores(self) -> list[npt.NDArray[np.float64]] | None:
+        """Return the accuracy as a sum over decisions, where it is one; by default None.
+
+        Returns:
+            For each decision of the space, one number per choice, shape (choices,). `accuracy` is their sum, within 0
+            and 1. Available after `prepare`; whether it is None is known before.
+        """
         return None
 
     @abstractmethod

@@ -1,0 +1,105 @@
+"""The space around a teacher: one decision per block, over cheaper and wider forms of the teacher's own block.
+
+The filters between blocks are the teacher's, so that every block can be exchanged alone (DNA, Li et al. 2020; DONNA,
+Moons et al. 2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from mnas.arch.codec import format_stage
+from mnas.arch.memory import check_strides
+from mnas.arch.spec import Architecture, BlockSpec, StageSpec
+from mnas.arch.text import format_number
+from mnas.arch.walk import named_blocks
+from mnas.errors import InputError
+from mnas.space.space import SearchSpace
+from mnas.space.stages import StageBlocks
+
+KERNEL_SIZES = (3, 5, 7)
+EXPANSION_SHARES = (1 / 3, 1 / 2, 2 / 3, 1.0)  # of the teacher's expansion ratio: 2, 3, 4 and 6 where it has 6
+
+
+def space_around(
+    teacher: Architecture,
+    *,
+    name: str = "teacher",
+    kernel_sizes: Sequence[int] = KERNEL_SIZES,
+    expansion_shares: Sequence[float] = EXPANSION_SHARES,
+    resolutions: Sequence[int] = (),
+) -> SearchSpace:
+    """Return the space around a teacher.
+
+    Each block of the teacher becomes a stage of one decision. Its choices have every kernel size and every share of the
+    expansion ratio, squeeze-and-excitation as the teacher has it or none, and are left out where the block keeps size
+    and filters and has an identity skip connection. The teacher's own block is always the first choice.
+
+    Args:
+        teacher: the network.
+        name: of the space.
+        kernel_sizes: of the depthwise convolutions.
+        expansion_shares: shares of the teacher's expansion ratio; ratios below 1 are left out.
+        resolutions: input sizes to choose from, in pixels; by default the teacher's only.
+
+    Raises:
+        InputError: if a resolution is smaller than the network's total stride, or the teacher has no blocks.
+    """
+    sizes = tuple(sorted(set(resolutions), reverse=True)) or (teacher.resolution,)
+    for size in sizes:
+        check_strides(replace(teacher, resolution=size))
+    stages = []
+    filters = teacher.stem_filters
+    for block in teacher_blocks(teacher):
+        choices = dict.fromkeys(_choices(block, filters, kernel_sizes, expansion_shares))
+        stages.append(StageBlocks(tuple(format_stage(StageSpec(choice)) for choice in choices)))
+        filters = block.filters
+    return SearchSpace(
+        name=name,
+        stages=tuple(stages),
+        stem_filters=teacher.stem_filters,
+        stem_stride=teacher.stem_stride,
+        head_filters=teacher.head_filters,
+        resolution=sizes[0],
+        num_classes=teacher.num_classes,
+        activation=teacher.activation,
+        dropout=teacher.dropout,
+        **({"resolutions": sizes} if len(sizes) > 1 else {}),
+    )
+
+
+def teacher_blocks(teacher: Architecture) -> list[BlockSpec]:
+    """Return the blocks of a network's stages one by one, without stem, head and classifier.
+
+    Raises:
+        InputError: if a stage changes nothing, so that there is no block in its place.
+    """
+    count = sum(stage.repeats for stage in teacher.stages)
+    blocks = [placed.block for name, placed in named_blocks(teacher) if name.startswith("stage")]
+    if len(blocks) != count:
+        raise InputError(f"the teacher has {count - len(blocks)} blocks without operators: leave these stages out")
+    return [block for block in blocks if isinstance(block, BlockSpec)]
+
+
+def _choices(
+    block: BlockSpec, in_filters: int, kernel_sizes: Sequence[int], expansion_shares: Sequence[float]
+) -> Iterator[BlockSpec]:
+    yield block
+    if block.op in ("sepconv", "mbconv"):
+        ratios = [block.expand_ratio]
+        if block.op == "mbconv":
+            ratios = [_rounded(block.expand_ratio * share) for share in expansion_shares]
+        for ratio in sorted({ratio for ratio in ratios if ratio >= 1}):
+            for kernel_size in kernel_sizes:
+                for se_ratio in dict.fromkeys([block.se_ratio, 0]):
+                    yield replace(block, op="mbconv", kernel_size=kernel_size, expand_ratio=ratio, se_ratio=se_ratio)
+    elif block.op == "conv":
+        yield from (replace(block, kernel_size=size) for size in kernel_sizes if block.kernel_size > 1)
+    if block.stride == 1 and block.filters == in_filters and block.skip == "identity":
+        yield BlockSpec("identity", 1, 1, 1, block.filters)
+
+
+def _rounded(ratio: float) -> float:
+    """Two digits, so that block strings stay short: 1.3333 becomes 1.33."""
+    return float(format_number(round(ratio, 2)))
