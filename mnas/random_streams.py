@@ -32,6 +32,9 @@ class Stream(IntEnum):
     TUNAS_PATHS = 9  # step: the architecture that TuNAS rewards
     PREDICTOR_RANDOM = 11  # the predictor's first samples
     PREDICTOR_PROMISING = 12  # samples so far: mutations from which the predictor picks its next samples
+    LIBRARY_IMAGES = 13  # which training images a block library is trained on, in their order
+    LIBRARY_WEIGHTS = 14  # stage, choice: weights of an alternative that the teacher has no counterpart of
+    PREDICTOR_STITCHED = 15  # stitched networks that the predicted accuracy is calibrated on
     CONTROLLER_WEIGHTS = 0x5EED  # initial weights of the LSTM controller
     PROFILE_NETWORKS = 0x6D6E6173  # networks that a profile measures
     CHECK_NETWORKS = 0x636865636B  # networks that check a latency table; none of those it was made from

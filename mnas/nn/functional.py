@@ -49,6 +49,74 @@ def kernel_shape(layer: Layer) -> tuple[int, ...]:
     return shapes.get(layer.kind, ())
 
 
+class Block:
+    """A placed block as a function of its weights: the kernel, then gamma and beta or the bias, layer by layer.
+
+    Attributes:
+        layers: of the block, as `mnas.arch.walk.layers` returns them.
+        num_weights: length of its vector of weights.
+    """
+
+    def __init__(self, own: tuple[Layer, ...]) -> None:
+        self.layers = own
+        self._cut = _cut(own)
+        self._weighted = tuple(layer for layer in own if kernel_shape(layer))
+
+    @property
+    def num_weights(self) -> int:
+        """Length of the vector of weights."""
+        return self._cut.num_weights
+
+    @property
+    def num_statistics(self) -> int:
+        """Length of the vector of statistics: mean and variance of every batch norm."""
+        return self._cut.num_statistics
+
+    @property
+    def structure(self) -> tuple[Layer, ...]:
+        """The layers without sizes; blocks of equal structure share traced functions."""
+        return _sizeless(self.layers)
+
+    @property
+    def sizes(self) -> tuple[Any, Any]:
+        """The sizes of the arrays and the dimensions of the kernels, as `on_batch` functions take them."""
+        return self._cut.sizes, self._cut.dimensions
+
+    def train(self, weights: Any, x: Any) -> tuple[Any, Any]:
+        """Return the output (batch, size, size, filters) with the batch's own statistics, and these statistics."""
+        output, statistics = on_batch(self.structure)(x, weights, *self.sizes)
+        return output, statistics
+
+    def infer(self, weights: Any, statistics: Any, x: Any) -> Any:
+        """Return the output (batch, size, size, filters) with given statistics."""
+        return _on_known(self.structure)(x, weights, *self.sizes, statistics, self._cut.statistics_sizes)
+
+    def layer_arrays(self, weights: Vector, statistics: Vector) -> list[list[npt.NDArray[np.float32]]]:
+        """Return each layer's arrays as Keras has them: kernel, gamma, beta, mean, variance; or kernel and bias."""
+        sizes = [math.prod(shape) for layer in self._weighted for shape in array_shapes(layer)]
+        pieces = iter(np.split(weights, np.cumsum(sizes)[:-1]))
+        sizes = [layer.filters for layer in self._weighted if layer.norm for _ in range(2)]
+        known = iter(np.split(statistics, np.cumsum(sizes)[:-1]))
+        return [
+            [next(pieces).reshape(shape) for shape in array_shapes(layer)] + list(islice(known, 2 if layer.norm else 0))
+            for layer in self._weighted
+        ]
+
+    def vectors(self, arrays: Sequence[npt.NDArray[np.float32]]) -> tuple[Vector, Vector]:
+        """Return the vectors of weights and of statistics from the arrays of all layers, one after the other."""
+        given = iter(arrays)
+        weights, statistics = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+        for layer in self._weighted:
+            weights += [next(given).reshape(-1) for _ in array_shapes(layer)]
+            statistics += [next(given) for _ in range(2 if layer.norm else 0)]
+        return np.concatenate(weights), np.concatenate(statistics)
+
+    @property
+    def num_arrays(self) -> int:
+        """The number of arrays that `vectors` takes."""
+        return sum(5 if layer.norm else 2 for layer in self._weighted)
+
+
 class Network:
     """An architecture as a function of its weights.
 
@@ -58,14 +126,13 @@ class Network:
 
     def __init__(self, architecture: Architecture) -> None:
         self.architecture = architecture
-        self.blocks = tuple(layers(placed) for placed in unroll(architecture))
-        self._cuts = [_cut(own) for own in self.blocks]
-        self._weighted = tuple(layer for own in self.blocks for layer in own if kernel_shape(layer))
+        self.blocks = tuple(Block(layers(placed)) for placed in unroll(architecture))
+        self._weighted = tuple(layer for own in self.blocks for layer in own.layers if kernel_shape(layer))
 
     @property
     def num_weights(self) -> int:
         """Length of the flat vector: the architecture's trainable parameters."""
-        return sum(cut.num_weights for cut in self._cuts)
+        return sum(block.num_weights for block in self.blocks)
 
     def decay_mask(self) -> Vector:
         """Return 1 for kernels, which weight decay applies to, 0 for biases and batch norms. Shape (num_weights,)."""
@@ -81,7 +148,8 @@ class Network:
         """
         rng = np.random.default_rng(seed)
         parts: list[Vector] = []
-        onto_skip = [own[own[-1].inputs[0] - 1] for own in self.blocks if own[-1].kind == "add"]
+        ends = [block.layers for block in self.blocks if block.layers[-1].kind == "add"]
+        onto_skip = [own[own[-1].inputs[0] - 1] for own in ends]
         silent = {id(layer) for layer in onto_skip if layer.activation == "linear"}
         for layer in self._weighted:
             shape = kernel_shape(layer)
@@ -100,7 +168,11 @@ class Network:
 
     def cut(self, vector: Vector) -> list[Vector]:
         """Split the flat vector into views, one per block, as `train` takes them."""
-        return np.split(vector, np.cumsum([block.num_weights for block in self._cuts])[:-1])
+        return np.split(vector, np.cumsum([block.num_weights for block in self.blocks])[:-1])
+
+    def cut_statistics(self, vector: Vector) -> list[Vector]:
+        """Split the vector of statistics into views, one per block."""
+        return np.split(vector, np.cumsum([block.num_statistics for block in self.blocks])[:-1])
 
     def train(self, weights: Sequence[Any], images: Any) -> tuple[Any, Any]:
         """Run the network with the batch's own statistics. Differentiable in the weights.
@@ -113,17 +185,17 @@ class Network:
             Logits of shape (batch, classes), and the vector of this batch's statistics.
         """
         x, statistics = images, []
-        for own, cut, vector in zip(self.blocks, self._cuts, weights, strict=True):
-            x, found = _on_batch(_sizeless(own))(x, vector, cut.sizes, cut.dimensions)
+        for block, vector in zip(self.blocks, weights, strict=True):
+            x, found = block.train(vector, x)
             statistics.append(found)
         return x, tf.concat(statistics, 0)
 
     def infer(self, weights: Vector, statistics: Vector, images: Any) -> Any:
         """Return logits of shape (batch, classes), with the given vector of statistics."""
         x = images
-        known = np.split(statistics, np.cumsum([block.num_statistics for block in self._cuts])[:-1])
-        for own, cut, vector, found in zip(self.blocks, self._cuts, self.cut(weights), known, strict=True):
-            x = _on_known(_sizeless(own))(x, vector, cut.sizes, cut.dimensions, found, cut.statistics_sizes)
+        known = self.cut_statistics(statistics)
+        for block, vector, found in zip(self.blocks, self.cut(weights), known, strict=True):
+            x = block.infer(vector, found, x)
         return x
 
     def layer_weights(self, weights: Vector, statistics: Vector) -> list[list[npt.NDArray[np.float32]]]:
@@ -131,14 +203,8 @@ class Network:
 
         Per layer: kernel, then gamma, beta, moving mean, moving variance, or the bias.
         """
-        sizes = [math.prod(shape) for layer in self._weighted for shape in array_shapes(layer)]
-        pieces = iter(np.split(weights, np.cumsum(sizes)[:-1]))
-        sizes = [layer.filters for layer in self._weighted if layer.norm for _ in range(2)]
-        known = iter(np.split(statistics, np.cumsum(sizes)[:-1]))
-        return [
-            [next(pieces).reshape(shape) for shape in array_shapes(layer)] + list(islice(known, 2 if layer.norm else 0))
-            for layer in self._weighted
-        ]
+        parts = zip(self.blocks, self.cut(weights), self.cut_statistics(statistics), strict=True)
+        return [arrays for block, own, known in parts for arrays in block.layer_arrays(own, known)]
 
 
 @dataclass(frozen=True)
@@ -194,7 +260,7 @@ _FLOATS, _INTEGERS = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf
 
 
 @cache
-def _on_batch(own: tuple[Layer, ...]) -> Any:
+def on_batch(own: tuple[Layer, ...]) -> Any:
     """Trace a block of this structure with the batch's statistics; it returns the output and the statistics."""
 
     def run(x: Any, vector: Any, sizes: Any, dimensions: Any) -> tuple[Any, Any]:

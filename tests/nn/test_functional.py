@@ -39,7 +39,7 @@ def test_inference_with_a_batchs_statistics_equals_training_on_it(functional):
 def test_layer_weights_hold_every_weight_once(functional):
     network = functional.Network(zoo("mnasnet-small"))
     weights = np.arange(network.num_weights, dtype=np.float32)
-    count = sum(2 * layer.filters for own in network.blocks for layer in own if layer.norm)
+    count = sum(2 * layer.filters for own in network.blocks for layer in own.layers if layer.norm)
     statistics = -np.arange(1, count + 1, dtype=np.float32)
     layers = network.layer_weights(weights, statistics)
     held = np.concatenate([array.ravel() for own in layers for array in own])

@@ -1,0 +1,191 @@
+"""The worker of a library's build: trains alternatives of one stage after the other.
+
+As a program, `python -m mnas.library.stage_worker`, it reads one request from each line of stdin and answers on stdout,
+once per alternative. On a Ray cluster an actor holds a `StageWorker`.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.codec import architecture_from_dict
+from mnas.arch.spec import Architecture
+from mnas.arch.walk import layers, place, unroll
+from mnas.errors import InputError, MnasError
+from mnas.library.alternatives import Alternative, write_alternative
+from mnas.library.options import LibraryOptions
+from mnas.library.transfer import transfer_weights
+from mnas.random_streams import Stream, generator
+from mnas.space.space import SearchSpace
+from mnas.system.arrays import read_arrays
+from mnas.system.child import open_answers
+from mnas.system.logs import set_up_logging
+from mnas.system.native_output import debugging, load_tensorflow
+
+if TYPE_CHECKING:
+    from mnas.library.block_training import BlockTraining
+
+_STATISTICS_BATCHES = 8  # of training images: for batch-norm statistics, and the variance of the teacher's outputs
+_Held = dict[int, tuple[Any, Any]]  # input and output of the teacher's block, by the batch's number
+
+
+class StageWorker:
+    """Trains alternatives. The result depends on the job alone, not on the order of requests.
+
+    Args:
+        job: plain data: `teacher` (an architecture), `weights` (their file), `space`, `options`, `images` (a file with
+            bytes), `num_held_out` (how many batches at its end are not trained on), `max_memory_mb`.
+    """
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        load_tensorflow(threads=1)  # sums that are split among threads would depend on their number
+        from mnas.library.activations import Activations, TeacherNetwork
+
+        self._space = SearchSpace.from_dict(job["space"])
+        self._options = LibraryOptions(**job["options"])
+        teacher: Architecture = architecture_from_dict(job["teacher"])
+        self._placed = unroll(teacher)
+        self._teacher = TeacherNetwork(teacher, list(read_arrays(Path(job["weights"])).values()))
+        images, size = np.load(job["images"]), self._options.batch_size
+        batches = [images[start : start + size] for start in range(0, len(images), size)]
+        self._num_training: int = len(batches) - job["num_held_out"]
+        self._held_out = list(range(self._num_training, len(batches)))
+        self._statistics = list(range(min(_STATISTICS_BATCHES, self._num_training)))
+        self._max_bytes = int(job["max_memory_mb"] * 1e6)
+        self._activations = Activations(self._teacher, batches)
+
+    def train_stage(self, stage: int, choices: Sequence[int]) -> Iterator[Alternative]:
+        """Train alternatives of one stage and yield them as they finish.
+
+        All activations of the stage are kept if they fit into the memory. Otherwise the steps are done in parts, and
+        the activations of each part are computed again from the images; the result is the same.
+
+        Args:
+            stage: its number, from 0.
+            choices: indices of the alternatives.
+
+        Raises:
+            InputError: if the memory is too small.
+            MnasError: if a training diverges.
+        """
+        at, ends = stage + 1, [*self._statistics, *self._held_out]
+        parts = self._parts(at, len(ends))
+        whole = len(parts) == 1
+        first = self._activations.hold(at, [*range(self._num_training), *ends] if whole else ends)
+        scale = 1 / max(float(np.var([first[number][1] for number in self._statistics])), 1e-12)
+        trainings = [self._begin(stage, choice, scale) for choice in choices]
+        if not whole:
+            del first
+            for steps in parts:
+                held = self._activations.hold(at, [self._batch(step) for step in steps])
+                for each in trainings:
+                    self._train(each, steps, held)
+            del held
+            first, parts = self._activations.hold(at, ends), [range(0)]
+        for each in trainings:
+            self._train(each, parts[0], first)
+            yield self._finish(each, first, scale)
+
+    def _batch(self, step: int) -> int:
+        return int(step % self._num_training)
+
+    def _parts(self, at: int, num_ends: int) -> list[range]:
+        """Divide the steps, so that the activations of each part fit into the memory."""
+        each, steps = self._activations.batch_bytes(at), self._options.steps
+        fitting = int(self._max_bytes // each)
+        if fitting < num_ends:
+            needed = num_ends * each / 1e6
+            raise InputError(
+                f"the activations of block {at} take at least {needed:,.0f} MB, and the limit is "
+                f"{self._max_bytes / 1e6:,.0f} MB: allow more with --max-memory-mb, or take a smaller resolution"
+            )
+        if fitting >= self._num_training + len(self._held_out):
+            return [range(steps)]
+        return [range(start, min(start + fitting, steps)) for start in range(0, steps, fitting)]
+
+    def _begin(self, stage: int, choice: int, scale: float) -> _Training:
+        """Start an alternative from the teacher's block; the teacher's own and the identity are not trained."""
+        from mnas.library.block_training import BlockTraining
+        from mnas.nn.functional import Block
+
+        block = self._space.stages[stage].stage((self._space.stages[stage].decisions[0].choices[choice],)).block
+        own = self._placed[stage + 1]
+        placed = place(block, own.in_size, own.in_filters, own.activation)
+        arrays = self._teacher.arrays[stage + 1]
+        if placed == own:
+            return _Training(stage, choice, arrays=arrays, loss=0.0)
+        if placed.is_nothing:
+            return _Training(stage, choice)
+        rng = generator(self._options.seed, Stream.LIBRARY_WEIGHTS, stage, choice)
+        fresh = Block(layers(placed))
+        weights, _ = fresh.vectors(transfer_weights(own, arrays, placed, rng))
+        return _Training(stage, choice, BlockTraining(fresh, weights, self._options, scale))
+
+    def _train(self, training: _Training, steps: range, held: _Held) -> None:
+        if training.running is None:
+            return
+        started = time.perf_counter()
+        for step in steps:
+            training.running.step(step, *held[self._batch(step)])
+        training.seconds += time.perf_counter() - started
+
+    def _finish(self, training: _Training, held: _Held, scale: float) -> Alternative:
+        """Recompute the batch-norm statistics and the loss on held-out activations."""
+        arrays, loss = training.arrays, training.loss
+        started = time.perf_counter()
+        pairs = [held[number] for number in self._held_out]
+        if training.running is not None:
+            block = training.running.block
+            weights, statistics = training.running.finish([held[number][0] for number in self._statistics])
+            arrays = [array for own in block.layer_arrays(weights, statistics) for array in own]
+            pairs = [(block.infer(weights, statistics, x), target) for x, target in pairs]
+        if loss is None:
+            loss = scale * float(np.mean([np.mean(np.square(np.subtract(x, y))) for x, y in pairs]))
+        seconds = training.seconds + time.perf_counter() - started
+        return Alternative(training.stage, training.choice, arrays, loss, seconds)
+
+
+@dataclass
+class _Training:
+    """An alternative in training; without `running` there is nothing to train."""
+
+    stage: int
+    choice: int
+    running: BlockTraining | None = None
+    arrays: Sequence[npt.NDArray[np.float32]] = ()
+    loss: float | None = None
+    seconds: float = 0.0
+
+
+def main() -> None:
+    """Serve one parent over stdin and stdout until it closes them; alternatives are written to the library here."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    answer = open_answers()
+    set_up_logging(debug=debugging())
+    try:
+        job = json.loads(sys.stdin.readline())
+        worker = StageWorker(job)
+        answer({"ready": True})
+        for line in sys.stdin:
+            request = json.loads(line)
+            for done in worker.train_stage(request["stage"], request["choices"]):
+                write_alternative(Path(job["folder"]), done, job["fingerprint"])
+                answer({"choice": done.choice, "loss": done.loss, "seconds": done.seconds})
+    except BrokenPipeError:  # the parent is gone
+        return
+    except Exception as error:
+        answer({"failed": f"{error}" if isinstance(error, MnasError) else f"{type(error).__name__}: {error}"})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Stitched networks: the teacher's stem, head and classifier, and one alternative for every block between them.
+
+Batch-norm statistics are recomputed block by block, on the block's actual inputs. What candidates have in common, from
+the image to the first block that differs, is computed once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.spec import Architecture
+from mnas.arch.walk import layers, named_blocks
+from mnas.data.dataset import Dataset, normalise
+from mnas.errors import InputError
+from mnas.library.activations import TeacherNetwork
+from mnas.library.library import BlockLibrary
+from mnas.nn.functional import Block, Vector
+from mnas.system.arrays import read_arrays
+from mnas.train.trained_network import WEIGHTS
+
+_CALIBRATION_IMAGES = 192  # training images that batch-norm statistics come from
+_BATCH = 96
+_MOST_BYTES = 1_500_000_000  # of activations that are kept for candidates with the same first blocks
+
+
+@dataclass(frozen=True, slots=True)
+class StitchedScore:
+    """The score of a stitched network on the validation split.
+
+    Attributes:
+        accuracy: 0 to 1.
+        loss: mean cross-entropy.
+    """
+
+    accuracy: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class _State:
+    """Activations after some blocks: of the calibration images, and of each batch of scored images."""
+
+    calibration: Any
+    scored: tuple[Any, ...]
+    num_bytes: int
+
+
+class Stitcher:
+    """Puts networks of a library together.
+
+    Args:
+        library: the library.
+        datasets: data by resolution; calibrated on the train split, scored on the validation split.
+        max_validation: maximum number of validation images to score on.
+    """
+
+    def __init__(
+        self, library: BlockLibrary, datasets: dict[int, Dataset], *, max_validation: int | None = None
+    ) -> None:
+        self._library, self._datasets = library, datasets
+        self._max_validation = max_validation
+        trained = library.teacher
+        arrays = list(read_arrays(trained.folder / WEIGHTS).values())
+        self._teacher = TeacherNetwork(trained.architecture, arrays)
+        self._kept: OrderedDict[tuple[Any, ...], _State] = OrderedDict()
+
+    def score(self, architecture: Architecture) -> StitchedScore:
+        """Score a stitched network on the validation split.
+
+        Raises:
+            InputError: if the architecture is not of the library's space.
+        """
+        logits = self._run(architecture)[0]
+        labels = self._validation(architecture.resolution).labels
+        shifted = logits - logits.max(1, keepdims=True)
+        losses = np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(labels)), labels]
+        return StitchedScore(float(np.mean(logits.argmax(1) == labels)), float(losses.mean()))
+
+    def weights(self, architecture: Architecture) -> list[npt.NDArray[np.float32]]:
+        """Return a stitched network's arrays in the order of `mnas.nn.build.get_layer_weights`.
+
+        Raises:
+            InputError: if the architecture is not of the library's space.
+        """
+        return self._run(architecture, keep_arrays=True)[1]
+
+    def _validation(self, resolution: int) -> Any:
+        return self._datasets[resolution].validation.take(slice(self._max_validation))
+
+    def _run(
+        self, architecture: Architecture, *, keep_arrays: bool = False
+    ) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.float32]]]:
+        """Return logits of the validation images, and the arrays of all layers if they are asked for."""
+        parts = self._parts(architecture)
+        key: tuple[Any, ...] = (architecture.resolution,)
+        start, state = 0, None
+        if not keep_arrays:
+            start, state = self._longest_kept(key, [name for name, _, _ in parts])
+        arrays: list[npt.NDArray[np.float32]] = []
+        for place, (name, block, vectors) in enumerate(parts):
+            if place < start:
+                key = (*key, name)
+                continue
+            state = self._images(architecture.resolution) if state is None else state
+            state, statistics = _advance(block, vectors, state)
+            key = (*key, name)
+            if keep_arrays:
+                arrays += [array for own in block.layer_arrays(vectors[0], statistics) for array in own]
+            elif place < len(parts) - 2:
+                self._keep(key, state)
+        assert state is not None
+        return np.concatenate([np.asarray(part, np.float64) for part in state.scored]), arrays
+
+    def _parts(self, architecture: Architecture) -> list[tuple[str, Block, tuple[Vector, Vector]]]:
+        """The network's blocks with a name that tells their weights, and their vectors."""
+        space = self._library.space
+        indices = space.encode(architecture)
+        ends = {"stem": 0, "head": len(self._teacher.blocks) - 2, "classifier": len(self._teacher.blocks) - 1}
+        found = []
+        for name, placed in named_blocks(architecture):
+            block = Block(layers(placed))
+            if name in ends:
+                found.append((name, block, self._teacher.vectors[ends[name]]))
+                continue
+            stage = int(name.removeprefix("stage").partition("_")[0]) - 1
+            alternative = self._library.alternative(stage, indices[stage])
+            found.append((f"{stage}:{indices[stage]}", block, block.vectors(alternative.arrays)))
+        return found
+
+    def _images(self, resolution: int) -> _State:
+        if resolution not in self._datasets:
+            known = ", ".join(map(str, self._datasets))
+            raise InputError(f"the network takes {resolution} px, and the images are there at {known} px")
+        dataset = self._datasets[resolution]
+        count = min(_CALIBRATION_IMAGES, len(dataset.train))
+        chosen = np.linspace(0, len(dataset.train) - 1, count).astype(np.intp)
+        scored = self._validation(resolution).images
+        batches = tuple(normalise(scored[start : start + _BATCH]) for start in range(0, len(scored), _BATCH))
+        return _State(normalise(dataset.train.images[chosen]), batches, 0)
+
+    def _longest_kept(self, key: tuple[Any, ...], names: Sequence[str]) -> tuple[int, _State | None]:
+        for count in range(len(names), 0, -1):
+            known = (*key, *names[:count])
+            if known in self._kept:
+                self._kept.move_to_end(known)
+                return count, self._kept[known]
+        return 0, None
+
+    def _keep(self, key: tuple[Any, ...], state: _State) -> None:
+        self._kept[key] = state
+        total = sum(kept.num_bytes for kept in self._kept.values())
+        while total > _MOST_BYTES and len(self._kept) > 1:
+            total -= self._kept.popitem(last=False)[1].num_bytes
+
+
+def _advance(block: Block, vectors: tuple[Vector, Vector], state: _State) -> tuple[_State, Vector]:
+    """Run a block with the batch-norm statistics of the calibration images; return these too."""
+    calibration, statistics = block.train(vectors[0], state.calibration)
+    found: Vector = np.asarray(statistics)
+    scored = tuple(block.infer(vectors[0], found, x) for x in state.scored)
+    num_bytes = 4 * (int(np.prod(calibration.shape)) + sum(int(np.prod(x.shape)) for x in scored))
+    return _State(calibration, scored, num_bytes), found

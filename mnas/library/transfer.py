@@ -1,0 +1,109 @@
+"""Initial weights of an alternative, taken from the teacher's block that it replaces.
+
+The centre of a larger kernel, zeros around a smaller one; of the middle channels those whose projections weigh most
+(|projection| x |gamma|), as in channel pruning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.arch.complexity import layer_complexity
+from mnas.arch.walk import Layer, PlacedBlock, layers
+
+Array = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
+
+
+def transfer_weights(
+    teacher: PlacedBlock, arrays: Sequence[Array], alternative: PlacedBlock, rng: np.random.Generator
+) -> list[Array]:
+    """Return an alternative's initial arrays.
+
+    Args:
+        teacher: the block that is replaced.
+        arrays: its arrays, layer by layer: kernel, gamma, beta, mean, variance, or kernel and bias.
+        alternative: a block with the same input and output.
+        rng: draws what the teacher's block has no counterpart of.
+
+    Returns:
+        The arrays of the alternative's layers in the same order.
+    """
+    known = _by_role(layers(teacher), arrays)
+    middle = _middle_channels(known, alternative)
+    found: list[Array] = []
+    for layer in layers(alternative):
+        if layer_complexity(layer).params:
+            found += _layer(layer, known.get(layer.role), middle, rng)
+    return found
+
+
+def _by_role(own: Sequence[Layer], arrays: Sequence[Array]) -> dict[str, list[Array]]:
+    given = iter(arrays)
+    weighted = [layer for layer in own if layer_complexity(layer).params]
+    return {layer.role: list(islice(given, 5 if layer.norm else 2)) for layer in weighted}
+
+
+def _middle_channels(known: dict[str, list[Array]], alternative: PlacedBlock) -> Indices:
+    """The teacher's middle channels to keep, in their order; -1 for further ones, which are drawn."""
+    wanted = next((layer.filters for layer in layers(alternative) if layer.role == "depthwise"), 0)
+    if "depthwise" not in known or not wanted:
+        return np.full(wanted, -1, np.intp)
+    weight = np.abs(known["project"][0][0, 0]).sum(axis=1) * np.abs(known["depthwise"][1])
+    kept = np.sort(np.argsort(-weight, kind="stable")[:wanted])
+    return np.concatenate([kept, np.full(wanted - len(kept), -1, np.intp)]).astype(np.intp)
+
+
+def _layer(layer: Layer, known: list[Array] | None, middle: Indices, rng: np.random.Generator) -> list[Array]:
+    fresh = _fresh(layer, rng)
+    if known is None:
+        return fresh
+    rows, columns = _all(known[0].shape[2]), _all(known[0].shape[3])
+    if layer.role in ("expand", "se_expand"):
+        columns = middle
+    if layer.role in ("project", "se_reduce"):
+        rows = middle
+    if layer.role == "depthwise":
+        rows = middle
+    _copy_kernel(fresh[0], known[0], rows, columns)
+    per_filter = rows if layer.role == "depthwise" else columns
+    for array, own in zip(fresh[1:], known[1:], strict=True):
+        used = per_filter >= 0
+        array[used] = own[per_filter[used]]
+    if layer.role == "project":
+        fresh[0][:, :, middle < 0, :] = 0  # drawn channels start without influence
+    return fresh
+
+
+def _all(count: int) -> Indices:
+    return np.arange(count, dtype=np.intp)
+
+
+def _copy_kernel(kernel: Array, known: Array, rows: Indices, columns: Indices) -> None:
+    """Copy the centre of a known kernel (side, side, in, out) for the chosen channels; around it is 0."""
+    side = min(kernel.shape[0], known.shape[0])
+    to, of = (kernel.shape[0] - side) // 2, (known.shape[0] - side) // 2
+    used = np.ix_(np.flatnonzero(rows >= 0), np.flatnonzero(columns >= 0))
+    chosen = np.ix_(rows[rows >= 0], columns[columns >= 0])
+    for row in range(kernel.shape[0]):
+        for column in range(kernel.shape[1]):
+            kernel[row, column][used] = 0
+    for row in range(side):
+        for column in range(side):
+            kernel[to + row, to + column][used] = known[of + row, of + column][chosen]
+
+
+def _fresh(layer: Layer, rng: np.random.Generator) -> list[Array]:
+    side = layer.kernel_size
+    shape = (side, side, layer.in_filters, 1 if layer.kind == "depthwise" else layer.filters)
+    deviation = math.sqrt(2 / (side**2 * (1 if layer.kind == "depthwise" else layer.filters)))
+    kernel = (rng.standard_normal(shape) * deviation).astype(np.float32)
+    if not layer.norm:
+        return [kernel, np.zeros(layer.filters, np.float32)]
+    ones, zeros = np.ones(layer.filters, np.float32), np.zeros(layer.filters, np.float32)
+    return [kernel, ones, zeros, zeros.copy(), ones.copy()]
