@@ -17,19 +17,14 @@ if TYPE_CHECKING:
 class Stream(IntEnum):
     """What the random numbers are for.
 
-    A new stream needs an unused number. Two pairs share a number for historical reasons; results depend on them.
+    A new stream needs an unused number; 4 to 7 and 9 belonged to weight sharing, up to version 0.1. Two streams share a
+    number for historical reasons; results depend on them.
     """
 
     OPTUNA = 1  # replacements where Optuna's sampler repeats itself
     IMAGE_FOLDER_TEST = 1  # which images of a folder without a test split are held out
     PROXY_BATCHES = 2  # order and shifts of images in a proxy training
     PROXY_STATISTICS = 3  # the images that a proxy training's batch-norm statistics come from
-    SUPERNET_PATHS = 3  # step: what is drawn at random in a supernet's paths
-    SUPERNET_TURNS = 4  # decision, round: the order of a decision's choices
-    SUPERNET_BATCHES = 5  # epoch: order of images in a supernet's training
-    RELAXATION_NOISE = 6  # step: Gumbel noise of differentiable search
-    LEARNT_POLICY = 7  # architectures drawn from a policy that was trained with a supernet
-    TUNAS_PATHS = 9  # step: the architecture that TuNAS rewards
     PREDICTOR_RANDOM = 11  # the predictor's first samples
     PREDICTOR_PROMISING = 12  # samples so far: mutations from which the predictor picks its next samples
     LIBRARY_IMAGES = 13  # which training images a block library is trained on, in their order

@@ -94,7 +94,7 @@ def test_a_scorer_by_its_name(tmp_path, monkeypatch):
     scorer = mnas.make_scorer("python:scores_by_depth:accuracy")
     assert mnas.scale("mnasnet-a1", phi=1, scorer=scorer).members[0].accuracy == 0.7
     with pytest.raises(mnas.InputError, match="expected proxy or python:MODULE:FUNCTION"):
-        mnas.make_scorer("supernet", data="digits")
+        mnas.make_scorer("predictor", data="digits")
 
 
 def test_exactly_one_mode():

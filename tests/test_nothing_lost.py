@@ -252,7 +252,7 @@ def test_two_studies_begun_at_one_moment_do_not_mix(tmp_path):
 def test_a_second_process_is_told_before_anything_is_trained(tmp_path):
     space = small_space()
     evaluator = FakeEvaluator(space)
-    evaluator.prepare = lambda on_progress: pytest.fail("a supernet would be trained by two")
+    evaluator.prepare = lambda on_progress: pytest.fail("the evaluator would be prepared by two")
     search = Search(make_strategy("random", space), Objective(evaluator, make_reward("absolute")), 10)
     study = Study.create(tmp_path / "study", {"seed": 1})
     options = SearchOptions(evaluator="tabular:accuracies.json")

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
 from mnas.profiling import collect
 from mnas.profiling.profile import ProfileOptions, profile
+from mnas.report.provenance import search_command
 from mnas.space.files import load_space
 from mnas.study.study import Study
 from mnas.system.environment import differences, environment
@@ -22,7 +24,6 @@ from tests.profiling.fakes import FakeDevice
 
 FOLDER = Path(__file__).parent / "fixtures" / "release_0_1"
 GOLDEN = sorted(path.stem for path in (FOLDER / "golden").iterdir())
-STUDIES = ("finished", "unfinished", "trained_candidates", "supernet", "predictor")
 
 
 def run(*arguments):
@@ -148,7 +149,7 @@ def test_a_study_is_reproduced(name):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("name", ["trained_candidates", "supernet", "predictor"])
+@pytest.mark.parametrize("name", ["trained_candidates", "predictor"])
 def test_a_study_that_trained_is_resumed_without_training_anything(name):
     logs = {path.name: path.read_bytes() for path in Path(name).glob("*.json*")}
     run("search", "--resume", "--study", name, "--json")
@@ -157,7 +158,7 @@ def test_a_study_that_trained_is_resumed_without_training_anything(name):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("name", ["trained_candidates", "supernet", "predictor"])
+@pytest.mark.parametrize("name", ["trained_candidates", "predictor"])
 def test_short_trainings_are_the_same_on_the_same_machine(name):
     different = differences(Study.open(name).made_with, environment())
     if different:
@@ -167,13 +168,28 @@ def test_short_trainings_are_the_same_on_the_same_machine(name):
 
 
 @pytest.mark.tensorflow
-def test_the_supernet_and_the_predictor_that_are_kept_score_further_trials():
-    for name, kept in (("supernet", "supernet.npz"), ("predictor", "predictor.json")):
-        content = Path(name, kept).read_bytes()
-        more = len(Study.open(name).trials) + 10
-        document = json.loads(run("search", "--resume", "--study", name, "--trials", more, "--json"))
-        assert document["num_trials"] == more
-        assert Path(name, kept).read_bytes() == content
+def test_the_predictor_that_is_kept_scores_further_trials():
+    content = Path("predictor", "predictor.json").read_bytes()
+    more = len(Study.open("predictor").trials) + 10
+    document = json.loads(run("search", "--resume", "--study", "predictor", "--trials", more, "--json"))
+    assert document["num_trials"] == more
+    assert Path("predictor", "predictor.json").read_bytes() == content
+
+
+@pytest.mark.parametrize("line", ["search --resume --study supernet", "reproduce supernet"])
+def test_a_study_with_a_supernet_says_what_to_use_instead(line):
+    before = {path.name: path.read_bytes() for path in Path("supernet").iterdir()}
+    with pytest.raises(InputError, match=r"supernet was removed, .*: use --evaluator library --teacher FOLDER"):
+        run_here(*line.split())
+    assert {path.name: path.read_bytes() for path in Path("supernet").iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["finished", "supernet"])
+def test_a_command_that_searches_again_has_no_removed_options(name):
+    words = search_command(Study.open(name))
+    assert "--supernet" not in words
+    assert "--inherit" not in words
+    assert "--trials" in words
 
 
 def test_a_latency_table_is_shown_compared_and_calibrated():

@@ -5,7 +5,7 @@ import pytest
 
 from mnas.random_streams import Stream, generator
 
-SHARED = {"IMAGE_FOLDER_TEST": Stream.OPTUNA, "SUPERNET_PATHS": Stream.PROXY_STATISTICS}
+SHARED = {"IMAGE_FOLDER_TEST": Stream.OPTUNA}
 
 
 def test_no_two_streams_are_the_same_but_those_that_always_were():
@@ -28,12 +28,6 @@ def test_no_two_streams_are_the_same_but_those_that_always_were():
         (Stream.IMAGE_FOLDER_TEST, (), 4201460243),
         (Stream.PROXY_BATCHES, (), 3626496565),
         (Stream.PROXY_STATISTICS, (), 1354142663),
-        (Stream.SUPERNET_PATHS, (5,), 1680391509),
-        (Stream.SUPERNET_TURNS, (2, 6), 534641409),
-        (Stream.SUPERNET_BATCHES, (7,), 2637974198),
-        (Stream.RELAXATION_NOISE, (5,), 2187593139),
-        (Stream.LEARNT_POLICY, (), 2280151006),
-        (Stream.TUNAS_PATHS, (5,), 3732545865),
         (Stream.PREDICTOR_RANDOM, (), 2018361428),
         (Stream.PREDICTOR_PROMISING, (30,), 1907667129),
         (Stream.CONTROLLER_WEIGHTS, (), 923001725),

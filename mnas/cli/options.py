@@ -12,6 +12,8 @@ import typer
 from msgspec import Meta
 from typer.core import TyperCommand
 
+from mnas.errors import InputError
+
 Command = Callable[..., Any]
 
 JSON = typer.Option(False, "--json", help="Print one JSON document on stdout; everything else goes to stderr.")
@@ -81,11 +83,23 @@ def _option(hint: Any) -> Any:
 
 
 class _Command(TyperCommand):
-    """Takes options by their former names too, with a note on what they are called now."""
+    """Takes options by their former names too, with a note, and says what to use instead of removed ones."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         options = {name for parameter in self.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        for word in args:
+            _refuse_removed(word.partition("=")[0], options)
         return super().parse_args(ctx, [_present_name(word, options) for word in args])
+
+
+def _refuse_removed(option: str, options: set[str]) -> None:
+    if not option.startswith("--") or option in options:
+        return
+    from mnas.evaluators.registry import INSTEAD_OF_SUPERNET
+    from mnas.search.options import REMOVED_OPTIONS
+
+    if option.removeprefix("--").removeprefix("no-").replace("-", "_") in REMOVED_OPTIONS:
+        raise InputError(f"{option} was removed together with the evaluator supernet: {INSTEAD_OF_SUPERNET}")
 
 
 def _present_name(word: str, options: set[str]) -> str:

@@ -54,10 +54,9 @@ class Regression:
     Args:
         rows: features of the evaluated architectures, shape (count, features).
         accuracies: of these architectures.
-        totals: number of features before the choices.
     """
 
-    def __init__(self, rows: Array, accuracies: Sequence[float], *, totals: int = NUM_TOTALS) -> None:
+    def __init__(self, rows: Array, accuracies: Sequence[float]) -> None:
         from sklearn.linear_model import BayesianRidge
 
         self._mean, spread = rows.mean(0), rows.std(0)
@@ -66,7 +65,7 @@ class Regression:
         self._middle, self._unit = targets.mean(), targets.std() or 1.0
         found: list[tuple[float, Any, Array]] = []
         for weight in _WEIGHTS:
-            scale = np.where(np.arange(rows.shape[1]) < totals, 1.0, weight) / spread
+            scale = np.where(np.arange(rows.shape[1]) < NUM_TOTALS, 1.0, weight) / spread
             model = BayesianRidge(compute_score=True)
             model.fit((rows - self._mean) * scale, (targets - self._middle) / self._unit)
             found.append((float(model.scores_[-1]), model, scale))

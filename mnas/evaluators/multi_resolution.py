@@ -108,8 +108,8 @@ def make_scorer(
         return UserDefinedScorer(user_defined_evaluator(evaluator))
     if evaluator != "proxy":
         raise InputError(
-            f"--evaluator is {evaluator!r}: expected proxy or python:MODULE:FUNCTION; accuracy tables and supernets "
-            "do not contain scaled networks"
+            f"--evaluator is {evaluator!r}: expected proxy or python:MODULE:FUNCTION; predictors and accuracy "
+            "tables do not know scaled networks"
         )
     recipe = ProxyRecipe(steps=steps, batch_size=batch, seed=seed)
     return None if data is None else ScaledProxy(data, recipe, max_train_images)

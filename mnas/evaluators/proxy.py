@@ -82,32 +82,21 @@ class ProxyRecipe:
 class ProxyEvaluator(Evaluator):
     """Trains each candidate from scratch for a fixed number of steps."""
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        recipe: ProxyRecipe,
-        *,
-        max_validation: int | None = None,
-        initial: Callable[[Architecture], npt.NDArray[np.float32]] | None = None,
-    ) -> None:
+    def __init__(self, dataset: Dataset, recipe: ProxyRecipe, *, max_validation: int | None = None) -> None:
         """Nothing is computed yet.
 
         Args:
             dataset: candidates are trained on its train split and scored on its validation split.
             recipe: the training.
             max_validation: maximum number of validation images to score on.
-            initial: returns the weights that a candidate starts from, such as a supernet's; random ones by default.
         """
         self.dataset = dataset
-        self._initial = initial
         self.recipe = recipe
         self._validation = dataset.validation.take(slice(max_validation))
 
-    def with_steps(
-        self, steps: int, *, initial: Callable[[Architecture], npt.NDArray[np.float32]] | None = None
-    ) -> ProxyEvaluator:
+    def with_steps(self, steps: int) -> ProxyEvaluator:
         """The same evaluator with a longer or shorter training to its end, on the whole validation split."""
-        return ProxyEvaluator(self.dataset, replace(self.recipe, steps=steps, rungs=1), initial=initial)
+        return ProxyEvaluator(self.dataset, replace(self.recipe, steps=steps, rungs=1))
 
     def for_finalists(self, steps: int) -> ProxyEvaluator:
         """See `with_steps`."""
@@ -120,11 +109,9 @@ class ProxyEvaluator(Evaluator):
     def describe(self) -> dict[str, Any]:
         """The recipe and the data, for the study file."""
         data = {"name": self.dataset.name, "fingerprint": self.dataset.fingerprint}
-        inherits = {"inherits": True} if self._initial else {}
         return {
             "kind": "proxy",
             **asdict(self.recipe),
-            **inherits,
             "num_validation": len(self._validation),
             "data": data,
         }
@@ -183,7 +170,7 @@ class ProxyEvaluator(Evaluator):
     ) -> Iterator[TrainedNetwork]:
         """Yield the network after each of these numbers of steps; it is not trained further than is read."""
         _check_fit(architecture, self.dataset)
-        trainer = _Trainer(architecture, self.recipe, self._initial(architecture) if self._initial else None)
+        trainer = _Trainer(architecture, self.recipe)
         batches = self._batches(Stream.PROXY_BATCHES)
         for step in range(stops[-1]):
             images, labels = batches(step)
@@ -234,14 +221,12 @@ class TrainedNetwork:
 class _Trainer:
     """One network in training: its weights and its momentum."""
 
-    def __init__(
-        self, architecture: Architecture, recipe: ProxyRecipe, initial: npt.NDArray[np.float32] | None = None
-    ) -> None:
+    def __init__(self, architecture: Architecture, recipe: ProxyRecipe) -> None:
         from mnas.nn.functional import Network
 
         self.network = Network(architecture)
         self._recipe = recipe
-        self._weights = self.network.initial_weights(recipe.seed) if initial is None else initial.copy()
+        self._weights = self.network.initial_weights(recipe.seed)
         self._velocity = np.zeros_like(self._weights)
         self._decay = self.network.decay_mask() * np.float32(recipe.weight_decay)
 

@@ -47,15 +47,6 @@ class EvaluatorEntry:
 
 EVALUATORS = {
     "proxy": EvaluatorEntry(make="mnas.evaluators.proxy:make", options=(*_TRAINING, "rungs"), trains=True),
-    "supernet": EvaluatorEntry(
-        make="mnas.oneshot.evaluator:make",
-        options=(
-            *(*_TRAINING, "rungs", "inherit", "strategy", "beta"),
-            *("supernet_steps", "supernet_batch", "supernet_sampling", "supernet_paths"),
-        ),
-        trains=True,
-        preparation="a supernet is trained",
-    ),
     "predictor": EvaluatorEntry(
         make="mnas.evaluators.predictor:make",
         options=(*_TRAINING, "rungs", "predictor_samples"),
@@ -63,6 +54,11 @@ EVALUATORS = {
         preparation="a predictor is fitted",
     ),
     "tabular": EvaluatorEntry(make="mnas.evaluators.tabular:make", argument="FILE.json"),
+}
+INSTEAD_OF_SUPERNET = "use --evaluator library --teacher FOLDER, with a network that mnas train has trained"
+_REMOVED = {
+    "supernet": "the evaluator supernet was removed, because it did not rank candidates: "
+    f"{INSTEAD_OF_SUPERNET}. Studies with a supernet can be reported, but not resumed or run again"
 }
 USER_DEFINED = EvaluatorEntry(make="mnas.evaluators.user_defined:make", argument="MODULE:FUNCTION")
 
@@ -110,9 +106,11 @@ def find_evaluator(name: str) -> EvaluatorEntry:
     """Return the entry of an evaluator.
 
     Raises:
-        InputError: if the name is unknown, or its argument is missing.
+        InputError: if the name is unknown or was removed, or its argument is missing.
     """
     kind, _, argument = name.partition(":")
+    if name in _REMOVED:
+        raise InputError(_REMOVED[name])
     entry = EVALUATORS.get(kind)
     if entry is not None and bool(argument) == (entry.argument is not None):
         return entry

@@ -13,7 +13,7 @@ from msgspec import Meta
 from mnas.checks import check_fields, convert
 from mnas.errors import InputError
 from mnas.search import options as declare
-from mnas.search.options import FIXED_POLICY_STRATEGIES, SearchOptions
+from mnas.search.options import SearchOptions
 from mnas.system.files import read_bytes, read_json
 
 if sys.version_info >= (3, 11):
@@ -101,12 +101,6 @@ def check_strategies(names: Sequence[str]) -> None:
         raise InputError(f"strategies are {list(names)}: expected one or more different names")
     for name in names:
         check_strategy(name)
-        if name in FIXED_POLICY_STRATEGIES:
-            raise InputError(
-                f"the strategy {name} learns while a supernet is trained, not from trials, so it cannot be compared at "
-                f"equal numbers of trials: leave it out, or run mnas search --evaluator supernet --strategy "
-                f"{name} with several --seed"
-            )
 
 
 def read_options(path: Path, given: Mapping[str, Any]) -> ComparisonOptions:

@@ -1,9 +1,9 @@
-"""Networks as pure functions of their weights, for short trainings and the supernet.
+"""Networks as pure functions of their weights, for short trainings.
 
 Building and tracing a Keras model takes many seconds before training starts. Here a network runs block by block.
 Blocks of the same structure (operation, stride, squeeze-and-excitation, skip, activation) share one traced function,
 which takes kernels of any size. A few dozen small graphs serve all architectures of a space, so a candidate needs no
-tracing, and a path of a supernet costs only what its size costs.
+tracing.
 
 Batch normalisation uses the batch's statistics in training. For inference the statistics are averaged over a few
 training batches (`mean_statistics`), so short trainings do not depend on a slow moving average.

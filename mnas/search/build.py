@@ -15,11 +15,11 @@ from mnas.latency.estimator import table_costs
 from mnas.reward import make_reward
 from mnas.search.constraints import Constraint, Measure, is_feasible, latency_budget, memory_limit, size_limit
 from mnas.search.objective import Objective
-from mnas.search.options import FIXED_POLICY_STRATEGIES, SearchOptions
+from mnas.search.options import SearchOptions
 from mnas.search.run import Search
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
-from mnas.strategies.base import Feasible, Strategy
+from mnas.strategies.base import Feasible
 from mnas.strategies.registry import make_strategy
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
     longer = None if finals is None else replace(objective, evaluator=finals)
     with_baseline = options.baseline and options.strategy != "random"
     search = Search(
-        _strategy(options, space, feasible, evaluator),
+        make_strategy(options.strategy, space, seed=options.seed, feasible=feasible),
         objective,
         options.trials,
         options.batch,
@@ -170,13 +170,3 @@ def make_retrainings(options: SearchOptions, finals: Objective) -> list[Objectiv
     seeds = range(options.seed + 1, options.seed + 1 + options.retrain_seeds)
     evaluators = [finals.evaluator.with_seed(seed) for seed in seeds]
     return [replace(finals, evaluator=evaluator) for evaluator in evaluators if evaluator is not None]
-
-
-def _strategy(options: SearchOptions, space: SearchSpace, feasible: Feasible | None, evaluator: Evaluator) -> Strategy:
-    overrides: dict[str, Any] = {}
-    if options.strategy in FIXED_POLICY_STRATEGIES:
-        from mnas.oneshot.evaluator import SupernetEvaluator
-
-        if isinstance(evaluator, SupernetEvaluator):
-            overrides["policy"] = evaluator.policy
-    return make_strategy(options.strategy, space, seed=options.seed, feasible=feasible, **overrides)

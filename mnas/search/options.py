@@ -19,10 +19,11 @@ from mnas.evaluators.registry import find_evaluator
 if TYPE_CHECKING:
     from mnas.study.study import Study
 
-FIXED_POLICY_STRATEGIES = ("differentiable", "tunas")  # they are trained together with a supernet
 _DATA = "digits, fashion_mnist, cifar10, cifar100, or a folder of images by class"
 # Studies keep the first names of their options.
 _NAMES_IN_FILES = {"max_train_images": "limit", "retrain_seeds": "verdict_seeds"}
+# Options that studies of version 0.1 have; `mnas search` says what to use instead.
+REMOVED_OPTIONS = ("supernet_steps", "supernet_batch", "supernet_sampling", "supernet_paths", "inherit")
 _NAMES_IN_OPTIONS = {file: name for name, file in _NAMES_IN_FILES.items()}
 
 Space = Annotated[str, Meta(description="A shipped space or a TOML file.")]
@@ -36,16 +37,13 @@ MaxMemoryMb = Annotated[float, Meta(gt=0, description="The maximum memory of the
 Data = Annotated[str, Meta(description=f"Training images: {_DATA}.")]
 StrategyName = Annotated[
     str,
-    Meta(
-        description="random, reinforce, ppo, evolution, nsga2, optuna:SAMPLER, python:MODULE:CLASS; with a supernet "
-        "differentiable or tunas."
-    ),
+    Meta(description="random, reinforce, ppo, evolution, nsga2, optuna:SAMPLER or python:MODULE:CLASS."),
 ]
 EvaluatorName = Annotated[
     str,
     Meta(
-        description="proxy (short trainings), supernet (shared weights), predictor (some trainings, the rest "
-        "predicted), tabular:FILE.json, or python:MODULE:FUNCTION."
+        description="proxy (short trainings), predictor (some trainings, the rest predicted), tabular:FILE.json, or "
+        "python:MODULE:FUNCTION."
     ),
 ]
 RewardName = Annotated[str, Meta(description="absolute (TuNAS), soft or hard (MnasNet).")]
@@ -61,14 +59,7 @@ Rungs = Annotated[
 EvaluationMinutes = Annotated[
     float, Meta(ge=1e-3, le=1e6, description="End an evaluation that takes longer; its trial counts as failed.")
 ]
-SupernetSteps = Annotated[int, Meta(ge=1, description="Training steps of the supernet.")]
-SupernetBatch = Annotated[int, Meta(ge=2, description="Images in a training step of the supernet.")]
-SupernetSampling = Annotated[
-    str, Meta(description="The paths that a step of the supernet trains: uniform, fair or sandwich.")
-]
-SupernetPaths = Annotated[int, Meta(ge=1, description="Paths in a step; 3 or more for the sandwich rule.")]
 PredictorSamples = Annotated[int, Meta(ge=5, description="Candidates trained to fit the predictor.")]
-Inherit = Annotated[bool, Meta(description="Finalists start from their weights in the supernet.")]
 FinalSteps = Annotated[int, Meta(ge=1, description="Training steps of a finalist.")]
 ScoreDtype = Annotated[str, Meta(description="int8: finalists are quantised and scored as integer files.")]
 MaxTrainImages = Annotated[int, Meta(ge=1, description="Use at most this many training images.")]
@@ -111,12 +102,7 @@ class SearchOptions:
     proxy_batch: ProxyBatch = 64
     rungs: Rungs = 1
     evaluation_minutes: EvaluationMinutes | None = None
-    supernet_steps: SupernetSteps = 3000
-    supernet_batch: SupernetBatch = 32
-    supernet_sampling: SupernetSampling = "fair"
-    supernet_paths: SupernetPaths = 1
     predictor_samples: PredictorSamples = 32
-    inherit: Inherit = False
     final_steps: FinalSteps = 1000
     score_dtype: ScoreDtype = "float32"
     max_train_images: MaxTrainImages | None = None
@@ -133,7 +119,6 @@ class SearchOptions:
         check_strategy(self.strategy)
         check_choice("--score-dtype", self.score_dtype, ("float32", "int8"))
         _check_evaluator(self)
-        _check_fixed_policy(self)
         if len(self.table) != len(self.budget_ms):
             raise InputError(
                 f"{len(self.table)} latency tables and {len(self.budget_ms)} budgets: "
@@ -177,10 +162,12 @@ class SearchOptions:
 
 
 def changed_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a study's options that differ from the defaults, by their present names."""
+    """Return a study's options that differ from the defaults, by their present names; without removed ones."""
     defaults = SearchOptions.__dataclass_fields__
     changed = {}
     for name, value in arguments.items():
+        if name in REMOVED_OPTIONS:
+            continue
         option = _NAMES_IN_OPTIONS.get(name, name)
         default = defaults[option].default if option in defaults else None
         if value is not None and value != (list(default) if isinstance(default, tuple) else default):
@@ -198,27 +185,4 @@ def _check_evaluator(options: SearchOptions) -> None:
     if entry.preparation is not None and options.evaluation_minutes is not None:
         raise InputError(
             f"a {options.evaluator} scores every candidate in the same short time: leave out --evaluation-minutes"
-        )
-    if options.inherit and "inherit" not in entry.options:
-        raise InputError(f"--inherit takes weights from a supernet, the evaluator is {options.evaluator}: leave it out")
-
-
-def _check_fixed_policy(options: SearchOptions) -> None:
-    if options.strategy not in FIXED_POLICY_STRATEGIES:
-        return
-    if options.evaluator != "supernet":
-        raise InputError(
-            f"the strategy {options.strategy} is trained together with a supernet's weights and the evaluator is "
-            f"{options.evaluator}: add --evaluator supernet"
-        )
-    if options.reward in ("soft", "hard"):
-        learns = "the absolute reward" if options.strategy == "tunas" else "a loss of its own"
-        raise InputError(
-            f"--reward is {options.reward} and the strategy {options.strategy} learns from {learns} while the supernet "
-            "is trained: expected absolute; leave --reward out, or take another --strategy"
-        )
-    if options.strategy == "differentiable" and options.beta is not None:
-        raise InputError(
-            f"--beta is {options.beta:g} and the strategy differentiable weighs latency against its own loss, not "
-            "against a reward: leave --beta out, or take --strategy tunas"
         )

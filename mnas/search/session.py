@@ -77,7 +77,7 @@ def run_study(
             for observer in observers:
                 observer.on_update(phase, num_trials, diagnostics)
 
-        with locked(folder):  # already while a supernet is trained, so that a second process fails at once
+        with locked(folder):  # already while the evaluator prepares, so that a second process fails at once
             prepared.search.objective.evaluator.prepare(on_preparation)
         for observer in observers:
             observer.on_plan(plan_of(prepared.search, workers=workers))

@@ -18,11 +18,13 @@ _WHERE = {
     "ppo": "mnas.strategies.ppo:PPO",
     "evolution": "mnas.strategies.evolution:Evolution",
     "nsga2": "mnas.strategies.nsga2:NSGA2",
-    "differentiable": "mnas.strategies.fixed_policy:Differentiable",
-    "tunas": "mnas.strategies.fixed_policy:Tunas",
 }
 _WITH_TENSORFLOW = ("reinforce", "ppo")
 STRATEGIES = tuple(_WHERE)
+_REMOVED = {
+    "tunas": "the strategy tunas was removed together with the evaluator supernet: use --strategy reinforce or ppo, "
+    "which learn the same reward from the trials of any evaluator"
+}
 OPTUNA = "optuna:"
 GROUP = "mnas.strategies"  # of entry points
 
@@ -31,13 +33,15 @@ def check_strategy(name: str) -> None:
     """Check the name of a strategy without making one.
 
     Raises:
-        InputError: for an unknown strategy; it lists the known ones.
+        InputError: for an unknown strategy, and it lists the known ones; for a removed one, and it names another.
         MnasError: for `optuna:...` where Optuna is not installed.
     """
     if name.startswith(OPTUNA):
         from mnas.strategies.optuna import check_sampler
 
         check_sampler(name.removeprefix(OPTUNA))
+    elif name in _REMOVED:
+        raise InputError(_REMOVED[name])
     elif name not in _WHERE and not is_user_defined(name, GROUP):
         raise InputError(
             f"unknown strategy {name!r}: expected one of {', '.join(STRATEGIES)}, "

@@ -56,8 +56,8 @@ def test_compare_says_plainly_who_did_not_beat_chance(macro):
     ("more", "said"),
     [
         (["--strategies", "ramdom"], "ramdom"),
-        (["--strategies", "random,tunas"], "the strategy tunas learns while a supernet is trained, not from trials"),
-        (["--strategies", "random,differentiable", "--evaluator", "supernet"], "leave it out, or run mnas search"),
+        (["--strategies", "random,tunas"], "the strategy tunas was removed together with the evaluator supernet"),
+        (["--evaluator", "supernet"], "the evaluator supernet was removed"),
         (["--strategies", ","], "one or more different"),
         (["--strategies", "random", "--budget-madds", "1"], "of 1 multiply-adds: the smallest takes 7.713e"),
         (["--strategies", "random", "--budget-madds", "-1"], "budget_madds is -1.0: expected a number above 0"),
@@ -181,7 +181,6 @@ def test_what_a_training_costs_comes_from_the_file_and_the_line(tmp_path):
 @pytest.mark.parametrize(
     ("evaluator", "strategy", "loads"),
     [
-        ("supernet", "random", True),
         ("predictor", "random", True),
         ("proxy", "random", True),
         ("tabular:none.json", "random", False),

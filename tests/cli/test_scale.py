@@ -135,7 +135,7 @@ def test_published_rows(row, mnas):
     (["efficientnet-b0", "--phi", "nan"], 2, "phi is nan"),
     (["mnasnet-a1", "--grid"], 2, "--data"),
     (["mnasnet-a1", "--grid", "--data", "digits"], 2, "--out FILE.json"),
-    (["mnasnet-a1", "--grid", "--evaluator", "supernet"], 2, "expected proxy or python:MODULE:FUNCTION"),
+    (["mnasnet-a1", "--grid", "--evaluator", "predictor"], 2, "expected proxy or python:MODULE:FUNCTION"),
     (["mnasnet-a1", "--grid", "--data", "digits", "--out", "/dev/full/c.json"], 1, "cannot write /dev/full/c.json"),
     (["mnasnet-a1", "--family", "0..2", "--out", "x.json"], 2, "a family needs a folder"),
     (["mnasnet-a1", "--family", "0..2", "--out", "/dev/full/x"], 1, "cannot write /dev/full/x"),

@@ -217,7 +217,6 @@ def test_a_search_of_no_size_takes_fifteen_minutes_and_says_so(paced, tmp_path):
         ["--trials", "100"],
         ["--proxy-steps", "50"],
         ["--final-steps", "500"],
-        ["--evaluator", "supernet"],
         ["--evaluator", "predictor"],
     ],
 )
@@ -244,10 +243,18 @@ def test_minutes_count_with_resume_until_there_is_a_study(paced, tmp_path):
         (["--evaluator", "tabular"], "tabular:FILE.json"),
         (["--evaluator", "tabular:none.json"], "cannot read a table of accuracies from none.json"),
         (["--evaluator", "proxy"], "--evaluator proxy needs --data"),
-        (["--evaluator", "supernet"], "--evaluator supernet needs --data"),
+        (["--evaluator", "supernet"], "the evaluator supernet was removed, because it did not rank candidates: use"),
+        (
+            ["--strategy", "tunas"],
+            "the strategy tunas was removed together with the evaluator supernet: use --strategy",
+        ),
+        (
+            ["--supernet-steps", "9"],
+            "--supernet-steps was removed together with the evaluator supernet: use --evaluator",
+        ),
+        (["--supernet-sampling=fair"], "--supernet-sampling was removed"),
+        (["--no-inherit"], "--no-inherit was removed together with the evaluator supernet: use --evaluator library"),
         (["--evaluator", "predictor"], "--evaluator predictor needs --data"),
-        (["--strategy", "differentiable"], "evaluator is tabular:acc.json: add --evaluator supernet"),
-        (["--inherit"], "--inherit takes weights from a supernet"),
         (["--budget-ms", "3"], "0 latency tables and 1 budgets"),
         (["--space", "moon"], "unknown space 'moon'"),
         (["--reward", "vast"], "unknown reward 'vast'"),
@@ -259,22 +266,6 @@ def test_bad_arguments_get_one_message_and_exit_2(folder, arguments, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "study").exists()
-
-
-@pytest.mark.tensorflow
-def test_the_supernet_is_trained_once_and_kept_in_the_study(folder):
-    line = ["search", "--space", "tiny.toml", "--evaluator", "supernet", "--data", "digits", "--supernet-steps", "6"]
-    line += ["--supernet-batch", "16", "--strategy", "random", "--batch", "2", "--final-steps", "2", "--finalists", "1"]
-    line += ["--limit", "300", "--study", "study", "--json"]
-    done = _mnas(folder, *line, "--trials", "2")
-    assert done.returncode == 0, done.stderr
-    assert "step 6, loss" in done.stderr
-    kept = (folder / "study" / "supernet.safetensors").read_bytes()
-    more = _mnas(folder, *line, "--trials", "4", "--resume")
-    assert more.returncode == 0, more.stderr
-    assert json.loads(more.stdout)["num_trials"] == 4
-    assert "loss" not in more.stderr
-    assert (folder / "study" / "supernet.safetensors").read_bytes() == kept
 
 
 @pytest.mark.tensorflow

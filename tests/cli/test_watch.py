@@ -57,13 +57,12 @@ def test_workers_share_the_time_that_is_left(tmp_path, capsys, workers, left):
 
 
 def test_what_is_prepared_is_said(tmp_path):
-    assert status_lines(_study(tmp_path / "a", evaluator="supernet"), running=True) == [
-        "  preparing: a supernet is trained before the first trial"
+    assert status_lines(_study(tmp_path / "a", evaluator="predictor"), running=True) == [
+        "  preparing: a predictor is fitted before the first trial"
     ]
-    assert "a predictor is fitted" in status_lines(_study(tmp_path / "b", evaluator="predictor"), running=True)[0]
     assert status_lines(_study(tmp_path / "c"), running=True) == ["  no trial is finished yet"]
-    assert status_lines(_study(tmp_path / "d", evaluator="supernet"), running=False) == []
-    (line,) = status_lines(_study(tmp_path / "e", "trials", 2, evaluator="supernet"), running=True)
+    assert status_lines(_study(tmp_path / "d", evaluator="predictor"), running=False) == []
+    (line,) = status_lines(_study(tmp_path / "e", "trials", 2, evaluator="predictor"), running=True)
     assert "search: 2 of 40" in line
 
 

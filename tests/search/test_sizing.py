@@ -71,5 +71,5 @@ def test_a_time_that_nobody_gave_is_stretched_to_what_it_takes(caplog: pytest.Lo
 
 
 def test_other_evaluators_are_refused() -> None:
-    with pytest.raises(InputError, match="--evaluator is supernet: use --trials"):
-        fit_into(SearchOptions(data="digits", evaluator="supernet"), 5, ())
+    with pytest.raises(InputError, match="--evaluator is predictor: use --trials"):
+        fit_into(SearchOptions(data="digits", evaluator="predictor"), 5, ())

@@ -10,14 +10,13 @@ from mnas.arch.zoo import zoo
 from mnas.errors import InputError
 from mnas.reward import make_reward
 from mnas.space.files import load_space
-from mnas.strategies import registry
-from mnas.strategies.registry import STRATEGIES
+from mnas.strategies.registry import STRATEGIES, make_strategy
 from mnas.trial import Measurement, Trial
 from tests.spaces import separable, small_space
 
 _TENSORFLOW = ("reinforce", "ppo")
 _OPTUNA = tuple(f"optuna:{sampler}" for sampler in ("tpe", "nsgaii", "cmaes", "random"))
-_FIXED = ("random", "differentiable", "tunas")  # these do not learn from trials
+_FIXED = ("random",)  # it does not learn from trials
 
 
 def _marks(name):
@@ -33,14 +32,6 @@ _ALL = [pytest.param(name, marks=_marks(name)) for name in (*STRATEGIES, *_OPTUN
 _LEARNERS = [name for name in STRATEGIES if name not in _FIXED]
 every_strategy = pytest.mark.parametrize("name", _ALL)
 every_learner = pytest.mark.parametrize("name", [param for param in _ALL if param.values[0] in _LEARNERS])
-
-
-def make_strategy(name, space, **options):
-    """Some strategies learn elsewhere: here they draw from a policy that has learnt nothing."""
-    if name in ("differentiable", "tunas"):
-        counts = [len(decision.choices) for decision in space.decisions]
-        options = {"policy": lambda: [np.full(count, 1 / count) for count in counts], **options}
-    return registry.make_strategy(name, space, **options)
 
 
 def _trials(architectures, accuracy, start=0):
@@ -237,6 +228,8 @@ def test_beats_random_search_on_an_easy_function(name):
 
 
 def test_unknown_names_and_knobs_are_refused():
+    with pytest.raises(InputError, match=r"the strategy tunas was removed .*: use --strategy reinforce"):
+        make_strategy("tunas", small_space())
     with pytest.raises(InputError, match="expected one of random, reinforce"):
         make_strategy("magic", small_space())
     with pytest.raises(InputError, match=r"does not take these options.*speed"):
@@ -257,5 +250,5 @@ def test_a_user_defined_strategy_may_call_the_argument_by_its_former_name(tmp_pa
     def wanted(architecture):
         return architecture.stages[0].repeats == 1
 
-    strategy = registry.make_strategy("python:former_strategy:Former", small_space(), feasible=wanted)
+    strategy = make_strategy("python:former_strategy:Former", small_space(), feasible=wanted)
     assert all(wanted(architecture) for architecture in strategy.ask(10))

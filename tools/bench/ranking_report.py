@@ -14,14 +14,11 @@ from tools.bench.ranking_results import RankingResults, Row, Truth, tau_with_int
 from tools.bench.ranking_rows import MANY, SUBSETS, evaluator_rows, score_stopped_early
 from tools.bench.tables import write_csv
 
-TRAINING_FACTOR = 3  # multiply-adds of a step over those of its forward half
 DRAWN = (
     "proxy",
     "long training at",
     "predictor",
-    "supernet by accuracy",
-    "supernet and own steps",
-    "predictor and supernet",
+    "predictor and proxy",
     "totals",
 )
 
@@ -41,7 +38,7 @@ def report(results: RankingResults) -> None:
             f"{row.evaluator}, {row.made_with}: tau {row.tau:.3f} ({row.low:.2f} to {row.high:.2f}), "
             f"{row.minutes:.1f} processor minutes for {MANY}"
         )
-    for line in [*_early_stopping(results, truth), *_ratios(rows), *_speeds(results)]:
+    for line in _early_stopping(results, truth):
         print(line)
     write_csv(results.run.folder / "ranking.csv", [asdict(row) for row in rows])
     write_atomically(results.run.folder / "ranking.html", picture(rows))
@@ -60,38 +57,6 @@ def _early_stopping(results: RankingResults, truth: Truth) -> Iterator[str]:
             f"stopped early over {rungs} rungs: {np.mean(shares):.0%} of the steps, the winner kept "
             f"{np.mean(np.array(lost) == 0):.0%} of the times, {np.mean(lost):.4f} of its accuracy lost on average"
         )
-
-
-def _ratios(rows: Sequence[Row]) -> Iterator[str]:
-    """What proxies cost that rank as well as a supernet, over what the supernet costs."""
-    proxies = sorted((row for row in rows if row.evaluator == "proxy"), key=lambda row: row.minutes)
-    for row in rows if len(proxies) > 1 else ():
-        if not row.evaluator.startswith("supernet"):
-            continue
-        best = np.maximum.accumulate([proxy.tau for proxy in proxies])
-        name = f"{row.evaluator}, {row.made_with}"
-        if row.tau > best[-1]:
-            ratio = proxies[-1].minutes / row.minutes
-            yield f"{name}: no proxy ranks as well; the longest costs {ratio:.1f} times as much"
-        elif row.tau < best[0]:
-            ratio = proxies[0].minutes / row.minutes
-            yield f"{name}: the shortest proxy ranks better already, at {ratio:.1f} times the cost"
-        else:
-            logs = np.log([proxy.minutes for proxy in proxies])
-            ratio = np.exp(np.interp(row.tau, best, logs)) / row.minutes
-            yield f"{name}: a proxy that ranks as well costs {ratio:.1f} times as much for {MANY} architectures"
-
-
-def _speeds(results: RankingResults) -> Iterator[str]:
-    for one in results.run.get(f"speed {results.batch}") or ():
-        share = one["supernet"] / one["keras"]
-        yield (
-            f"a step at {one['madds'] / 1e6:.1f} M multiply-adds, batch {results.batch}: {one['supernet']:.0f} "
-            f"images/s in the supernet, {one['keras']:.0f} as a Keras model alone ({share:.2f} of it)"
-        )
-        used = TRAINING_FACTOR * one["madds"] * one["supernet"] / one["peak"]
-        goes = ", ".join(f"{name} {part:.0%}" for name, part in sorted(one["goes"].items(), key=lambda pair: -pair[1]))
-        yield f"  {used:.0%} of what a matrix product reaches ({one['peak'] / 1e9:.0f} G multiply-adds/s); {goes}"
 
 
 def picture(rows: Sequence[Row]) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from mnas.arch.complexity import complexity
-from mnas.evaluators.accuracy_regression import LEAST, NUM_TOTALS, Regression, features
+from mnas.evaluators.accuracy_regression import LEAST, Regression, features
 from mnas.space.space import SearchSpace
 from mnas.study.summary import share_of_steps
 from tools.bench.early_stopping_replay import replay_early_stopping
@@ -22,7 +21,7 @@ _WORST = -1.0  # the score of what could not be trained
 
 def evaluator_rows(results: RankingResults, truth: Truth) -> list[Row]:
     """Of every evaluator whose results are there."""
-    kinds = (_totals, _proxies, _on_the_way, _predictors, _supernets, _inherited)
+    kinds = (_totals, _proxies, _on_the_way, _predictors)
     return [row for rows in kinds for row in rows(results, truth)]
 
 
@@ -71,7 +70,7 @@ def score_stopped_early(space: SearchSpace, curves: Array, rng: np.random.Genera
 
 
 def _predictors(results: RankingResults, truth: Truth) -> Iterator[Row]:
-    """Taught by more and more architectures; then with further columns."""
+    """Taught by more and more architectures; then with short trainings."""
     count = len(results.teachers)
     curves = results.curves("taught", results.taught_steps, results.seed, count)
     if curves is None:
@@ -97,11 +96,6 @@ def _predictors(results: RankingResults, truth: Truth) -> Iterator[Row]:
         )
         both = _standard(scores) + _standard(everything)
         yield truth.row("predictor and proxy", row.made_with, both, row.minutes + len(known) * each / 60)
-    for name, piece, minutes in _milestones(results):
-        more, own = (np.log(np.array(piece[key])[:, 1:]) for key in ("others", "scores"))  # of the losses
-        model = Regression(np.hstack([more, rows])[known], taught[known].tolist(), totals=NUM_TOTALS + 1)
-        scores = model(np.hstack([own, ranked]))[0]
-        yield truth.row("predictor and supernet", name, scores, minutes + len(known) * each / 60)
 
 
 def _standard(values: Array) -> Array:
@@ -109,38 +103,3 @@ def _standard(values: Array) -> Array:
     cut = np.maximum(values, np.quantile(values, 0.05))
     scaled: Array = (cut - cut.mean()) / (cut.std() + 1e-9)
     return scaled
-
-
-def _milestones(results: RankingResults) -> Iterator[tuple[str, dict[str, Any], float]]:
-    """Every scored state of every supernet, and the processor's minutes until then with 300 architectures scored."""
-    keys = [path.stem.replace("_", " ") for path in results.run.folder.glob("supernet*.json")]
-    trained: dict[str, float] = {}
-    for key in sorted(keys, key=lambda key: (key.rpartition(" at ")[0], int(key.rpartition(" ")[2]))):
-        piece, name = results.run.get(key), key.rpartition(" at ")[0]
-        seconds = results.run.seconds_of(key) - piece["scoring_seconds"]
-        trained[name] = trained.get(name, 0.0) + seconds
-        yield key.removeprefix("supernet "), piece, (trained[name] + MANY * piece["seconds_each"]) / 60
-
-
-def _supernets(results: RankingResults, truth: Truth) -> Iterator[Row]:
-    for name, piece, minutes in _milestones(results):
-        accuracies, losses = np.array(piece["scores"]).T
-        yield truth.row("supernet by accuracy", name, accuracies, minutes)
-        yield truth.row("supernet by likelihood", name, -losses, minutes)
-
-
-def _inherited(results: RankingResults, truth: Truth) -> Iterator[Row]:
-    """Short trainings from inherited weights; they cost what a supernet costs, and their own steps."""
-    trained = {
-        name.rpartition(" at ")[0]: minutes - MANY * piece["seconds_each"] / 60
-        for name, piece, minutes in _milestones(results)
-    }
-    first = [path.stem.replace("_", " ") for path in results.run.folder.glob("tuned*_number_0.json")]
-    for name in sorted(key.removesuffix(" number 0") for key in first):
-        keys = [f"{name} number {number}" for number in range(len(results.ranked))]
-        scores = [results.run.get(key) for key in keys]
-        steps, _, supernet = name.removeprefix("tuned ").partition(f"x{results.batch} ")
-        if None not in scores and supernet in trained:
-            each = float(np.mean([results.run.seconds_of(key) for key in keys]))
-            minutes = trained[supernet] + MANY * each / 60
-            yield truth.row("supernet and own steps", f"{steps} after {supernet}", scores, minutes)

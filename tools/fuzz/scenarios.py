@@ -101,13 +101,6 @@ def _read_weights(path: Path) -> Any:
     return [float(array.sum()) if array.dtype.kind == "f" else 0.0 for array in arrays.values()]
 
 
-def _read_checkpoint(path: Path) -> Any:
-    from mnas.oneshot.checkpoint import read_checkpoint
-
-    arrays = read_checkpoint(path, valid.MADE_OF, {"step": (), "weights": (40,)})
-    return [float(array.sum()) for array in arrays.values()]
-
-
 def _read_folder(path: Path) -> Any:
     from mnas.data.image_folder import load_folder
 
@@ -207,7 +200,6 @@ SCENARIOS: dict[str, Scenario] = {
         lambda folder: valid.json_bytes(valid.training()), _read_training, same_json, "training.json"
     ),
     "trained folder's weights": Scenario(valid.arrays, _read_weights, finite_sums),
-    "supernet's checkpoint": Scenario(valid.checkpoint, _read_checkpoint, finite_sums, name="supernet.safetensors"),
     "what a strategy said": Scenario(
         lambda folder: valid.json_lines(valid.updates()), _read_updates, sound_updates, name="updates.jsonl"
     ),

@@ -19,7 +19,6 @@ from mnas.study.study import Study
 from mnas.trial import Measurement, Trial
 from tests.latency.tables import make_table
 
-MADE_OF = {"format": "mnas.supernet 2", "space": "ab", "data": "cd", "recipe": {"steps": 4}}
 TFLITE = b"\0\0\0\0TFL3"
 TFLITE_SHA256 = hashlib.sha256(TFLITE).hexdigest()
 CONTEST = {"evaluator": "tabular:t.json", "strategies": ["random", "ppo"], "trials": [50], "budget_madds": 1e6}
@@ -113,18 +112,13 @@ def training() -> dict[str, Any]:
 
 def arrays(folder: Path) -> list[bytes]:
     """Files of weights, as they are written and as they were before."""
-    rng = np.random.default_rng(0)
-    numbers = {f"{n:04d}": rng.random((3, n + 1)).astype(np.float32) for n in range(4)}
-    return _array_files(folder, numbers, {})
-
-
-def _array_files(folder: Path, numbers: dict[str, Any], description: dict[str, Any]) -> list[bytes]:
     from mnas.system.arrays import write_arrays
 
-    write_arrays(folder / "arrays.safetensors", numbers, description)
+    rng = np.random.default_rng(0)
+    numbers: dict[str, Any] = {f"{n:04d}": rng.random((3, n + 1)).astype(np.float32) for n in range(4)}
+    write_arrays(folder / "arrays.safetensors", numbers)
     file = io.BytesIO()
-    made_of = {"made_of": np.frombuffer(json.dumps(description).encode(), np.uint8)} if description else {}
-    np.savez(file, allow_pickle=False, **made_of, **numbers)
+    np.savez(file, allow_pickle=False, **numbers)
     return [(folder / "arrays.safetensors").read_bytes(), file.getvalue()]
 
 
@@ -173,13 +167,6 @@ def measurements() -> dict[str, Any]:
     """Measurements of whole networks."""
     found = [{"architecture": architecture_to_dict(t.architecture), "latency_ms": 1.5} for t in trials(3)]
     return {"format": "mnas.measurements", "version": 1, "measurements": found}
-
-
-def checkpoint(folder: Path) -> list[bytes]:
-    """Of a supernet."""
-    rng = np.random.default_rng(0)
-    numbers = {name: rng.random(40).astype(np.float32) for name in ("weights", "velocity")}
-    return _array_files(folder, {"step": np.array(4), **numbers}, MADE_OF)
 
 
 def updates() -> list[dict[str, Any]]:

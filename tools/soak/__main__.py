@@ -1,7 +1,7 @@
 """Kill it at any moment, go on, and find everything as if nothing had happened. One line a kind: tried, survived, lost.
 
 Run: python -m tools.soak [--kills 100] [--kinds random,evolution,...] [--seed 0]      kill -9 at random moments
-     python -m tools.soak --memory 500 [--evaluator tabular|proxy|supernet] [--seconds S]  memory over trials, a curve
+     python -m tools.soak --memory 500 [--evaluator tabular|proxy] [--seconds S]  memory over trials, a curve
 
 A kill is survived if the work can be gone on with, and lost if it cannot, if the end differs from that of undisturbed
 work in one bit (times apart), or if something that was finished is done again.
@@ -24,13 +24,11 @@ from tools.soak.kind import Kind
 from tools.soak.memory import EVALUATORS, memory_curve
 from tools.soak.runner import kill_often
 from tools.soak.searches import grid_kind, predictor_kind, profile_kind, search_kind
-from tools.soak.trainings import export_kind, supernet_kind, train_kind
+from tools.soak.trainings import export_kind, train_kind
 
-_WITH_SUPERNET = ("differentiable", "tunas")
 KINDS: dict[str, Callable[[], Kind]] = {
-    **{name: partial(supernet_kind if name in _WITH_SUPERNET else search_kind, name) for name in STRATEGIES},
+    **{name: partial(search_kind, name) for name in STRATEGIES},
     "workers": partial(search_kind, "evolution", workers=2),
-    "supernet": partial(supernet_kind, "evolution"),
     "predictor": predictor_kind,
     "profile": profile_kind,
     "grid": grid_kind,

@@ -1,4 +1,4 @@
-"""Memory over trials in one process, as a curve: `python -m tools.soak --memory 500 --evaluator supernet`.
+"""Memory over trials in one process, as a curve: `python -m tools.soak --memory 500 --evaluator proxy`.
 
 A line says how many different networks were judged, the resident memory, and the bytes of the C heap that are in use,
 which is what a leak adds to: resident memory jumps beside, as glibc takes and gives it back. Short trainings of
@@ -27,7 +27,7 @@ from mnas.search.objective import Objective
 from mnas.strategies.registry import make_strategy
 from tests.spaces import small_space
 
-EVALUATORS = ("tabular", "proxy", "supernet")
+EVALUATORS = ("tabular", "proxy")
 
 
 @dataclass(frozen=True)
@@ -90,18 +90,12 @@ def _evaluator(name: str) -> Evaluator:
     if name == "tabular":
         return _tabular()
     from mnas.data.dataset import load_dataset
+    from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
     from mnas.system.native_output import load_tensorflow
 
     load_tensorflow()
     dataset = load_dataset("digits", resolution=16, limit=300)
-    if name == "proxy":
-        from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
-
-        return ProxyEvaluator(dataset, ProxyRecipe(steps=2, batch_size=16), max_validation=32)
-    from mnas.oneshot.evaluator import SupernetEvaluator
-    from mnas.oneshot.recipe import SupernetRecipe
-
-    return SupernetEvaluator(small_space(), dataset, SupernetRecipe(steps=4, batch_size=16), max_validation=32)
+    return ProxyEvaluator(dataset, ProxyRecipe(steps=2, batch_size=16), max_validation=32)
 
 
 def _tabular() -> Evaluator:

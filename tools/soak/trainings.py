@@ -1,112 +1,16 @@
-"""What `tools.soak` kills: searches with a supernet, trainings, exports. TensorFlow starts in the killed process."""
+"""What `tools.soak` kills: trainings, exports. TensorFlow starts in the killed process."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mnas.evaluators.base import Evaluator
-from mnas.search.run import run_search
-from mnas.study.study import Study
-from mnas.system.files import is_leftover, read_json
+from mnas.system.files import read_json
 from tests.spaces import small_space
 from tools.soak.kind import Kind, note
-from tools.soak.searches import finished_trials, found_trials
-
-_TINY = """
-name = "tiny"
-resolution = 8
-num_classes = 10
-stem_filters = 8
-stem_stride = 1
-head_filters = 16
-
-[[stages]]
-op = ["sepconv", "mbconv3"]
-kernel_size = [3, 5]
-se_ratio = [0]
-skip = ["identity"]
-filters = [8, 12]
-repeats = [1, 2]
-stride = 1
-"""
-_SUPERNET: dict[str, Any] = {
-    "evaluator": "supernet",
-    "data": "digits",
-    "limit": 300,
-    "supernet_steps": 16,
-    "supernet_batch": 16,
-    "trials": 8,
-    "batch": 4,
-    "finalists": 1,
-    "final_steps": 2,
-    "proxy_batch": 16,
-    "retrain_seeds": 0,
-}
-
-
-class _Noting(Evaluator):
-    """Another evaluator; notes every evaluation."""
-
-    def __init__(self, inner: Evaluator, folder: Path, name: str) -> None:
-        self.inner, self.folder, self.name = inner, folder, name
-
-    def accuracy(self, architecture: Any) -> float:
-        note(self.folder, f"{self.name} {architecture.stages}")
-        return self.inner.accuracy(architecture)
-
-    def describe(self) -> dict[str, Any]:
-        return self.inner.describe()
-
-
-def supernet_kind(strategy: str) -> Kind:
-    """A search as the command line makes it, its supernet's checkpoint written after every step of the training."""
-
-    def work(folder: Path) -> None:
-        from mnas.oneshot import evaluator
-        from mnas.oneshot.trainer import SupernetTrainer
-        from mnas.search.build import prepare
-        from mnas.search.options import SearchOptions
-
-        advance = SupernetTrainer.advance
-
-        def noted(trainer: Any) -> float:
-            note(folder, f"step {trainer.step}")
-            return advance(trainer)
-
-        evaluator.SAVE_SECONDS, SupernetTrainer.advance = 0.0, noted
-        (folder / "tiny.toml").write_text(_TINY, encoding="utf-8")
-        options = SearchOptions(space=str(folder / "tiny.toml"), strategy=strategy, **_SUPERNET)
-        prepared = prepare(options, folder / "study")
-        study = Study.resume(folder / "study", prepared.config, options.to_dict())
-        found = prepared.search
-        noting = {
-            "objective": replace(found.objective, evaluator=_Noting(found.objective.evaluator, folder, "trials")),
-            "finals": replace(found.finals, evaluator=_Noting(found.finals.evaluator, folder, "finalists")),
-        }
-        found.objective.evaluator.prepare()
-        run_search(study, replace(found, **noting))
-
-    def end(folder: Path) -> Any:
-        names = sorted(path.name for path in (folder / "study").iterdir() if not is_leftover(path))
-        return (
-            found_trials(folder),
-            hashlib.sha256((folder / "study/supernet.safetensors").read_bytes()).hexdigest(),
-            names,
-        )
-
-    def finished(folder: Path) -> set[str]:
-        from mnas.system.arrays import read_arrays
-
-        path = folder / "study" / "supernet.safetensors"
-        steps = int(read_arrays(path)["step"]) if path.exists() else 0
-        return {f"step {number}" for number in range(steps)} | finished_trials(folder)
-
-    return Kind(work, end, finished)
 
 
 def train_kind() -> Kind:

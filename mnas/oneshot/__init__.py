@@ -1,1 +1,0 @@
-"""Weight sharing: supernets, how they are trained, and what searches in them."""
