@@ -43,6 +43,30 @@ RENAMED = {
 }
 
 
+def read_integers(option: str, text: str) -> list[int]:
+    """Read `96,128,160`.
+
+    Raises:
+        InputError: for anything else, with the option's name.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"{option} is {text!r}: expected whole numbers with commas between, such as 3,5,7") from None
+
+
+def read_numbers(option: str, text: str) -> list[float]:
+    """Read `0.33,0.5,1`.
+
+    Raises:
+        InputError: for anything else, with the option's name.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"{option} is {text!r}: expected numbers with commas between, such as 0.33,0.5,1") from None
+
+
 def load_command(name: str) -> Any:
     """Import the module `mnas.cli.NAME` and return its function or group of that name as a command."""
     group = typer.Typer(rich_markup_mode=None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS
+from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS, read_integers
 from mnas.errors import MnasError
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ def profile(
     minutes: float = typer.Option(3.0, help="Time for everything: more minutes, a better table."),
     classes: int = typer.Option(None, min=2, help="Number of classes, if not the space's."),
     resolution: int = typer.Option(None, min=1, help="Input size in pixels, if not the space's."),
+    resolutions: str = typer.Option(
+        None, metavar="SIZES", help="Several input sizes, e.g. 96,128,160: one table for all, with a report card each."
+    ),
     seed: int = typer.Option(0, min=0, help="Chooses the networks that are measured."),
     executor: str = typer.Option("local", help="local, or ray: on the nodes that the devices are attached to."),
     address: str = typer.Option(None, help="Of a running Ray cluster; without it ray starts one here."),
@@ -42,7 +45,8 @@ def profile(
     from mnas.profiling.profile import ProfileOptions
     from mnas.space.files import load_space
 
-    chosen = load_space(space).with_data(num_classes=classes, resolution=resolution)
+    sizes = None if resolutions is None else read_integers("--resolutions", resolutions)
+    chosen = load_space(space).with_data(num_classes=classes, resolution=resolution, resolutions=sizes)
     options = ProfileOptions(minutes=minutes, dtype=dtype, seed=seed)
     opening: dict[str, Any] = {
         "runtime": runtime,
@@ -102,9 +106,11 @@ def describe(table: LatencyTable) -> dict[str, Any]:
     fitted = sum(entry.source == "fitted" for entry in table.entries.values())
     header = table.header()
     card = header.pop("report_card")
+    cards = {"report_cards": header.pop("report_cards")} if table.report_cards else {}
     return {
         "header": header,
         "report_card": card,
+        **cards,
         "num_entries": len(table.entries),
         "num_fitted": fitted,
         "sha256": table.sha256,
@@ -125,3 +131,11 @@ def print_report_card(table: LatencyTable) -> None:
     if card.repeatability > 0.03:
         print("  Something else kept the device busy. Close it and measure again, or give it more --minutes.")
     print(f"  Against medians instead of the quiet device, predictions are {card.median_mape:.1%} off.")
+    if not table.report_cards:
+        return
+    rows = [
+        [f"{size} px", f"{own.num_networks}", f"{own.mape:.1%}", f"{own.within_interval:.0%}", f"{own.kendall_tau:.3f}"]
+        for size, own in table.report_cards.items()
+    ]
+    columns = ["resolution", "networks", "off on average", "inside interval", "tau"]
+    output.table("By resolution", columns, rows)

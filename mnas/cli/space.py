@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import JSON, add_command
+from mnas.cli.options import JSON, add_command, read_integers, read_numbers
 from mnas.cli.survey import survey
 
 if TYPE_CHECKING:
@@ -29,13 +29,61 @@ def show(
     if json:
         output.print_json(document)
         return
+    _print(chosen, document)
+
+
+def around(
+    teacher: str = typer.Argument(..., metavar="TEACHER", help="A zoo name, a JSON file, or a folder of mnas train."),
+    out: Path = typer.Option(None, metavar="FILE.toml", help="Write the space there, for --space of other commands."),
+    resolutions: str = typer.Option(
+        None, metavar="SIZES", help="Input sizes to choose from, e.g. 96,128,160; by default the teacher's."
+    ),
+    kernel_sizes: str = typer.Option("3,5,7", metavar="SIZES", help="Of the depthwise convolutions."),
+    expansion_shares: str = typer.Option(
+        None, metavar="SHARES", help="Of the teacher's expansion ratios; by default a third, a half, two thirds and 1."
+    ),
+    classes: int = typer.Option(None, min=2, help="Number of classes, if not the teacher's."),
+    table: Path = typer.Option(None, "--table", help="A latency table: adds the range of latency it predicts."),
+    json: bool = JSON,
+) -> None:
+    """Make the space around a teacher: for each of its blocks, cheaper and wider ones that can take its place.
+
+    Example: mnas space around efficientnet-lite0 --resolutions 96,128,160 --out lite0.toml
+    """
+    from mnas.space.around import EXPANSION_SHARES, space_around
+    from mnas.space.files import save_space
+    from mnas.study.references import resolve_architecture
+
+    network = resolve_architecture(teacher)
+    shares = EXPANSION_SHARES if expansion_shares is None else read_numbers("--expansion-shares", expansion_shares)
+    chosen = space_around(
+        network,
+        name=f"around-{Path(teacher).stem}"[:100],
+        kernel_sizes=read_integers("--kernel-sizes", kernel_sizes),
+        expansion_shares=shares,
+        resolutions=() if resolutions is None else read_integers("--resolutions", resolutions),
+    ).with_data(num_classes=classes)
+    document = _document(chosen, table)
+    if out is not None:
+        save_space(chosen, out)
+        document["file"] = str(out)
+    if json:
+        output.print_json(document)
+        return
+    _print(chosen, document)
+    if out is not None:
+        print(f"Written: {out}. Next: mnas profile --space {out} --out TABLE.json")
+
+
+def _print(chosen: SearchSpace, document: dict[str, Any]) -> None:
     rows = [[entry["name"], ", ".join(map(str, entry["choices"]))] for entry in document["decisions"]]
-    output.table(f"{chosen.name}, {chosen.resolution} px, {chosen.num_classes} classes", ["decision", "choices"], rows)
+    sizes = ", ".join(map(str, chosen.input_sizes))
+    output.table(f"{chosen.name}, {sizes} px, {chosen.num_classes} classes", ["decision", "choices"], rows)
     low, high = document["madds"]
     print(f"{chosen.size:.4g} architectures, {document['num_table_keys']} keys in a latency table.")
     print(f"Multiply-adds from {low:,} to {high:,}, parameters from {document['params'][0]:,} to ", end="")
     print(f"{document['params'][1]:,}.")
-    if table is not None:
+    if "latency_ms" in document:
         print("Latency from {:.3f} to {:.3f} ms by this table.".format(*document["latency_ms"]))
 
 
@@ -46,6 +94,7 @@ def _document(space: SearchSpace, table: Path | None) -> dict[str, Any]:
     document = {
         "name": space.name,
         "resolution": space.resolution,
+        **({"resolutions": list(space.resolutions)} if space.resolutions else {}),
         "num_classes": space.num_classes,
         "size": space.size,
         "fingerprint": space.fingerprint,
@@ -67,6 +116,7 @@ def _range(costs: SpaceCosts) -> list[float]:
     return [costs.extreme()[1], costs.extreme(largest=True)[1]]
 
 
-space = typer.Typer(no_args_is_help=True, help="Look at search spaces.")
+space = typer.Typer(no_args_is_help=True, help="Look at search spaces, and make one around a teacher.")
 add_command(space, "show", show)
+add_command(space, "around", around)
 add_command(space, "survey", survey)

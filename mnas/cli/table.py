@@ -34,7 +34,7 @@ def show(
         output.print_json({**describe(loaded), **files})
         return
     where = loaded.configuration
-    print(f"{table}: {loaded.space} at {loaded.resolution} px, {len(loaded.entries)} blocks, {loaded.date}.")
+    print(f"{table}: {loaded.space} at {loaded.input_text}, {len(loaded.entries)} blocks, {loaded.date}.")
     name = ", ".join(filter(None, (where.model, where.soc if where.model else "", where.cpu or where.soc)))
     print(f"  {name} ({where.device}, {where.os}), {where.threads} thread(s)")
     print(f"  {where.runtime} {where.runtime_version}, {where.delegate}, {where.dtype}")
@@ -88,7 +88,7 @@ def check(
     where = loaded.configuration
     if device.partition(":")[0] != where.device:
         raise InputError(f"the table is for --device {where.device}; got --device {device}")
-    chosen = load_space(space or loaded.space).with_data(resolution=loaded.resolution)
+    chosen = load_space(space or loaded.space).with_data(resolutions=loaded.input_sizes)
     opened = open_device(
         device,
         runtime=where.runtime,
@@ -151,7 +151,7 @@ def import_(
     if json:
         output.print_json({"table": str(out), **describe(table)})
         return
-    print(f"Wrote {out}: {len(table.entries)} blocks for {table.space} at {table.resolution} px.")
+    print(f"Wrote {out}: {len(table.entries)} blocks for {table.space} at {table.input_text}.")
     print(f"  {table.method}")
     print_report_card(table)
 

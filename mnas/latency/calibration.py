@@ -220,4 +220,5 @@ def _changed(
         relative_error=relative_error,
         reference_ms=0.0 if configuration else table.reference_ms,
         report_card=None,
+        report_cards={},
     )

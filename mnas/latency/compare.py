@@ -39,7 +39,13 @@ class Comparison:
 
 def compare_tables(first: LatencyTable, second: LatencyTable) -> Comparison:
     """Compare headers, and entries key by key."""
-    headers = {"space": (first.space, second.space), "resolution": (first.resolution, second.resolution)}
+    headers: dict[str, tuple[Any, Any]] = {
+        "space": (first.space, second.space),
+        "resolution": (first.resolution, second.resolution),
+        "resolutions": (first.input_sizes, second.input_sizes),
+    }
+    if not first.resolutions and not second.resolutions:
+        del headers["resolutions"]
     different = {name: pair for name, pair in headers.items() if pair[0] != pair[1]}
     different |= first.configuration.differences(second.configuration)
     keys = sorted(first.entries.keys() & second.entries.keys())

@@ -82,10 +82,10 @@ class LatencyEstimator:
         try:
             return self.predict_blocks(unroll(architecture))
         except InputError as error:
-            if architecture.resolution == self.table.resolution:
+            if architecture.resolution in self.table.input_sizes:
                 raise
             raise InputError(
-                f"the latency table is for {self.table.resolution} px ({self.table.space}); this network is for "
+                f"the latency table is for {self.table.input_text} ({self.table.space}); this network is for "
                 f"{architecture.resolution} px.\n  {error}"
             ) from None
 
@@ -208,13 +208,16 @@ def table_costs(path: str, space: SearchSpace) -> tuple[LatencyCosts, LatencyEst
     """Price a space by a table, for batches and for single networks.
 
     Raises:
-        InputError: if the table is for another resolution, or lacks a block of the space.
+        InputError: if the table is not for all resolutions of the space, or lacks a block of it.
     """
     table = LatencyTable.load(path)
-    if table.resolution != space.resolution:
+    lacking = [size for size in space.input_sizes if size not in table.input_sizes]
+    if lacking:
+        sizes = ",".join(map(str, space.input_sizes))
+        how = f" --resolutions {sizes}" if space.resolutions else ""
         raise InputError(
-            f"{path} is for networks of {table.resolution} px ({table.space}) and {space.name} has "
-            f"{space.resolution} px: make a table with mnas profile --space {space.name}"
+            f"{path} is for networks of {table.input_text} ({table.space}) and {space.name} has "
+            f"{lacking[0]} px: make a table with mnas profile --space {space.name}{how}"
         )
     estimator = LatencyEstimator(table)
     return estimator.costs(space), estimator

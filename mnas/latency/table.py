@@ -32,6 +32,7 @@ Line = Annotated[str, Meta(max_length=1 << 20, title="text of printable characte
 _Parameters = Annotated[int, Meta(ge=0, le=10**12)] | Annotated[float, Meta(ge=0, le=1e12)]
 _Factor = Annotated[int, Meta(ge=1, le=10)] | Annotated[float, Meta(ge=0.1, le=10)]
 CurvePoint = Annotated[tuple[_Parameters, _Factor], Meta(title="a pair of parameters and factor")]
+Resolution = Annotated[int, Meta(ge=1, le=8192)]
 Pair = Annotated[tuple[Milliseconds, Milliseconds], Meta(title="a pair, predicted and measured")]
 
 
@@ -129,6 +130,11 @@ class ReportCard:
         check_fields(self)
         object.__setattr__(self, "pairs_ms", tuple((float(first), float(second)) for first, second in self.pairs_ms))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, without pairs if there are none: an old table keeps its hash."""
+        plain = asdict(self)
+        return plain if self.pairs_ms else {name: value for name, value in plain.items() if name != "pairs_ms"}
+
 
 @dataclass(frozen=True)
 class LatencyTable:
@@ -137,7 +143,7 @@ class LatencyTable:
     Attributes:
         configuration: where and how.
         space: the name of the space it was made for.
-        resolution: of that space's networks, in pixels.
+        resolution: of that space's networks, in pixels; the largest one if there are several.
         date: ISO date of the measurement.
         method: how it was measured, as text.
         mnas_version: of the program that made it.
@@ -151,11 +157,13 @@ class LatencyTable:
             outside; without points the factor is 1.
         reference_ms: the reference network's latency on the quiet device, with which later measurements distinguish a
             wrong table from a busy device; 0 if it is not known.
+        resolutions: two or more that it prices, in pixels, the largest first; empty if `resolution` is the only one.
+        report_cards: by resolution, each over the held-out networks of that size; empty for a single resolution.
     """
 
     configuration: Configuration
     space: Line
-    resolution: Annotated[int, Meta(ge=1, le=8192)]
+    resolution: Resolution
     date: Line
     method: Line
     mnas_version: Line
@@ -165,6 +173,8 @@ class LatencyTable:
     report_card: ReportCard | None = None
     params_curve: tuple[CurvePoint, ...] = ()
     reference_ms: Milliseconds = 0.0
+    resolutions: tuple[Resolution, ...] = ()
+    report_cards: Mapping[Resolution, ReportCard] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -174,6 +184,24 @@ class LatencyTable:
             raise InputError("params_curve: expected strictly rising numbers of parameters")
         if not self.entries:
             raise InputError("entries is empty: expected at least one")
+        object.__setattr__(self, "resolutions", tuple(self.resolutions))
+        if self.resolutions and (len(self.resolutions) < 2 or self.resolutions[0] != self.resolution):
+            raise InputError("resolutions: expected two or more sizes in pixels, the first of them `resolution`")
+        if any(second >= first for first, second in pairwise(self.resolutions)):
+            raise InputError("resolutions: expected different sizes in pixels, the largest first")
+        if other := [size for size in self.report_cards if size not in self.resolutions]:
+            raise InputError(f"report_cards has {other[0]} px, which is not one of the resolutions")
+
+    @property
+    def input_sizes(self) -> tuple[int, ...]:
+        """Every resolution that it was made for in pixels, the largest first."""
+        return self.resolutions or (self.resolution,)
+
+    @property
+    def input_text(self) -> str:
+        """The resolutions for messages: `160, 128 and 96 px`."""
+        *most, last = map(str, self.input_sizes)
+        return f"{', '.join(most)} and {last} px" if most else f"{last} px"
 
     @cached_property
     def sha256(self) -> str:
@@ -182,12 +210,16 @@ class LatencyTable:
 
     def header(self) -> dict[str, Any]:
         """Return everything but the entries, as plain data."""
-        card = None if self.report_card is None else asdict(self.report_card)
-        if card is not None and not card["pairs_ms"]:
-            del card["pairs_ms"]  # so that an old table keeps its hash
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NESTED}
         plain["params_curve"] = [list(point) for point in self.params_curve]
-        return {**plain, "configuration": asdict(self.configuration), "report_card": card}
+        plain["configuration"] = asdict(self.configuration)
+        plain["report_card"] = None if self.report_card is None else self.report_card.to_dict()
+        # A table of one resolution has no further fields, so that an old one keeps its hash.
+        if self.resolutions:
+            plain["resolutions"] = list(self.resolutions)
+        if self.report_cards:
+            plain["report_cards"] = {str(size): card.to_dict() for size, card in self.report_cards.items()}
+        return plain
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -232,6 +264,8 @@ class LatencyTable:
         if not is_document(data, FORMAT, VERSION):
             raise InputError(f"latency table of version {data.get('version')!r}: this mnas reads version {VERSION}")
         fields = {name: value for name, value in data.items() if name not in ("format", "version")}
+        if isinstance(cards := fields.get("report_cards"), dict):
+            fields["report_cards"] = {_number(size): card for size, card in cards.items()}
         table = convert(fields, LatencyTable, "the latency table")
         # Published tables have zeros for blocks that were not measured.
         for key, entry in table.entries.items():
@@ -242,7 +276,12 @@ class LatencyTable:
         return table
 
 
-_NESTED = ("configuration", "entries", "report_card")
+_NESTED = ("configuration", "entries", "report_card", "resolutions", "report_cards")
+
+
+def _number(text: str) -> int | str:
+    """A key of JSON as a number of at most four digits; any other text as it is, to be refused."""
+    return int(text) if len(text) <= 4 and text.isascii() and text.isdecimal() else text
 
 
 def _check_printable(record: Any) -> None:

@@ -142,16 +142,17 @@ def run_profiles(
 def _kept(job: ProfileJob) -> Outcome:
     """Return the existing table if it is the one that this job would make."""
     table = LatencyTable.load(job.out)
-    wanted = (job.space["name"], job.space["resolution"], job.options.get("dtype", table.configuration.dtype))
+    space = SearchSpace.from_dict(job.space)
+    wanted = (space.name, space.input_sizes, job.options.get("dtype", table.configuration.dtype))
     message = f"{job.out} exists already and {{}}: move it away, or name another folder"
-    if (table.space, table.resolution, table.configuration.dtype) != wanted:
-        what = f"is a table of {table.space} ({table.resolution} px, {table.configuration.dtype})"
+    if (table.space, table.input_sizes, table.configuration.dtype) != wanted:
+        what = f"is a table of {table.space} ({table.input_text}, {table.configuration.dtype})"
         raise InputError(message.format(what))
     for name, now in _settings(job).items():
         before = getattr(table.configuration, name)
         if before != now:
             raise InputError(message.format(f"was made with {name} {before or 'none'}, not {now}"))
-    keys = [placed.key for placed in SearchSpace.from_dict(job.space).placed_blocks()]
+    keys = [placed.key for placed in space.placed_blocks()]
     lacking = [key for key in keys if key not in table.entries]
     if lacking:
         what = f"lacks {len(lacking)} of the {len(keys)} blocks of this {table.space}, such as {lacking[0]}"

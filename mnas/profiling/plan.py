@@ -21,6 +21,7 @@ _OTHER_SHARE = 5  # every fifth network has another number of classes, so that a
 MOST_HELD_OUT = 60
 _FIRST = 40  # networks of which two in five are held out, so that even a short profile gets a report card
 _LATER = 10  # after that every tenth is, up to MOST_HELD_OUT
+_LEAST_OF_A_SIZE = 5  # networks held out at each resolution, before fewer are held out
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +41,21 @@ def class_counts(num_classes: int) -> tuple[int, ...]:
 def plan_networks(space: SearchSpace, *, seed: int) -> Iterator[PlannedNetwork]:
     """Yield networks in the order to measure them, without end; the same seed gives the same networks.
 
-    Held-out networks are uniform over the space. For fitting, each network is the one of a few random networks whose
-    operators were seen least so far.
+    Held-out networks are uniform over the space, with its resolutions in turn. For fitting, each network is the one of
+    a few random networks whose operators were seen least so far.
     """
+    sizes = space.input_sizes
+    first = max(_FIRST, 5 * -(-_LEAST_OF_A_SIZE * len(sizes) // 2))
     rng = generator(seed, Stream.PROFILE_NETWORKS)
     seen: Counter[object] = Counter()
     counts = class_counts(space.num_classes)
     num_held_out = num_fitting = 0
     for number in count():
-        turn = number % 5 in (1, 3) if number < _FIRST else number % _LATER == 0
+        turn = number % 5 in (1, 3) if number < first else number % _LATER == 0
         if turn and num_held_out < MOST_HELD_OUT:
+            size = sizes[num_held_out % len(sizes)]
             num_held_out += 1
-            yield PlannedNetwork(space.sample(rng), held_out=True)
+            yield PlannedNetwork(replace(space.sample(rng), resolution=size), held_out=True)
             continue
         candidates = [space.sample(rng) for _ in range(_CANDIDATES)]
         operators = [set(count_operators(candidate)) for candidate in candidates]

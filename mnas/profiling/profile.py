@@ -133,6 +133,7 @@ def fit_table(
         configuration=configuration,
         space=space.name,
         resolution=space.resolution,
+        resolutions=space.resolutions,
         date=datetime.date.today().isoformat(),
         method=_method(len(fitting), len(held_out)),
         mnas_version=__version__,
@@ -154,7 +155,12 @@ def _add_report_card(
     bare = LatencyEstimator(replace(table, relative_error=0.0))
     relative_error = conformal_relative_error([bare.predict(architecture) for architecture in held_out], quiet)
     table = replace(table, relative_error=relative_error)
-    return replace(table, report_card=report_card(table, held_out, times))
+    cards = {}
+    for size in table.resolutions:
+        own = [number for number, network in enumerate(held_out) if network.resolution == size]
+        if own:
+            cards[size] = report_card(table, [held_out[i] for i in own], [times[i] for i in own])
+    return replace(table, report_card=report_card(table, held_out, times), report_cards=cards)
 
 
 def report_card(table: LatencyTable, networks: Sequence[Architecture], times: Sequence[NetworkTime]) -> ReportCard:

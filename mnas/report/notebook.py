@@ -62,7 +62,7 @@ def table_html(table: LatencyTable) -> str:
         )
     slowest = sorted(table.entries.items(), key=lambda item: -item[1].latency_ms)[:_SLOWEST]
     rows = [[key, f"{entry.latency_ms:.4g}", f"{entry.error_ms:.2g}", entry.source] for key, entry in slowest]
-    title = f"Latency table for {table.space} at {table.resolution} px"
+    title = f"Latency table for {table.space} at {table.input_text}"
     return _TABLE.render(title=title, header=["slowest blocks", "ms", "± ms", "source"], rows=rows, note=note)
 
 

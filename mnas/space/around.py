@@ -12,14 +12,16 @@ from dataclasses import replace
 from mnas.arch.codec import format_stage
 from mnas.arch.memory import check_strides
 from mnas.arch.spec import Architecture, BlockSpec, StageSpec
-from mnas.arch.text import format_number
 from mnas.arch.walk import named_blocks
+from mnas.checks import check_number
 from mnas.errors import InputError
 from mnas.space.space import SearchSpace
-from mnas.space.stages import StageBlocks
+from mnas.space.stages import Stage, StageBlocks
 
 KERNEL_SIZES = (3, 5, 7)
 EXPANSION_SHARES = (1 / 3, 1 / 2, 2 / 3, 1.0)  # of the teacher's expansion ratio: 2, 3, 4 and 6 where it has 6
+
+_REMEDY = "Make one with mnas space around TEACHER --out FILE.toml"
 
 
 def space_around(
@@ -44,9 +46,12 @@ def space_around(
         resolutions: input sizes to choose from, in pixels; by default the teacher's only.
 
     Raises:
-        InputError: if a resolution is smaller than the network's total stride, or the teacher has no blocks.
+        InputError: for kernel sizes or shares out of range, a resolution that the strides reduce to nothing, or a
+            teacher with blocks that do nothing.
     """
-    sizes = tuple(sorted(set(resolutions), reverse=True)) or (teacher.resolution,)
+    for share in expansion_shares:
+        check_number("an expansion share", share, 0.01, 10)
+    sizes = tuple(resolutions) or (teacher.resolution,)
     for size in sizes:
         check_strides(replace(teacher, resolution=size))
     stages = []
@@ -61,12 +66,49 @@ def space_around(
         stem_filters=teacher.stem_filters,
         stem_stride=teacher.stem_stride,
         head_filters=teacher.head_filters,
-        resolution=sizes[0],
         num_classes=teacher.num_classes,
         activation=teacher.activation,
         dropout=teacher.dropout,
-        **({"resolutions": sizes} if len(sizes) > 1 else {}),
+        resolutions=sizes,
     )
+
+
+def check_fits_teacher(space: SearchSpace, teacher: Architecture) -> None:
+    """Check that every block of a space can take the place of the teacher's block.
+
+    Resolution and number of classes may differ: a teacher works at any size, and its classes are those of its data.
+
+    Raises:
+        InputError: if stem, head or activation are not the teacher's, or with the first block whose stride, filters or
+            number of choices differ.
+    """
+    whose = f"{space.name} is not a space around this teacher"
+    for field in ("stem_filters", "stem_stride", "head_filters", "activation"):
+        has, wanted = getattr(space, field), getattr(teacher, field)
+        if has != wanted:
+            raise InputError(f"{whose}: its {field} is {has}, the teacher's is {wanted}. {_REMEDY}")
+    blocks = teacher_blocks(teacher)
+    for number, (stage, block) in enumerate(zip(space.stages, blocks, strict=False), 1):
+        if difference := _difference(stage, block):
+            raise InputError(f"{whose}: block {number} {difference}. {_REMEDY}")
+    if len(space.stages) != len(blocks):
+        raise InputError(
+            f"{whose}: it has {len(space.stages)} stages and the teacher {len(blocks)} blocks, so that block "
+            f"{min(len(space.stages), len(blocks)) + 1} is in one of them only. {_REMEDY}"
+        )
+
+
+def _difference(stage: Stage, block: BlockSpec) -> str:
+    """What a stage has that the teacher's block does not; empty if every choice fits."""
+    if not isinstance(stage, StageBlocks):
+        return "is not one decision over a list of blocks"
+    if stage.stride != block.stride:
+        return f"has stride {stage.stride}, the teacher's has {block.stride}"
+    if stage.filters != (block.filters,):
+        other = next(count for count in stage.filters if count != block.filters)
+        return f"ends with {other} filters, the teacher's with {block.filters}"
+    repeated = next((text for text in stage.blocks if stage.stage((text,)).repeats > 1), None)
+    return f"has the choice {repeated} of several blocks" if repeated else ""
 
 
 def teacher_blocks(teacher: Architecture) -> list[BlockSpec]:
@@ -89,7 +131,7 @@ def _choices(
     if block.op in ("sepconv", "mbconv"):
         ratios = [block.expand_ratio]
         if block.op == "mbconv":
-            ratios = [_rounded(block.expand_ratio * share) for share in expansion_shares]
+            ratios = [_expanded(block.expand_ratio, share) for share in expansion_shares]
         for ratio in sorted({ratio for ratio in ratios if ratio >= 1}):
             for kernel_size in kernel_sizes:
                 for se_ratio in dict.fromkeys([block.se_ratio, 0]):
@@ -100,6 +142,6 @@ def _choices(
         yield BlockSpec("identity", 1, 1, 1, block.filters)
 
 
-def _rounded(ratio: float) -> float:
-    """Two digits, so that block strings stay short: 1.3333 becomes 1.33."""
-    return float(format_number(round(ratio, 2)))
+def _expanded(ratio: float, share: float) -> float:
+    """A share of the teacher's ratio, to two digits so that block strings stay short; all of it is left as it is."""
+    return ratio if share == 1 else round(ratio * share, 2)

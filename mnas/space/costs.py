@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import PlacedBlock
+from mnas.errors import InputError
 from mnas.space.space import SearchSpace
 
 Array = npt.NDArray[np.float64]
@@ -36,27 +37,8 @@ class SpaceCosts:
 
     def __init__(self, space: SearchSpace, price: Callable[[PlacedBlock], float], *, overhead: float = 0.0) -> None:
         self.space = space
-        self._price = cache(price)
-        self._tables: list[Array] = []  # one per stage: (filters before, combinations of its decisions)
-        self._filters_of: list[npt.NDArray[np.intp]] = []  # one per stage: (combinations,), index of its output filters
-        before: tuple[int | None, ...] = (None,)
-        for position, choices in enumerate(space.stages):
-            rows = [
-                [self._stage_price(position, filters, values) for values in choices.combinations()]
-                for filters in before
-            ]
-            self._tables.append(np.asarray(rows, dtype=np.float64))
-            ends = [choices.stage(values).block.filters for values in choices.combinations()]
-            self._filters_of.append(np.array([choices.filters.index(count) for count in ends], dtype=np.intp))
-            before = choices.filters
-        stem, heads = space.ends()
-        self._stem = self._price(stem) + overhead
-        self._head = np.array([sum(self._price(block) for block in head) for head in heads], dtype=np.float64)
-        self._radices = [[len(decision.choices) for decision in choices.decisions] for choices in space.stages]
-
-    def _stage_price(self, position: int, filters: int | None, values: tuple[object, ...]) -> float:
-        stage = self.space.stages[position].stage(values)
-        return sum(self._price(block) for block in self.space.stage_walk(position, filters, stage))
+        price = cache(price)
+        self._sums = [_Sums(space.at(size), price, overhead) for size in space.input_sizes]
 
     def __call__(self, indices: npt.ArrayLike) -> Array:
         """Costs of a batch.
@@ -68,6 +50,85 @@ class SpaceCosts:
             Shape (count,).
         """
         grid = np.asarray(indices, dtype=np.intp).reshape(-1, len(self.space.decisions))
+        if not self.space.resolutions:
+            return self._sums[0](grid)
+        total = np.empty(len(grid), dtype=np.float64)
+        for index, sums in enumerate(self._sums):
+            chosen = grid[:, -1] == index
+            total[chosen] = sums(grid[chosen, :-1])
+        return total
+
+    def factors(self, resolution_index: int = 0) -> tuple[float, list[Array], Array]:
+        """The terms of the sum over blocks at one resolution, for expectations; without `scaling`.
+
+        Args:
+            resolution_index: into the space's resolutions, the largest first; 0 if there is one only.
+
+        Returns:
+            The stem's cost with the overhead; for every stage an array (filters before, choices of its first decision,
+            of its second, ...); the head's costs, by the filters of the last stage.
+        """
+        return self._sums[resolution_index].factors()
+
+    def additive(self, resolution_index: int = 0) -> tuple[float, list[Array]]:
+        """The costs at one resolution as a constant plus one number per decision.
+
+        `scaling`, the factor on a network's sum by its parameters, is not in them.
+
+        Args:
+            resolution_index: into the space's resolutions, the largest first; 0 if there is one only.
+
+        Returns:
+            The constant: stem, head and overhead. For every stage the costs of its choices, shape (choices,).
+
+        Raises:
+            InputError: if a stage has several decisions, or filters to choose, on which the next stage's costs depend.
+        """
+        for number, stage in enumerate(self.space.stages, 1):
+            if len(stage.decisions) > 1:
+                raise InputError(
+                    f"stage {number} of {self.space.name} has {len(stage.decisions)} decisions: costs that are a sum "
+                    "over decisions need stages with a list of blocks, as mnas space around makes them"
+                )
+            if len(stage.filters) > 1:
+                raise InputError(
+                    f"the blocks of stage {number} of {self.space.name} end with {list(stage.filters)} filters: costs "
+                    "that are a sum over decisions need the same number in all of them"
+                )
+        constant, stages, head = self.factors(resolution_index)
+        return constant + float(head[0]), [stage[0] for stage in stages]
+
+    def extreme(self, *, largest: bool = False) -> tuple[Architecture, float]:
+        """Return the architecture of lowest (or highest) cost and its cost, by dynamic programming over filters."""
+        found = [sums.extreme(largest=largest) for sums in self._sums]
+        costs = [cost for _, cost in found]
+        index = int(np.argmax(costs) if largest else np.argmin(costs))
+        trail = (*found[index][0], index) if self.space.resolutions else found[index][0]
+        return self.space.decode(trail), costs[index]
+
+
+class _Sums:
+    """The costs at a single resolution: one table per stage."""
+
+    def __init__(self, space: SearchSpace, price: Callable[[PlacedBlock], float], overhead: float) -> None:
+        self._tables: list[Array] = []  # one per stage: (filters before, combinations of its decisions)
+        self._filters_of: list[npt.NDArray[np.intp]] = []  # one per stage: (combinations,), index of its output filters
+        before: tuple[int | None, ...] = (None,)
+        for position, choices in enumerate(space.stages):
+            stages = [choices.stage(values) for values in choices.combinations()]
+            rows = [
+                [sum(map(price, space.stage_walk(position, filters, stage))) for stage in stages] for filters in before
+            ]
+            self._tables.append(np.asarray(rows, dtype=np.float64))
+            ends = [choices.filters.index(stage.block.filters) for stage in stages]
+            self._filters_of.append(np.array(ends, dtype=np.intp))
+            before = choices.filters
+        stem, heads = space.ends()
+        self._stem = price(stem) + overhead
+        self._head = np.array([sum(map(price, head)) for head in heads], dtype=np.float64)
+        self._radices = [[len(decision.choices) for decision in choices.decisions] for choices in space.stages]
+
+    def __call__(self, grid: npt.NDArray[np.intp]) -> Array:
         total = np.full(len(grid), self._stem, dtype=np.float64)
         before = np.zeros(len(grid), dtype=np.intp)
         start = 0
@@ -80,18 +141,13 @@ class SpaceCosts:
         return result
 
     def factors(self) -> tuple[float, list[Array], Array]:
-        """The terms of the sum over blocks, for expectations; without `scaling`.
-
-        Returns:
-            The stem's cost with the overhead; for every stage an array (filters before, choices of its first decision,
-            of its second, ...); the head's costs, by the filters of the last stage.
-        """
+        """See `SpaceCosts.factors`."""
         shapes = [(len(table), *radices) for table, radices in zip(self._tables, self._radices, strict=True)]
         stages = [table.reshape(shape) for table, shape in zip(self._tables, shapes, strict=True)]
         return self._stem, stages, self._head
 
-    def extreme(self, *, largest: bool = False) -> tuple[Architecture, float]:
-        """Return the architecture of lowest (or highest) cost and its cost, by dynamic programming over filters."""
+    def extreme(self, *, largest: bool) -> tuple[tuple[int, ...], float]:
+        """Return the indices of the stages' decisions, and their cost."""
         sign = -1.0 if largest else 1.0
         costs = np.array([sign * self._stem])
         trails: list[tuple[int, ...]] = [()]
@@ -107,4 +163,4 @@ class SpaceCosts:
             costs, trails = np.array(new_costs), new_trails
         costs = costs + sign * self._head
         best = int(np.argmin(costs))
-        return self.space.decode(trails[best]), float(sign * costs[best])
+        return trails[best], float(sign * costs[best])

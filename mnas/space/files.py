@@ -6,6 +6,7 @@ per stage with its stride and the choices that differ, or with only a list of `b
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +18,7 @@ from mnas.checks import convert
 from mnas.errors import InputError
 from mnas.space.space import SearchSpace
 from mnas.space.stages import FIELDS, Stage, StageBlocks, StageChoices
-from mnas.system.files import read_bytes, shorten
+from mnas.system.files import read_bytes, shorten, write_atomically
 
 if sys.version_info >= (3, 11):
     import tomllib as tomllib
@@ -60,8 +61,42 @@ def load_space(name: str) -> SearchSpace:
         raise InputError(f"{name}: {error}") from None
 
 
+def save_space(space: SearchSpace, path: Path | str) -> None:
+    """Write a space as TOML, atomically; `load_space` reads it back equal.
+
+    Raises:
+        InputError: if the file's name does not end with .toml.
+        MnasError: if it cannot be written.
+    """
+    if Path(path).suffix != ".toml":
+        raise InputError(f"{path}: expected a name that ends with .toml, as load_space needs one")
+    write_atomically(path, space_to_toml(space))
+
+
+def space_to_toml(space: SearchSpace) -> str:
+    """Return the text of a space's file."""
+    fixed = space.to_dict()
+    stages = fixed.pop("stages")
+    if space.resolutions:
+        del fixed["resolution"]  # the largest of them
+    lines = [f"{name} = {_toml(value)}" for name, value in fixed.items()]
+    for stage in stages:
+        lines += ["", "[[stages]]", *(f"{name} = {_toml(value)}" for name, value in stage.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML writes it, which is as JSON does; blocks have a line each."""
+    if isinstance(value, list) and isinstance(value[0], str):
+        return "".join(["[\n", *(f"    {_toml(each)},\n" for each in value), "]"])
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _space(data: dict[str, Any]) -> SearchSpace:
     convert(data, _Document, "the space")
+    sizes = data.get("resolutions")
+    if sizes and "resolution" in data and isinstance(sizes, list) and data["resolution"] not in sizes:
+        raise InputError(f"resolution is {data['resolution']!r} and resolutions is {sizes}: leave resolution out")
     shared, stages = data.pop("choices", {}), data.pop("stages", [])
     return SearchSpace(stages=tuple(_stage(number, stage, shared) for number, stage in enumerate(stages, 1)), **data)
 

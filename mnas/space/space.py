@@ -13,17 +13,29 @@ from typing import Any
 
 import numpy as np
 
+from mnas.arch.memory import check_strides
 from mnas.arch.spec import Architecture, StageSpec
 from mnas.arch.walk import PlacedBlock, unroll
+from mnas.checks import check_integer
 from mnas.errors import InputError
 from mnas.space.stages import Decision, Stage, StageBlocks, StageChoices
 
 MOST_STAGES = 100
+MOST_RESOLUTIONS = 50
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """An ordered list of decisions. `encode` and `decode` are a bijection between indices and architectures."""
+    """An ordered list of decisions. `encode` and `decode` are a bijection between indices and architectures.
+
+    Attributes:
+        name: of the space.
+        stages: their decisions come first.
+        resolution: side of the input in pixels; the largest one if there are several.
+        resolutions: two or more sizes to choose from, in pixels: the last decision is then `resolution`, with the
+            largest first. One alone is the same as `resolution`.
+        stem_filters, stem_stride, head_filters, num_classes, activation, dropout: as in `Architecture`.
+    """
 
     name: str
     stages: tuple[Stage, ...]
@@ -34,6 +46,7 @@ class SearchSpace:
     num_classes: int = 1000
     activation: str = "relu"
     dropout: float = 0.2
+    resolutions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
@@ -41,16 +54,44 @@ class SearchSpace:
             raise InputError(f"a space needs a name of 1 to 100 characters; got {str(self.name)[:100]!r}")
         if not 1 <= len(self.stages) <= MOST_STAGES:
             raise InputError(f"the space {self.name} has {len(self.stages)} stages: expected 1 to {MOST_STAGES}")
+        self._set_resolutions()
         self.decode([0] * len(self.decisions))  # making one architecture checks the fixed fields
+        for size in self.resolutions:
+            check_strides(self.at(size).decode([0] * (len(self.decisions) - 1)))
+
+    def _set_resolutions(self) -> None:
+        """Check the resolutions, and put the largest first; a single one is the resolution."""
+        if not isinstance(self.resolutions, Sequence) or isinstance(self.resolutions, str):
+            raise InputError(f"resolutions is {self.resolutions!r}: expected a list of sizes in pixels")
+        for size in self.resolutions:
+            check_integer("a resolution", size, 1, 8192)
+        sizes = tuple(sorted(self.resolutions, reverse=True))
+        if len(set(sizes)) < len(sizes) or len(sizes) > MOST_RESOLUTIONS:
+            raise InputError(
+                f"resolutions is {str(list(self.resolutions))[:100]}: expected at most {MOST_RESOLUTIONS}, each once"
+            )
+        object.__setattr__(self, "resolutions", sizes if len(sizes) > 1 else ())
+        if sizes:
+            object.__setattr__(self, "resolution", sizes[0])
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
-        """All stages' decisions in order, with the stage in the name, e.g. `stage3.kernel_size`."""
-        return tuple(
+        """All stages' decisions in order, with the stage in the name, e.g. `stage3.kernel_size`; then `resolution`."""
+        of_stages = tuple(
             Decision(f"stage{number}.{decision.name}", decision.choices)
             for number, stage in enumerate(self.stages, 1)
             for decision in stage.decisions
         )
+        return (*of_stages, Decision("resolution", self.resolutions)) if self.resolutions else of_stages
+
+    @property
+    def input_sizes(self) -> tuple[int, ...]:
+        """Every resolution of its networks in pixels, the largest first."""
+        return self.resolutions or (self.resolution,)
+
+    def at(self, resolution: int) -> SearchSpace:
+        """Return the same stages at a single resolution."""
+        return replace(self, resolution=resolution, resolutions=())
 
     @property
     def size(self) -> int:
@@ -71,14 +112,15 @@ class SearchSpace:
                 raise InputError(f"{decision.name} has {len(decision.choices)} choices; got index {index}")
             values.append(decision.choices[index])
         rest = iter(values)
-        return self._architecture(tuple(s.stage(tuple(islice(rest, len(s.decisions)))) for s in self.stages))
+        stages = tuple(stage.stage(tuple(islice(rest, len(stage.decisions)))) for stage in self.stages)
+        return self._architecture(stages, next(rest, self.resolution))
 
-    def _architecture(self, stages: tuple[StageSpec, ...]) -> Architecture:
+    def _architecture(self, stages: tuple[StageSpec, ...], resolution: int) -> Architecture:
         return Architecture(
             stages=stages,
             stem_filters=self.stem_filters,
             head_filters=self.head_filters,
-            resolution=self.resolution,
+            resolution=resolution,
             num_classes=self.num_classes,
             activation=self.activation,
             dropout=self.dropout,
@@ -95,7 +137,11 @@ class SearchSpace:
             raise InputError(
                 f"{self.name} has {len(self.stages)} stages; the architecture has {len(architecture.stages)}"
             )
-        if self._architecture(architecture.stages) != architecture:
+        resolution = architecture.resolution
+        if self.resolutions and resolution not in self.resolutions:
+            raise InputError(f"the architecture has {resolution} px; {self.name} has {list(self.resolutions)}")
+        expected = resolution if self.resolutions else self.resolution
+        if self._architecture(architecture.stages, expected) != architecture:
             raise InputError(f"stem, head, resolution, classes or activation are not those of {self.name}")
         indices: list[int] = []
         for number, (choices, stage) in enumerate(zip(self.stages, architecture.stages, strict=True), 1):
@@ -106,7 +152,7 @@ class SearchSpace:
                 if value not in options:
                     raise InputError(f"stage{number}.{decision.name} is {value!r}; {self.name} has {list(options)}")
                 indices.append(options.index(value))
-        return tuple(indices)
+        return (*indices, self.resolutions.index(resolution)) if self.resolutions else tuple(indices)
 
     def sample(self, rng: np.random.Generator) -> Architecture:
         """Sample an architecture, uniformly in every decision."""
@@ -132,40 +178,74 @@ class SearchSpace:
         pairs = zip(self.encode(first), self.encode(second), strict=True)
         return self.decode([pair[int(rng.integers(2))] for pair in pairs])
 
-    def with_data(self, *, num_classes: int | None = None, resolution: int | None = None) -> SearchSpace:
-        """Return the same choices for another number of classes or input size."""
+    def with_data(
+        self,
+        *,
+        num_classes: int | None = None,
+        resolution: int | None = None,
+        resolutions: Sequence[int] | None = None,
+    ) -> SearchSpace:
+        """Return the same stages for another number of classes or other input sizes.
+
+        Args:
+            num_classes: of the data.
+            resolution: the only one, also of a space that had several.
+            resolutions: sizes to choose from, in place of the space's.
+
+        Raises:
+            InputError: for both a resolution and several, or one that the strides reduce to nothing.
+        """
+        if resolution is not None and resolutions is not None:
+            raise InputError(f"got the resolution {resolution} and the list {list(resolutions)}: expected one of them")
+        changed = self if resolution is None else self.at(resolution)
         return replace(
-            self,
+            changed,
             num_classes=self.num_classes if num_classes is None else num_classes,
-            resolution=self.resolution if resolution is None else resolution,
+            resolutions=changed.resolutions if resolutions is None else tuple(resolutions),
         )
 
     def placed_blocks(self) -> tuple[PlacedBlock, ...]:
         """Return the different placed blocks of all architectures, in the order of the walk."""
         found: dict[PlacedBlock, None] = {}
-        before: tuple[int | None, ...] = (None,)
-        for position, choices in enumerate(self.stages):
-            for filters in before:
-                for values in choices.combinations():
-                    for block in self.stage_walk(position, filters, choices.stage(values)):
-                        found.setdefault(block)
-            before = choices.filters
-        stem, heads = self.ends()
-        return tuple(dict.fromkeys([stem, *found, *(block for head in heads for block in head)]))
+        for resolution in self.input_sizes:
+            stem, heads = self.ends(resolution)
+            found.setdefault(stem)
+            before: tuple[int | None, ...] = (None,)
+            for position, choices in enumerate(self.stages):
+                for filters in before:
+                    for values in choices.combinations():
+                        for block in self.stage_walk(position, filters, choices.stage(values), resolution):
+                            found.setdefault(block)
+                before = choices.filters
+            found.update(dict.fromkeys(block for head in heads for block in head))
+        return tuple(found)
 
-    def ends(self) -> tuple[PlacedBlock, list[tuple[PlacedBlock, ...]]]:
-        """Return the stem, and for each choice of the last stage's filters the blocks after the stages."""
+    def ends(self, resolution: int | None = None) -> tuple[PlacedBlock, list[tuple[PlacedBlock, ...]]]:
+        """Return the stem, and for each choice of the last stage's filters the blocks after the stages.
+
+        Args:
+            resolution: of the input in pixels; the space's (largest) by default.
+        """
         before = self.decode([0] * len(self.decisions)).stages[:-1]
         last = [self.stages[-1].stage(values) for values in self.stages[-1].combinations()]
         ways = [next(stage for stage in last if stage.block.filters == count) for count in self.stages[-1].filters]
-        walks = [unroll(self._architecture((*before, stage))) for stage in ways]
+        walks = [unroll(self._architecture((*before, stage), resolution or self.resolution)) for stage in ways]
         tail = 2 if self.head_filters else 1
         return walks[0][0], [walk[-tail:] for walk in walks]
 
-    def stage_walk(self, position: int, in_filters: int | None, stage: StageSpec) -> tuple[PlacedBlock, ...]:
-        """Return one stage's placed blocks, given the filters of the previous stage (None for the stem's)."""
+    def stage_walk(
+        self, position: int, in_filters: int | None, stage: StageSpec, resolution: int | None = None
+    ) -> tuple[PlacedBlock, ...]:
+        """Return one stage's placed blocks.
+
+        Args:
+            position: of the stage, from 0.
+            in_filters: of the previous stage; None for the stem's.
+            stage: what was chosen for it.
+            resolution: of the network's input in pixels; the space's (largest) by default.
+        """
         strides = [choices.stride for choices in self.stages[:position]]
-        size = self.resolution
+        size = resolution or self.resolution
         for stride in (self.stem_stride, *strides):
             size = -(-size // stride)
         filters = self.stem_filters if in_filters is None else in_filters
@@ -174,7 +254,10 @@ class SearchSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; `SearchSpace.from_dict` reads it back."""
-        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if not self.resolutions:
+            del plain["resolutions"]  # so that a space of one resolution keeps its fingerprint
+        return plain
 
     @staticmethod
     def from_dict(data: Any) -> SearchSpace:
