@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -76,7 +78,7 @@ def around(
 
 
 def _print(chosen: SearchSpace, document: dict[str, Any]) -> None:
-    rows = [[entry["name"], ", ".join(map(str, entry["choices"]))] for entry in document["decisions"]]
+    rows = [[entry["name"], _lines(entry["choices"])] for entry in document["decisions"]]
     sizes = ", ".join(map(str, chosen.input_sizes))
     output.table(f"{chosen.name}, {sizes} px, {chosen.num_classes} classes", ["decision", "choices"], rows)
     low, high = document["madds"]
@@ -85,6 +87,11 @@ def _print(chosen: SearchSpace, document: dict[str, Any]) -> None:
     print(f"{document['params'][1]:,}.")
     if "latency_ms" in document:
         print("Latency from {:.3f} to {:.3f} ms by this table.".format(*document["latency_ms"]))
+
+
+def _lines(choices: Sequence[Any]) -> str:
+    """Choices with commas, in lines that leave room for the decision's name."""
+    return fill(", ".join(map(str, choices)), 58, break_long_words=False, break_on_hyphens=False)
 
 
 def _document(space: SearchSpace, table: Path | None) -> dict[str, Any]:

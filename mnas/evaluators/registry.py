@@ -35,6 +35,8 @@ class EvaluatorEntry:
         trains: whether it trains networks here: it needs data and TensorFlow, and its finalists are trained longer.
         preparation: what it does once before the first candidate, in words. After that every candidate takes the same
             short time, so that workers and time limits do not apply. None for no preparation.
+        any_resolution: whether it scores networks at several resolutions, if it trains: then a space may choose among
+            several. Evaluators that do not train take all spaces.
         argument: what follows the colon in its name, for messages; None for nothing.
     """
 
@@ -42,6 +44,7 @@ class EvaluatorEntry:
     options: tuple[str, ...] = ()
     trains: bool = False
     preparation: str | None = None
+    any_resolution: bool = False
     argument: str | None = None
 
 

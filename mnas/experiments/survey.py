@@ -241,14 +241,16 @@ def choices(found: Survey, *, least: int = 5) -> list[Choice]:
 
 def to_rows(surveys: Sequence[Survey]) -> list[list[Any]]:
     """Return the samples as rows of a CSV file, with a header."""
-    rows: list[list[Any]] = [["space", "number", "error", "edf", "latency_ms", "params", "madds", "architecture"]]
+    columns = ["space", "number", "error", "edf", "latency_ms", "params", "madds", "architecture", "resolution"]
+    rows: list[list[Any]] = [columns]
     for found in surveys:
         done = sorted((t for t in found.trials if t.measurement is not None), key=_error)
         for rank, trial in enumerate(done, 1):
             measured = trial.measurement
             assert measured is not None
             where = [found.space.name, trial.number, 1 - measured.accuracy, rank / len(done)]
-            rows.append([*where, measured.latency_ms, measured.params, measured.madds, _text(trial.architecture)])
+            figures = [measured.latency_ms, measured.params, measured.madds]
+            rows.append([*where, *figures, _text(trial.architecture), trial.architecture.resolution])
     return rows
 
 

@@ -15,7 +15,7 @@ from mnas.study.study import LOGS
 from mnas.system.files import write_together
 from mnas.trial import Trial
 
-_HEADER = ["phase", "trial", "reward", "accuracy", "params", "madds", "seconds", "error", "stages"]
+_HEADER = ["phase", "trial", "reward", "accuracy", "params", "madds", "seconds", "error", "stages", "resolution"]
 
 
 def write_sheets(facts: ReportData, figures: Iterable[Figure], folder: Path) -> list[Path]:
@@ -54,7 +54,8 @@ def trial_rows(facts: ReportData) -> list[list[Any]]:
             figures = [found and found.accuracy, found and found.params, found and found.madds]
             times = list(found.latencies_ms) if found else [None] * len(latencies)
             row = [phase, trial.number, trial.reward, *figures, trial.seconds, trial.error, stages]
-            rows.append([*row, *times, *(own.get(name) for name in terms)])
+            resolution = trial.architecture.resolution
+            rows.append([*row, resolution, *times, *(own.get(name) for name in terms)])
     return rows
 
 

@@ -60,6 +60,7 @@ def table_html(table: LatencyTable) -> str:
             f"On {card.num_networks} held-out networks the mean error of its predictions is {card.mape:.1%}, "
             f"{card.within_10_percent:.0%} are within 10 %, Kendall's tau is {card.kendall_tau:.2f}."
         )
+        note += "".join(f" At {size} px it is {own.mape:.1%}." for size, own in table.report_cards.items())
     slowest = sorted(table.entries.items(), key=lambda item: -item[1].latency_ms)[:_SLOWEST]
     rows = [[key, f"{entry.latency_ms:.4g}", f"{entry.error_ms:.2g}", entry.source] for key, entry in slowest]
     title = f"Latency table for {table.space} at {table.input_text}"

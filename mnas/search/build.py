@@ -92,6 +92,11 @@ def load_space_and_data(options: SearchOptions) -> tuple[SearchSpace, Dataset | 
     space = load_space(options.space)
     if options.data is None or not options.trains:
         return space, None
+    if space.resolutions and not find_evaluator(options.evaluator).any_resolution:
+        raise InputError(
+            f"{space.name} chooses among {list(space.resolutions)} px, and the evaluator {options.evaluator} trains at "
+            "one resolution: use --evaluator library, or a space of a single resolution"
+        )
     from mnas.data.dataset import load_dataset
 
     dataset = load_dataset(options.data, resolution=space.resolution, seed=options.seed, limit=options.max_train_images)

@@ -28,6 +28,8 @@ def _marks(name):
     )
 
 
+_SPACES = {"one size": small_space(), "sizes": small_space(resolutions=(16, 12, 8))}
+every_space = pytest.mark.parametrize("space", _SPACES.values(), ids=_SPACES)
 _ALL = [pytest.param(name, marks=_marks(name)) for name in (*STRATEGIES, *_OPTUNA)]
 _LEARNERS = [name for name in STRATEGIES if name not in _FIXED]
 every_strategy = pytest.mark.parametrize("name", _ALL)
@@ -53,9 +55,9 @@ def _run(strategy, accuracy, rounds, batch=10):
 
 
 @every_strategy
+@every_space
 @pytest.mark.parametrize("count", [1, 7])
-def test_proposes_as_many_as_asked_all_of_the_space(name, count):
-    space = small_space()
+def test_proposes_as_many_as_asked_all_of_the_space(name, space, count):
     proposed = make_strategy(name, space).ask(count)
     assert len(proposed) == count
     for architecture in proposed:
@@ -70,8 +72,8 @@ def test_refuses_to_propose_fewer_than_one(name, count):
 
 
 @every_strategy
-def test_the_same_seed_gives_the_same_sequence_and_another_seed_another(name):
-    space = small_space()
+@every_space
+def test_the_same_seed_gives_the_same_sequence_and_another_seed_another(name, space):
     first, again, other = (_run(make_strategy(name, space, seed=s), separable(space), 5) for s in (3, 3, 4))
     assert first == again
     assert first != other
@@ -94,9 +96,9 @@ def test_diagnostics_are_finite_numbers_and_those_of_a_replay(name):
 
 
 @every_strategy
-def test_resume_is_replay(name):
+@every_space
+def test_resume_is_replay(name, space):
     """Told the same trials, read back from a log, a fresh strategy goes on as the first would have."""
-    space = small_space()
     accuracy = separable(space)
     strategy, replayed = (make_strategy(name, space, seed=1) for _ in range(2))
     done = 0
@@ -111,8 +113,8 @@ def test_resume_is_replay(name):
 
 
 @every_strategy
-def test_takes_trials_it_did_not_ask_for(name):
-    space = small_space()
+@every_space
+def test_takes_trials_it_did_not_ask_for(name, space):
     rng = np.random.default_rng(0)
     strategy = make_strategy(name, space)
     strategy.tell(_trials([space.sample(rng) for _ in range(30)], separable(space)))
@@ -140,6 +142,14 @@ def test_survives_a_batch_in_which_everything_failed(name):
     strategy.tell([Trial(i, a, error="failed") for i, a in enumerate(strategy.ask(4))])
     strategy.tell([])
     assert len(strategy.ask(4)) == 4
+
+
+@every_strategy
+def test_the_resolution_is_a_decision_like_others(name):
+    space = _SPACES["sizes"]
+    strategy = make_strategy(name, space, seed=0, feasible=lambda architecture: architecture.resolution < 16)
+    proposed = _run(strategy, separable(space), 4)
+    assert {architecture.resolution for architecture in proposed} == {12, 8}
 
 
 @every_strategy
