@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
+from mnas.errors import MnasError
 
 OnProgress = Callable[[float, str], None]
 
@@ -21,6 +22,8 @@ class Evaluator(ABC):
     A pure function of the architecture and of the evaluator's settings (data, budget, seed): the same candidate always
     gets the same accuracy, in any process and in any order.
     """
+
+    is_additive = False  # whether accuracies are sums over decisions
 
     @abstractmethod
     def accuracy(self, architecture: Architecture) -> float:
@@ -50,13 +53,20 @@ class Evaluator(ABC):
         """Return this evaluator with other random numbers; None if it uses none."""
         return None
 
-    def additive_scores(self) -> list[npt.NDArray[np.float64]] | None:
-        """Return the accuracy as a sum over decisions, where it is one; by default None.
+    def additive_scores(self) -> list[npt.NDArray[np.float64]]:
+        """Return the accuracy as a sum over decisions, for evaluators with `is_additive`; prepares them.
 
         Returns:
             For each decision of the space, one number per choice, shape (choices,). `accuracy` is their sum, within 0
-            and 1. Available after `prepare`; whether it is None is known before.
+            and 1.
+
+        Raises:
+            MnasError: for an evaluator whose accuracy is not a sum.
         """
+        raise MnasError(f"the accuracy of {type(self).__name__} is not a sum over decisions")
+
+    def for_confirmation(self) -> Evaluator | None:
+        """Return a slower and better evaluator for the best candidates, before finalists are chosen; None for none."""
         return None
 
     @abstractmethod

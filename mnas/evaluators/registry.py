@@ -49,6 +49,13 @@ class EvaluatorEntry:
 
 
 EVALUATORS = {
+    "library": EvaluatorEntry(
+        make="mnas.evaluators.library:make",
+        options=("seed", "library", "data", "final_epochs", "distill"),
+        trains=True,
+        preparation="a block library is calibrated",
+        any_resolution=True,
+    ),
     "proxy": EvaluatorEntry(make="mnas.evaluators.proxy:make", options=(*_TRAINING, "rungs"), trains=True),
     "predictor": EvaluatorEntry(
         make="mnas.evaluators.predictor:make",

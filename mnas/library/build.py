@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnas.arch.codec import architecture_to_dict
-from mnas.arch.complexity import block_complexity
 from mnas.arch.memory import physical_memory
-from mnas.arch.walk import unroll
+from mnas.checks import check_choice
 from mnas.errors import InputError, MnasError
-from mnas.library.alternatives import alternative_path, read_alternative
+from mnas.library.alternatives import Alternative, alternative_path, read_alternative, write_alternative
 from mnas.library.library import (
     TEACHER,
     BlockLibrary,
@@ -40,6 +39,7 @@ from mnas.system.child import MOST_TRIES, Child, DiedError
 from mnas.system.environment import environment, num_cpus
 from mnas.system.files import write_atomically
 from mnas.system.lock import hold
+from mnas.system.ray_cluster import EXECUTORS
 from mnas.train.trained_network import ARCHITECTURE, TRAINING, WEIGHTS, Trained, is_trained
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def build_library(
     options: LibraryOptions | None = None,
     workers: int = 0,
     max_memory_mb: float | None = None,
+    executor: str = "local",
+    address: str | None = None,
     progress: OnProgress = lambda share, what: None,
 ) -> BlockLibrary:
     """Build a library, or the missing part of it; a finished one is returned as it is.
@@ -76,6 +78,8 @@ def build_library(
         options: how they are trained.
         workers: number of processes; 0 for one per CPU.
         max_memory_mb: for the activations of all workers; by default 40 % of this machine's memory.
+        executor: `local` (processes of this machine) or `ray`.
+        address: of a running Ray cluster; None starts one here.
         progress: called with the share done, 0 to 1, and a description of the current work.
 
     Raises:
@@ -87,11 +91,12 @@ def build_library(
     space = space or space_around(teacher.architecture, name=f"around {teacher.folder.name}")
     _check_data(teacher, dataset)
     made_from = _made_from(teacher, dataset, space, options)
+    check_choice("--executor", executor, EXECUTORS)
     workers = workers or num_cpus()
     with hold(folder / "lock", f"the library {folder}", remove=True):
         _check_same(folder, made_from)
         _copy_teacher(teacher, folder / TEACHER)
-        builder = _Builder(folder, made_from, space, teacher)
+        builder = _Builder(folder, made_from, space)
         builder.load()
         if builder.missing:
             if not (folder / "library.json").is_file():
@@ -109,7 +114,13 @@ def build_library(
                     "folder": str(folder),
                     "fingerprint": fingerprint_of(made_from),
                 }
-                builder.run(job, workers, progress)
+                if executor == "ray":
+                    from mnas.library.on_ray import train_on_ray
+
+                    done = train_on_ray(job, builder.missing, workers=workers, address=address)
+                    builder.collect(done, progress)
+                else:
+                    builder.run(job, workers, progress)
         builder.save()
     return open_library(folder)
 
@@ -188,16 +199,13 @@ def _images(dataset: Dataset, options: LibraryOptions, folder: Path) -> Iterator
 class _Builder:
     """Trains the missing alternatives of a library."""
 
-    def __init__(self, folder: Path, made_from: dict[str, Any], space: SearchSpace, teacher: Trained) -> None:
+    def __init__(self, folder: Path, made_from: dict[str, Any], space: SearchSpace) -> None:
         self.folder, self.made_from = folder, made_from
         self.fingerprint = fingerprint_of(made_from)
         self.losses: list[list[float | None]] = [
             [None] * len(decision.choices) for decision in space.decisions[: len(space.stages)]
         ]
         self.names = [stage.decisions[0].choices for stage in space.stages]
-        self._costs = [
-            block_complexity(placed).madds for placed in unroll(teacher.architecture)[1 : 1 + len(space.stages)]
-        ]
         self._errors: list[BaseException] = []
         self._children: set[Child] = set()
         self._closed = threading.Event()
@@ -225,6 +233,17 @@ class _Builder:
         """Write the manifest."""
         write_manifest(self.folder, self.made_from, self.losses, environment())
 
+    def collect(self, alternatives: Iterator[Alternative], progress: OnProgress) -> None:
+        """Write alternatives that were trained elsewhere."""
+        total = sum(len(choices) for _, choices in self.missing)
+        for finished, each in enumerate(alternatives, 1):
+            write_alternative(self.folder, each, self.fingerprint)
+            self._note({"choice": each.choice, "loss": each.loss}, each.stage, finished / total, progress)
+
+    def _note(self, answer: dict[str, Any], stage: int, share: float, progress: OnProgress) -> None:
+        self.losses[stage][answer["choice"]] = answer["loss"]
+        progress(share, f"block {stage + 1}, {self.names[stage][answer['choice']]}")
+
     def run(self, job: dict[str, Any], workers: int, progress: OnProgress) -> None:
         """Train what is missing in child processes."""
         waiting = self.missing
@@ -245,9 +264,8 @@ class _Builder:
                     working -= 1
                     continue
                 stage, document = answer
-                self.losses[stage][document["choice"]] = document["loss"]
                 finished += 1
-                progress(finished / total, f"block {stage + 1}, {self.names[stage][document['choice']]}")
+                self._note(document, stage, finished / total, progress)
         if self._errors:
             raise self._errors[0]
 

@@ -71,7 +71,7 @@ def sample_networks(library: BlockLibrary, count: int, *, seed: int) -> list[tup
             ranks = np.argsort(np.argsort(losses)) / max(1, len(losses) - 1)
             weights = np.exp(-sharpness * ranks)
             indices.append(int(rng.choice(len(losses), p=weights / weights.sum())))
-        if len(library.space.resolutions) > 1:
+        if library.space.resolutions:
             indices.append(int(rng.integers(len(library.space.resolutions))))
         found.setdefault(tuple(indices))
     return list(found)
@@ -104,7 +104,7 @@ def fit_predictor(
         if best is None or error < best[0]:
             best = error, left_out, penalty
     assert best is not None
-    intercepts, slopes = _fit(losses, groups, target, best[2], max(1, len(library.space.resolutions)))
+    intercepts, slopes = _fit(losses, groups, target, best[2], len(library.space.input_sizes))
     residuals = np.abs(best[1] - target)
     return AccuracyPredictor(
         tuple(map(float, intercepts)),
@@ -116,7 +116,7 @@ def fit_predictor(
 
 
 def _resolution_of(space: SearchSpace, networks: Sequence[Sequence[int]]) -> npt.NDArray[np.intp]:
-    several = len(space.resolutions) > 1
+    several = bool(space.resolutions)
     return np.array([own[-1] if several else 0 for own in networks], np.intp)
 
 
@@ -129,7 +129,7 @@ def _fit(
     """
     from scipy.optimize import nnls
 
-    count, blocks = losses.shape
+    blocks = losses.shape[1]
     scale = np.sqrt(penalty * max(float(losses.var(axis=0).sum()), 1e-12))
     offsets = np.eye(num_groups)[groups]
     rows = np.hstack([offsets, -offsets, -losses.sum(1, keepdims=True), -losses, losses])

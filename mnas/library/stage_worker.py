@@ -43,8 +43,9 @@ class StageWorker:
     """Trains alternatives. The result depends on the job alone, not on the order of requests.
 
     Args:
-        job: plain data: `teacher` (an architecture), `weights` (their file), `space`, `options`, `images` (a file with
-            bytes), `num_held_out` (how many batches at its end are not trained on), `max_memory_mb`.
+        job: `teacher` (an architecture as plain data), `weights` and `images` (arrays, or files with them), `space` and
+            `options` as plain data, `num_held_out` (how many batches of images at the end are not trained on),
+            `max_memory_mb`.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -55,8 +56,11 @@ class StageWorker:
         self._options = LibraryOptions(**job["options"])
         teacher: Architecture = architecture_from_dict(job["teacher"])
         self._placed = unroll(teacher)
-        self._teacher = TeacherNetwork(teacher, list(read_arrays(Path(job["weights"])).values()))
-        images, size = np.load(job["images"]), self._options.batch_size
+        weights, images, size = job["weights"], job["images"], self._options.batch_size
+        if isinstance(weights, str):
+            weights = list(read_arrays(Path(weights)).values())
+        self._teacher = TeacherNetwork(teacher, weights)
+        images = np.load(images) if isinstance(images, str) else images
         batches = [images[start : start + size] for start in range(0, len(images), size)]
         self._num_training: int = len(batches) - job["num_held_out"]
         self._held_out = list(range(self._num_training, len(batches)))

@@ -14,13 +14,16 @@ from mnas.evaluators.registry import EvaluatorRequest, find_evaluator, make_eval
 from mnas.latency.estimator import table_costs
 from mnas.reward import make_reward
 from mnas.search.constraints import Constraint, Measure, is_feasible, latency_budget, memory_limit, size_limit
+from mnas.search.measuring import measured_choice
 from mnas.search.objective import Objective
 from mnas.search.options import SearchOptions
 from mnas.search.run import Search
+from mnas.search.teacher import library_of
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
-from mnas.strategies.base import Feasible
-from mnas.strategies.registry import make_strategy
+from mnas.strategies.additive import AdditiveScore
+from mnas.strategies.base import Feasible, Strategy
+from mnas.strategies.registry import SCORED_STRATEGIES, make_strategy
 
 if TYPE_CHECKING:
     from mnas.data.dataset import Dataset
@@ -55,16 +58,21 @@ def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
     finals = _finals(options, evaluator)
     objective = Objective(evaluator, make_reward(options.reward, beta=options.beta), budgets, limits)
     longer = None if finals is None else replace(objective, evaluator=finals)
+    confirming = evaluator.for_confirmation()
     with_baseline = options.baseline and options.strategy != "random"
     search = Search(
-        make_strategy(options.strategy, space, seed=options.seed, feasible=feasible),
+        _strategy(options, space, feasible, evaluator, budgets),
         objective,
         options.trials,
         options.batch,
-        make_strategy("random", space, seed=options.seed, feasible=feasible) if with_baseline else None,
-        longer,
-        options.finalists,
-        make_retrainings(options, longer) if with_baseline and longer else [],
+        baseline=make_strategy("random", space, seed=options.seed, feasible=feasible) if with_baseline else None,
+        finalist_objective=longer,
+        num_finalists=options.finalists,
+        confirmation=None if confirming is None else replace(objective, evaluator=confirming),
+        num_confirmed=max(options.confirmed, options.finalists),
+        measured=None if confirming is None else measured_choice(options, objective, space, folder),
+        baseline_finalists=confirming is None or options.retrain_seeds >= 2,
+        retrainings=make_retrainings(options, longer) if with_baseline and longer else [],
     )
     config = {
         "space": space.to_dict(),
@@ -72,7 +80,7 @@ def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
         "tables": tables,
         "limits_mb": {limit.name: limit.limit for limit in limits},
         "reward": {"name": options.reward, "beta": options.beta},
-        "data": None if dataset is None else dataset.describe(),
+        "data": _data_description(evaluator, dataset),
         "evaluator": evaluator.describe(),
         "final_evaluator": finals.describe() if finals else None,
         "strategy": {"name": options.strategy},
@@ -83,12 +91,39 @@ def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
     return Prepared(search, config, space)
 
 
+def _data_description(evaluator: Evaluator, dataset: Dataset | None) -> Any:
+    if dataset is not None:
+        return dataset.describe()
+    return evaluator.describe().get("data") if evaluator.is_additive else None
+
+
+def _strategy(
+    options: SearchOptions,
+    space: SearchSpace,
+    feasible: Feasible | None,
+    evaluator: Evaluator,
+    budgets: Sequence[Constraint],
+) -> Strategy:
+    own: dict[str, Any] = {}
+    if options.strategy in SCORED_STRATEGIES:
+        own["score"] = additive_score(evaluator, budgets) if evaluator.is_additive else None
+    return make_strategy(options.strategy, space, seed=options.seed, feasible=feasible, **own)
+
+
+def additive_score(evaluator: Evaluator, budgets: Sequence[Constraint]) -> AdditiveScore:
+    """Return the accuracy as a sum over decisions, with the latency budgets."""
+    pairs = [(budget.costs, budget.limit) for budget in budgets if budget.costs is not None]
+    return AdditiveScore(evaluator.additive_scores, pairs)
+
+
 def load_space_and_data(options: SearchOptions) -> tuple[SearchSpace, Dataset | None]:
     """Load the space, with the data's number of classes, and the data; None if the evaluator does not train.
 
     Raises:
         InputError: if one of them cannot be loaded.
     """
+    if options.evaluator == "library":
+        return library_of(options).space, None
     space = load_space(options.space)
     if options.data is None or not options.trains:
         return space, None

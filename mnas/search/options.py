@@ -26,7 +26,18 @@ _NAMES_IN_FILES = {"max_train_images": "limit", "retrain_seeds": "verdict_seeds"
 REMOVED_OPTIONS = ("supernet_steps", "supernet_batch", "supernet_sampling", "supernet_paths", "inherit")
 _NAMES_IN_OPTIONS = {file: name for name, file in _NAMES_IN_FILES.items()}
 
-Space = Annotated[str, Meta(description="A shipped space or a TOML file.")]
+DEFAULT_SPACE, OWN_SPACE = "mnasnet-32", "library"
+AUTO = "auto"  # the evaluator library where there is a teacher or a library, else proxy
+FROM_DATA = "train"  # a teacher that is trained from the data
+Space = Annotated[str, Meta(description="A shipped space or a TOML file; with a block library, its own by default.")]
+TeacherName = Annotated[
+    str,
+    Meta(
+        description="A folder of mnas train, a zoo network with published weights (fine-tuned first), or train (one is "
+        "trained from the data first). A block library is made from it."
+    ),
+]
+LibraryFolder = Annotated[str, Meta(description="A block library; with --teacher it is made there if it is missing.")]
 Tables = Annotated[Sequence[str], Meta(description="A latency table; may be given several times.")]
 BudgetsMs = Annotated[
     Sequence[Annotated[float, Meta(gt=0, le=1e9, title="a positive number of ms")]],
@@ -37,13 +48,16 @@ MaxMemoryMb = Annotated[float, Meta(gt=0, description="The maximum memory of the
 Data = Annotated[str, Meta(description=f"Training images: {_DATA}.")]
 StrategyName = Annotated[
     str,
-    Meta(description="random, reinforce, ppo, evolution, nsga2, optuna:SAMPLER or python:MODULE:CLASS."),
+    Meta(
+        description="random, reinforce, ppo, evolution, nsga2, optuna:SAMPLER or python:MODULE:CLASS; with a block "
+        "library also exact (integer programs) and differentiable."
+    ),
 ]
 EvaluatorName = Annotated[
     str,
     Meta(
-        description="proxy (short trainings), predictor (some trainings, the rest predicted), tabular:FILE.json, or "
-        "python:MODULE:FUNCTION."
+        description="library (a teacher's block library, the default where there is one), proxy (short trainings), "
+        "predictor (some trainings, the rest predicted), tabular:FILE.json, or python:MODULE:FUNCTION."
     ),
 ]
 RewardName = Annotated[str, Meta(description="absolute (TuNAS), soft or hard (MnasNet).")]
@@ -60,6 +74,20 @@ EvaluationMinutes = Annotated[
     float, Meta(ge=1e-3, le=1e6, description="End an evaluation that takes longer; its trial counts as failed.")
 ]
 PredictorSamples = Annotated[int, Meta(ge=5, description="Candidates trained to fit the predictor.")]
+Confirmed = Annotated[
+    int, Meta(ge=1, description="With a block library: number of best candidates that are scored as stitched networks.")
+]
+FinalEpochs = Annotated[int, Meta(ge=1, description="With a block library: epochs of a finalist's fine-tuning.")]
+Distill = Annotated[
+    float, Meta(ge=0, le=1, description="With a block library: weight of the teacher's logits in the fine-tuning.")
+]
+MeasureFinalists = Annotated[
+    str,
+    Meta(
+        description="With a block library: the device to measure finalists on (local, adb, ssh:HOST), so that the "
+        "winner is within the budget as measured; none; or auto: the table's, if that is this machine."
+    ),
+]
 FinalSteps = Annotated[int, Meta(ge=1, description="Training steps of a finalist.")]
 ScoreDtype = Annotated[str, Meta(description="int8: finalists are quantised and scored as integer files.")]
 MaxTrainImages = Annotated[int, Meta(ge=1, description="Use at most this many training images.")]
@@ -85,14 +113,16 @@ class SearchOptions:
         threads: 0 for all CPUs. Part of the search, because results depend on it in the last bits.
     """
 
-    space: Space = "mnasnet-32"
+    space: Space = DEFAULT_SPACE
     table: Tables = ()
     budget_ms: BudgetsMs = ()
     max_size_mb: MaxSizeMb | None = None
     max_memory_mb: MaxMemoryMb | None = None
     data: Data | None = None
+    teacher: TeacherName | None = None
+    library: LibraryFolder | None = None
     strategy: StrategyName = "reinforce"
-    evaluator: EvaluatorName = "proxy"
+    evaluator: EvaluatorName = AUTO
     reward: RewardName = "absolute"
     beta: Beta | None = None
     trials: Trials = 100
@@ -104,6 +134,10 @@ class SearchOptions:
     evaluation_minutes: EvaluationMinutes | None = None
     predictor_samples: PredictorSamples = 32
     final_steps: FinalSteps = 1000
+    confirmed: Confirmed = 16
+    final_epochs: FinalEpochs | None = None
+    distill: Distill = 0.5
+    measure_finalists: MeasureFinalists = AUTO
     score_dtype: ScoreDtype = "float32"
     max_train_images: MaxTrainImages | None = None
     retrain_seeds: RetrainSeeds = 3
@@ -116,6 +150,10 @@ class SearchOptions:
         from mnas.strategies.registry import check_strategy
 
         check_fields(self)
+        if self.evaluator == AUTO:
+            object.__setattr__(self, "evaluator", "library" if self.teacher or self.library else "proxy")
+        if self.evaluator == "library" and self.space == DEFAULT_SPACE:
+            object.__setattr__(self, "space", OWN_SPACE)
         check_strategy(self.strategy)
         check_choice("--score-dtype", self.score_dtype, ("float32", "int8"))
         _check_evaluator(self)
@@ -177,7 +215,16 @@ def changed_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_evaluator(options: SearchOptions) -> None:
     entry = find_evaluator(options.evaluator)
-    if entry.trains and options.data is None:
+    given = [name for name in ("teacher", "library") if getattr(options, name) is not None]
+    if options.evaluator == "library" and not given:
+        raise InputError(
+            "--evaluator library needs --teacher, such as --teacher efficientnet-lite0, or the --library made from one"
+        )
+    if options.evaluator != "library" and given:
+        raise InputError(
+            f"--{given[0]} is for --evaluator library, and the evaluator is {options.evaluator}: leave out one of them"
+        )
+    if entry.trains and options.data is None and options.evaluator != "library":
         raise InputError(f"--evaluator {options.evaluator} needs --data: {_DATA}")
     if options.score_dtype == "int8" and not entry.trains:
         name = options.evaluator.partition(":")[0]

@@ -13,11 +13,12 @@ from mnas.errors import InputError, MnasError
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.finalists import NothingFitsError, choose_finalists, run_finalists, run_retrainings, winner
 from mnas.search.loop import MeasurementCache, run_trials
+from mnas.search.measuring import MeasuredChoice
 from mnas.search.objective import Objective
 from mnas.strategies.base import Strategy
 from mnas.study.diagnostics_log import UpdateLog
 from mnas.study.study import Study, first_difference, locked
-from mnas.study.winner import winner_to_dict
+from mnas.study.winner import ranked, winner_to_dict
 from mnas.system.files import write_json
 from mnas.trial import Trial
 
@@ -38,6 +39,10 @@ class Search:
         baseline: random search, newly made, to run at equal cost; None omits it.
         finalist_objective: evaluates the finalists, after a longer training; None selects the winner by `objective`.
         num_finalists: number of finalists.
+        confirmation: evaluates the best candidates of the search again, before finalists are chosen; None omits it.
+        num_confirmed: the number of these.
+        measured: chooses finalists whose measured latency is within the budget; None trusts the table.
+        baseline_finalists: whether finalists of the baseline are evaluated too.
         retrainings: as `finalist_objective`, each with another seed: evaluate both winners again, to compare them.
     """
 
@@ -48,10 +53,14 @@ class Search:
     baseline: Strategy | None = None
     finalist_objective: Objective | None = None
     num_finalists: int = 3
+    confirmation: Objective | None = None
+    num_confirmed: int = 16
+    measured: MeasuredChoice | None = None
+    baseline_finalists: bool = True
     retrainings: Sequence[Objective] = ()
 
     def __post_init__(self) -> None:
-        for name in ("num_trials", "batch_size", "num_finalists"):
+        for name in ("num_trials", "batch_size", "num_finalists", "num_confirmed"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: expected 1 or more")
         for constraint in self.objective.constraints:
@@ -90,7 +99,8 @@ def run_search(
         if search.baseline is not None:
             try:
                 found = runner.run(search.baseline, "baseline", "baseline_finalists", "baseline_best")
-                runner.repeat(best, found)
+                if search.baseline_finalists:
+                    runner.repeat(best, found)
             except NothingFitsError as error:  # this is a result too: the search has a winner
                 _LOGGER.warning("the random baseline has no winner: %s", error)
     return best
@@ -114,6 +124,7 @@ class _Runner:
     on_update: OnUpdate
     cache: MeasurementCache = field(default_factory=dict)
     finalist_cache: MeasurementCache = field(default_factory=dict)
+    confirmed_cache: MeasurementCache = field(default_factory=dict)
 
     def run(self, strategy: Strategy, phase: str, final_phase: str, result: str) -> dict[str, Any]:
         updates = UpdateLog(self.study.folder / "updates.jsonl")
@@ -135,9 +146,10 @@ class _Runner:
             on_trial=lambda trial: self.on_trial(phase, trial),
             on_update=on_update,
         )
-        finalists = choose_finalists(trials, self.search.objective, self.search.num_finalists)
+        main = phase == "trials"
+        finalists = self.confirm(trials) if main else self.choose(trials)
         evaluated: list[Trial] = []
-        if self.search.finalist_objective is not None:
+        if self.search.finalist_objective is not None and (main or self.search.baseline_finalists):
             evaluated = run_finalists(
                 finalists,
                 self.search.finalist_objective,
@@ -149,8 +161,37 @@ class _Runner:
         chosen = winner(evaluated or finalists, finalists)
         longer = any(trial is chosen for trial in evaluated)
         document = winner_to_dict(chosen, longer=longer)
+        if main and self.search.measured is not None:
+            document["measured_ms"] = self.search.measured.known_ms(chosen.architecture)
         write_json(self.study.folder / f"{result}.json", document)
         return document
+
+    def choose(self, trials: Sequence[Trial]) -> list[Trial]:
+        """The finalists by the search's own rewards."""
+        return choose_finalists(trials, self.search.objective, self.search.num_finalists)
+
+    def confirm(self, trials: Sequence[Trial]) -> list[Trial]:
+        """The finalists: the best candidates, evaluated again and measured where the search does so."""
+        search = self.search
+        if search.confirmation is None:
+            return self.choose(trials)
+        candidates = choose_finalists(trials, search.objective, search.num_confirmed)
+        if search.measured is None:
+            return self.confirmed(candidates)[: search.num_finalists]
+        return search.measured.choose(candidates, self.confirmed, search.num_finalists)
+
+    def confirmed(self, candidates: Sequence[Trial]) -> list[Trial]:
+        """Candidates with their rewards by the confirmation, best first."""
+        assert self.search.confirmation is not None
+        evaluated = run_finalists(
+            candidates,
+            self.search.confirmation,
+            self.study.log("confirmed"),
+            cache=self.confirmed_cache,
+            executor=self.executor,
+            on_trial=lambda trial: self.on_trial("confirmed", trial),
+        )
+        return ranked(evaluated)
 
     def repeat(self, *winners: dict[str, Any]) -> None:
         """Retrain both winners, unless they are the same network."""

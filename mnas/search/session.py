@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnas.search.build import Prepared, prepare
+from mnas.search.optimum import write_optimum
 from mnas.search.options import SearchOptions
 from mnas.search.run import Search, run_search
+from mnas.search.teacher import ensure_library
 from mnas.strategies.registry import needs_tensorflow
 from mnas.study.observer import Observer, Plan
 from mnas.study.study import Study, locked
@@ -60,14 +62,17 @@ def run_study(
 
     folder = Path(folder)
     load_tensorflow_for(options)
+
+    def on_preparation(share: float, what: str) -> None:
+        for observer in observers:
+            observer.on_preparation(share, what)
+
+    if options.evaluator == "library" and prepared is None:
+        options = ensure_library(options, folder, on_progress=on_preparation)
     prepared = prepare(options, folder) if prepared is None else prepared
     arguments = {**options.to_dict(), **({"workers": workers} if workers > 1 else {})}
     with open_executor(options, prepared, workers=workers, kind=executor, address=address, gpus=gpus) as opened:
         study = (Study.resume if resume else Study.create)(folder, prepared.config, arguments)
-
-        def on_preparation(share: float, what: str) -> None:
-            for observer in observers:
-                observer.on_preparation(share, what)
 
         def on_trial(phase: str, trial: Trial) -> None:
             for observer in observers:
@@ -79,6 +84,7 @@ def run_study(
 
         with locked(folder):  # already while the evaluator prepares, so that a second process fails at once
             prepared.search.objective.evaluator.prepare(on_preparation)
+            write_optimum(study, prepared)
         for observer in observers:
             observer.on_plan(plan_of(prepared.search, workers=workers))
         run_search(study, prepared.search, executor=opened, on_trial=on_trial, on_update=on_update)
@@ -94,10 +100,14 @@ def load_tensorflow_for(options: SearchOptions) -> None:
 def plan_of(search: Search, *, workers: int = 1) -> Plan:
     """Return the number of trials of each log, and how many are evaluated at the same time."""
     finalists = search.num_finalists if search.finalist_objective else 0
-    totals = {"trials": search.num_trials, "finalists": finalists}
+    totals = {"trials": search.num_trials}
+    if search.confirmation is not None:
+        totals["confirmed"] = search.num_confirmed
+    totals["finalists"] = finalists
     if search.baseline:
-        totals |= {"baseline": search.num_trials, "baseline_finalists": finalists}
-        totals["repeats"] = 2 * len(search.retrainings)
+        totals["baseline"] = search.num_trials
+        if search.baseline_finalists:
+            totals |= {"baseline_finalists": finalists, "repeats": 2 * len(search.retrainings)}
     planned = {log: total for log, total in totals.items() if total}
     return Plan(planned, concurrency(workers=workers, batch=search.batch_size, finalists=search.num_finalists))
 

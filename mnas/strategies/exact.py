@@ -11,6 +11,7 @@ proposed is always within the budget, and what is missed is at most 0.2 % below 
 from __future__ import annotations
 
 import heapq
+import itertools
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -157,7 +158,7 @@ class _Program:
         )
         if result.x is None:
             return None
-        chosen = [int(np.argmax(result.x[low:high])) for low, high in zip(starts, starts[1:], strict=False)]
+        chosen = [int(np.argmax(result.x[low:high])) for low, high in itertools.pairwise(starts)]
         score = self.constant + sum(float(own[index]) for own, index in zip(self.values, chosen, strict=True))
         return _Solution(score, (*chosen, *self.fixed))
 
@@ -175,9 +176,8 @@ def _one_each(counts: Sequence[int]) -> Array:
 def _programs(space: SearchSpace, score: AdditiveScore) -> Iterator[_Program]:
     """A program for every resolution and every part of the range of parameters."""
     values = [np.asarray(own, np.float64) for own in score.values()]
-    resolutions = space.resolutions if len(space.resolutions) > 1 else (space.resolution,)
-    for number in range(len(resolutions)):
-        several = len(resolutions) > 1
+    for number in range(len(space.input_sizes)):
+        several = bool(space.resolutions)
         free = values[:-1] if several else values
         constant = float(values[-1][number]) if several else 0.0
         fixed = (number,) if several else ()
@@ -212,10 +212,10 @@ def _parts(curve: Sequence[tuple[float, float]], least: float, most: float) -> I
     knots, factors = (np.array(column, np.float64) for column in zip(*curve, strict=True))
     inner = knots[(knots > least) & (knots < most)]
     ends = np.array([least, *inner, most])
-    for low, high in zip(ends, ends[1:], strict=False):
+    for low, high in itertools.pairwise(ends):
         at_low, at_high = np.interp([low, high], knots, factors)
         change = abs(at_high / at_low - 1)
         count = min(_MOST_PARTS, max(1, math.ceil(change / _FACTOR_STEP)))
         borders = np.linspace(low, high, count + 1)
-        for start, end in zip(borders, borders[1:], strict=False):
+        for start, end in itertools.pairwise(borders):
             yield float(start), float(end), float(max(np.interp([start, end], knots, factors)))

@@ -18,7 +18,9 @@ _WHERE = {
     "ppo": "mnas.strategies.ppo:PPO",
     "evolution": "mnas.strategies.evolution:Evolution",
     "nsga2": "mnas.strategies.nsga2:NSGA2",
+    "exact": "mnas.strategies.exact:Exact",
 }
+SCORED_STRATEGIES = ("exact", "differentiable")  # they work on accuracies that are sums over decisions
 _WITH_TENSORFLOW = ("reinforce", "ppo")
 STRATEGIES = tuple(_WHERE)
 _REMOVED = {

@@ -2,11 +2,15 @@
 
 study.json               the configuration, versions and machine
 trials.jsonl             the strategy's trials, one in each line
+confirmed.jsonl          with a block library: the best trials, scored as stitched networks
 finalists.jsonl          the best trials, trained longer
 baseline.jsonl           random search at equal cost; baseline_finalists.jsonl likewise
 updates.jsonl            the strategy's diagnostics, such as its entropy: for plots only
 repeats.jsonl            retrainings of both winners with new seeds
 best.json                the winner of the finished search; baseline_best.json likewise
+optimum.json             with a block library: the best architecture by the predicted accuracy, by an integer program
+measured.json            measured latencies of candidates for the finalists
+teacher/, library/       of a search that made them; finalists/ has the fine-tuned networks
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture
 from mnas.checks import convert, shown
 from mnas.errors import InputError, MnasError
@@ -33,7 +38,10 @@ from mnas.trial import Trial
 _LOGGER = logging.getLogger(__name__)
 FORMAT = "mnas.study"
 VERSION = 1
-LOGS = ("trials", "finalists", "baseline", "baseline_finalists", "repeats")
+LOGS = ("trials", "confirmed", "finalists", "baseline", "baseline_finalists", "repeats")
+
+
+_MADE_BEFORE = ("teacher", "library")  # by a search, before its configuration is known
 
 
 class _Document(Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +93,7 @@ class Study:
             raise InputError(f"{folder} holds a study already: add --resume to resume it, or name another folder")
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file: expected a folder for the study")
-        if folder.is_dir() and not all(map(is_leftover, folder.iterdir())):
+        if folder.is_dir() and not all(is_leftover(path) or path.name in _MADE_BEFORE for path in folder.iterdir()):
             raise InputError(f"{folder} is not empty and holds no study: name a new folder")
         parts = {"config": to_plain(config), "arguments": to_plain(arguments or {}), "made_with": environment()}
         write_json(folder / "study.json", {"format": FORMAT, "version": VERSION, **parts})
@@ -198,7 +206,7 @@ class Study:
                     f"{self.folder} has no winner yet, {len(trials)} trials are done: finish it with mnas search "
                     f"--resume, or name a trial, as in {self.folder}#0"
                 )
-            number = str(best.get("number"))
+            return architecture_from_dict(best["architecture"])
         for trial in trials:
             if str(trial.number) == number:
                 return trial.architecture

@@ -1,0 +1,310 @@
+"""The library evaluator: a candidate's accuracy predicted from its blocks' losses, without training it.
+
+The best candidates are confirmed as stitched networks; finalists are fine-tuned from the library's weights, with the
+teacher's logits as soft targets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from mnas.arch.codec import architecture_to_dict
+from mnas.arch.spec import Architecture
+from mnas.checks import Share, convert
+from mnas.data.dataset import DataSource
+from mnas.errors import InputError, MnasError
+from mnas.evaluators.base import Evaluator, OnProgress
+from mnas.library.library import BlockLibrary, open_library
+from mnas.library.predictor import AccuracyPredictor, fit_predictor, sample_networks
+from mnas.system.files import is_document, read_json, set_aside, write_json
+
+if TYPE_CHECKING:
+    from mnas.data.dataset import Dataset
+    from mnas.evaluators.registry import EvaluatorRequest
+    from mnas.library.stitching import Stitcher
+
+_LOGGER = logging.getLogger(__name__)
+MAX_VALIDATION = 2000
+_PREDICTOR = "predictor.json"
+_FORMAT, _VERSION = "mnas.library-predictor", 1
+
+
+@dataclass(frozen=True)
+class LibraryData:
+    """A library and its images.
+
+    Attributes:
+        library: the library.
+        source: the data that it was made from.
+    """
+
+    library: BlockLibrary
+    source: DataSource
+
+    @cached_property
+    def datasets(self) -> dict[int, Dataset]:
+        """The data at every resolution of the library's space, each loaded when it is first needed."""
+        return _ByResolution(self.source)
+
+    @cached_property
+    def stitcher(self) -> Stitcher:
+        """Puts networks together and scores them."""
+        from mnas.library.stitching import Stitcher
+
+        return Stitcher(self.library, self.datasets, max_validation=MAX_VALIDATION)
+
+
+class _ByResolution(dict[int, "Dataset"]):
+    def __init__(self, source: DataSource) -> None:
+        super().__init__()
+        self._source = source
+
+    def __missing__(self, resolution: int) -> Dataset:
+        self[resolution] = self._source.load(resolution)
+        return self[resolution]
+
+
+class LibraryEvaluator(Evaluator):
+    """Predicts accuracies: a sum over the candidate's decisions.
+
+    Args:
+        data: the library and its images.
+        num_networks: number of stitched networks that the prediction is calibrated on. They are kept in the library,
+            so that the next search with it does not score them again.
+        fine_tuning: evaluates finalists.
+    """
+
+    is_additive = True
+
+    def __init__(self, data: LibraryData, *, num_networks: int = 40, fine_tuning: FineTuningEvaluator) -> None:
+        self.data, self._num_networks, self._fine_tuning = data, num_networks, fine_tuning
+        self._predictor: AccuracyPredictor | None = None
+
+    def prepare(self, on_progress: OnProgress = lambda share, what: None) -> None:
+        """Calibrate the prediction, or read its stitched networks from the library.
+
+        Raises:
+            MnasError: if a network cannot be scored, or the library cannot be written.
+        """
+        if self._predictor is not None:
+            return
+        networks = sample_networks(self.data.library, self._num_networks, seed=0)
+        accuracies = self._known(networks)
+        for number in range(len(accuracies), len(networks)):
+            architecture = self.data.library.space.decode(networks[number])
+            accuracies.append(self.data.stitcher.score(architecture).accuracy)
+            on_progress((number + 1) / len(networks), f"scoring stitched network {number + 1} of {len(networks)}")
+        self._write(networks, accuracies)
+        self._predictor = fit_predictor(self.data.library, networks, accuracies)
+
+    def _known(self, networks: Sequence[Sequence[int]]) -> list[float]:
+        """The accuracies of the networks that the library holds; [] if it holds others."""
+        path = self.data.library.folder / _PREDICTOR
+        if not path.is_file():
+            return []
+        try:
+            document = read_json(path, "a library's stitched networks")
+            if not is_document(document, _FORMAT, _VERSION):
+                raise InputError(f"{path} is not of this version of mnas")
+            record = convert(document, _Stitched, "")
+        except InputError as error:
+            set_aside(path)
+            _LOGGER.warning("%s; its networks are scored again", error)
+            return []
+        rows = [tuple(own) for own in record.networks]
+        same = record.library == self.data.library.fingerprint and rows == [tuple(own) for own in networks]
+        return list(record.accuracies) if same and len(record.accuracies) == len(rows) else []
+
+    def _write(self, networks: Sequence[Sequence[int]], accuracies: Sequence[float]) -> None:
+        record = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "library": self.data.library.fingerprint,
+            "networks": [list(own) for own in networks],
+            "accuracies": list(accuracies),
+        }
+        write_json(self.data.library.folder / _PREDICTOR, record)
+
+    @property
+    def predictor(self) -> AccuracyPredictor:
+        """The calibrated predictor."""
+        self.prepare()
+        assert self._predictor is not None
+        return self._predictor
+
+    def additive_scores(self) -> list[npt.NDArray[np.float64]]:
+        """See `Evaluator`."""
+        return self.predictor.values(self.data.library)
+
+    @cached_property
+    def _values(self) -> list[npt.NDArray[np.float64]]:
+        return self.additive_scores()
+
+    def accuracy(self, architecture: Architecture) -> float:
+        """Predict the stitched network's accuracy on the validation split.
+
+        Raises:
+            InputError: if the architecture is not of the library's space.
+        """
+        indices = self.data.library.space.encode(architecture)
+        return float(np.clip(sum(own[i] for own, i in zip(self._values, indices, strict=True)), 0.0, 1.0))
+
+    def for_confirmation(self) -> Evaluator:
+        """Return an evaluator of stitched networks."""
+        return StitchedEvaluator(self.data)
+
+    def for_finalists(self, steps: int) -> Evaluator:
+        """Return an evaluator that fine-tunes; the number of steps is the recipe's own."""
+        return self._fine_tuning
+
+    def describe(self) -> dict[str, Any]:
+        """The library, for the study file."""
+        return {
+            "kind": "library",
+            "library": self.data.library.fingerprint,
+            "num_stitched": self._num_networks,
+            "data": dict(self.data.library.made_from["data"]),
+        }
+
+    def estimate_preparation_seconds(self) -> float:
+        """Time one stitched score; those in the library are not counted."""
+        networks = sample_networks(self.data.library, self._num_networks, seed=0)
+        left = len(networks) - len(self._known(networks))
+        if not left:
+            return 0.0
+        return left * StitchedEvaluator(self.data).estimate_seconds(self.data.library.space.decode(networks[-1]))
+
+    def estimate_seconds(self, architecture: Architecture) -> float:
+        """A prediction takes no time to speak of."""
+        return 1e-4
+
+
+class _Stitched(Struct, frozen=True):
+    library: str
+    networks: tuple[tuple[int, ...], ...]
+    accuracies: tuple[Share, ...]
+
+
+class StitchedEvaluator(Evaluator):
+    """Scores stitched networks on the validation split; nothing is trained.
+
+    Args:
+        data: the library and its images.
+    """
+
+    def __init__(self, data: LibraryData) -> None:
+        self._data = data
+
+    def accuracy(self, architecture: Architecture) -> float:
+        """Put the network together, recompute its batch-norm statistics, score it."""
+        return self._data.stitcher.score(architecture).accuracy
+
+    def describe(self) -> dict[str, Any]:
+        """The library, for the study file."""
+        return {"kind": "stitched", "library": self._data.library.fingerprint}
+
+
+class FineTuningEvaluator(Evaluator):
+    """Fine-tunes networks from the library's weights.
+
+    Args:
+        data: the library and its images.
+        epochs: passes over the training images; None for the recipe's own number.
+        distill: weight of the teacher's logits as soft targets, 0 to 1.
+        folder: where trained networks are kept; None keeps none.
+        seed: of the order of images and their augmentation.
+    """
+
+    def __init__(
+        self,
+        data: LibraryData,
+        *,
+        epochs: int | None = None,
+        distill: float = 0.5,
+        folder: Path | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._data, self._epochs, self._distill, self._folder, self._seed = data, epochs, distill, folder, seed
+
+    def accuracy(self, architecture: Architecture) -> float:
+        """Train to the end; return the accuracy on the whole validation split.
+
+        Raises:
+            MnasError: if the training diverges, or a file cannot be written.
+        """
+        import tempfile
+
+        if self._folder is not None:
+            return self._train(architecture, self.folder_of(architecture))
+        with tempfile.TemporaryDirectory() as scratch:
+            return self._train(architecture, Path(scratch) / "network")
+
+    def folder_of(self, architecture: Architecture) -> Path:
+        """Return the folder of a trained network.
+
+        Raises:
+            MnasError: if none are kept.
+        """
+        if self._folder is None:
+            raise MnasError("trained networks are not kept")
+        text = json.dumps(architecture_to_dict(architecture), sort_keys=True)
+        return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{self._seed}"
+
+    def _train(self, architecture: Architecture, folder: Path) -> float:
+        from mnas.train.pretrained import pretrained_from
+        from mnas.train.trainer import train_network
+
+        library = self._data.library
+        overrides = {} if self._epochs is None else {"epochs": self._epochs}
+        trained = train_network(
+            architecture,
+            self._data.source,
+            folder,
+            recipe="finetune",
+            seed=self._seed,
+            resume=True,
+            dataset=self._data.datasets[architecture.resolution],
+            weights=pretrained_from(self._data.stitcher.weights(architecture)),
+            teacher=library.teacher if self._distill else None,
+            distill=self._distill,
+            **overrides,
+        )
+        return float(trained.training["validation_accuracy"])
+
+    def with_seed(self, seed: int) -> FineTuningEvaluator:
+        """The same training with another order of images."""
+        return FineTuningEvaluator(
+            self._data, epochs=self._epochs, distill=self._distill, folder=self._folder, seed=seed
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The settings, for the study file."""
+        own = {"epochs": self._epochs, "distill": self._distill, "seed": self._seed}
+        return {"kind": "fine-tuning", "library": self._data.library.fingerprint, **own}
+
+
+def make(request: EvaluatorRequest) -> LibraryEvaluator:
+    """Make the evaluator of a search."""
+    options = request.options
+    library = open_library(options["library"])
+    name = library.teacher.training["configuration"]["data"]
+    data = LibraryData(library, replace(library.teacher.data, name=options["data"] or name["name"]))
+    fine_tuning = FineTuningEvaluator(
+        data,
+        epochs=options["final_epochs"],
+        distill=options["distill"],
+        folder=None if request.folder is None else request.folder / "finalists",
+        seed=options["seed"],
+    )
+    return LibraryEvaluator(data, fine_tuning=fine_tuning)

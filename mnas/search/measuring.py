@@ -1,0 +1,195 @@
+"""Finalists within the budget as measured: a search finds what a table flatters, so the best candidates are measured.
+
+Latency does not depend on the weights, so networks are measured with random ones, before they are fine-tuned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from mnas.arch.codec import architecture_to_dict
+from mnas.arch.spec import Architecture
+from mnas.checks import convert
+from mnas.devices.base import Device
+from mnas.devices.registry import open_device
+from mnas.errors import InputError
+from mnas.latency.table import LatencyTable
+from mnas.profiling.bench import measure_files
+from mnas.profiling.prediction import check_same
+from mnas.search.objective import Objective
+from mnas.search.options import AUTO, SearchOptions
+from mnas.space.space import SearchSpace
+from mnas.strategies.additive import AdditiveScore
+from mnas.strategies.exact import Exact
+from mnas.system.files import read_json, write_json
+from mnas.tflite.random_model import write_random_model
+from mnas.trial import Trial
+
+_LOGGER = logging.getLogger(__name__)
+TOLERANCE = 0.02  # the share above the budget that counts as within: devices repeat themselves to 1 or 2 %
+_AT_ONCE = 4  # networks measured in one go
+_MOST_ROUNDS = 4
+_SECONDS = 8.0  # of one network
+_QUIET_BURSTS = 12
+Confirm = Callable[[Sequence[Trial]], list[Trial]]
+
+
+@dataclass
+class MeasuredChoice:
+    """Chooses finalists by their measured latencies.
+
+    Attributes:
+        device: where to measure.
+        dtype: of the files, as the table's.
+        budget_ms: the budget.
+        predict: returns the table's latency in ms.
+        tighter: returns further candidates for a smaller budget in ms, best first, numbered from the given number on.
+        path: of the file that keeps what was measured; None keeps nothing.
+        reference_ms: of the reference network on this device, from the table.
+    """
+
+    device: Device
+    dtype: str
+    budget_ms: float
+    predict: Callable[[Architecture], float]
+    tighter: Callable[[float, int], list[Trial]]
+    path: Path | None = None
+    reference_ms: float = 0.0
+    _known: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.path is not None and self.path.is_file():
+            self._known = convert(read_json(self.path, "measured latencies"), dict[str, float], str(self.path))
+
+    def known_ms(self, architecture: Architecture) -> float | None:
+        """Return the measured latency of an architecture, if it was measured."""
+        return self._known.get(_key(architecture))
+
+    def choose(self, candidates: Sequence[Trial], confirm: Confirm, count: int) -> list[Trial]:
+        """Return the best candidates whose measured latency is at most the budget, plus 2 %.
+
+        If too few are, the budget is lowered by the measured factor and further candidates are taken.
+
+        Args:
+            candidates: within the budget by the table, best first.
+            confirm: evaluates candidates and returns them, best first.
+            count: number of finalists.
+
+        Raises:
+            InputError: if none is within the budget.
+            MnasError: if the device cannot run them.
+        """
+        pool = list(candidates)
+        budget_ms = self.budget_ms
+        for _ in range(_MOST_ROUNDS):
+            ranking = confirm(pool)
+            chosen: list[Trial] = []
+            for start in range(0, len(ranking), _AT_ONCE):
+                part = ranking[start : start + _AT_ONCE]
+                self.measure([trial.architecture for trial in part])
+                chosen += [trial for trial in part if self._is_within(trial.architecture)]
+                if len(chosen) >= count:
+                    return chosen[:count]
+            factor = median(self._known[_key(t.architecture)] / self.predict(t.architecture) for t in ranking)
+            budget_ms = min(self.budget_ms / factor, 0.98 * budget_ms)
+            _LOGGER.warning(
+                "measured latencies are %.2f times those of the table: looking for networks of %.3g ms by the table",
+                factor,
+                budget_ms,
+            )
+            further = self.tighter(budget_ms, 1 + max(trial.number for trial in pool))
+            pool += further
+            if not further:
+                break
+        if chosen:
+            return chosen
+        fastest = min(self._known[_key(trial.architecture)] for trial in ranking)
+        raise InputError(
+            f"no candidate is within {self.budget_ms:g} ms as measured; the fastest takes {fastest:.4g} ms. Measure a "
+            "new latency table with mnas profile, raise --budget-ms, or trust the table with --measure-finalists none"
+        )
+
+    def measure(self, architectures: Sequence[Architecture]) -> None:
+        """Measure architectures that were not measured yet, all in one go."""
+        new = [each for each in architectures if _key(each) not in self._known]
+        if not new:
+            return
+        files = [write_random_model(each, dtype=self.dtype) for each in new]
+        times = measure_files(
+            self.device,
+            files,
+            seconds=_SECONDS * len(new),
+            quiet_bursts=[_QUIET_BURSTS] * len(new),
+            reference_ms=self.reference_ms,
+        )
+        self._known |= {_key(each): time.quiet_ms for each, time in zip(new, times, strict=True)}
+        if self.path is not None:
+            write_json(self.path, dict(self._known))
+
+    def _is_within(self, architecture: Architecture) -> bool:
+        return self._known[_key(architecture)] <= self.budget_ms * (1 + TOLERANCE)
+
+
+def _key(architecture: Architecture) -> str:
+    """A short name of a network, for the file."""
+    text = json.dumps(architecture_to_dict(architecture), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def measured_choice(
+    options: SearchOptions, objective: Objective, space: SearchSpace, folder: Path | None
+) -> MeasuredChoice | None:
+    """Make the choice of a search; None if it has no table, no device, or is not to measure.
+
+    Finalists are measured on the device of the first table.
+
+    Raises:
+        InputError: if the device is not the table's.
+        MnasError: if it is not available.
+    """
+    if not objective.budgets or options.measure_finalists == "none":
+        return None
+    table = LatencyTable.load(options.table[0])
+    configuration = table.configuration
+    automatic = options.measure_finalists == AUTO
+    if automatic and configuration.device != "local":
+        return None
+    device = open_device(
+        "local" if automatic else options.measure_finalists,
+        runtime=configuration.runtime,
+        threads=configuration.threads,
+        delegate=configuration.delegate,
+    )
+    now = device.configuration(configuration.dtype)
+    if automatic and (now.cpu, now.soc) != (configuration.cpu, configuration.soc):
+        return None
+    same = check_same(configuration, now)
+    budget = objective.budgets[0]
+
+    def tighter(budget_ms: float, first_number: int) -> list[Trial]:
+        costs = [(each.costs, each.limit) for each in objective.budgets if each.costs is not None]
+        score = AdditiveScore(objective.evaluator.additive_scores, [(costs[0][0], budget_ms), *costs[1:]])
+        found: list[Trial] = []
+        try:
+            networks = Exact(space, feasible=objective.is_feasible, score=score).ask(options.confirmed)
+        except InputError:  # no network is that fast
+            networks = []
+        for number, network in enumerate(dict.fromkeys(networks), first_number):
+            found.append(objective.evaluate(number, network))
+        return found
+
+    return MeasuredChoice(
+        device,
+        configuration.dtype,
+        budget.limit,
+        budget.measure,
+        tighter,
+        None if folder is None else folder / "measured.json",
+        table.reference_ms if same else 0.0,
+    )

@@ -1,0 +1,141 @@
+"""The teacher and the block library of a search: made before the search where they are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnas.arch.spec import Architecture
+from mnas.arch.zoo import ZOO
+from mnas.errors import InputError
+from mnas.latency.table import LatencyTable
+from mnas.library.build import build_library
+from mnas.library.library import MANIFEST, TEACHER, BlockLibrary, open_library
+from mnas.search.options import FROM_DATA, OWN_SPACE, SearchOptions
+from mnas.space.around import check_fits_teacher, space_around
+from mnas.space.files import load_space
+from mnas.space.space import SearchSpace
+from mnas.train.trained_network import Trained, is_trained, open_trained
+
+if TYPE_CHECKING:
+    from mnas.train.trainer import Progress
+
+OnProgress = Callable[[float, str], None]
+_LIBRARY = "library"
+_TRAINING_SHARE = 0.5  # of the progress shown, where a teacher is trained before its library is built
+
+
+def ensure_library(
+    options: SearchOptions, folder: Path, *, on_progress: OnProgress = lambda share, what: None
+) -> SearchOptions:
+    """Return the options with a finished library; make it, and its teacher, where they are missing.
+
+    Args:
+        options: of a search with the evaluator `library`.
+        folder: the study's: a teacher and a library without a folder of their own are kept there.
+        on_progress: called with the share done, 0 to 1, and a description of the current work.
+
+    Raises:
+        InputError: if teacher, data and library do not belong together, or one of them is missing.
+        MnasError: if a training diverges, or a file cannot be written.
+    """
+    target = Path(options.library) if options.library else folder / _LIBRARY
+    if options.teacher is None:
+        if not (target / MANIFEST).is_file() and (folder / _LIBRARY / MANIFEST).is_file():
+            target = folder / _LIBRARY  # the study was moved
+        open_library(target)
+        return replace(options, library=str(target))
+    teacher = _teacher(options, folder, on_progress)
+    space = _space(options, teacher.architecture)
+    dataset = replace(teacher.data, name=options.data or teacher.data.name).load(teacher.architecture.resolution)
+    build_library(
+        teacher,
+        dataset,
+        target,
+        space=space,
+        progress=lambda share, what: on_progress(_TRAINING_SHARE + (1 - _TRAINING_SHARE) * share, what),
+    )
+    return replace(options, library=str(target))
+
+
+def library_of(options: SearchOptions) -> BlockLibrary:
+    """Open the library of a search.
+
+    Raises:
+        InputError: if there is none, or it is unfinished.
+    """
+    if options.library is None:
+        raise InputError("the evaluator library needs a block library: --library FOLDER, or --teacher to make one")
+    return open_library(options.library)
+
+
+def _space(options: SearchOptions, teacher: Architecture) -> SearchSpace:
+    """The space of the library: given as a file, or around the teacher, at the sizes that the tables are for."""
+    if options.space != OWN_SPACE:
+        space = load_space(options.space).with_data(num_classes=teacher.num_classes)
+        check_fits_teacher(space, teacher)
+        return space
+    sizes = [size for size in _table_sizes(options.table) if size <= teacher.resolution]
+    return space_around(teacher, resolutions=sizes)
+
+
+def _table_sizes(tables: Sequence[str]) -> list[int]:
+    """The resolutions that every table is for, the largest first; empty without tables."""
+    sizes = [set(LatencyTable.load(path).input_sizes) for path in tables]
+    return sorted(set.intersection(*sizes), reverse=True) if sizes else []
+
+
+def _teacher(options: SearchOptions, folder: Path, on_progress: OnProgress) -> Trained:
+    """The trained teacher; one of the zoo is fine-tuned on the data first, or trained from scratch."""
+    assert options.teacher is not None
+    if is_trained(Path(options.teacher)):
+        return open_trained(Path(options.teacher))
+    if options.data is None:
+        raise InputError(f"the teacher {options.teacher} is fine-tuned first: add --data")
+    sizes = _table_sizes(options.table)
+    if options.teacher == FROM_DATA:
+        return _train(largest_network(sizes), options, folder, on_progress, {})
+    if options.teacher not in ZOO:
+        raise InputError(
+            f"--teacher is {options.teacher!r}: expected a folder of mnas train, a network of the zoo with published "
+            f"weights (mnas zoo lists them), or {FROM_DATA}, which trains one from the data first"
+        )
+    architecture = ZOO[options.teacher]
+    sized = replace(architecture, resolution=sizes[0]) if sizes else architecture
+    return _train(sized, options, folder, on_progress, {"weights": "imagenet"})
+
+
+def largest_network(sizes: Sequence[int]) -> Architecture:
+    """Return the network that is trained as a teacher where there are no published weights: EfficientNet-Lite0.
+
+    For images of at most 48 px its stem and its second stage keep the resolution, as is usual for CIFAR.
+
+    Args:
+        sizes: the tables' resolutions, the largest first; empty for the network's own.
+    """
+    network = replace(ZOO["efficientnet-lite0"], stochastic_depth=0)
+    if not sizes:
+        return network
+    if sizes[0] > _SMALL_PX:
+        return replace(network, resolution=sizes[0])
+    first, second, *rest = network.stages
+    gentle = replace(second, block=replace(second.block, stride=1))
+    return replace(network, stages=(first, gentle, *rest), stem_stride=1, resolution=sizes[0])
+
+
+_SMALL_PX = 48
+
+
+def _train(
+    architecture: Architecture, options: SearchOptions, folder: Path, on_progress: OnProgress, how: dict[str, Any]
+) -> Trained:
+    from mnas.data.dataset import DataSource
+    from mnas.train.trainer import train_network
+
+    def show(state: Progress) -> None:
+        on_progress(_TRAINING_SHARE * state.step / state.steps, f"the teacher, epoch {state.epoch} of {state.epochs}")
+
+    source = DataSource(str(options.data), seed=options.seed, limit=options.max_train_images)
+    return train_network(architecture, source, folder / TEACHER, seed=options.seed, resume=True, progress=show, **how)
