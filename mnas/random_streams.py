@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Stream(IntEnum):
     """What the random numbers are for.
 
-    A new stream needs an unused number; 4 to 7 and 9 belonged to weight sharing, up to version 0.1. Two streams share a
+    A new stream needs an unused number; 4, 5 and 9 belonged to weight sharing, up to version 0.1. Two streams share a
     number for historical reasons; results depend on them.
     """
 
@@ -25,6 +25,8 @@ class Stream(IntEnum):
     IMAGE_FOLDER_TEST = 1  # which images of a folder without a test split are held out
     PROXY_BATCHES = 2  # order and shifts of images in a proxy training
     PROXY_STATISTICS = 3  # the images that a proxy training's batch-norm statistics come from
+    GUMBEL_NOISE = 6  # of differentiable search
+    LEARNT_POLICY = 7  # architectures drawn from the policy of differentiable search
     PREDICTOR_RANDOM = 11  # the predictor's first samples
     PREDICTOR_PROMISING = 12  # samples so far: mutations from which the predictor picks its next samples
     LIBRARY_IMAGES = 13  # which training images a block library is trained on, in their order

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
-from mnas.errors import MnasError
+from mnas.errors import InputError
 
 OnProgress = Callable[[float, str], None]
 
@@ -23,7 +23,7 @@ class Evaluator(ABC):
     gets the same accuracy, in any process and in any order.
     """
 
-    is_additive = False  # whether accuracies are sums over decisions
+    is_additive = False  # whether the accuracy is a sum over the space's decisions: see `additive_scores`
 
     @abstractmethod
     def accuracy(self, architecture: Architecture) -> float:
@@ -54,16 +54,16 @@ class Evaluator(ABC):
         return None
 
     def additive_scores(self) -> list[npt.NDArray[np.float64]]:
-        """Return the accuracy as a sum over decisions, for evaluators with `is_additive`; prepares them.
+        """Return the accuracy as a sum over decisions, where `is_additive`; available after `prepare`.
 
         Returns:
             For each decision of the space, one number per choice, shape (choices,). `accuracy` is their sum, within 0
             and 1.
 
         Raises:
-            MnasError: for an evaluator whose accuracy is not a sum.
+            InputError: if it is no such sum.
         """
-        raise MnasError(f"the accuracy of {type(self).__name__} is not a sum over decisions")
+        raise InputError(f"the accuracy of {type(self).__name__} is not a sum over the space's decisions")
 
     def for_confirmation(self) -> Evaluator | None:
         """Return a slower and better evaluator for the best candidates, before finalists are chosen; None for none."""

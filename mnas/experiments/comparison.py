@@ -15,7 +15,7 @@ from mnas.errors import InputError, MnasError
 from mnas.experiments.comparison_options import ComparisonOptions, check_strategies
 from mnas.experiments.standings import StrategyResult, best_so_far, compare
 from mnas.reward import make_reward
-from mnas.search.build import prepare
+from mnas.search.build import prepare, strategy_for
 from mnas.search.constraints import Constraint, Measure
 from mnas.search.executor import Executor, LocalExecutor
 from mnas.search.executors.factory import SEARCH, most_minutes_of
@@ -25,7 +25,8 @@ from mnas.search.loop import MeasurementCache, run_trials
 from mnas.search.objective import Objective
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
-from mnas.strategies.registry import make_strategy, needs_tensorflow
+from mnas.strategies.base import Feasible, Strategy
+from mnas.strategies.registry import SCORED_STRATEGIES, needs_tensorflow
 from mnas.study.trial_log import MemoryLog, to_plain
 from mnas.system.native_output import load_tensorflow
 from mnas.trial import Trial
@@ -65,6 +66,17 @@ class Comparison:
             raise InputError(f"trials {list(self.num_trials)} in batches of {self.batch_size}: expected 1 or more")
         for budget in self.objective.budgets:
             budget.check(self.space)
+        for name in set(self.strategies) & set(SCORED_STRATEGIES):
+            self.strategy(name)  # raises if the evaluator has no additive score: before any work is done
+
+    def strategy(self, name: str, *, seed: int = 0, feasible: Feasible | None = None) -> Strategy:
+        """Make one of the strategies.
+
+        Raises:
+            InputError: as `mnas.search.build.strategy_for`.
+        """
+        objective = self.objective
+        return strategy_for(name, self.space, objective.evaluator, objective.budgets, seed=seed, feasible=feasible)
 
     @cached_property
     def fast_objective(self) -> Objective:
@@ -219,7 +231,9 @@ def run_one(
     """
     objective = comparison.fast_objective
     feasible = objective.is_feasible if comparison.reject_infeasible and objective.budgets else None
-    strategy = make_strategy(name, comparison.space, seed=seed, feasible=feasible)
+    strategy = comparison.strategy(name, seed=seed, feasible=feasible)
+    if strategy.needs_preparation:
+        objective.evaluator.prepare()
     return run_trials(
         strategy,
         objective,

@@ -61,7 +61,7 @@ def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
     confirming = evaluator.for_confirmation()
     with_baseline = options.baseline and options.strategy != "random"
     search = Search(
-        _strategy(options, space, feasible, evaluator, budgets),
+        strategy_for(options.strategy, space, evaluator, budgets, seed=options.seed, feasible=feasible),
         objective,
         options.trials,
         options.batch,
@@ -95,25 +95,6 @@ def _data_description(evaluator: Evaluator, dataset: Dataset | None) -> Any:
     if dataset is not None:
         return dataset.describe()
     return evaluator.describe().get("data") if evaluator.is_additive else None
-
-
-def _strategy(
-    options: SearchOptions,
-    space: SearchSpace,
-    feasible: Feasible | None,
-    evaluator: Evaluator,
-    budgets: Sequence[Constraint],
-) -> Strategy:
-    own: dict[str, Any] = {}
-    if options.strategy in SCORED_STRATEGIES:
-        own["score"] = additive_score(evaluator, budgets) if evaluator.is_additive else None
-    return make_strategy(options.strategy, space, seed=options.seed, feasible=feasible, **own)
-
-
-def additive_score(evaluator: Evaluator, budgets: Sequence[Constraint]) -> AdditiveScore:
-    """Return the accuracy as a sum over decisions, with the latency budgets."""
-    pairs = [(budget.costs, budget.limit) for budget in budgets if budget.costs is not None]
-    return AdditiveScore(evaluator.additive_scores, pairs)
 
 
 def load_space_and_data(options: SearchOptions) -> tuple[SearchSpace, Dataset | None]:
@@ -210,3 +191,24 @@ def make_retrainings(options: SearchOptions, finals: Objective) -> list[Objectiv
     seeds = range(options.seed + 1, options.seed + 1 + options.retrain_seeds)
     evaluators = [finals.evaluator.with_seed(seed) for seed in seeds]
     return [replace(finals, evaluator=evaluator) for evaluator in evaluators if evaluator is not None]
+
+
+def strategy_for(
+    name: str,
+    space: SearchSpace,
+    evaluator: Evaluator,
+    budgets: Sequence[Constraint],
+    *,
+    seed: int,
+    feasible: Feasible | None,
+) -> Strategy:
+    """Make a strategy, with the evaluator's additive score if it works on one.
+
+    Raises:
+        InputError: as `make_strategy`, or if the strategy needs an additive score and the evaluator has none.
+    """
+    scored: dict[str, Any] = {}
+    if name in SCORED_STRATEGIES and evaluator.is_additive:
+        costs = [(budget.costs, budget.limit) for budget in budgets if budget.costs is not None]
+        scored["score"] = AdditiveScore(evaluator.additive_scores, costs)
+    return make_strategy(name, space, seed=seed, feasible=feasible, **scored)

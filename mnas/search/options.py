@@ -157,6 +157,7 @@ class SearchOptions:
         check_strategy(self.strategy)
         check_choice("--score-dtype", self.score_dtype, ("float32", "int8"))
         _check_evaluator(self)
+        _check_reward(self)
         if len(self.table) != len(self.budget_ms):
             raise InputError(
                 f"{len(self.table)} latency tables and {len(self.budget_ms)} budgets: "
@@ -233,3 +234,20 @@ def _check_evaluator(options: SearchOptions) -> None:
         raise InputError(
             f"a {options.evaluator} scores every candidate in the same short time: leave out --evaluation-minutes"
         )
+
+
+def _check_reward(options: SearchOptions) -> None:
+    from mnas.strategies.registry import SCORED_STRATEGIES
+
+    if options.strategy not in SCORED_STRATEGIES:
+        return
+    if options.reward in ("soft", "hard"):
+        given = f"--reward is {options.reward}"
+    elif options.beta is not None:
+        given = f"--beta is {options.beta:g}"
+    else:
+        return
+    raise InputError(
+        f"{given} and the strategy {options.strategy} maximises the accuracy within the budgets, not a reward: "
+        "leave it out, or take another --strategy"
+    )

@@ -19,10 +19,11 @@ _WHERE = {
     "evolution": "mnas.strategies.evolution:Evolution",
     "nsga2": "mnas.strategies.nsga2:NSGA2",
     "exact": "mnas.strategies.exact:Exact",
+    "differentiable": "mnas.strategies.differentiable:Differentiable",
 }
-SCORED_STRATEGIES = ("exact", "differentiable")  # they work on accuracies that are sums over decisions
 _WITH_TENSORFLOW = ("reinforce", "ppo")
 STRATEGIES = tuple(_WHERE)
+SCORED_STRATEGIES = ("exact", "differentiable")  # they need an `AdditiveScore`
 _REMOVED = {
     "tunas": "the strategy tunas was removed together with the evaluator supernet: use --strategy reinforce or ppo, "
     "which learn the same reward from the trials of any evaluator"

@@ -10,13 +10,15 @@ from mnas.arch.zoo import zoo
 from mnas.errors import InputError
 from mnas.reward import make_reward
 from mnas.space.files import load_space
-from mnas.strategies.registry import STRATEGIES, make_strategy
+from mnas.strategies import registry
+from mnas.strategies.additive import AdditiveScore
+from mnas.strategies.registry import SCORED_STRATEGIES, STRATEGIES
 from mnas.trial import Measurement, Trial
 from tests.spaces import separable, small_space
 
 _TENSORFLOW = ("reinforce", "ppo")
 _OPTUNA = tuple(f"optuna:{sampler}" for sampler in ("tpe", "nsgaii", "cmaes", "random"))
-_FIXED = ("random",)  # it does not learn from trials
+_FIXED = ("random", "differentiable")  # these do not learn from trials
 
 
 def _marks(name):
@@ -34,6 +36,15 @@ _ALL = [pytest.param(name, marks=_marks(name)) for name in (*STRATEGIES, *_OPTUN
 _LEARNERS = [name for name in STRATEGIES if name not in _FIXED]
 every_strategy = pytest.mark.parametrize("name", _ALL)
 every_learner = pytest.mark.parametrize("name", [param for param in _ALL if param.values[0] in _LEARNERS])
+
+
+def make_strategy(name, space, **options):
+    """Make a strategy; some work on an additive score."""
+    if name in SCORED_STRATEGIES:
+        rng = np.random.default_rng(options.get("seed", 0))
+        values = [rng.random(len(decision.choices)) / len(space.decisions) for decision in space.decisions]
+        options["score"] = AdditiveScore(lambda: values)
+    return registry.make_strategy(name, space, **options)
 
 
 def _trials(architectures, accuracy, start=0):

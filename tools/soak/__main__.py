@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from mnas.strategies.registry import STRATEGIES
+from mnas.strategies.registry import SCORED_STRATEGIES, STRATEGIES
 from mnas.system.native_output import quiet
 from tools.command_line import make_parser
 from tools.soak.kind import Kind
@@ -27,7 +27,7 @@ from tools.soak.searches import grid_kind, predictor_kind, profile_kind, search_
 from tools.soak.trainings import export_kind, train_kind
 
 KINDS: dict[str, Callable[[], Kind]] = {
-    **{name: partial(search_kind, name) for name in STRATEGIES},
+    **{name: partial(search_kind, name) for name in STRATEGIES if name not in SCORED_STRATEGIES},
     "workers": partial(search_kind, "evolution", workers=2),
     "predictor": predictor_kind,
     "profile": profile_kind,
