@@ -58,6 +58,7 @@ def test_compare_says_plainly_who_did_not_beat_chance(macro):
         (["--strategies", "ramdom"], "ramdom"),
         (["--strategies", "random,tunas"], "the strategy tunas was removed together with the evaluator supernet"),
         (["--evaluator", "supernet"], "the evaluator supernet was removed"),
+        (["--strategies", "random,differentiable"], "the strategy differentiable needs an accuracy that is a sum"),
         (["--strategies", ","], "one or more different"),
         (["--strategies", "random", "--budget-madds", "1"], "of 1 multiply-adds: the smallest takes 7.713e"),
         (["--strategies", "random", "--budget-madds", "-1"], "budget_madds is -1.0: expected a number above 0"),

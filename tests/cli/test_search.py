@@ -244,6 +244,7 @@ def test_minutes_count_with_resume_until_there_is_a_study(paced, tmp_path):
         (["--evaluator", "tabular:none.json"], "cannot read a table of accuracies from none.json"),
         (["--evaluator", "proxy"], "--evaluator proxy needs --data"),
         (["--evaluator", "supernet"], "the evaluator supernet was removed, because it did not rank candidates: use"),
+        (["--strategy", "differentiable"], "differentiable needs an accuracy that is a sum over the space's decisions"),
         (
             ["--strategy", "tunas"],
             "the strategy tunas was removed together with the evaluator supernet: use --strategy",
