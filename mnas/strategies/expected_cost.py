@@ -45,10 +45,27 @@ class ExpectedCost:
 
 
 class _ExpectedSum:
-    """The expectation of a sum over stages, each of which depends on its decisions and the filters before it."""
+    """The expectation of a sum over blocks, and over the resolution where the space has several."""
 
     def __init__(self, costs: SpaceCosts) -> None:
-        self._stem, stages, self._head = costs.factors()
+        self._has_resolutions = bool(costs.space.resolutions)
+        self._sums = [_ExpectedStages(costs, index) for index in range(len(costs.space.input_sizes))]
+
+    def __call__(self, shares: Sequence[Array]) -> tuple[float, list[Array]]:
+        if not self._has_resolutions:
+            return self._sums[0](shares)
+        *others, sizes = shares
+        found = [expected(others) for expected in self._sums]
+        totals = np.array([total for total, _ in found])
+        slopes = [sizes @ np.stack(each) for each in zip(*(slopes for _, slopes in found), strict=True)]
+        return float(sizes @ totals), [*slopes, totals]
+
+
+class _ExpectedStages:
+    """The expectation at one resolution: each stage depends on its decisions and the filters before it."""
+
+    def __init__(self, costs: SpaceCosts, resolution_index: int) -> None:
+        self._stem, stages, self._head = costs.factors(resolution_index)
         self._radices = [table.shape[1:] for table in stages]
         self._tables = [table.reshape(len(table), -1) for table in stages]  # (filters before, combinations)
         self._filters = [  # (combinations, filters): 1 where a combination ends with these

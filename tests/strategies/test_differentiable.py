@@ -128,6 +128,7 @@ def test_a_reward_that_would_be_ignored_is_refused(fields, said):
 SPACES = {
     "six decisions a stage": small_space,
     "whole blocks": lambda: space_around(zoo("mnasnet-a1")),
+    "whole blocks and resolutions": lambda: space_around(zoo("mnasnet-a1"), resolutions=(128, 96)),
     "whole blocks with filters to choose": lambda: load_space("proxylessnas"),
 }
 
