@@ -33,7 +33,11 @@ _EFFICIENTNET_B0 = (
     "r1_k3_s11_e6_i192_o320_se0.25"
 )
 
-
+# Keras names the width alpha. Its head is as wide as at a width of 1 or wider.
+MOBILENET_V2_WIDTHS: dict[str, float] = {
+    "mobilenet-v2": 1.0,
+    **{f"mobilenet-v2-{width}": width for width in (0.35, 0.5, 0.75, 1.3, 1.4)},
+}
 # Name: width, depth, resolution, dropout. The published rows are rounded by hand, not powers of the coefficients.
 EFFICIENTNET_ROWS: dict[str, tuple[float, float, int, float]] = {
     "b0": (1.0, 1.0, 224, 0.2),
@@ -62,8 +66,10 @@ def _zoo() -> dict[str, Architecture]:
         "mnasnet-a1": Architecture(parse_stages(_MNASNET_A1)),
         "mnasnet-b1": Architecture(parse_stages(_MNASNET_B1)),
         "mnasnet-small": Architecture(parse_stages(_MNASNET_SMALL), stem_filters=8, dropout=0),
-        "mobilenet-v2": Architecture(parse_stages(_MOBILENET_V2), activation="relu6"),
     }
+    mobilenet = Architecture(parse_stages(_MOBILENET_V2), activation="relu6")
+    for name, width in MOBILENET_V2_WIDTHS.items():
+        networks[name] = resize(mobilenet, width=width, scale_head=width > 1)
     for base, rows, lite in ((b0, EFFICIENTNET_ROWS, False), (lite0, LITE_ROWS, True)):
         for name, row in rows.items():
             networks[f"efficientnet-{name}"] = resize_row(base, row, lite=lite)

@@ -28,10 +28,15 @@ def train(
     batch_size: int = typer.Option(None, min=2, help="Images in a step."),
     learning_rate: float = typer.Option(None, help="Peak learning rate."),
     optimizer: str = typer.Option(None, help="sgd, rmsprop or adam."),
-    recipe: str = typer.Option("short", "--recipe", help="short (small data), mnasnet or efficientnet (published)."),
-    weights: str = typer.Option(
-        None, "--weights", help="imagenet, or a weights file of keras.applications, for a network that is there."
+    recipe: str = typer.Option(
+        None, "--recipe", help="short (small data), finetune (with --weights), mnasnet or efficientnet (published)."
     ),
+    weights: str = typer.Option(
+        None, "--weights", help="Start from imagenet (see mnas zoo), from a file of weights, or from a trained folder."
+    ),
+    freeze: bool = typer.Option(False, "--freeze", help="Train the classifier only, on features computed once."),
+    teacher: Path = typer.Option(None, "--teacher", help="A trained folder whose answers are soft targets."),
+    distill: float = typer.Option(None, "--distill", help="The teacher's weight in the loss, 0 to 1: 0.5."),
     mixed_precision: bool = typer.Option(False, "--mixed-precision", help="float16 where there are GPUs."),
     resolution: int = typer.Option(None, help="Side of the images in pixels, if not the architecture's own."),
     seed: int = typer.Option(0, min=0, help="Seed of weights, shuffling and the choice of validation images."),
@@ -41,12 +46,16 @@ def train(
     json: bool = JSON,
 ) -> None:
     """Train a network. Example: mnas train best.json --data fashion_mnist --epochs 10 --out runs/best."""
+    from mnas.errors import InputError
     from mnas.study.references import resolve_architecture
 
+    if distill is not None and teacher is None:
+        raise InputError("--distill is the weight of a teacher: pass its folder with --teacher")
     architecture = resolve_architecture(arch)
     if resolution is not None:
         architecture = replace(architecture, resolution=resolution)
     overrides = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
+    overrides |= {"freeze": freeze or None, "teacher": teacher, "distill": distill}
     trained = train_with_display(
         architecture,
         data,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ def training_epoch(split: Split, recipe: Recipe, *, seed: int, epoch: int) -> An
         draw = tf.stack([tf.cast(seed * 100_003 + epoch, tf.int64), number])
         images = tf.gather(images_all, chosen)
         images = _augment(tf, images, draw, flip=recipe.flip, reach=reach)
+        if recipe.crop < 1:
+            images = _random_crops(tf, images, draw + 2, recipe.crop)
         if rand_augment is not None:
             changed = rand_augment(images, training=True)
             images = tf.clip_by_value(tf.ensure_shape(changed, images.shape), 0.0, 255.0)
@@ -59,3 +62,17 @@ def _augment(tf: Any, images: Any, seed: Any, *, flip: bool, reach: int) -> Any:
         images = tf.gather(images, places[0], axis=1, batch_dims=1)
         images = tf.gather(images, places[1], axis=2, batch_dims=1)
     return images
+
+
+def _random_crops(tf: Any, images: Any, seed: Any, smallest: float) -> Any:
+    """Cut a random rectangle out of each image and resize it to the whole image, bilinear.
+
+    Its area is uniform from `smallest` to all of the image, its ratio of sides log-uniform from 3/4 to 4/3.
+    """
+    count, size = images.shape[0], images.shape[1]
+    area = tf.random.stateless_uniform((count,), seed, smallest, 1.0)
+    root = tf.exp(tf.random.stateless_uniform((count,), seed + 1, -0.5, 0.5) * math.log(4 / 3))
+    sides = tf.minimum(1.0, tf.sqrt(area) * tf.stack([root, 1 / root]))
+    start = tf.random.stateless_uniform((2, count), seed + 2) * (1 - sides)
+    boxes = tf.transpose(tf.concat([start, start + sides], axis=0))
+    return tf.image.crop_and_resize(tf.cast(images, tf.float32), boxes, tf.range(count), (size, size))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -13,6 +13,7 @@ from mnas.checks import check_choice, check_fields
 
 # Data whose mirrored images mean something else.
 NOT_MIRRORED = ("digits",)
+_LATER_FIELDS = {"crop": 1.0, "keep_best": False, "freeze": False}
 _BATCH_SIZE = 128  # that the default learning rate is for
 
 
@@ -39,6 +40,9 @@ class Recipe:
         mixed_precision: float16 on GPUs.
         zero_init_residual: initial weights as in the search's short trainings: a small classifier, and blocks that
             begin as their skip connection. Otherwise the published ones, which need more steps.
+        crop: random crops of at least this share of the image's area, resized to the whole; 1 for none.
+        keep_best: keep the epoch with the highest validation accuracy, the later one of equals, instead of the last.
+        freeze: train the classifier only, on features that are computed once.
     """
 
     epochs: Annotated[int, Meta(ge=1, le=100_000)] = 10
@@ -59,6 +63,9 @@ class Recipe:
     batch_norm: Annotated[float, Meta(ge=0, le=0.9999)] = 0.0
     mixed_precision: bool = False
     zero_init_residual: bool = True
+    crop: Annotated[float, Meta(ge=0.05, le=1)] = 1.0
+    keep_best: bool = False
+    freeze: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -67,6 +74,9 @@ class Recipe:
         """Plain data, ready for JSON."""
         fields = dataclasses.asdict(self)
         fields["gentle_start"] = fields.pop("zero_init_residual")  # the name in files
+        for name, default in _LATER_FIELDS.items():  # so that trainings of earlier versions go on
+            if fields[name] == default:
+                del fields[name]
         return fields
 
     def learning_rate_at(self, step: int, steps: int) -> float:
@@ -115,15 +125,44 @@ _PUBLISHED: dict[str, Any] = {
     "shift": 0.1,
     "zero_init_residual": False,
 }
+# Of pretrained weights, on small data.
+_FINETUNE: dict[str, Any] = {
+    "epochs": 4,
+    "batch_size": 64,
+    "learning_rate": 0.0014,
+    "shift": 0.0,
+    "crop": 0.5,
+    "keep_best": True,
+}
+_FROZEN: dict[str, Any] = {"epochs": 30, "learning_rate": 0.01}  # where only the classifier is trained
 RECIPES: dict[str, dict[str, Any]] = {
     "short": {},
+    "finetune": _FINETUNE,
     "mnasnet": _PUBLISHED,
     "efficientnet": {**_PUBLISHED, "rand_augment": 2},
 }
 WARMUP_EPOCHS = 5
-_FEWEST_STEPS = 1500  # of the short recipe: 10 epochs of a few hundred images are too few
-_MOST_EPOCHS = 200
-_STEPS_PER_EPOCH, _SMALLEST_BATCH = 32, 16
+
+
+class _Few(NamedTuple):
+    """How a recipe adapts to few images: 10 epochs of a few hundred are too few.
+
+    Attributes:
+        batch_size: that the recipe's learning rate is for; it goes with the root.
+        steps: fewest in all.
+        most_epochs: whatever the steps.
+        steps_per_epoch: fewest, as far as `smallest_batch` allows.
+        smallest_batch: in images.
+    """
+
+    batch_size: int
+    steps: int
+    most_epochs: int
+    steps_per_epoch: int
+    smallest_batch: int
+
+
+_SMALL = {"short": _Few(_BATCH_SIZE, 1500, 200, 32, 16), "finetune": _Few(64, 270, 40, 64, 16)}
 
 
 def recipe_for(data: str, *, name: str = "short", images: int | None = None, **overrides: Any) -> Recipe:
@@ -144,23 +183,27 @@ def recipe_for(data: str, *, name: str = "short", images: int | None = None, **o
     """
     check_choice("--recipe", name, tuple(RECIPES))
     recipe = dataclasses.replace(Recipe(flip=data not in NOT_MIRRORED, **RECIPES[name]), **overrides)
-    if name == "short":
-        return recipe if images is None else _for_few(recipe, images, overrides)
+    if name == "finetune":
+        frozen = {key: value for key, value in _FROZEN.items() if recipe.freeze and key not in overrides}
+        recipe = dataclasses.replace(recipe, **frozen)
+    if name in _SMALL:
+        return recipe if images is None else _for_few(recipe, images, overrides, _SMALL[name])
     derived: dict[str, Any] = {"warmup_share": min(0.5, WARMUP_EPOCHS / recipe.epochs)}
     if "learning_rate" not in overrides:
         derived["learning_rate"] = 0.256 * recipe.batch_size / 4096
     return dataclasses.replace(recipe, **derived)
 
 
-def _for_few(recipe: Recipe, images: int, overrides: dict[str, Any]) -> Recipe:
+def _for_few(recipe: Recipe, images: int, overrides: dict[str, Any], few: _Few) -> Recipe:
     """Choose what `overrides` leaves open by the number of images; with many images nothing changes."""
     batch_size = recipe.batch_size
     if "batch_size" not in overrides:
-        batch_size = min(batch_size, max(_SMALLEST_BATCH, 2 ** int(math.log2(max(1, images / _STEPS_PER_EPOCH)))))
+        fitting = 2 ** int(math.log2(max(1, images / few.steps_per_epoch)))
+        batch_size = min(batch_size, max(few.smallest_batch, fitting))
     derived: dict[str, Any] = {"batch_size": batch_size}
     if "learning_rate" not in overrides:
-        derived["learning_rate"] = recipe.learning_rate * math.sqrt(batch_size / _BATCH_SIZE)
+        derived["learning_rate"] = recipe.learning_rate * math.sqrt(batch_size / few.batch_size)
     if "epochs" not in overrides:
-        epochs = math.ceil(_FEWEST_STEPS / max(1, images // batch_size))
-        derived["epochs"] = min(_MOST_EPOCHS, max(recipe.epochs, epochs))
+        epochs = math.ceil(few.steps / max(1, images // batch_size))
+        derived["epochs"] = min(few.most_epochs, max(recipe.epochs, epochs))
     return dataclasses.replace(recipe, **derived)

@@ -9,34 +9,30 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
-
-from msgspec import Meta
+from typing import Any
 
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.memory import check_strides
 from mnas.arch.spec import Architecture
-from mnas.checks import check_integer, convert
 from mnas.data.dataset import Dataset, DataSource
 from mnas.errors import InputError, MnasError
-from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.system.arrays import stored
 from mnas.system.environment import versions
-from mnas.system.files import check_writable, read_json, set_aside, write_json
+from mnas.system.files import check_writable, set_aside, write_json
 from mnas.system.lock import hold
 from mnas.train import trained_network as folder_of
-from mnas.train.augment import training_epoch
-from mnas.train.evaluate import evaluate, recalibrated
+from mnas.train.evaluate import evaluate
+from mnas.train.history import PROGRESS, History, best_epoch, read_progress, refuse_another
 from mnas.train.optimizer import accelerated, hold_average, make_optimizer, smoothed_loss
+from mnas.train.parts import ClassifierOnly, Part, WholeNetwork
 from mnas.train.pretrained import Pretrained, open_pretrained
 from mnas.train.recipe import Recipe, recipe_for
+from mnas.train.teacher import SHARE, Teacher
 from mnas.train.trained_network import Trained, load_state, open_trained, save_state, save_weights
 
 log = logging.getLogger(__name__)
 
-PROGRESS = "progress.json"
 LOCK = "lock"
-_Metric = Annotated[float, Meta(ge=-1e308, le=1e308)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +58,13 @@ def train_network(
     source: DataSource,
     out: Path,
     *,
-    recipe: Recipe | str = "short",
+    recipe: Recipe | str | None = None,
     seed: int = 0,
     resume: bool = False,
     dataset: Dataset | None = None,
     weights: Pretrained | str | None = None,
+    teacher: Path | None = None,
+    distill: float = SHARE,
     progress: Callable[[Progress], None] = lambda state: None,
     **overrides: Any,
 ) -> Trained:
@@ -77,12 +75,14 @@ def train_network(
         source: the data, loaded at the architecture's resolution.
         out: the folder.
         recipe: how to train: a recipe, or the name of one of `mnas.train.recipe.RECIPES`, which is then adapted to the
-            number of images.
+            number of images; by default `finetune` with initial weights, else `short`.
         seed: decides weights, shuffling, augmentation.
         resume: resume an interrupted training.
         dataset: the loaded data, if the caller has it.
         weights: initial weights instead of random ones: pretrained ones, or what
             `mnas.train.pretrained.open_pretrained` takes.
+        teacher: the folder of a trained network for the same classes, whose answers are soft targets.
+        distill: their weight in the loss, 0 to 1; the labels have the rest.
         progress: called after every step and every epoch.
         overrides: fields of the recipe, such as `epochs=5`.
 
@@ -96,67 +96,29 @@ def train_network(
     if isinstance(weights, str):
         weights = open_pretrained(weights, architecture)
     dataset = dataset or source.load(architecture.resolution)
-    if isinstance(recipe, str):
+    if not isinstance(recipe, Recipe):
+        recipe = recipe or ("finetune" if weights else "short")
         recipe = recipe_for(source.name, name=recipe, images=len(dataset.train), **overrides)
     else:
         recipe = replace(recipe, **overrides)
     architecture = replace(architecture, num_classes=dataset.num_classes)
-    run = _Run(architecture, source, dataset, recipe, seed, out, progress, weights)
+    guide = Teacher.open(teacher, dataset.class_names, distill) if teacher else None
+    _check_freeze(recipe, weights, guide)
+    run = _Run(architecture, source, dataset, recipe, seed, out, progress, weights, guide)
     if folder_of.is_trained(out):
-        _refuse_another(out / folder_of.TRAINING, run.configuration)
+        refuse_another(out / folder_of.TRAINING, run.configuration)
         log.info("%s already holds this training", out)
         return open_trained(out)
     with hold(out / LOCK, f"the training {out}", remove=True):
         return run.finish(*run.train(read_progress(out, run.configuration, resume=resume)))
 
 
-def _refuse_another(path: Path, configuration: dict[str, Any]) -> dict[str, Any]:
-    """Read a record and refuse it if its configuration differs; the message names what differs."""
-    record: dict[str, Any] = read_json(path, "a training's record")
-    found = record.get("configuration") if isinstance(record, dict) else None
-    if not isinstance(found, dict):
-        raise InputError(f"{path} is not a training's record; use another --out")
-    differing = [key for key in configuration if found.get(key) != configuration[key]]
-    if differing:
-        raise InputError(
-            f"{path.parent} belongs to another training (its {', '.join(differing)} differ); "
-            "use another --out, or delete that folder"
-        )
-    return record
-
-
-def read_progress(out: Path, configuration: dict[str, Any], *, resume: bool) -> list[dict[str, float]]:
-    """Return the metrics of every finished epoch, by name; empty for a new training.
-
-    Args:
-        out: the folder of the training.
-        configuration: everything that determines the result of the training.
-        resume: whether an interrupted training may be resumed.
-
-    Raises:
-        InputError: if the folder belongs to another training, its record is damaged, or it holds an interrupted
-            training and `resume` is False.
-    """
-    path = out / PROGRESS
-    if not path.is_file():
-        return []
-    history = _checked_history(path, _refuse_another(path, configuration), configuration["recipe"]["epochs"])
-    if not resume:
-        done = f"{len(history)} of {configuration['recipe']['epochs']} epochs"
-        raise InputError(
-            f"{out} holds this training, interrupted after {done}; continue with --resume, or use another --out"
-        )
-    return history
-
-
-def _checked_history(path: Path, record: dict[str, Any], epochs: int) -> list[dict[str, float]]:
-    history: list[dict[str, float]] = record.get("history", [])
-    try:
-        convert(history, list[dict[str, _Metric]], "history")
-        check_integer("the number of epochs in history", len(history), 1, epochs)
-    except InputError as error:
-        raise InputError(f"{path} is damaged ({error}): delete {path.parent} to train again") from None
-    return history
+def _check_freeze(recipe: Recipe, weights: Pretrained | None, teacher: Teacher | None) -> None:
+    """Refuse to train only the classifier of a random network, or on features that a teacher does not see."""
+    if recipe.freeze and weights is None:
+        raise InputError("--freeze trains the classifier only: pass the other weights with --weights")
+    if recipe.freeze and teacher is not None:
+        raise InputError("--freeze computes features once and --teacher needs the images: use one of them")
 
 
 @dataclass
@@ -171,6 +133,7 @@ class _Run:
     out: Path
     progress: Callable[[Progress], None]
     weights: Pretrained | None
+    teacher: Teacher | None
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
@@ -181,7 +144,16 @@ class _Run:
             "recipe": self.recipe.to_dict(),
             "seed": self.seed,
             "weights": self.weights and self.weights.sha256,
+            "teacher": self.teacher and self.teacher.description,
         }
+
+    @cached_property
+    def part(self) -> Part:
+        """What is trained."""
+        common = (self.architecture, self.dataset, self.recipe, self.seed)
+        if self.recipe.freeze and self.weights is not None:
+            return ClassifierOnly(*common, self.weights)
+        return WholeNetwork(*common, self.weights, self.teacher)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -192,17 +164,19 @@ class _Run:
     def steps(self) -> int:
         return self.steps_per_epoch * self.recipe.epochs
 
-    def train(self, history: list[dict[str, float]]) -> tuple[Any, list[dict[str, float]]]:
+    def train(self, history: History) -> tuple[Any, History]:
         """Run the remaining epochs; return the model and the history."""
         with accelerated(self.recipe):
             model = self.compiled()
         put_average = hold_average(model)
-        if history and not self.restored(model, stored(self.checkpoint(len(history)))):
+        if history and not self.restored(model, history):
             history = []
         for epoch in range(len(history), self.recipe.epochs):
             history = [*history, self.epoch(model, epoch)]
             self.keep(model, history)
             self.report((epoch + 1) * self.steps_per_epoch, epoch, history[-1])
+        if self.best(history) < len(history):
+            load_state(model, self.checkpoint(self.best(history)))
         put_average()
         return model, history
 
@@ -210,8 +184,7 @@ class _Run:
         """The model, ready for `fit`."""
         import keras
 
-        model = build_model(self.architecture, batch_norm_momentum=self.recipe.momentum(self.steps), seed=self.seed)
-        self.initialize(model)
+        model = self.part.build(self.steps)
         model.compile(
             optimizer=make_optimizer(self.recipe, self.steps),
             loss=smoothed_loss(self.architecture.num_classes, self.recipe.label_smoothing),
@@ -221,38 +194,33 @@ class _Run:
         model.optimizer.build(model.trainable_variables)
         return model
 
-    def initialize(self, model: Any) -> None:
-        """Set initial weights other than Keras's."""
-        from mnas.nn.functional import Network
+    def restored(self, model: Any, history: History) -> bool:
+        """Load the last checkpoint; False if it is damaged, or that of the best epoch.
 
-        if self.weights is not None:
-            set_layer_weights(model, self.architecture, self.weights(get_layer_weights(model, self.architecture)))
-        elif self.recipe.zero_init_residual:
-            set_layer_weights(model, self.architecture, Network(self.architecture).initial_layer_weights(self.seed))
-
-    def restored(self, model: Any, checkpoint: Path) -> bool:
-        """Load a checkpoint; False if it is damaged, then it is set aside: training again gives the same result."""
-        try:
-            load_state(model, checkpoint)
-        except MnasError as error:
-            if checkpoint.exists():
-                set_aside(checkpoint)
-            log.warning("%s. The training starts again", error)
-            return False
+        The damaged one is set aside: training again gives the same result.
+        """
+        for epochs in sorted({self.best(history), len(history)}):
+            checkpoint = stored(self.checkpoint(epochs))
+            try:
+                load_state(model, checkpoint)
+            except MnasError as error:
+                if checkpoint.exists():
+                    set_aside(checkpoint)
+                log.warning("%s. The training starts again", error)
+                return False
         return True
 
     def epoch(self, model: Any, epoch: int) -> dict[str, float]:
         """Train one epoch and return its metrics."""
         started = time.perf_counter()
-        batches = training_epoch(self.dataset.train, self.recipe, seed=self.seed, epoch=epoch)
-        fitted = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[self.reporter(epoch)])
+        fitted = model.fit(self.part.epoch(epoch), epochs=1, shuffle=False, verbose=0, callbacks=[self.reporter(epoch)])
         figures = {name: float(values[-1]) for name, values in fitted.history.items()}
         if not all(math.isfinite(value) for value in figures.values()):
             raise MnasError(
                 f"training diverged in epoch {epoch + 1} (loss {figures['loss']}): try a smaller --learning-rate "
                 f"than {self.recipe.learning_rate:g}"
             )
-        figures["validation_accuracy"] = evaluate(model, self.dataset.validation, self.recipe.batch_size)
+        figures["validation_accuracy"] = self.part.validation_accuracy(model)
         figures["seconds"] = time.perf_counter() - started
         return figures
 
@@ -271,21 +239,26 @@ class _Run:
     def checkpoint(self, epochs: int) -> Path:
         return self.out / f"checkpoint-{epochs}.safetensors"
 
-    def keep(self, model: Any, history: list[dict[str, float]]) -> None:
+    def keep(self, model: Any, history: History) -> None:
         """Write a checkpoint, then the record that refers to it, then remove the one before."""
         save_state(model, self.checkpoint(len(history)))
         write_json(self.out / PROGRESS, {"configuration": self.configuration, "history": history})
-        self.drop_checkpoints(but=len(history))
+        self.drop_checkpoints(len(history), self.best(history))
 
-    def drop_checkpoints(self, *, but: int = 0) -> None:
-        """Remove all checkpoints but one, including those that a killed process left."""
+    def drop_checkpoints(self, *but: int) -> None:
+        """Remove all checkpoints but those of some epochs, including those that a killed process left."""
+        kept = [self.checkpoint(epochs) for epochs in but]
         for path in self.out.glob("checkpoint-*"):
-            if path.suffix in (".safetensors", ".npz") and path != self.checkpoint(but):
+            if path.suffix in (".safetensors", ".npz") and path not in kept:
                 path.unlink(missing_ok=True)
 
-    def finish(self, model: Any, history: list[dict[str, float]]) -> Trained:
-        """Recompute the batch-norm statistics, test once, write the folder, remove checkpoints."""
-        model = recalibrated(model, self.architecture, self.dataset.train, self.recipe.batch_size)
+    def best(self, history: History) -> int:
+        """The epoch to keep, from 1."""
+        return best_epoch(history) if self.recipe.keep_best else len(history)
+
+    def finish(self, model: Any, history: History) -> Trained:
+        """Complete the network, test it once, write the folder, remove checkpoints."""
+        model = self.part.finish(model)
         document = {
             "format": folder_of.FORMAT,
             "version": folder_of.VERSION,

@@ -23,7 +23,8 @@ from mnas.train.evaluate import evaluate, recalibrated
 from mnas.train.optimizer import hold_average, make_optimizer
 from mnas.train.recipe import Recipe
 from mnas.train.trained_network import open_trained
-from mnas.train.trainer import LOCK, read_progress, train_network
+from mnas.train.history import read_progress
+from mnas.train.trainer import LOCK, train_network
 
 pytestmark = pytest.mark.tensorflow
 TINY = Architecture(

@@ -32,7 +32,7 @@ _NEW = 0.123456789  # the accuracy of what is evaluated once the work has been r
 
 
 def _read_progress(path: Path) -> Any:
-    from mnas.train.trainer import read_progress
+    from mnas.train.history import read_progress
 
     return read_progress(path.parent, valid.progress()["configuration"], resume=True)
 

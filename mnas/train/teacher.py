@@ -1,0 +1,79 @@
+"""A trained network whose answers are soft targets for another one (Hinton et al. 2015)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnas.checks import check_number
+from mnas.errors import InputError
+from mnas.train.pretrained import open_pretrained
+from mnas.train.trained_network import Trained, open_trained
+
+SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher for the classes of some data.
+
+    Attributes:
+        trained: the network.
+        share: the weight of its answers in the loss; the labels have the rest.
+    """
+
+    trained: Trained
+    share: float = SHARE
+
+    @classmethod
+    def open(cls, folder: Path, class_names: tuple[str, ...], share: float = SHARE) -> Teacher:
+        """Open a folder that `mnas train` wrote.
+
+        Args:
+            folder: the folder.
+            class_names: the classes of the data, in the order of their labels.
+            share: the weight of the teacher's answers in the loss, 0 to 1.
+
+        Raises:
+            InputError: if it is not such a folder, knows other classes, or the share is out of range.
+        """
+        check_number("--distill", share, 0, 1)
+        trained = open_trained(folder)
+        known = trained.training["class_names"]
+        if known != list(class_names):
+            raise InputError(
+                f"--teacher {folder} knows other classes than the data: {_few(known)}, expected {_few(class_names)}; "
+                "train it on this data first"
+            )
+        return cls(trained, share)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What determines the result of a training with it."""
+        weights = open_pretrained(str(self.trained.folder), self.trained.architecture)
+        return {"weights": weights.sha256, "resolution": self.trained.architecture.resolution, "share": self.share}
+
+    def teach(self, model: Any) -> Any:
+        """Return a Keras model of the same layers, whose loss takes this share from the teacher's answers.
+
+        The teacher sees the same augmented images, resized to its own resolution.
+        """
+        import keras
+
+        teacher, share, size = self.trained.build(), self.share, self.trained.architecture.resolution
+
+        class Student(keras.Model):  # type: ignore[misc]
+            def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, **options: Any) -> Any:
+                hard = super().compute_loss(x=x, y=y, y_pred=y_pred, **options)
+                images = x if x.shape[1] == size else keras.ops.image.resize(x, (size, size), antialias=True)
+                answers = keras.ops.cast(teacher(images, training=False), "float32")
+                logits = keras.ops.cast(y_pred, "float32")
+                soft = keras.losses.categorical_crossentropy(answers, logits, from_logits=True)
+                return (1 - share) * hard + share * keras.ops.mean(soft)
+
+        return Student(model.inputs, model.outputs, name=model.name)
+
+
+def _few(names: Any) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
