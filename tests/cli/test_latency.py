@@ -12,10 +12,12 @@ import pytest
 from mnas.arch.codec import architecture_to_json
 from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
-from mnas.space import load_space
+from mnas.space import load_space, save_space
 from mnas.tflite.random_model import write_random_model
 from tests.commands import run
-from tests.latency.tables import make_table
+from tests.latency.tables import CARD, make_table
+from tests.profiling.fakes import FakeDevice
+from tests.spaces import small_space
 
 SPACE = load_space("mnasnet-16")
 NETWORK = SPACE.sample(np.random.default_rng(0))
@@ -147,3 +149,56 @@ def test_profile_writes_a_table_that_cost_can_use(files: Path) -> None:
     cost = json.loads(run("cost", files / "net.json", "--table", out, "--json"))
     low, high = cost["latency_interval_ms"]
     assert 0 <= low <= cost["latency_ms"] <= high
+
+
+@pytest.fixture
+def sizes(tmp_path: Path) -> Path:
+    """A folder with a space of several resolutions and its table."""
+    space = small_space(resolutions=(16, 12, 8))
+    save_space(space, tmp_path / "sizes.toml")
+    make_table(space, report_cards={16: CARD, 8: CARD}).save(tmp_path / "table.json")
+    for size in (16, 12, 10):
+        network = replace(space.sample(np.random.default_rng(0)), resolution=size)
+        (tmp_path / f"{size}.json").write_text(architecture_to_json(network))
+    return tmp_path
+
+
+def test_one_table_prices_every_resolution(sizes: Path) -> None:
+    table = sizes / "table.json"
+    costs = [json.loads(run("cost", sizes / f"{size}.json", "--table", table, "--json")) for size in (16, 12)]
+    assert costs[0]["latency_ms"] > costs[1]["latency_ms"]
+    with pytest.raises(InputError, match="is for 16, 12 and 8 px"):
+        run("cost", sizes / "10.json", "--table", table)
+    shown = json.loads(run("space", "show", sizes / "sizes.toml", "--table", table, "--json"))
+    assert shown["resolutions"] == [16, 12, 8]
+    assert shown["decisions"][-1] == {"name": "resolution", "choices": [16, 12, 8]}
+    low, high = shown["latency_ms"]
+    assert low < costs[1]["latency_ms"] < costs[0]["latency_ms"] < high
+    sampled = [json.loads(line) for line in run("sample", "--space", sizes / "sizes.toml", "--count", 30).splitlines()]
+    assert {one["resolution"] for one in sampled} == {16, 12, 8}
+
+
+def test_a_table_of_several_resolutions_is_shown_and_compared(sizes: Path) -> None:
+    table = sizes / "table.json"
+    assert "16, 12 and 8 px" in (text := run("table", "show", table, "--html", sizes / "table.html"))
+    assert "By resolution" in text
+    assert json.loads(run("table", "show", table, "--json"))["report_cards"].keys() == {"16", "8"}
+    make_table(small_space()).save(sizes / "one.json")
+    compared = json.loads(run("table", "compare", table, sizes / "one.json", "--json"))
+    assert compared["different"]["resolutions"] == [[16, 12, 8], [16]]
+
+
+def test_a_table_of_several_resolutions_is_profiled_and_checked(sizes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnas.devices.registry.open_device", lambda *_, **__: FakeDevice())
+    monkeypatch.setattr("mnas.profiling.collect.MOST", 40)
+    space, out = sizes / "sizes.toml", sizes / "new.json"
+    text = run("profile", "--space", space, "--resolutions", "16,8", "--minutes", 0.1, "--out", out)
+    assert "16 px" in text
+    assert "8 px" in text
+    assert json.loads(out.read_text())["resolutions"] == [16, 8]
+    checked = json.loads(run("table", "check", out, "--space", space, "--count", 6, "--minutes", 0.05, "--json"))
+    assert checked["holds"]
+    with pytest.raises(InputError, match="--resolutions is '16;8': expected whole numbers"):
+        run("profile", "--space", space, "--resolutions", "16;8", "--out", out)
+    with pytest.raises(InputError, match="expected one of them"):
+        run("profile", "--space", space, "--resolutions", "16,8", "--resolution", 8, "--out", out)

@@ -42,6 +42,7 @@ def make_table(space: SearchSpace, **fields: Any) -> LatencyTable:
         configuration=CONFIGURATION,
         space=space.name,
         resolution=space.resolution,
+        resolutions=space.resolutions,
         date="2026-01-31",
         method="by arithmetic",
         mnas_version="0.1.0",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from mnas.arch.complexity import block_complexity, complexity
 from mnas.arch.walk import unroll
 from mnas.arch.zoo import ZOO
 from mnas.errors import InputError
-from mnas.latency.estimator import Z90, LatencyEstimator
+from mnas.latency.estimator import Z90, LatencyEstimator, table_costs
 from mnas.latency.table import Entry
+from mnas.space.space import SearchSpace
 from tests.latency.tables import make_table
 from tests.spaces import small_space
 
 SPACE = small_space(3)
+SIZES = small_space(3, resolutions=(16, 12, 8))
 
 
 def test_a_prediction_is_the_sum_of_its_blocks_and_the_overhead() -> None:
@@ -71,17 +74,29 @@ def test_another_resolution_is_said() -> None:
 
 
 @pytest.mark.parametrize("curve", [(), ((2_000, 0.9), (8_000, 1.0), (16_000, 1.3))])
-def test_batches_are_priced_as_single_networks_are(curve: tuple[tuple[float, float], ...]) -> None:
-    estimator = LatencyEstimator(make_table(SPACE, params_curve=curve))
+@pytest.mark.parametrize("space", [SPACE, SIZES], ids=["one size", "sizes"])
+def test_batches_are_priced_as_single_networks_are(space: SearchSpace, curve: tuple[tuple[float, float], ...]) -> None:
+    estimator = LatencyEstimator(make_table(space, params_curve=curve))
     rng = np.random.default_rng(3)
-    networks = [SPACE.sample(rng) for _ in range(50)]
-    costs = estimator.costs(SPACE)
-    priced = costs([SPACE.encode(network) for network in networks])
+    networks = [space.sample(rng) for _ in range(50)]
+    costs = estimator.costs(space)
+    priced = costs([space.encode(network) for network in networks])
     assert priced == pytest.approx([estimator.predict(network).latency_ms for network in networks])
     for largest in (False, True):
         network, cost = costs.extreme(largest=largest)
         assert cost == pytest.approx(estimator.predict(network).latency_ms)
         assert (cost >= priced.max()) if largest else (cost <= priced.min())
+
+
+def test_a_table_of_several_resolutions_serves_spaces_of_some_of_them(tmp_path: Path) -> None:
+    path = str(tmp_path / "table.json")
+    make_table(SIZES).save(path)
+    for space in (SIZES, SIZES.at(12), SIZES.with_data(resolutions=(16, 8))):
+        assert table_costs(path, space)[0].extreme()[1] > 0
+    with pytest.raises(InputError, match=r"16, 12 and 8 px \(small\) and small has 6 px.*--resolutions 12,6"):
+        table_costs(path, SIZES.with_data(resolutions=(12, 6)))
+    with pytest.raises(InputError, match="is for 16, 12 and 8 px"):
+        LatencyEstimator(make_table(SIZES)).predict(ZOO["mnasnet-a1"])
 
 
 def test_the_factor_is_interpolated_and_constant_outside() -> None:

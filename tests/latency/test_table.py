@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Entry, LatencyTable, ReportCard
-from tests.latency.tables import make_table
+from tests.latency.tables import CARD, make_table
 from tests.spaces import small_space
 
 
@@ -133,3 +133,42 @@ def test_the_networks_held_out_are_kept_and_do_not_change_older_tables() -> None
     for wrong in ([[1.0]], "ab", [[1.0, -2.0]]):
         with pytest.raises(InputError, match="pairs_ms"):
             replace(card, pairs_ms=wrong)
+
+
+SIZES = small_space(resolutions=(16, 8))
+
+
+def test_a_table_of_several_resolutions_is_saved_with_its_cards(tmp_path: Path) -> None:
+    cards = {16: CARD, 8: replace(CARD, num_networks=5, pairs_ms=((1.0, 1.1),))}
+    table = make_table(SIZES, report_cards=cards)
+    table.save(tmp_path / "table.json")
+    loaded = LatencyTable.load(tmp_path / "table.json")
+    assert loaded == table
+    assert loaded.report_cards[8].pairs_ms == ((1.0, 1.1),)
+    assert (loaded.input_sizes, loaded.input_text) == ((16, 8), "16 and 8 px")
+
+
+def test_a_table_of_one_resolution_has_the_fields_of_older_ones() -> None:
+    table = make_table(small_space())
+    assert not {"resolutions", "report_cards"} & table.to_dict().keys()
+    assert (table.input_sizes, table.input_text) == ((16,), "16 px")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"resolutions": [8, 16]}, "the first of them `resolution`"),
+        ({"resolutions": [16]}, "two or more"),
+        ({"resolutions": [16, 8, 8]}, "different sizes"),
+        ({"resolutions": [16, 0]}, r"resolutions\[1\] is 0"),
+        ({"resolutions": None, "report_cards": {"8": asdict(CARD)}}, "8 px, which is not one of the resolutions"),
+        ({"report_cards": {"eight": asdict(CARD)}}, "eight"),
+        ({"report_cards": {"8": 3}}, r"report_cards\[8\] is 3: expected an object"),
+        ({"report_cards": [3]}, "report_cards is"),
+    ],
+)
+def test_wrong_resolutions_are_refused(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
+    make_table(SIZES).save(tmp_path / "table.json")
+    change(tmp_path / "table.json", **fields)
+    with pytest.raises(InputError, match=message):
+        LatencyTable.load(tmp_path / "table.json")

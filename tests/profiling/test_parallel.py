@@ -71,6 +71,16 @@ def test_one_fails_one_is_killed_and_the_tables_are_as_if_nothing_had_happened(t
     assert os.stat(wanted[0].out).st_mtime_ns == before
 
 
+def test_a_table_of_other_resolutions_is_not_kept(tmp_path):
+    (job,) = jobs(tmp_path, "fake:a")
+    sizes = small_space(resolutions=(16, 8))
+    make_table(sizes).save(job.out)
+    (outcome,) = run_profiles([replace(job, space=sizes.to_dict())])
+    assert outcome.kept
+    with pytest.raises(InputError, match="is a table of small \\(16 and 8 px, float32\\)"):
+        list(run_profiles([job]))
+
+
 def test_interrupted_every_worker_tidies_up_and_ends(tmp_path):
     def interrupt(share, what):
         if share > 0:

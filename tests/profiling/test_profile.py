@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from mnas.profiling.check import check_table
 from mnas.profiling.collect import describe_disturbance
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime
+from mnas.profiling.plan import plan_networks
 from mnas.profiling.profile import ProfileOptions, profile
 from mnas.tflite.random_model import write_random_model
 from tests.profiling.fakes import FakeDevice, true_latency_ms
@@ -55,6 +58,32 @@ def test_the_table_is_whole(table: LatencyTable) -> None:
     assert {placed.key for placed in SPACE.placed_blocks()} <= set(table.entries)
     assert all(entry.latency_ms > 0 for entry in table.entries.values())
     assert {int(key.rpartition("_n")[2]) for key in table.entries if "classifier" in key} == {10, 100, 1000}
+
+
+def test_one_table_for_several_resolutions_has_a_card_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnas.profiling.collect.MOST", 100)
+    sizes = small_space(3, resolutions=(24, 12))
+    table = profile(sizes, FakeDevice(), tmp_path / "table.json", ProfileOptions(minutes=0.5))
+    assert LatencyTable.load(tmp_path / "table.json") == table
+    assert table.input_sizes == (24, 12) == tuple(table.report_cards)
+    assert all(card.num_networks >= 5 and card.mape < 0.05 for card in table.report_cards.values())
+    assert sum(card.num_networks for card in table.report_cards.values()) == table.report_card.num_networks
+    assert {placed.key for placed in sizes.placed_blocks()} <= set(table.entries)
+    rng = np.random.default_rng(99)
+    for size in sizes.resolutions:
+        network = replace(sizes.sample(rng), resolution=size)
+        truth = true_latency_ms(write_random_model(network))
+        assert LatencyEstimator(table).predict(network).latency_ms == pytest.approx(truth, rel=0.1)
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_the_plan_holds_out_networks_of_every_resolution(count: int) -> None:
+    space = small_space(resolutions=range(40, 40 - count, -1))
+    plan = list(islice(plan_networks(space, seed=0), 110))
+    assert plan == list(islice(plan_networks(space, seed=0), 110))
+    held_out = Counter(planned.architecture.resolution for planned in plan if planned.held_out)
+    assert set(held_out) == set(space.input_sizes) == {one.architecture.resolution for one in plan if not one.held_out}
+    assert min(held_out.values()) >= 5
 
 
 def test_an_interrupted_profile_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

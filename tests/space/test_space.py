@@ -1,6 +1,7 @@
 """Spaces: the bijection, the shipped files, TOML by users, costs by look-up."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,21 @@ from hypothesis import strategies as st
 from mnas.arch import complexity, unroll, zoo
 from mnas.arch.complexity import block_complexity
 from mnas.errors import InputError
-from mnas.space import SPACES, SearchSpace, SpaceCosts, load_space
+from mnas.space import SPACES, Decision, SearchSpace, SpaceCosts, load_space, save_space, space_around
+from tests.spaces import small_space
 
+SIZES = small_space(resolutions=(12, 16, 8))
 ALL = {name: load_space(name) for name in SPACES}
+EVERY = {**ALL, "several sizes": SIZES, "around": space_around(zoo("mobilenet-v2"), resolutions=(96, 64))}
 
 
 def indices_of(space):
     return st.tuples(*(st.integers(0, len(decision.choices) - 1) for decision in space.decisions))
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", EVERY)
 def test_encode_and_decode_are_a_bijection(name):
-    space = ALL[name]
+    space = EVERY[name]
 
     @given(indices_of(space), indices_of(space))
     @settings(max_examples=60, deadline=None)
@@ -78,9 +82,9 @@ def test_mutation_changes_one_decision_and_crossover_mixes():
         assert ((child == parents[0]) | (child == parents[1])).all()
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", EVERY)
 def test_placed_blocks_are_exactly_what_architectures_hold(name):
-    space = ALL[name]
+    space = EVERY[name]
     blocks = set(space.placed_blocks())
     rng = np.random.default_rng(1)
     met = {placed for _ in range(300) for placed in unroll(space.sample(rng))}
@@ -88,9 +92,9 @@ def test_placed_blocks_are_exactly_what_architectures_hold(name):
     assert len({placed.key for placed in blocks}) == len(blocks)
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", EVERY)
 def test_costs_by_look_up_equal_the_walk(name):
-    space = ALL[name].with_data(num_classes=7)
+    space = EVERY[name].with_data(num_classes=7)
     rng = np.random.default_rng(2)
     drawn = [space.sample(rng) for _ in range(40)]
     costs = SpaceCosts(space, lambda placed: block_complexity(placed).madds, overhead=5)
@@ -244,3 +248,101 @@ def test_an_unknown_space_lists_the_known_ones():
         load_space("mnasnet-33")
     with pytest.raises(InputError, match="cannot read"):
         load_space("nowhere.toml")
+
+
+def test_the_resolution_is_the_last_decision():
+    assert SIZES.decisions[-1] == Decision("resolution", (16, 12, 8))
+    assert (SIZES.resolution, SIZES.input_sizes) == (16, (16, 12, 8))
+    assert SIZES.size == 3 * small_space().size
+    rng = np.random.default_rng(0)
+    first, second = (replace(SIZES.sample(rng), resolution=size) for size in (16, 8))
+    assert {SIZES.crossover(first, second, rng).resolution for _ in range(50)} == {16, 8}
+    assert {SIZES.mutate(first, rng).resolution for _ in range(100)} == {16, 12, 8}
+    with pytest.raises(InputError, match=r"has 10 px; small has \[16, 12, 8\]"):
+        SIZES.encode(replace(first, resolution=10))
+
+
+def test_one_resolution_is_no_decision():
+    space = small_space(resolutions=(12,))
+    assert space == small_space().with_data(resolution=12)
+    assert "resolutions" not in space.to_dict()
+    assert SearchSpace.from_dict(SIZES.to_dict()) == SIZES
+    assert SIZES.fingerprint != SIZES.with_data(resolutions=(16, 8)).fingerprint
+    assert SIZES.with_data(resolution=12) == SIZES.with_data(resolutions=[12]) == SIZES.at(12) == space
+    with pytest.raises(InputError, match="expected one of them"):
+        SIZES.with_data(resolution=12, resolutions=(16, 8))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        (16, "expected a list"),
+        ("16", "expected a list"),
+        ((16, 16), "each once"),
+        ((16, 0), "a resolution is 0"),
+        ((16, 12.0), "a resolution is 12.0"),
+        ((16, True), "a resolution is True"),
+        (tuple(range(1, 60)), "at most 50"),
+    ],
+)
+def test_wrong_resolutions_are_refused(sizes, said):
+    with pytest.raises(InputError, match=said):
+        small_space(resolutions=sizes)
+
+
+def test_the_smallest_resolution_that_strides_leave_something_of_is_named():
+    with pytest.raises(InputError, match=r"resolution is 8 px.*at least 17 px"):
+        ALL["mnasnet"].with_data(resolutions=(224, 8))
+
+
+def test_extremes_are_exact_over_resolutions():
+    costs = SpaceCosts(SIZES, lambda placed: block_complexity(placed).madds)
+    sizes = {}
+    for largest in (False, True):
+        architecture, cost = costs.extreme(largest=largest)
+        sizes[largest] = architecture.resolution
+        assert complexity(architecture).madds == cost
+        assert costs([SIZES.encode(architecture)]).tolist() == [cost]
+    assert sizes == {False: 8, True: 16}
+
+
+def test_costs_of_fixed_filters_are_a_constant_and_a_number_per_choice():
+    space = EVERY["around"]
+    costs = SpaceCosts(space, lambda placed: block_complexity(placed).madds, overhead=3)
+    rng = np.random.default_rng(4)
+    for index, size in enumerate(space.resolutions):
+        constant, values = costs.additive(index)
+        assert [len(each) for each in values] == [len(decision.choices) for decision in space.decisions[:-1]]
+        architecture = replace(space.sample(rng), resolution=size)
+        chosen = zip(values, space.encode(architecture), strict=False)
+        assert constant + sum(each[at] for each, at in chosen) == complexity(architecture).madds + 3
+
+
+def test_costs_that_depend_on_filters_are_not_a_sum_over_decisions(tmp_path):
+    with pytest.raises(InputError, match="stage 1 of small has 6 decisions"):
+        SpaceCosts(SIZES, lambda placed: 1.0).additive()
+    path = tmp_path / "mine.toml"
+    path.write_text(BLOCKS[: BLOCKS.rindex("[[stages]]\nstride")])
+    with pytest.raises(InputError, match=r"stage 1 of mine end with \[16, 24\] filters"):
+        SpaceCosts(load_space(str(path)), lambda placed: 1.0).additive()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_space_that_is_written_is_read_back_equal(name, tmp_path):
+    save_space(EVERY[name], tmp_path / "space.toml")
+    assert load_space(str(tmp_path / "space.toml")) == EVERY[name]
+
+
+def test_a_space_with_a_name_of_any_kind_is_read_back_equal(tmp_path):
+    space = replace(SIZES, name='ein "Raum" \\ für ☎')
+    save_space(space, tmp_path / "space.toml")
+    assert load_space(str(tmp_path / "space.toml")) == space
+    with pytest.raises(InputError, match=r"ends with .toml"):
+        save_space(space, tmp_path / "space.json")
+
+
+def test_a_resolution_that_is_not_among_several_is_refused(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace("resolution = 64", "resolution = 64\nresolutions = [32, 48]"))
+    with pytest.raises(InputError, match=r"resolution is 64 and resolutions is \[32, 48\]"):
+        load_space(str(path))

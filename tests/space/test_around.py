@@ -1,0 +1,103 @@
+"""The space around a teacher: its blocks, and whether a space fits a teacher."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mnas.arch import unroll, zoo
+from mnas.arch.spec import Architecture, BlockSpec, StageSpec
+from mnas.errors import InputError
+from mnas.space import check_fits_teacher, load_space, space_around
+from mnas.space.around import teacher_blocks
+from mnas.space.stages import StageBlocks
+
+TEACHERS = ("mobilenet-v2", "efficientnet-lite0", "efficientnet-b0", "mnasnet-a1")
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_the_first_choices_are_the_teacher_itself(name):
+    teacher = zoo(name)
+    space = space_around(teacher)
+    own = space.decode([0] * len(space.decisions))
+    assert unroll(own) == unroll(teacher)
+    check_fits_teacher(space, teacher)
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_every_block_can_take_the_place_of_the_teachers(name):
+    teacher = zoo(name)
+    space = space_around(teacher, resolutions=(128, 64))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        student = replace(space.sample(rng), resolution=teacher.resolution)
+        ends = [stage.block.filters for stage in student.stages]
+        assert ends == [block.filters for block in teacher_blocks(teacher)]
+
+
+def test_choices_are_kernels_ratios_squeeze_and_excitation_and_none():
+    block = BlockSpec("mbconv", 5, 1, 6, 16, 0.25)
+    teacher = Architecture((StageSpec(replace(block, stride=2)), StageSpec(block)), stem_filters=8)
+    first, second = (set(stage.blocks) for stage in space_around(teacher).stages)
+    assert len(first) == 3 * 4 * 2
+    assert second - {"id_r1_k1_s1_c16"} == {
+        f"ir_r1_k{kernel}_s1_e{ratio}_c16{se}"
+        for kernel in (3, 5, 7)
+        for ratio in (2, 3, 4, 6)
+        for se in ("", "_se0.25")
+    }
+    assert "id_r1_k1_s1_c16" in second
+
+
+def test_a_ratio_of_many_digits_is_not_nearly_repeated():
+    block = BlockSpec("mbconv", 3, 1, 10 / 3, 16)
+    teacher = Architecture((StageSpec(block),), stem_filters=16)
+    (stage,) = space_around(teacher, kernel_sizes=(3,), expansion_shares=(0.1, 0.5, 1)).stages
+    ratios = [stage.stage((text,)).block.expand_ratio for text in stage.blocks]
+    assert ratios == [10 / 3, 1.67, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"resolutions": (96, 16)}, r"resolution is 16 px.*at least 17 px"),
+        ({"resolutions": (96, 96)}, "each once"),
+        ({"resolutions": (0,)}, "resolution is 0"),
+        ({"kernel_sizes": (4,)}, "odd"),
+        ({"kernel_sizes": (33,)}, "kernel_size is 33"),
+        ({"expansion_shares": (-1,)}, "an expansion share is -1"),
+        ({"expansion_shares": (float("nan"),)}, "an expansion share is nan"),
+    ],
+)
+def test_wrong_options_are_refused(options, said):
+    with pytest.raises(InputError, match=said):
+        space_around(zoo("mobilenet-v2"), **options)
+
+
+def test_a_teacher_of_other_classes_or_resolution_fits():
+    space = space_around(zoo("mobilenet-v2"), resolutions=(96, 64))
+    check_fits_teacher(space, replace(zoo("mobilenet-v2"), num_classes=5, resolution=128, dropout=0.5))
+
+
+def _changed(space, number, blocks):
+    stages = [*space.stages]
+    stages[number - 1] = StageBlocks(blocks)
+    return replace(space, stages=tuple(stages))
+
+
+def test_the_first_block_that_differs_is_named():
+    teacher = zoo("mobilenet-v2")
+    space = space_around(teacher)
+    cases = [
+        (_changed(space, 3, ("ir_r1_k3_s1_e3_c24", "ir_r1_k3_s1_e3_c32")), "block 3 ends with 32 filters.* with 24"),
+        (_changed(space, 3, ("ir_r1_k3_s2_e3_c24",)), "block 3 has stride 2, the teacher's has 1"),
+        (_changed(space, 3, ("ir_r2_k3_s1_e3_c24",)), "block 3 has the choice ir_r2_k3_s1_e3_c24 of several blocks"),
+        (replace(space, stages=space.stages[:-1]), "16 stages and the teacher 17 blocks, so that block 17 is in one"),
+        (replace(space, activation="swish"), "its activation is swish, the teacher's is relu6"),
+        (replace(load_space("mnasnet"), activation="relu6"), "block 1 is not one decision"),
+    ]
+    for other, said in cases:
+        with pytest.raises(InputError, match=f"is not a space around this teacher: .*{said}.*mnas space around"):
+            check_fits_teacher(other, teacher)
+    with pytest.raises(InputError, match="is not a space around this teacher"):
+        check_fits_teacher(space, zoo("efficientnet-lite0"))
