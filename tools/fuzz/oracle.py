@@ -35,6 +35,9 @@ def same_table(data: bytes, understood: dict[str, Any]) -> bool:
         for each in fields(kind):
             if each.name not in document and each.default is not MISSING:
                 document[each.name] = each.default
+    for name in ("resolutions", "report_cards"):  # written only if there are some
+        if not said.get(name):
+            said.pop(name, None)
     return _same(said, understood)
 
 
@@ -108,6 +111,10 @@ def same_toml(data: bytes, understood: dict[str, Any]) -> bool:
     shared = said.pop("choices", {})
     stages = [stage if "blocks" in stage else {**shared, **stage} for stage in said.pop("stages")]
     numbers = (_numbers(stages), _numbers(understood["stages"]))
+    if sizes := sorted(said.pop("resolutions", []), reverse=True):
+        said["resolution"] = sizes[0]
+        if sizes != understood.get("resolutions", sizes[:1]):
+            return False
     return all(_same(value, understood[name]) for name, value in said.items()) and _same(*numbers)
 
 

@@ -157,10 +157,15 @@ SCENARIOS: dict[str, Scenario] = {
         same_json,
     ),
     "space TOML": Scenario(
-        lambda folder: [_toml(name) for name in ("mnasnet-16", "nas-bench-macro")], _space, same_toml, name="space.toml"
+        lambda folder: [*map(_toml, ("mnasnet-16", "nas-bench-macro")), valid.space_of_sizes()],
+        _space,
+        same_toml,
+        name="space.toml",
     ),
     "latency table": Scenario(
-        lambda folder: valid.json_bytes(valid.table()), lambda path: LatencyTable.load(path).to_dict(), same_table
+        lambda folder: [*valid.json_bytes(valid.table()), *valid.json_bytes(valid.table_of_sizes())],
+        lambda path: LatencyTable.load(path).to_dict(),
+        same_table,
     ),
     "table of ProxylessNAS": Scenario(
         lambda folder: valid.table_rows("var", ""), _import("proxylessnas"), as_many(lambda data: data.count(b"mean:"))

@@ -14,7 +14,7 @@ import numpy as np
 from mnas.arch.codec import architecture_to_dict
 from mnas.latency.table import Entry
 from mnas.search.options import SearchOptions
-from mnas.space.files import load_space
+from mnas.space.files import load_space, space_to_toml
 from mnas.study.study import Study
 from mnas.trial import Measurement, Trial
 from tests.latency.tables import make_table
@@ -54,6 +54,17 @@ def table() -> dict[str, Any]:
     space = load_space("nas-bench-macro")
     entries = {placed.key: Entry(0.25, 0.01, 5) for placed in space.placed_blocks()[:12]}
     return make_table(space, entries=entries, params_curve=((1e5, 0.9), (1e6, 1.1))).to_dict()
+
+
+def table_of_sizes() -> dict[str, Any]:
+    """The same for two resolutions, with a report card for each."""
+    card = {name: value for name, value in table()["report_card"].items() if name != "pairs_ms"}
+    return {**table(), "resolution": 32, "resolutions": [32, 16], "report_cards": {"32": card, "16": card}}
+
+
+def space_of_sizes() -> bytes:
+    """A space of two resolutions as TOML."""
+    return space_to_toml(load_space("nas-bench-macro").with_data(resolutions=(32, 64))).encode()
 
 
 def table_rows(spread: str, tail: str) -> list[bytes]:
