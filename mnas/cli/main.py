@@ -18,7 +18,7 @@ from mnas.system.logs import set_up_logging
 COMMANDS = {
     "zoo": "List the published networks, or show one as blocks.",
     "cost": "Show what a network costs, block by block.",
-    "space": "Look at search spaces.",
+    "space": "Look at search spaces, and make one around a teacher.",
     "sample": "Print random architectures, one JSON a line.",
     "profile": "Measure a device and write its latency table.",
     "table": "Show, check, compare, import and calibrate latency tables.",
