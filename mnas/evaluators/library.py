@@ -262,11 +262,11 @@ class FineTuningEvaluator(Evaluator):
         return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{self._seed}"
 
     def _train(self, architecture: Architecture, folder: Path) -> float:
-        from mnas.train.pretrained import pretrained_from
+        from mnas.train.pretrained import Pretrained
         from mnas.train.trainer import train_network
 
         library = self._data.library
-        overrides = {} if self._epochs is None else {"epochs": self._epochs}
+        overrides: dict[str, Any] = {} if self._epochs is None else {"epochs": self._epochs}
         trained = train_network(
             architecture,
             self._data.source,
@@ -275,8 +275,8 @@ class FineTuningEvaluator(Evaluator):
             seed=self._seed,
             resume=True,
             dataset=self._data.datasets[architecture.resolution],
-            weights=pretrained_from(self._data.stitcher.weights(architecture)),
-            teacher=library.teacher if self._distill else None,
+            weights=Pretrained.of(self._data.stitcher.weights(architecture)),
+            teacher=library.teacher.folder if self._distill else None,
             distill=self._distill,
             **overrides,
         )

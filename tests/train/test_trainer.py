@@ -20,10 +20,10 @@ from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.nn.functional import Network
 from mnas.system.lock import hold
 from mnas.train.evaluate import evaluate, recalibrated
+from mnas.train.history import read_progress
 from mnas.train.optimizer import hold_average, make_optimizer
 from mnas.train.recipe import Recipe
 from mnas.train.trained_network import open_trained
-from mnas.train.history import read_progress
 from mnas.train.trainer import LOCK, train_network
 
 pytestmark = pytest.mark.tensorflow
