@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _EVERY_SECONDS = 10.0
 LOG_TITLES = {
     "trials": "search",
+    "confirmed": "stitched networks",
     "finalists": "finalists",
     "baseline": "random baseline",
     "baseline_finalists": "its finalists",

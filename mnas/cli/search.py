@@ -143,7 +143,7 @@ def _sized(options: SearchOptions, minutes: float | None, given: Set[str], worke
 
     with output.console(stderr=True).status("Measuring a few steps"):
         fitted = fit_options(options, minutes, given, workers=workers)
-    if fitted is not options:
+    if fitted is not options and options.evaluator != "library":
         why = "No search size given; using 15 minutes" if minutes is None else f"In {minutes:g} minutes"
         output.console(stderr=True).print(
             f"{why}: {fitted.trials} trials of {fitted.proxy_steps} steps in batches of {fitted.batch}, "

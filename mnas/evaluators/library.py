@@ -52,27 +52,22 @@ class LibraryData:
     library: BlockLibrary
     source: DataSource
 
+    def dataset(self, resolution: int) -> Dataset:
+        """Return the data at one resolution of the library's space; loaded once."""
+        if resolution not in self._loaded:
+            self._loaded[resolution] = self.source.load(resolution)
+        return self._loaded[resolution]
+
     @cached_property
-    def datasets(self) -> dict[int, Dataset]:
-        """The data at every resolution of the library's space, each loaded when it is first needed."""
-        return _ByResolution(self.source)
+    def _loaded(self) -> dict[int, Dataset]:
+        return {}
 
     @cached_property
     def stitcher(self) -> Stitcher:
         """Puts networks together and scores them."""
         from mnas.library.stitching import Stitcher
 
-        return Stitcher(self.library, self.datasets, max_validation=MAX_VALIDATION)
-
-
-class _ByResolution(dict[int, "Dataset"]):
-    def __init__(self, source: DataSource) -> None:
-        super().__init__()
-        self._source = source
-
-    def __missing__(self, resolution: int) -> Dataset:
-        self[resolution] = self._source.load(resolution)
-        return self[resolution]
+        return Stitcher(self.library, self.dataset, max_validation=MAX_VALIDATION)
 
 
 class LibraryEvaluator(Evaluator):
@@ -274,7 +269,7 @@ class FineTuningEvaluator(Evaluator):
             recipe="finetune",
             seed=self._seed,
             resume=True,
-            dataset=self._data.datasets[architecture.resolution],
+            dataset=self._data.dataset(architecture.resolution),
             weights=Pretrained.of(self._data.stitcher.weights(architecture)),
             teacher=library.teacher.folder if self._distill else None,
             distill=self._distill,
@@ -294,17 +289,43 @@ class FineTuningEvaluator(Evaluator):
         return {"kind": "fine-tuning", "library": self._data.library.fingerprint, **own}
 
 
+def open_evaluator(
+    folder: Path | str,
+    *,
+    data: str | None = None,
+    epochs: int | None = None,
+    distill: float = 0.5,
+    finalists: Path | None = None,
+    seed: int = 0,
+) -> LibraryEvaluator:
+    """Make the evaluator of a library.
+
+    Args:
+        folder: the library's.
+        data: its images, if they are elsewhere now.
+        epochs: of a finalist's fine-tuning; None for the recipe's own number.
+        distill: weight of the teacher's logits in it.
+        finalists: where fine-tuned networks are kept; None keeps none.
+        seed: of the fine-tuning.
+
+    Raises:
+        InputError: if the library is missing or unfinished.
+    """
+    library = open_library(folder)
+    source = library.teacher.data
+    opened = LibraryData(library, source if data is None else replace(source, name=data))
+    tuning = FineTuningEvaluator(opened, epochs=epochs, distill=distill, folder=finalists, seed=seed)
+    return LibraryEvaluator(opened, fine_tuning=tuning)
+
+
 def make(request: EvaluatorRequest) -> LibraryEvaluator:
     """Make the evaluator of a search."""
     options = request.options
-    library = open_library(options["library"])
-    name = library.teacher.training["configuration"]["data"]
-    data = LibraryData(library, replace(library.teacher.data, name=options["data"] or name["name"]))
-    fine_tuning = FineTuningEvaluator(
-        data,
+    return open_evaluator(
+        options["library"],
+        data=options["data"],
         epochs=options["final_epochs"],
         distill=options["distill"],
-        folder=None if request.folder is None else request.folder / "finalists",
+        finalists=None if request.folder is None else request.folder / "finalists",
         seed=options["seed"],
     )
-    return LibraryEvaluator(data, fine_tuning=fine_tuning)

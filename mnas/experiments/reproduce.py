@@ -12,6 +12,7 @@ from mnas.search.build import prepare
 from mnas.search.executor import Executor
 from mnas.search.executors.factory import open_executor
 from mnas.search.finalists import NothingFitsError
+from mnas.search.measuring import MEASURED
 from mnas.search.options import SearchOptions
 from mnas.search.run import OnTrial, Search, run_search
 from mnas.search.session import load_tensorflow_for
@@ -99,7 +100,7 @@ def reproduce(
     with tempfile.TemporaryDirectory(prefix="mnas-reproduce-") as folder:
         try:
             again = Study.create(f"{folder}/study", study.config, study.arguments)
-            best = _best(again, _as_far(search, comparison.logged), executor, comparison)
+            best = _best(again, _as_far(study, search, comparison.logged), executor, comparison)
             difference = first_difference(study.best(), best, "best.json") if study.best() else None
         except _DiffersError as error:
             difference = str(error)
@@ -113,12 +114,15 @@ def _best(study: Study, search: Search, executor: Executor | None, comparison: _
         return None
 
 
-def _as_far(search: Search, logged: dict[str, dict[Any, Trial]]) -> Search:
-    """The same search, cut to the length of its log."""
+def _as_far(study: Study, search: Search, logged: dict[str, dict[Any, Trial]]) -> Search:
+    """The same search, cut to the length of its log, with the measured latencies, which never repeat exactly."""
+    if search.measured is not None:
+        search.measured.use_record(study.folder / MEASURED)
     return replace(
         search,
         num_trials=1 + max(logged["trials"]),
         baseline=search.baseline if logged["baseline"] else None,
+        confirmation=search.confirmation if logged["confirmed"] else None,
         finalist_objective=search.finalist_objective if logged["finalists"] else None,
         retrainings=search.retrainings if logged["repeats"] else (),
     )

@@ -7,7 +7,7 @@ the image to the first block that differs, is computed once.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ import numpy.typing as npt
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import layers, named_blocks
 from mnas.data.dataset import Dataset, normalise
-from mnas.errors import InputError
 from mnas.library.activations import TeacherNetwork
 from mnas.library.library import BlockLibrary
 from mnas.nn.functional import Block, Vector
@@ -56,14 +55,14 @@ class Stitcher:
 
     Args:
         library: the library.
-        datasets: data by resolution; calibrated on the train split, scored on the validation split.
+        dataset_at: returns the data at a resolution; calibrated on the train split, scored on the validation split.
         max_validation: maximum number of validation images to score on.
     """
 
     def __init__(
-        self, library: BlockLibrary, datasets: dict[int, Dataset], *, max_validation: int | None = None
+        self, library: BlockLibrary, dataset_at: Callable[[int], Dataset], *, max_validation: int | None = None
     ) -> None:
-        self._library, self._datasets = library, datasets
+        self._library, self._dataset_at = library, dataset_at
         self._max_validation = max_validation
         trained = library.teacher
         arrays = list(read_arrays(trained.folder / WEIGHTS).values())
@@ -91,7 +90,7 @@ class Stitcher:
         return self._run(architecture, keep_arrays=True)[1]
 
     def _validation(self, resolution: int) -> Any:
-        return self._datasets[resolution].validation.take(slice(self._max_validation))
+        return self._dataset_at(resolution).validation.take(slice(self._max_validation))
 
     def _run(
         self, architecture: Architecture, *, keep_arrays: bool = False
@@ -134,10 +133,7 @@ class Stitcher:
         return found
 
     def _images(self, resolution: int) -> _State:
-        if resolution not in self._datasets:
-            known = ", ".join(map(str, self._datasets))
-            raise InputError(f"the network takes {resolution} px, and the images are there at {known} px")
-        dataset = self._datasets[resolution]
+        dataset = self._dataset_at(resolution)
         count = min(_CALIBRATION_IMAGES, len(dataset.train))
         chosen = np.linspace(0, len(dataset.train) - 1, count).astype(np.intp)
         scored = self._validation(resolution).images

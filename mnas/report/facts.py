@@ -89,7 +89,7 @@ class ReportData:
     Attributes:
         study: its folder and configuration.
         summary: as `mnas report --json` prints it.
-        trials, finalists, baseline, baseline_finalists, repeats: its logs, by number.
+        trials, confirmed, finalists, baseline, baseline_finalists, repeats: its logs, by number.
         updates: the strategy's diagnostics, such as its entropy.
         targets: one per latency table.
         winner: None while the search is not finished.
@@ -101,6 +101,7 @@ class ReportData:
     study: Study
     summary: dict[str, Any]
     trials: tuple[Trial, ...]
+    confirmed: tuple[Trial, ...]
     finalists: tuple[Trial, ...]
     baseline: tuple[Trial, ...]
     baseline_finalists: tuple[Trial, ...]
@@ -115,7 +116,7 @@ class ReportData:
     @property
     def num_latencies(self) -> int:
         """Number of latencies of a trial; studies made by the library may have latencies without a table."""
-        every = (*self.trials, *self.finalists, *self.baseline, *self.baseline_finalists)
+        every = (*self.trials, *self.confirmed, *self.finalists, *self.baseline, *self.baseline_finalists)
         return max(
             (len(trial.measurement.latencies_ms) for trial in every if trial.measurement), default=len(self.targets)
         )

@@ -38,6 +38,7 @@ def front_figure(facts: ReportData, index: int = 0) -> Figure:
     if index == 0:
         edge = [(price(t.measurement), 100 * t.measurement.accuracy) for t in front(facts.trials) if t.measurement]
         series.append(Series("front", "front", *_columns(edge), kind="steps"))
+    series.append(_points("stitched networks", "kernel7", facts.confirmed, price, unit))
     series.append(_points("random's finalists", "random_finalist", facts.baseline_finalists, price, unit))
     series.append(_points("finalists, trained longer", "finalist", facts.finalists, price, unit))
     series.append(_winner(facts, price, unit))

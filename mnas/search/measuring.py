@@ -31,6 +31,7 @@ from mnas.system.files import read_json, write_json
 from mnas.tflite.random_model import write_random_model
 from mnas.trial import Trial
 
+MEASURED = "measured.json"  # in a study
 _LOGGER = logging.getLogger(__name__)
 TOLERANCE = 0.02  # the share above the budget that counts as within: devices repeat themselves to 1 or 2 %
 _AT_ONCE = 4  # networks measured in one go
@@ -64,8 +65,17 @@ class MeasuredChoice:
     _known: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.path is not None and self.path.is_file():
-            self._known = convert(read_json(self.path, "measured latencies"), dict[str, float], str(self.path))
+        if self.path is not None:
+            self.use_record(self.path)
+
+    def use_record(self, path: Path) -> None:
+        """Take the measured latencies of a file, if it is there.
+
+        Raises:
+            InputError: if it is damaged.
+        """
+        if path.is_file():
+            self._known |= convert(read_json(path, "measured latencies"), dict[str, float], str(path))
 
     def known_ms(self, architecture: Architecture) -> float | None:
         """Return the measured latency of an architecture, if it was measured."""
@@ -190,6 +200,6 @@ def measured_choice(
         budget.limit,
         budget.measure,
         tighter,
-        None if folder is None else folder / "measured.json",
+        None if folder is None else folder / MEASURED,
         table.reference_ms if same else 0.0,
     )
