@@ -54,7 +54,7 @@ def read_progress(out: Path, configuration: dict[str, Any], *, resume: bool) -> 
     path = out / PROGRESS
     if not path.is_file():
         return []
-    history = _checked_history(path, refuse_another(path, configuration), configuration["recipe"]["epochs"])
+    history = _checked_history(path, refuse_another(path, configuration), configuration["recipe"])
     if not resume:
         done = f"{len(history)} of {configuration['recipe']['epochs']} epochs"
         raise InputError(
@@ -68,14 +68,13 @@ def best_epoch(history: History) -> int:
     return max(range(1, len(history) + 1), key=lambda epoch: (history[epoch - 1]["validation_accuracy"], epoch))
 
 
-def _checked_history(path: Path, record: dict[str, Any], epochs: int) -> History:
+def _checked_history(path: Path, record: dict[str, Any], recipe: dict[str, Any]) -> History:
     history: History = record.get("history", [])
     try:
         convert(history, list[dict[str, _Metric]], "history")
-        check_integer("the number of epochs in history", len(history), 1, epochs)
-        for epoch in history:
-            if "validation_accuracy" not in epoch:
-                raise InputError("an epoch has no validation_accuracy")
+        check_integer("the number of epochs in history", len(history), 1, recipe["epochs"])
+        if recipe.get("keep_best") and not all("validation_accuracy" in epoch for epoch in history):
+            raise InputError("an epoch has no validation_accuracy")
     except InputError as error:
         raise InputError(f"{path} is damaged ({error}): delete {path.parent} to train again") from None
     return history

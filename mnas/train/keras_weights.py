@@ -1,8 +1,7 @@
 """Published weights from keras.applications: MobileNetV2 and EfficientNetB0 to B7.
 
-Keras's EfficientNet rescales and
-normalises its input; mnas's networks take [-1, 1], so this is folded into the first convolution. The result is exact
-except at the border, where mnas pads with grey and Keras with its mean colour.
+Keras's EfficientNet rescales and normalises its input; mnas's networks take [-1, 1], so this is folded into the first
+convolution. The result is exact except at the border, where mnas pads with grey and Keras with its mean colour.
 """
 
 from __future__ import annotations

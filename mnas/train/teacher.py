@@ -64,8 +64,10 @@ class Teacher:
         teacher, share, size = self.trained.build(), self.share, self.trained.architecture.resolution
 
         class Student(keras.Model):  # type: ignore[misc]
-            def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, **options: Any) -> Any:
-                hard = super().compute_loss(x=x, y=y, y_pred=y_pred, **options)
+            def compute_loss(
+                self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+            ) -> Any:
+                hard = super().compute_loss(x, y, y_pred, sample_weight, training)
                 images = x if x.shape[1] == size else keras.ops.image.resize(x, (size, size), antialias=True)
                 answers = keras.ops.cast(teacher(images, training=False), "float32")
                 logits = keras.ops.cast(y_pred, "float32")

