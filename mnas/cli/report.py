@@ -109,11 +109,15 @@ def show_report(document: dict[str, Any]) -> None:
         print("There is no winner yet.")
     else:
         output.table("The winner", columns, [_row(best)])
+        if best.get("measured_ms") is not None:
+            print(f"Measured latency: {best['measured_ms']:.3f} ms.")
         for stage in best["architecture"]["stages"]:
             print(f"  {stage}")
     if "devices" in document:
         show_details(document)
-    if document["baseline"] is not None:
+    if document["optimum"] is not None:
+        print(document["optimum"]["sentence"])
+    elif document["baseline"] is not None:
         print(document["baseline"]["verdict"])
     for note in document["notes"]:
         print(note)

@@ -34,6 +34,9 @@ def train(
     weights: str = typer.Option(
         None, "--weights", help="Start from imagenet (see mnas zoo), from a file of weights, or from a trained folder."
     ),
+    from_scratch: bool = typer.Option(
+        False, "--from-scratch", help="A study's winner starts from random weights, not from its block library's."
+    ),
     freeze: bool = typer.Option(False, "--freeze", help="Train the classifier only, on features computed once."),
     teacher: Path = typer.Option(None, "--teacher", help="A trained folder whose answers are soft targets."),
     distill: float = typer.Option(None, "--distill", help="The teacher's weight in the loss, 0 to 1: 0.5."),
@@ -55,6 +58,9 @@ def train(
     if resolution is not None:
         architecture = replace(architecture, resolution=resolution)
     overrides = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
+    start: Any = weights
+    if weights is None and not from_scratch:
+        start, teacher = _library_start(arch, architecture, teacher)
     overrides |= {"freeze": freeze or None, "teacher": teacher, "distill": distill}
     trained = train_with_display(
         architecture,
@@ -65,7 +71,7 @@ def train(
         seed=seed,
         resume=resume,
         recipe=recipe,
-        weights=weights,
+        weights=start,
         mixed_precision=mixed_precision,
         **{name: value for name, value in overrides.items() if value is not None},
     )
@@ -77,6 +83,24 @@ def train(
         f"Accuracy: {record['validation_accuracy']:.2%} on validation, {record['test_accuracy']:.2%} on test images.\n"
         f"Written to {trained.folder}. Next: mnas export {trained.folder} --out models/NAME.tflite"
     )
+
+
+def _library_start(arch: str, architecture: Architecture, teacher: Path | None) -> tuple[Any, Path | None]:
+    """Initial weights and teacher for a network of a search with a block library; others have none."""
+    folder = Path(arch.partition("#")[0])
+    if not (folder / "study.json").is_file():
+        return None, teacher
+    from mnas.study.study import Study
+    from mnas.system.native_output import load_tensorflow
+
+    with output.console(stderr=True).status("Loading TensorFlow"):
+        load_tensorflow()
+        from mnas.search.teacher import winner_start
+    start = winner_start(Study.open(folder), architecture)
+    if start is None:
+        return None, teacher
+    output.console(stderr=True).print("The weights are those of the block library; its teacher gives soft targets.")
+    return start[0], teacher or start[1]
 
 
 def train_with_display(

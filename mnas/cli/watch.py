@@ -81,6 +81,8 @@ class _Arguments:
         """How many trials a log will hold; 0 if the study does not state it."""
         if log == "repeats":
             return 2 * self._number("verdict_seeds", 0)  # both winners
+        if log == "confirmed":
+            return self._number("confirmed", 0)
         return self._number("finalists" if "finalists" in log else "trials", 0)
 
     def at_once(self, log: str) -> int:

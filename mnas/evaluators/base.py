@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,10 @@ class Evaluator(ABC):
             InputError: if it is no such sum.
         """
         raise InputError(f"the accuracy of {type(self).__name__} is not a sum over the space's decisions")
+
+    def trained_folder(self, architecture: Architecture) -> Path | None:
+        """Return the folder that an evaluated network's weights are kept in; by default they are not kept."""
+        return None
 
     def for_confirmation(self) -> Evaluator | None:
         """Return a slower and better evaluator for the best candidates, before finalists are chosen; None for none."""

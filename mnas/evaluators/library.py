@@ -23,7 +23,7 @@ from mnas.arch.codec import architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.checks import Share, convert
 from mnas.data.dataset import DataSource
-from mnas.errors import InputError, MnasError
+from mnas.errors import InputError
 from mnas.evaluators.base import Evaluator, OnProgress
 from mnas.library.library import BlockLibrary, open_library
 from mnas.library.predictor import AccuracyPredictor, fit_predictor, sample_networks
@@ -240,19 +240,16 @@ class FineTuningEvaluator(Evaluator):
         """
         import tempfile
 
-        if self._folder is not None:
-            return self._train(architecture, self.folder_of(architecture))
+        folder = self.trained_folder(architecture)
+        if folder is not None:
+            return self._train(architecture, folder)
         with tempfile.TemporaryDirectory() as scratch:
             return self._train(architecture, Path(scratch) / "network")
 
-    def folder_of(self, architecture: Architecture) -> Path:
-        """Return the folder of a trained network.
-
-        Raises:
-            MnasError: if none are kept.
-        """
+    def trained_folder(self, architecture: Architecture) -> Path | None:
+        """See `Evaluator`."""
         if self._folder is None:
-            raise MnasError("trained networks are not kept")
+            return None
         text = json.dumps(architecture_to_dict(architecture), sort_keys=True)
         return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{self._seed}"
 

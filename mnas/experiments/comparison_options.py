@@ -42,6 +42,7 @@ class ComparisonOptions:
     strategies: Sequence[str] = ("random", "reinforce", "ppo", "evolution")
     evaluator: declare.EvaluatorName | None = None
     space: declare.Space = "mnasnet-32"
+    library: declare.LibraryFolder | None = None
     data: declare.Data | None = None
     max_train_images: declare.MaxTrainImages | None = None
     proxy_steps: declare.ProxySteps = 200
@@ -62,9 +63,12 @@ class ComparisonOptions:
         """Check all that can be checked without loading anything."""
         check_fields(self)
         check_strategies(self.strategies)
+        if self.evaluator is None and self.library is not None:
+            object.__setattr__(self, "evaluator", "library")
         if self.evaluator is None:
             raise InputError(
-                "no evaluator is named: expected tabular:FILE.json, python:MODULE:FUNCTION, or with data proxy"
+                "no evaluator is named: expected tabular:FILE.json, python:MODULE:FUNCTION, a --library, or with data "
+                "proxy"
             )
         if self.budget_madds is not None and (self.table or self.budget_ms):
             raise InputError("--budget-madds replaces --table and --budget-ms: give one or the other")
@@ -73,6 +77,7 @@ class ComparisonOptions:
         """Return the common part of all runs, as options of a search."""
         return SearchOptions(
             space=self.space,
+            library=self.library,
             table=self.table,
             budget_ms=self.budget_ms,
             data=self.data,

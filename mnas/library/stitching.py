@@ -23,8 +23,8 @@ from mnas.nn.functional import Block, Vector
 from mnas.system.arrays import read_arrays
 from mnas.train.trained_network import WEIGHTS
 
-_CALIBRATION_IMAGES = 192  # training images that batch-norm statistics come from
-_BATCH = 96
+_CALIBRATION_IMAGES = 96  # training images that batch-norm statistics come from
+_BATCH = 48
 _MOST_BYTES = 1_500_000_000  # of activations that are kept for candidates with the same first blocks
 
 

@@ -163,6 +163,10 @@ class _Runner:
         document = winner_to_dict(chosen, longer=longer)
         if main and self.search.measured is not None:
             document["measured_ms"] = self.search.measured.known_ms(chosen.architecture)
+        if longer and self.search.finalist_objective is not None:
+            folder = self.search.finalist_objective.evaluator.trained_folder(chosen.architecture)
+            if folder is not None and folder.is_relative_to(self.study.folder):
+                document["trained"] = str(folder.relative_to(self.study.folder))
         write_json(self.study.folder / f"{result}.json", document)
         return document
 

@@ -121,4 +121,5 @@ def concurrency(*, workers: int, batch: int, finalists: int) -> dict[str, int]:
         finalists: of each of the two runs.
     """
     most = {"trials": batch, "baseline": batch, "finalists": finalists, "baseline_finalists": finalists, "repeats": 2}
+    most["confirmed"] = 1
     return {log: max(1, min(workers, count)) for log, count in most.items()}

@@ -20,6 +20,8 @@ from mnas.space.space import SearchSpace
 from mnas.train.trained_network import Trained, is_trained, open_trained
 
 if TYPE_CHECKING:
+    from mnas.study.study import Study
+    from mnas.train.pretrained import Pretrained
     from mnas.train.trainer import Progress
 
 OnProgress = Callable[[float, str], None]
@@ -58,6 +60,22 @@ def ensure_library(
         progress=lambda share, what: on_progress(_TRAINING_SHARE + (1 - _TRAINING_SHARE) * share, what),
     )
     return replace(options, library=str(target))
+
+
+def winner_start(study: Study, architecture: Architecture) -> tuple[Pretrained, Path] | None:
+    """Return stitched weights for a network of a study with a block library, and the teacher's folder; else None.
+
+    Raises:
+        InputError: if the library is missing, or the network is not of its space.
+    """
+    if (study.config.get("evaluator") or {}).get("kind") != "library":
+        return None
+    from mnas.evaluators.library import open_evaluator
+    from mnas.train.pretrained import Pretrained
+
+    options = ensure_library(replace(SearchOptions.of(study), teacher=None), study.folder)
+    data = open_evaluator(library_of(options).folder, data=options.data).data
+    return Pretrained.of(data.stitcher.weights(architecture)), data.library.teacher.folder
 
 
 def library_of(options: SearchOptions) -> BlockLibrary:

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from msgspec import Struct
+
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.walk import unroll
+from mnas.checks import Share, convert
 from mnas.study.study import Study
 from mnas.study.verdict import Verdict, compare_to_baseline
 from mnas.study.winner import ranked
+from mnas.system.files import read_json
 from mnas.trial import Trial
 
 _DTYPES = ("float32", "float16", "dynamic", "int8")  # of mnas export
@@ -25,9 +29,9 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
         num_top: number of best trials to list.
 
     Returns:
-        `best` (None while unfinished), `baseline` with its verdict, `top` and `front` as lists of trials, counts,
-        seconds, `share_of_steps` that early stopping left to train (None without rungs), `notes` with warnings, and
-        `next`, the commands to continue with.
+        `best` (None while unfinished), `baseline` with its verdict, `optimum` (None without a block library), `top`
+        and `front` as lists of trials, counts, seconds, `share_of_steps` that early stopping left to train (None
+        without rungs), `notes` with warnings, and `next`, the commands to continue with.
     """
     trials = study.trials
     best = study.best()
@@ -43,6 +47,7 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
         "share_of_steps": _share_of_steps(study, trials),
         "best": best,
         "baseline": _baseline(study, trials, best),
+        "optimum": optimum(study, trials),
         "top": [_row(trial) for trial in ranked(_distinct(trials))[:num_top]],
         "front": [_row(trial) for trial in front(trials)],
         "notes": notes(best),
@@ -115,7 +120,9 @@ def _baseline(study: Study, trials: Sequence[Trial], best: dict[str, Any] | None
     name = study.require("strategy", "name")
     decided: Verdict | None = None
     sentence = f"The random baseline has {len(drawn)} trials and no winner."
-    if best is not None and found is not None:
+    if best is not None and found is not None and best["trained_longer"] != found["trained_longer"]:
+        sentence = "The random baseline's best was not trained: compare the predictions."
+    elif best is not None and found is not None:
         decided = compare_to_baseline(best, found, trials, drawn, study.log("repeats").read())
         sentence = (
             f"{decided.sentence(name)} One search each, {len(trials)} and {len(drawn)} trials; winners' accuracies "
@@ -134,6 +141,44 @@ def _baseline(study: Study, trials: Sequence[Trial], best: dict[str, Any] | None
     }
 
 
+def optimum(study: Study, trials: Sequence[Trial]) -> dict[str, Any] | None:
+    """Return how near the search and its random baseline came to the optimum of the same score; None without one.
+
+    The score is the library's predicted accuracy of networks within the latency budgets.
+
+    Raises:
+        InputError: if optimum.json is damaged.
+    """
+    path = study.folder / "optimum.json"
+    if not path.is_file():
+        return None
+    best = convert(read_json(path, "a study's optimum"), _Optimum, str(path)).accuracy
+    name = study.require("strategy", "name")
+    reached = {name: _best_within(study, trials), "random search": _best_within(study, study.log("baseline").read())}
+    shares = {each: found / best for each, found in reached.items() if found is not None and best > 0}
+    words = ", ".join(f"{each} reached {share:.1%} of it" for each, share in shares.items()) or "no trial is within"
+    return {
+        "accuracy": best,
+        "shares": shares,
+        "sentence": f"The optimum within the budget is a predicted accuracy of {best:.2%}; {words}.",
+    }
+
+
+class _Optimum(Struct, frozen=True):
+    accuracy: Share
+
+
+def _best_within(study: Study, trials: Sequence[Trial]) -> float | None:
+    budgets = study.budgets_ms
+    found = [trial.measurement for trial in trials if trial.measurement is not None]
+    within = [
+        each.accuracy
+        for each in found
+        if all(ms <= budget for ms, budget in zip(each.latencies_ms, budgets, strict=False))
+    ]
+    return max(within, default=None)
+
+
 def _mean_reward(trials: Sequence[Trial]) -> float | None:
     rewards = [trial.reward for trial in trials if trial.reward is not None]
     return sum(rewards) / len(rewards) if rewards else None
@@ -149,7 +194,10 @@ def next_commands(study: Study, best: dict[str, Any] | None) -> list[str]:
     table = f" --table {shlex.quote(str(tables[0]))}" if isinstance(tables, list) and tables else ""
     commands[0] += table
     data = study.arguments.get("data")
-    if data:
+    if "trained" in best:
+        commands.append(f"mnas export {shlex.quote(str(study.folder / best['trained']))} --out models/winner.tflite")
+        commands.append(f"mnas bench models/winner.tflite{table}")
+    elif data:
         commands.append(f"mnas train {folder} --data {shlex.quote(str(data))} --out runs/winner")
         commands.append(f"mnas export runs/winner --dtype {_dtype(study)} --out models/winner.tflite")
         commands.append(f"mnas bench models/winner.tflite{table}")
