@@ -66,6 +66,10 @@ class Evaluator(ABC):
         """
         raise InputError(f"the accuracy of {type(self).__name__} is not a sum over the space's decisions")
 
+    def trust(self) -> dict[str, float]:
+        """Return how far its accuracies can be trusted: `margin`, half of a 90 % interval, and `tau`; {} if unknown."""
+        return {}
+
     def trained_folder(self, architecture: Architecture) -> Path | None:
         """Return the folder that an evaluated network's weights are kept in; by default they are not kept."""
         return None

@@ -23,7 +23,7 @@ from mnas.arch.codec import architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.checks import Share, convert
 from mnas.data.dataset import DataSource
-from mnas.errors import InputError
+from mnas.errors import InputError, MnasError
 from mnas.evaluators.base import Evaluator, OnProgress
 from mnas.library.library import BlockLibrary, open_library
 from mnas.library.predictor import AccuracyPredictor, fit_predictor, sample_networks
@@ -53,9 +53,20 @@ class LibraryData:
     source: DataSource
 
     def dataset(self, resolution: int) -> Dataset:
-        """Return the data at one resolution of the library's space; loaded once."""
+        """Return the data at one resolution of the library's space; loaded once.
+
+        Raises:
+            InputError: if they are not the data that the library was made from.
+        """
         if resolution not in self._loaded:
-            self._loaded[resolution] = self.source.load(resolution)
+            found = self.source.load(resolution)
+            made_from = self.library.made_from["data"]
+            if resolution == self.library.space.resolution and found.fingerprint != made_from["fingerprint"]:
+                raise InputError(
+                    f"{self.source.name} is not the data that {self.library.folder} was made from "
+                    f"({made_from['name']}): images or split differ. Build a library for them, or pass the right --data"
+                )
+            self._loaded[resolution] = found
         return self._loaded[resolution]
 
     @cached_property
@@ -90,7 +101,7 @@ class LibraryEvaluator(Evaluator):
         """Calibrate the prediction, or read its stitched networks from the library.
 
         Raises:
-            MnasError: if a network cannot be scored, or the library cannot be written.
+            MnasError: if a network cannot be scored.
         """
         if self._predictor is not None:
             return
@@ -129,7 +140,10 @@ class LibraryEvaluator(Evaluator):
             "networks": [list(own) for own in networks],
             "accuracies": list(accuracies),
         }
-        write_json(self.data.library.folder / _PREDICTOR, record)
+        try:
+            write_json(self.data.library.folder / _PREDICTOR, record)
+        except MnasError as error:  # a library that is read-only can be searched all the same
+            _LOGGER.warning("%s: the next search with this library scores its networks again", error)
 
     @property
     def predictor(self) -> AccuracyPredictor:
@@ -154,6 +168,10 @@ class LibraryEvaluator(Evaluator):
         """
         indices = self.data.library.space.encode(architecture)
         return float(np.clip(sum(own[i] for own, i in zip(self._values, indices, strict=True)), 0.0, 1.0))
+
+    def trust(self) -> dict[str, float]:
+        """See `Evaluator`: against stitched accuracies of networks that the prediction was not fitted to."""
+        return {"margin": self.predictor.margin, "tau": self.predictor.tau}
 
     def for_confirmation(self) -> Evaluator:
         """Return an evaluator of stitched networks."""

@@ -35,9 +35,10 @@ from mnas.random_streams import Stream, generator
 from mnas.space.around import space_around
 from mnas.space.space import SearchSpace
 from mnas.study.study import first_difference
+from mnas.system.arrays import stored
 from mnas.system.child import MOST_TRIES, Child, DiedError
 from mnas.system.environment import environment, num_cpus
-from mnas.system.files import write_atomically
+from mnas.system.files import read_bytes, write_atomically
 from mnas.system.lock import hold
 from mnas.system.ray_cluster import EXECUTORS
 from mnas.train.trained_network import ARCHITECTURE, TRAINING, WEIGHTS, Trained, is_trained
@@ -144,13 +145,21 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _made_from(teacher: Trained, dataset: Dataset, space: SearchSpace, options: LibraryOptions) -> dict[str, Any]:
-    digest = hashlib.sha256((teacher.folder / WEIGHTS).read_bytes()).hexdigest()
     return {
-        "teacher": describe_teacher(teacher, digest),
+        "teacher": describe_teacher(teacher, weights_sha256(teacher)),
         "data": dataset.describe(),
         "space": space.to_dict(),
         "options": asdict(options),
     }
+
+
+def weights_sha256(teacher: Trained) -> str:
+    """Return the hash of a teacher's file of weights.
+
+    Raises:
+        InputError: if it is missing.
+    """
+    return hashlib.sha256(read_bytes(stored(teacher.folder / WEIGHTS), "weights", most=1 << 32)).hexdigest()
 
 
 def _check_same(folder: Path, made_from: Mapping[str, Any]) -> None:

@@ -30,6 +30,6 @@ def write_optimum(study: Study, prepared: Prepared) -> None:
     trial = objective.evaluate(0, best)
     if trial.measurement is None:
         return
-    document = {"accuracy": trial.measurement.accuracy, "reward": trial.reward}
+    document = {"accuracy": trial.measurement.accuracy, "reward": trial.reward, **objective.evaluator.trust()}
     latency = {"latency_ms": trial.measurement.latency_ms, "architecture": architecture_to_dict(best)}
     write_json(study.folder / "optimum.json", document | latency)

@@ -11,7 +11,7 @@ from mnas.arch.spec import Architecture
 from mnas.arch.zoo import ZOO
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
-from mnas.library.build import build_library
+from mnas.library.build import build_library, weights_sha256
 from mnas.library.library import MANIFEST, TEACHER, BlockLibrary, open_library
 from mnas.search.options import FROM_DATA, OWN_SPACE, SearchOptions
 from mnas.space.around import check_fits_teacher, space_around
@@ -50,6 +50,8 @@ def ensure_library(
         open_library(target)
         return replace(options, library=str(target))
     teacher = _teacher(options, folder, on_progress)
+    if _is_made_from(target, teacher) and options.space == OWN_SPACE:
+        return replace(options, library=str(target))
     space = _space(options, teacher.architecture)
     dataset = replace(teacher.data, name=options.data or teacher.data.name).load(teacher.architecture.resolution)
     build_library(
@@ -60,6 +62,17 @@ def ensure_library(
         progress=lambda share, what: on_progress(_TRAINING_SHARE + (1 - _TRAINING_SHARE) * share, what),
     )
     return replace(options, library=str(target))
+
+
+def _is_made_from(folder: Path, teacher: Trained) -> bool:
+    """Whether a folder holds a finished library of this teacher; its data are checked when they are loaded."""
+    if not (folder / MANIFEST).is_file():
+        return False
+    try:
+        library = open_library(folder)
+    except InputError:
+        return False
+    return bool(library.made_from["teacher"]["weights_sha256"] == weights_sha256(teacher))
 
 
 def winner_start(study: Study, architecture: Architecture) -> tuple[Pretrained, Path] | None:

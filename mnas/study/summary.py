@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.walk import unroll
@@ -152,20 +152,31 @@ def optimum(study: Study, trials: Sequence[Trial]) -> dict[str, Any] | None:
     path = study.folder / "optimum.json"
     if not path.is_file():
         return None
-    best = convert(read_json(path, "a study's optimum"), _Optimum, str(path)).accuracy
+    record = convert(read_json(path, "a study's optimum"), _Optimum, str(path))
+    best = record.accuracy
     name = study.require("strategy", "name")
     reached = {name: _best_within(study, trials), "random search": _best_within(study, study.log("baseline").read())}
     shares = {each: found / best for each, found in reached.items() if found is not None and best > 0}
     words = ", ".join(f"{each} reached {share:.1%} of it" for each, share in shares.items()) or "no trial is within"
+    trust = ""
+    if record.margin is not None and record.tau is not None:
+        trust = (
+            f" Nine of ten predictions are within {100 * record.margin:.1f} points of the stitched network's accuracy; "
+            f"their rank correlation is {record.tau:.2f}."
+        )
     return {
         "accuracy": best,
         "shares": shares,
-        "sentence": f"The optimum within the budget is a predicted accuracy of {best:.2%}; {words}.",
+        "margin": record.margin,
+        "tau": record.tau,
+        "sentence": f"The optimum within the budget is a predicted accuracy of {best:.2%}; {words}.{trust}",
     }
 
 
 class _Optimum(Struct, frozen=True):
     accuracy: Share
+    margin: Share | None = None
+    tau: Annotated[float, Meta(ge=-1, le=1)] | None = None
 
 
 def _best_within(study: Study, trials: Sequence[Trial]) -> float | None:
