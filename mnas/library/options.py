@@ -17,7 +17,7 @@ class LibraryOptions:
 
     Attributes:
         steps: training steps of an alternative.
-        batch_size: images per step.
+        batch_size: images per step; a quarter of them where activations are large.
         learning_rate: of Adam, at the first step; it falls to 0 as a cosine.
         seed: of the order of images and of weights that are drawn.
     """

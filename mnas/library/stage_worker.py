@@ -139,8 +139,10 @@ class StageWorker:
         if training.running is None:
             return
         started = time.perf_counter()
+        count = images_per_step(self._options.batch_size, training.running.block.layers[0].in_size)
         for step in steps:
-            training.running.step(step, *held[self._batch(step)])
+            x, target = held[self._batch(step)]
+            training.running.step(step, x[:count], target[:count])
         training.seconds += time.perf_counter() - started
 
     def _finish(self, training: _Training, held: _Held, scale: float) -> Alternative:
@@ -157,6 +159,14 @@ class StageWorker:
             loss = scale * float(np.mean([np.mean(np.square(np.subtract(x, y))) for x, y in pairs]))
         seconds = training.seconds + time.perf_counter() - started
         return Alternative(training.stage, training.choice, arrays, loss, seconds)
+
+
+def images_per_step(batch_size: int, in_size: int) -> int:
+    """Return how many images of a batch a step takes: a quarter at least, all of them up to 16 pixels a side.
+
+    Every pixel is an example for a convolution: large activations teach as well with fewer images, four times as fast.
+    """
+    return max(batch_size // 4, min(batch_size, batch_size * 256 // in_size**2), 2)
 
 
 @dataclass
