@@ -15,6 +15,7 @@ from .evaluators.base import Evaluator as Evaluator
 from .evaluators.multi_resolution import make_scorer as make_scorer
 from .experiments.comparison import compare_strategies as compare_strategies
 from .experiments.comparison_options import ComparisonOptions as ComparisonOptions
+from .experiments.fleet import fleet as fleet
 from .experiments.reproduce import reproduce_study as reproduce_study
 from .experiments.survey import survey_spaces as survey_spaces
 from .export.network import export_network as export_network
@@ -23,6 +24,9 @@ from .latency.estimator import LatencyEstimate as LatencyEstimate
 from .latency.estimator import LatencyEstimator as LatencyEstimator
 from .latency.extrapolation import ExtendedEstimator as ExtendedEstimator
 from .latency.table import LatencyTable as LatencyTable
+from .library.build import build_library as build_library
+from .library.library import open_library as open_library
+from .library.options import LibraryOptions as LibraryOptions
 from .nn.build import build_model as build_model
 from .profiling.bench import bench as bench
 from .profiling.bench import bench_file as bench_file
@@ -43,6 +47,7 @@ from .search.options import SearchOptions as SearchOptions
 from .search.run import Search as Search
 from .search.run import run_search as run_search
 from .search.session import run_study as run_study
+from .space.around import space_around as space_around
 from .space.files import load_space as load_space
 from .space.space import SearchSpace as SearchSpace
 from .strategies.base import Strategy as Strategy
