@@ -6,6 +6,8 @@ tensorflow/tpu models/official/efficientnet (builder and lite).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mnas.arch.codec import parse_stages
 from mnas.arch.resize import resize
 from mnas.arch.spec import Architecture
@@ -49,6 +51,7 @@ EFFICIENTNET_ROWS: dict[str, tuple[float, float, int, float]] = {
     "b6": (1.8, 2.6, 528, 0.5),
     "b7": (2.0, 3.1, 600, 0.5),
 }
+_SMALL_PX = 48
 LITE_ROWS: dict[str, tuple[float, float, int, float]] = {
     "lite0": (1.0, 1.0, 224, 0.2),
     "lite1": (1.0, 1.1, 240, 0.2),
@@ -94,3 +97,18 @@ def zoo(name: str) -> Architecture:
     if name not in ZOO:
         raise InputError(f"unknown network {name!r}; the zoo has {', '.join(ZOO)}")
     return ZOO[name]
+
+
+def network_for_images(resolution: int | None = None) -> Architecture:
+    """Return a network to train from scratch as a teacher: EfficientNet-Lite0, without stochastic depth.
+
+    For images of at most 48 px its stem has stride 1, as is usual for CIFAR: the published strides would leave one
+    pixel.
+
+    Args:
+        resolution: of the images in pixels; the published one by default.
+    """
+    network = replace(ZOO["efficientnet-lite0"], stochastic_depth=0)
+    if resolution is None:
+        return network
+    return replace(network, resolution=resolution, stem_stride=1 if resolution <= _SMALL_PX else 2)

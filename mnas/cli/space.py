@@ -35,7 +35,12 @@ def show(
 
 
 def around(
-    teacher: str = typer.Argument(..., metavar="TEACHER", help="A zoo name, a JSON file, or a folder of mnas train."),
+    teacher: str = typer.Argument(
+        ...,
+        metavar="TEACHER",
+        help="A zoo name, a JSON file, a folder of mnas train; or train, the network that mnas search --teacher "
+        "train makes from the data.",
+    ),
     out: Path = typer.Option(None, metavar="FILE.toml", help="Write the space there, for --space of other commands."),
     resolutions: str = typer.Option(
         None, metavar="SIZES", help="Input sizes to choose from, e.g. 96,128,160; by default the teacher's."
@@ -52,18 +57,20 @@ def around(
 
     Example: mnas space around efficientnet-lite0 --resolutions 96,128,160 --out lite0.toml
     """
+    from mnas.arch.zoo import network_for_images
     from mnas.space.around import EXPANSION_SHARES, space_around
     from mnas.space.files import save_space
     from mnas.study.references import resolve_architecture
 
-    network = resolve_architecture(teacher)
+    sizes = [] if resolutions is None else read_integers("--resolutions", resolutions)
+    network = network_for_images(max(sizes, default=None)) if teacher == "train" else resolve_architecture(teacher)
     shares = EXPANSION_SHARES if expansion_shares is None else read_numbers("--expansion-shares", expansion_shares)
     chosen = space_around(
         network,
         name=f"around-{Path(teacher).stem}"[:100],
         kernel_sizes=read_integers("--kernel-sizes", kernel_sizes),
         expansion_shares=shares,
-        resolutions=() if resolutions is None else read_integers("--resolutions", resolutions),
+        resolutions=sizes,
     ).with_data(num_classes=classes)
     document = _document(chosen, table)
     if out is not None:

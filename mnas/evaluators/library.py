@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +23,7 @@ from msgspec import Struct
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.checks import Share, convert
-from mnas.data.dataset import DataSource
+from mnas.data.dataset import DataSource, normalise
 from mnas.errors import InputError, MnasError
 from mnas.evaluators.base import Evaluator, OnProgress
 from mnas.library.library import BlockLibrary, open_library
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 MAX_VALIDATION = 2000
 _PREDICTOR = "predictor.json"
+_MEASURED_STEPS = 3  # of a fine-tuning, to estimate how long it takes
+_TEACHER_SHARE = 0.3  # of a step: the teacher's answers
 _FORMAT, _VERSION = "mnas.library-predictor", 1
 
 
@@ -291,6 +294,27 @@ class FineTuningEvaluator(Evaluator):
             **overrides,
         )
         return float(trained.training["validation_accuracy"])
+
+    def estimate_seconds(self, architecture: Architecture) -> float:
+        """Estimate the time of `accuracy` from a few measured steps."""
+        from mnas.nn.functional import Network
+        from mnas.train.recipe import recipe_for
+        from mnas.train.sgd import loss_and_gradient
+
+        dataset = self._data.dataset(architecture.resolution)
+        overrides: dict[str, Any] = {} if self._epochs is None else {"epochs": self._epochs}
+        recipe = recipe_for(self._data.source.name, name="finetune", images=len(dataset.train), **overrides)
+        network = Network(architecture)
+        weights = network.initial_weights(0)
+        part = dataset.train.take(slice(recipe.batch_size))
+        images, targets = normalise(part.images), np.eye(dataset.num_classes, dtype=np.float32)[part.labels]
+        loss_and_gradient(network, weights, images, targets)  # traces
+        start = time.perf_counter()
+        for _ in range(_MEASURED_STEPS):
+            loss_and_gradient(network, weights, images, targets)
+        each = (time.perf_counter() - start) / _MEASURED_STEPS / len(part)
+        passes = recipe.epochs * (1 + (_TEACHER_SHARE if self._distill else 0)) + 1  # and the statistics at the end
+        return each * len(dataset.train) * passes
 
     def with_seed(self, seed: int) -> FineTuningEvaluator:
         """The same training with another order of images."""

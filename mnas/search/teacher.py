@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnas.arch.spec import Architecture
-from mnas.arch.zoo import ZOO
+from mnas.arch.zoo import ZOO, network_for_images
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
 from mnas.library.build import build_library, weights_sha256
@@ -98,7 +98,10 @@ def library_of(options: SearchOptions) -> BlockLibrary:
         InputError: if there is none, or it is unfinished.
     """
     if options.library is None:
-        raise InputError("the evaluator library needs a block library: --library FOLDER, or --teacher to make one")
+        raise InputError(
+            "this needs a finished block library: make one with mnas library build TEACHER --out FOLDER, and pass it with "
+            "--library FOLDER"
+        )
     return open_library(options.library)
 
 
@@ -127,7 +130,7 @@ def _teacher(options: SearchOptions, folder: Path, on_progress: OnProgress) -> T
         raise InputError(f"the teacher {options.teacher} is fine-tuned first: add --data")
     sizes = _table_sizes(options.table)
     if options.teacher == FROM_DATA:
-        return _train(largest_network(sizes), options, folder, on_progress, {})
+        return _train(network_for_images(sizes[0] if sizes else None), options, folder, on_progress, {})
     if options.teacher not in ZOO:
         raise InputError(
             f"--teacher is {options.teacher!r}: expected a folder of mnas train, a network of the zoo with published "
@@ -136,27 +139,6 @@ def _teacher(options: SearchOptions, folder: Path, on_progress: OnProgress) -> T
     architecture = ZOO[options.teacher]
     sized = replace(architecture, resolution=sizes[0]) if sizes else architecture
     return _train(sized, options, folder, on_progress, {"weights": "imagenet"})
-
-
-def largest_network(sizes: Sequence[int]) -> Architecture:
-    """Return the network that is trained as a teacher where there are no published weights: EfficientNet-Lite0.
-
-    For images of at most 48 px its stem and its second stage keep the resolution, as is usual for CIFAR.
-
-    Args:
-        sizes: the tables' resolutions, the largest first; empty for the network's own.
-    """
-    network = replace(ZOO["efficientnet-lite0"], stochastic_depth=0)
-    if not sizes:
-        return network
-    if sizes[0] > _SMALL_PX:
-        return replace(network, resolution=sizes[0])
-    first, second, *rest = network.stages
-    gentle = replace(second, block=replace(second.block, stride=1))
-    return replace(network, stages=(first, gentle, *rest), stem_stride=1, resolution=sizes[0])
-
-
-_SMALL_PX = 48
 
 
 def _train(
