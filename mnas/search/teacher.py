@@ -99,8 +99,8 @@ def library_of(options: SearchOptions) -> BlockLibrary:
     """
     if options.library is None:
         raise InputError(
-            "this needs a finished block library: make one with mnas library build TEACHER --out FOLDER, and pass it with "
-            "--library FOLDER"
+            "this needs a finished block library: make one with mnas library build TEACHER --out FOLDER, and pass it "
+            "with --library FOLDER"
         )
     return open_library(options.library)
 
