@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mnas.errors import InputError
 from mnas.space.costs import SpaceCosts
+from mnas.space.space import SearchSpace
 
 Values = Sequence[npt.NDArray[np.float64]]
 
@@ -25,3 +27,17 @@ class AdditiveScore:
 
     values: Callable[[], Values]
     budgets: Sequence[tuple[SpaceCosts, float]] = ()
+
+    def values_for(self, space: SearchSpace) -> list[npt.NDArray[np.float64]]:
+        """Return the values, checked against a space.
+
+        Raises:
+            InputError: if they are of another space.
+        """
+        values = [np.asarray(own, dtype=np.float64) for own in self.values()]
+        counts = [len(decision.choices) for decision in space.decisions]
+        if [own.shape for own in values] != [(count,) for count in counts]:
+            raise InputError(
+                f"the scores have {[len(own) for own in values]} choices: the space {space.name} has {counts}"
+            )
+        return values

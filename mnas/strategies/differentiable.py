@@ -131,13 +131,8 @@ class _Training:
     ) -> None:
         self.best: Architecture | None = None
         self._space, self._recipe, self._feasible = space, recipe, feasible
-        values = [np.asarray(own, dtype=np.float64) for own in score.values()]
-        self._counts = np.array([len(decision.choices) for decision in space.decisions])
-        if [own.shape for own in values] != [(count,) for count in self._counts]:
-            raise InputError(
-                f"the scores have {[len(own) for own in values]} choices: the space {space.name} has "
-                f"{self._counts.tolist()}"
-            )
+        values = score.values_for(space)
+        self._counts = np.array([len(own) for own in values])
         self._there = np.arange(self._counts.max()) < self._counts[:, None]
         self._values = np.zeros(self._there.shape)
         self._values[self._there] = np.concatenate(values)

@@ -90,10 +90,14 @@ class Exact(Strategy):
         heap = [(-solution.score, number, solution) for number, p in enumerate(programs) if (solution := p.solve())]
         heapq.heapify(heap)
         refused = 0
+        proposed: set[tuple[int, ...]] = set()
         while heap and refused <= MAX_REJECTIONS:
             _, number, solution = heapq.heappop(heap)
             architecture = self.space.decode(solution.indices)
-            if self.feasible is None or self.feasible(architecture):
+            if solution.indices in proposed:  # on the border of two ranges of parameters
+                pass
+            elif self.feasible is None or self.feasible(architecture):
+                proposed.add(solution.indices)
                 refused = 0
                 yield architecture
             else:
@@ -175,7 +179,7 @@ def _one_each(counts: Sequence[int]) -> Array:
 
 def _programs(space: SearchSpace, score: AdditiveScore) -> Iterator[_Program]:
     """A program for every resolution and every part of the range of parameters."""
-    values = [np.asarray(own, np.float64) for own in score.values()]
+    values = score.values_for(space)
     for number in range(len(space.input_sizes)):
         several = bool(space.resolutions)
         free = values[:-1] if several else values
