@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mnas.errors import InputError
 from mnas.library.library import BlockLibrary
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
@@ -59,9 +60,10 @@ def sample_networks(library: BlockLibrary, count: int, *, seed: int) -> list[tup
 
     Args:
         library: the library.
-        count: number of networks.
+        count: number of networks; all of them, if the library has fewer.
         seed: of the samples.
     """
+    count = min(count, library.space.size)
     rng = generator(seed, Stream.PREDICTOR_STITCHED)
     found: dict[tuple[int, ...], None] = {}
     while len(found) < count:
@@ -86,7 +88,12 @@ def fit_predictor(
         library: the library.
         networks: indices, as `SearchSpace.encode` returns them.
         accuracies: of the stitched networks on the validation split, 0 to 1.
+
+    Raises:
+        InputError: for a single network.
     """
+    if len(networks) < 2:
+        raise InputError(f"{library.folder} has a single network: its space needs alternatives to choose from")
     from scipy.stats import kendalltau
 
     losses = np.array([[row[i] for row, i in zip(library.losses, own, strict=False)] for own in networks])
