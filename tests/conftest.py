@@ -9,6 +9,7 @@ from mnas.search.constraints import latency_budget
 from mnas.search.objective import Objective
 from mnas.space.costs import SpaceCosts
 from tests.images import coloured
+from tests.libraries import build, train_teacher
 from tests.spaces import separable, small_space
 
 TINY = Architecture(
@@ -82,3 +83,15 @@ def tiny_model(tiny_images):
     model.compile(optimizer=keras.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy", jit_compile=False)
     model.fit(images, labels, epochs=12, batch_size=32, verbose=0)
     return model
+
+
+@pytest.fixture(scope="session")
+def tiny_teacher(tmp_path_factory):
+    """A small network that was trained on digits for a few steps."""
+    return train_teacher(tmp_path_factory.mktemp("tiny") / "teacher")
+
+
+@pytest.fixture(scope="session")
+def tiny_library(tiny_teacher):
+    """Its block library, at two resolutions. Tests that change it take a copy."""
+    return build(tiny_teacher, tiny_teacher.folder.with_name("library"))

@@ -1,7 +1,8 @@
 """Stitched networks: the teacher's stem, head and classifier, and one alternative for every block between them.
 
-Batch-norm statistics are recomputed block by block, on the block's actual inputs. What candidates have in common, from
-the image to the first block that differs, is computed once.
+Batch-norm statistics are recomputed block by block, on the block's actual inputs, from the first block that is not the
+teacher's: a network of the teacher's own blocks is the teacher. What candidates have in common, from the image to the
+first block that differs, is computed once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
-from mnas.arch.walk import layers, named_blocks
+from mnas.arch.walk import layers, named_blocks, unroll
 from mnas.data.dataset import Dataset, normalise
 from mnas.library.activations import TeacherNetwork
 from mnas.library.library import BlockLibrary
@@ -39,6 +40,23 @@ class StitchedScore:
 
     accuracy: float
     loss: float
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A block of a stitched network.
+
+    Attributes:
+        name: tells its weights.
+        block: the block.
+        vectors: its weights and statistics.
+        is_teachers: whether it is the teacher's own, at the same size.
+    """
+
+    name: str
+    block: Block
+    vectors: tuple[Vector, Vector]
+    is_teachers: bool
 
 
 @dataclass(frozen=True)
@@ -100,36 +118,39 @@ class Stitcher:
         key: tuple[Any, ...] = (architecture.resolution,)
         start, state = 0, None
         if not keep_arrays:
-            start, state = self._longest_kept(key, [name for name, _, _ in parts])
+            start, state = self._longest_kept(key, [part.name for part in parts])
         arrays: list[npt.NDArray[np.float32]] = []
-        for place, (name, block, vectors) in enumerate(parts):
+        is_teachers = True
+        for place, part in enumerate(parts):
+            key = (*key, part.name)
+            is_teachers = is_teachers and part.is_teachers
             if place < start:
-                key = (*key, name)
                 continue
             state = self._images(architecture.resolution) if state is None else state
-            state, statistics = _advance(block, vectors, state)
-            key = (*key, name)
+            state, statistics = _advance(part, state, recompute=not is_teachers)
             if keep_arrays:
-                arrays += [array for own in block.layer_arrays(vectors[0], statistics) for array in own]
+                arrays += [array for own in part.block.layer_arrays(part.vectors[0], statistics) for array in own]
             elif place < len(parts) - 2:
                 self._keep(key, state)
         assert state is not None
         return np.concatenate([np.asarray(part, np.float64) for part in state.scored]), arrays
 
-    def _parts(self, architecture: Architecture) -> list[tuple[str, Block, tuple[Vector, Vector]]]:
-        """The network's blocks with a name that tells their weights, and their vectors."""
+    def _parts(self, architecture: Architecture) -> list[_Part]:
         space = self._library.space
         indices = space.encode(architecture)
-        ends = {"stem": 0, "head": len(self._teacher.blocks) - 2, "classifier": len(self._teacher.blocks) - 1}
-        found = []
+        teachers = unroll(self._teacher.architecture)
+        ends = {"stem": 0, "head": len(teachers) - 2, "classifier": len(teachers) - 1}
+        found: list[_Part] = []
         for name, placed in named_blocks(architecture):
             block = Block(layers(placed))
             if name in ends:
-                found.append((name, block, self._teacher.vectors[ends[name]]))
-                continue
-            stage = int(name.removeprefix("stage").partition("_")[0]) - 1
-            alternative = self._library.alternative(stage, indices[stage])
-            found.append((f"{stage}:{indices[stage]}", block, block.vectors(alternative.arrays)))
+                own, vectors = ends[name], self._teacher.vectors[ends[name]]
+            else:
+                own = int(name.removeprefix("stage").partition("_")[0])
+                choice = indices[own - 1]
+                name, vectors = f"{own}:{choice}", block.vectors(self._library.alternative(own - 1, choice).arrays)
+            # After a block that was left out, the others are not in their places.
+            found.append(_Part(name, block, vectors, len(found) == own and placed == teachers[own]))
         return found
 
     def _images(self, resolution: int) -> _State:
@@ -155,10 +176,14 @@ class Stitcher:
             total -= self._kept.popitem(last=False)[1].num_bytes
 
 
-def _advance(block: Block, vectors: tuple[Vector, Vector], state: _State) -> tuple[_State, Vector]:
-    """Run a block with the batch-norm statistics of the calibration images; return these too."""
-    calibration, statistics = block.train(vectors[0], state.calibration)
-    found: Vector = np.asarray(statistics)
-    scored = tuple(block.infer(vectors[0], found, x) for x in state.scored)
+def _advance(part: _Part, state: _State, *, recompute: bool) -> tuple[_State, Vector]:
+    """Run a block with its own batch-norm statistics, or with those of the calibration images; return these too."""
+    weights, statistics = part.vectors
+    if recompute:
+        calibration, found = part.block.train(weights, state.calibration)
+        statistics = np.asarray(found)
+    else:
+        calibration = part.block.infer(weights, statistics, state.calibration)
+    scored = tuple(part.block.infer(weights, statistics, x) for x in state.scored)
     num_bytes = 4 * (int(np.prod(calibration.shape)) + sum(int(np.prod(x.shape)) for x in scored))
-    return _State(calibration, scored, num_bytes), found
+    return _State(calibration, scored, num_bytes), statistics
