@@ -61,10 +61,11 @@ class Activations:
         Returns:
             Input and output by the batch's number.
         """
-        if place < self._place:
-            self._inputs = {}
+        wanted = dict.fromkeys(numbers)
+        known = self._inputs if place >= self._place else {}
+        self._inputs = {number: known[number] for number in wanted if number in known}  # others free their memory
         held: dict[int, Any] = {}
-        for number in dict.fromkeys(numbers):
+        for number in wanted:
             x, start = self._inputs.pop(number, None), self._place
             if x is None:
                 x, start = normalise(self._batches[number]), 0

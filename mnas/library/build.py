@@ -9,7 +9,7 @@ import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ from mnas.random_streams import Stream, generator
 from mnas.space.around import space_around
 from mnas.space.space import SearchSpace
 from mnas.study.study import first_difference
-from mnas.system.arrays import stored
+from mnas.system.arrays import read_arrays, stored
 from mnas.system.child import MOST_TRIES, Child, DiedError
 from mnas.system.environment import environment, num_cpus
 from mnas.system.files import read_bytes, write_atomically
@@ -96,12 +96,11 @@ def build_library(
     workers = workers or num_cpus()
     with hold(folder / "lock", f"the library {folder}", remove=True):
         _check_same(folder, made_from)
-        _copy_teacher(teacher, folder / TEACHER)
         builder = _Builder(folder, made_from, space)
         builder.load()
+        builder.save()  # before the teacher's copy, so that this is never another teacher's
+        _copy_teacher(teacher, folder / TEACHER)
         if builder.missing:
-            if not (folder / "library.json").is_file():
-                builder.save()
             memory_mb = max_memory_mb or _MEMORY_SHARE * physical_memory() / 1e6
             with _images(dataset, options, folder) as (images, num_held_out):
                 job = {
@@ -115,14 +114,16 @@ def build_library(
                     "folder": str(folder),
                     "fingerprint": fingerprint_of(made_from),
                 }
-                if executor == "ray":
-                    from mnas.library.on_ray import train_on_ray
+                try:
+                    if executor == "ray":
+                        from mnas.library.on_ray import train_on_ray
 
-                    done = train_on_ray(job, builder.missing, workers=workers, address=address)
-                    builder.collect(done, progress)
-                else:
-                    builder.run(job, workers, progress)
-        builder.save()
+                        done = train_on_ray(job, builder.missing, workers=workers, address=address)
+                        builder.collect(done, progress)
+                    else:
+                        builder.run(job, workers, progress)
+                finally:
+                    builder.save()
     return open_library(folder)
 
 
@@ -145,6 +146,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _made_from(teacher: Trained, dataset: Dataset, space: SearchSpace, options: LibraryOptions) -> dict[str, Any]:
+    read_arrays(stored(teacher.folder / WEIGHTS))  # raises if they are damaged
     return {
         "teacher": describe_teacher(teacher, weights_sha256(teacher)),
         "data": dataset.describe(),
@@ -175,9 +177,11 @@ def _check_same(folder: Path, made_from: Mapping[str, Any]) -> None:
 
 
 def _copy_teacher(teacher: Trained, folder: Path) -> None:
-    if is_trained(folder) or teacher.folder.resolve() == folder.resolve():
+    weights = stored(teacher.folder / WEIGHTS).read_bytes()
+    if is_trained(folder) and (folder / WEIGHTS).is_file() and (folder / WEIGHTS).read_bytes() == weights:
         return
-    for name in (ARCHITECTURE, WEIGHTS, TRAINING):  # the record last: with it the copy is complete
+    write_atomically(folder / WEIGHTS, weights)
+    for name in (ARCHITECTURE, TRAINING):  # the record last: with it the copy is complete
         write_atomically(folder / name, (teacher.folder / name).read_bytes())
 
 
@@ -197,10 +201,11 @@ def _images(dataset: Dataset, options: LibraryOptions, folder: Path) -> Iterator
     if free < needed:
         raise InputError(f"{folder} needs {needed / 1e6:,.0f} MB for images, and {free / 1e6:,.0f} MB are free")
     try:
-        np.save(path, np.concatenate([training, held_out]))
+        try:
+            np.save(path, np.concatenate([training, held_out]))
+        except OSError as error:
+            raise MnasError(f"cannot write {path}: {error.strerror or error}") from None
         yield path, -(-len(held_out) // size)
-    except OSError as error:
-        raise MnasError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         path.unlink(missing_ok=True)
 
@@ -262,11 +267,10 @@ class _Builder:
             threading.Thread(target=self._serve, args=(job, waiting, done), daemon=True)
             for _ in range(min(workers, len(waiting)))
         ]
-        with ExitStack() as stack:
-            stack.callback(self._close)
+        working, finished = len(threads), 0
+        try:
             for thread in threads:
                 thread.start()
-            working, finished = len(threads), 0
             while working:
                 answer = done.get()
                 if answer is None:
@@ -275,6 +279,11 @@ class _Builder:
                 stage, document = answer
                 finished += 1
                 self._note(document, stage, finished / total, progress)
+        finally:
+            self._close()
+            for thread in threads:
+                if thread.ident is not None:  # it was started
+                    thread.join()
         if self._errors:
             raise self._errors[0]
 

@@ -83,29 +83,27 @@ class StageWorker:
             MnasError: if a training diverges.
         """
         at, ends = stage + 1, [*self._statistics, *self._held_out]
-        parts = self._parts(at, len(ends))
-        whole = len(parts) == 1
+        fitting = self._fitting(at, len(ends))
+        whole = fitting >= self._num_training + len(self._held_out)
         first = self._activations.hold(at, [*range(self._num_training), *ends] if whole else ends)
         scale = 1 / max(float(np.var([first[number][1] for number in self._statistics])), 1e-12)
         trainings = [self._begin(stage, choice, scale) for choice in choices]
         if not whole:
-            del first
-            for steps in parts:
-                held = self._activations.hold(at, [self._batch(step) for step in steps])
-                for each in trainings:
-                    self._train(each, steps, held)
-            del held
-            first, parts = self._activations.hold(at, ends), [range(0)]
+            del first  # before others are held: the memory is for one part
+            for start in range(0, self._options.steps, fitting):
+                self._train_part(trainings, at, range(start, min(start + fitting, self._options.steps)))
+            first = self._activations.hold(at, ends)
         for each in trainings:
-            self._train(each, parts[0], first)
+            if whole:
+                self._train(each, range(self._options.steps), first)
             yield self._finish(each, first, scale)
 
     def _batch(self, step: int) -> int:
         return int(step % self._num_training)
 
-    def _parts(self, at: int, num_ends: int) -> list[range]:
-        """Divide the steps, so that the activations of each part fit into the memory."""
-        each, steps = self._activations.batch_bytes(at), self._options.steps
+    def _fitting(self, at: int, num_ends: int) -> int:
+        """The number of batches whose activations fit into the memory."""
+        each = self._activations.batch_bytes(at)
         fitting = int(self._max_bytes // each)
         if fitting < num_ends:
             needed = num_ends * each / 1e6
@@ -113,9 +111,7 @@ class StageWorker:
                 f"the activations of block {at} take at least {needed:,.0f} MB, and the limit is "
                 f"{self._max_bytes / 1e6:,.0f} MB: allow more with --max-memory-mb, or take a smaller resolution"
             )
-        if fitting >= self._num_training + len(self._held_out):
-            return [range(steps)]
-        return [range(start, min(start + fitting, steps)) for start in range(0, steps, fitting)]
+        return fitting
 
     def _begin(self, stage: int, choice: int, scale: float) -> _Training:
         """Start an alternative from the teacher's block; the teacher's own and the identity are not trained."""
@@ -144,6 +140,11 @@ class StageWorker:
             x, target = held[self._batch(step)]
             training.running.step(step, x[:count], target[:count])
         training.seconds += time.perf_counter() - started
+
+    def _train_part(self, trainings: Sequence[_Training], at: int, steps: range) -> None:
+        held = self._activations.hold(at, [self._batch(step) for step in steps])
+        for each in trainings:
+            self._train(each, steps, held)
 
     def _finish(self, training: _Training, held: _Held, scale: float) -> Alternative:
         """Recompute the batch-norm statistics and the loss on held-out activations."""
