@@ -11,7 +11,7 @@ from mnas.study.study import Study
 from mnas.trial import Measurement, Trial
 from tests.spaces import small_space
 
-ARGUMENTS = {"trials": 40, "finalists": 3, "verdict_seeds": 4, "batch": 10, "evaluator": "proxy"}
+ARGUMENTS = {"trials": 40, "confirmed": 16, "finalists": 3, "verdict_seeds": 4, "batch": 10, "evaluator": "proxy"}
 
 
 def _trials(count, seconds=60.0):
@@ -32,6 +32,7 @@ def _study(folder, log=None, count=0, **arguments):
     ("log", "said"),
     [
         ("trials", "search: 2 of 40, 38 min left"),
+        ("confirmed", "stitched networks: 2 of 16, 14 min left"),
         ("finalists", "finalists: 2 of 3, 60 s left"),
         ("baseline", "random baseline: 2 of 40, 38 min left"),
         ("baseline_finalists", "its finalists: 2 of 3, 60 s left"),
