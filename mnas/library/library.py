@@ -29,10 +29,10 @@ TEACHER = "teacher"
 _Loss = Annotated[float, Meta(ge=0, le=1e308)] | Annotated[int, Meta(ge=0, le=10**18)]
 
 
-class _Document(Struct, frozen=True):
-    """library.json; it has more fields."""
+class Manifest(Struct, frozen=True):
+    """library.json; it has more fields. None among the losses stands for an alternative that is missing."""
 
-    made_from: dict[str, Any]
+    made_from: dict[str, dict[str, Any]]
     losses: tuple[tuple[_Loss | None, ...], ...]
 
 
@@ -108,7 +108,7 @@ def open_library(folder: Path | str) -> BlockLibrary:
     return library
 
 
-def read_manifest(folder: Path) -> _Document | None:
+def read_manifest(folder: Path) -> Manifest | None:
     """Read library.json; None if there is none.
 
     Raises:
@@ -121,9 +121,12 @@ def read_manifest(folder: Path) -> _Document | None:
     if not is_document(document, FORMAT, VERSION):
         raise InputError(f"{path} is not a block library of this version of mnas")
     try:
-        return convert(document, _Document, "")
+        found = convert(document, Manifest, "")
+        if lacking := {"teacher", "data", "space", "options"} - set(found.made_from):
+            raise InputError(f"made_from has no {min(lacking)}")
     except InputError as error:
         raise InputError(f"{path} is damaged: {error}; delete {folder} and build the library again") from None
+    return found
 
 
 def write_manifest(

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import ZOO, network_for_images
 from mnas.errors import InputError
+from mnas.latency.estimator import table_costs
 from mnas.latency.table import LatencyTable
 from mnas.library.build import build_library, weights_sha256
-from mnas.library.library import MANIFEST, TEACHER, BlockLibrary, open_library
+from mnas.library.library import MANIFEST, TEACHER, BlockLibrary, Manifest, open_library, read_manifest
+from mnas.library.options import LibraryOptions
 from mnas.search.options import FROM_DATA, OWN_SPACE, SearchOptions
-from mnas.space.around import check_fits_teacher, space_around
+from mnas.space.around import check_fits_teacher, space_around, without_slower
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
 from mnas.train.trained_network import Trained, is_trained, open_trained
@@ -52,13 +54,16 @@ def ensure_library(
     teacher = _teacher(options, folder, on_progress)
     if _is_made_from(target, teacher) and options.space == OWN_SPACE:
         return replace(options, library=str(target))
-    space = _space(options, teacher.architecture)
+    begun = read_manifest(target)
+    space = _space(options, teacher.architecture, begun)
+    how = LibraryOptions() if begun is None else LibraryOptions(**begun.made_from["options"])
     dataset = replace(teacher.data, name=options.data or teacher.data.name).load(teacher.architecture.resolution)
     build_library(
         teacher,
         dataset,
         target,
         space=space,
+        options=how,
         progress=lambda share, what: on_progress(_TRAINING_SHARE + (1 - _TRAINING_SHARE) * share, what),
     )
     return replace(options, library=str(target))
@@ -105,14 +110,20 @@ def library_of(options: SearchOptions) -> BlockLibrary:
     return open_library(options.library)
 
 
-def _space(options: SearchOptions, teacher: Architecture) -> SearchSpace:
-    """The space of the library: given as a file, or around the teacher, at the sizes that the tables are for."""
+def _space(options: SearchOptions, teacher: Architecture, begun: Manifest | None) -> SearchSpace:
+    """The space of the library: given as a file, that of the library which is there, or one around the teacher.
+
+    The latter has the sizes that the tables are for, without blocks that by every table are slower than the teacher's.
+    """
     if options.space != OWN_SPACE:
         space = load_space(options.space).with_data(num_classes=teacher.num_classes)
         check_fits_teacher(space, teacher)
         return space
+    if begun is not None:  # perhaps for other tables
+        return SearchSpace.from_dict(begun.made_from["space"])
     sizes = [size for size in _table_sizes(options.table) if size <= teacher.resolution]
-    return space_around(teacher, resolutions=sizes)
+    space = space_around(teacher, resolutions=sizes)
+    return without_slower(space, [table_costs(path, space)[0] for path in options.table])
 
 
 def _table_sizes(tables: Sequence[str]) -> list[int]:
@@ -126,16 +137,16 @@ def _teacher(options: SearchOptions, folder: Path, on_progress: OnProgress) -> T
     assert options.teacher is not None
     if is_trained(Path(options.teacher)):
         return open_trained(Path(options.teacher))
-    if options.data is None:
-        raise InputError(f"the teacher {options.teacher} is fine-tuned first: add --data")
-    sizes = _table_sizes(options.table)
-    if options.teacher == FROM_DATA:
-        return _train(network_for_images(sizes[0] if sizes else None), options, folder, on_progress, {})
-    if options.teacher not in ZOO:
+    if options.teacher not in (*ZOO, FROM_DATA):
         raise InputError(
             f"--teacher is {options.teacher!r}: expected a folder of mnas train, a network of the zoo with published "
             f"weights (mnas zoo lists them), or {FROM_DATA}, which trains one from the data first"
         )
+    if options.data is None:
+        raise InputError(f"--teacher {options.teacher} is trained first: add --data")
+    sizes = _table_sizes(options.table)
+    if options.teacher == FROM_DATA:
+        return _train(network_for_images(sizes[0] if sizes else None), options, folder, on_progress, {})
     architecture = ZOO[options.teacher]
     sized = replace(architecture, resolution=sizes[0]) if sizes else architecture
     return _train(sized, options, folder, on_progress, {"weights": "imagenet"})

@@ -15,6 +15,7 @@ from mnas.arch.spec import Architecture, BlockSpec, StageSpec
 from mnas.arch.walk import named_blocks
 from mnas.checks import check_number
 from mnas.errors import InputError
+from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
 from mnas.space.stages import Stage, StageBlocks
 
@@ -71,6 +72,30 @@ def space_around(
         dropout=teacher.dropout,
         resolutions=sizes,
     )
+
+
+def without_slower(space: SearchSpace, costs: Sequence[SpaceCosts]) -> SearchSpace:
+    """Return a space around a teacher without the choices that can never pay.
+
+    Left out is what costs more than the teacher's own block, the first choice, by every table and at every resolution.
+
+    Args:
+        space: the space.
+        costs: its latencies by each table; with none the space stays as it is.
+
+    Raises:
+        InputError: if the costs are no sums over the space's stages.
+    """
+    if not costs:
+        return space
+    priced = [each.additive(size)[1] for each in costs for size in range(len(space.input_sizes))]
+    stages = []
+    for stage, *rows in zip(space.stages, *priced, strict=True):
+        blocks = stage.decisions[0].choices
+        stages.append(
+            StageBlocks(tuple(block for i, block in enumerate(blocks) if any(row[i] <= row[0] for row in rows)))
+        )
+    return replace(space, stages=tuple(stages))
 
 
 def check_fits_teacher(space: SearchSpace, teacher: Architecture) -> None:

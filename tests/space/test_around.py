@@ -8,7 +8,7 @@ import pytest
 from mnas.arch import unroll, zoo
 from mnas.arch.spec import Architecture, BlockSpec, StageSpec
 from mnas.errors import InputError
-from mnas.space import check_fits_teacher, load_space, space_around
+from mnas.space import SpaceCosts, check_fits_teacher, load_space, space_around, without_slower
 from mnas.space.around import teacher_blocks
 from mnas.space.stages import StageBlocks
 
@@ -101,3 +101,39 @@ def test_the_first_block_that_differs_is_named():
             check_fits_teacher(other, teacher)
     with pytest.raises(InputError, match="is not a space around this teacher"):
         check_fits_teacher(space, zoo("efficientnet-lite0"))
+
+
+def _priced(space, *slow):
+    """Costs of 1 for every block, and of 2 for those with these kernel sizes, at these resolutions."""
+    resolutions = {size: kernels for size, *kernels in slow}
+
+    def price(placed):
+        kernels = resolutions.get(placed.in_size * 2, ())
+        return 2.0 if getattr(placed.block, "kernel_size", 0) in kernels else 1.0
+
+    return SpaceCosts(space, price)
+
+
+def _kernels(space):
+    return [{stage.stage((text,)).block.kernel_size for text in stage.blocks} for stage in space.stages]
+
+
+def test_choices_that_are_slower_by_every_table_and_size_are_left_out():
+    block = BlockSpec("mbconv", 5, 1, 3, 16)
+    teacher = Architecture((StageSpec(block), StageSpec(block)), stem_filters=16, resolution=32)
+    space = space_around(teacher, resolutions=(32, 16))
+    assert without_slower(space, []) == space
+    both = _priced(space, (32, 3, 7), (16, 3, 7))
+    assert _kernels(without_slower(space, [both])) == [{1, 5}, {1, 5}]
+    assert _kernels(without_slower(space, [both, _priced(space, (32, 7), (16, 7))])) == [{1, 3, 5}] * 2
+    assert _kernels(without_slower(space, [_priced(space, (32, 3, 7), (16, 3))])) == [{1, 5, 7}] * 2
+    left = without_slower(space, [both])
+    assert unroll(left.decode([0] * len(left.decisions))) == unroll(teacher)
+    check_fits_teacher(left, teacher)
+
+
+def test_the_teachers_own_block_stays_however_slow():
+    block = BlockSpec("mbconv", 5, 1, 3, 16)
+    teacher = Architecture((StageSpec(block), StageSpec(block)), stem_filters=16, resolution=32)
+    space = space_around(teacher, resolutions=(32, 16))
+    assert without_slower(space, [_priced(space, (32, 5), (16, 5))]) == space
