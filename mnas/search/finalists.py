@@ -73,16 +73,20 @@ def run_finalists(
     executor: Executor | None = None,
     on_trial: OnTrial = lambda trial: None,
 ) -> list[Trial]:
-    """Evaluate finalists with a longer objective, under their numbers; those in the log are not evaluated again."""
+    """Evaluate finalists with a longer objective, under their numbers; those in the log are not evaluated again.
+
+    Candidates that were not trials of the search have numbers after it; a longer search may have given these away.
+    """
     log.repair()
-    logged = {trial.number: trial for trial in log.read()}
+    logged = {(trial.number, trial.architecture): trial for trial in log.read()}
     for trial in logged.values():
         if trial.measurement is not None:
             cache[unroll(trial.architecture)] = trial.measurement
-    kept = [logged[t.number] for t in finalists if t.number in logged]
+    asked = [(trial.number, trial.architecture) for trial in finalists]
+    kept = [logged[each] for each in asked if each in logged]
     for trial in kept:
         on_trial(trial)
-    missing = [(trial.number, trial.architecture) for trial in finalists if trial.number not in logged]
+    missing = [each for each in asked if each not in logged]
     for trial in evaluate_all(missing, objective, cache, executor or LocalExecutor()):
         log.append(trial)
         on_trial(trial)

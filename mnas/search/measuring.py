@@ -50,7 +50,7 @@ class MeasuredChoice:
         dtype: of the files, as the table's.
         budget_ms: the budget.
         predict: returns the table's latency in ms.
-        tighter: returns further candidates for a smaller budget in ms, best first, numbered from the given number on.
+        tighter: returns candidates for a smaller budget in ms, best first, numbered from the given number on.
         path: of the file that keeps what was measured; None keeps nothing.
         reference_ms: of the reference network on this device, from the table.
     """
@@ -81,15 +81,18 @@ class MeasuredChoice:
         """Return the measured latency of an architecture, if it was measured."""
         return self._known.get(_key(architecture))
 
-    def choose(self, candidates: Sequence[Trial], confirm: Confirm, count: int) -> list[Trial]:
+    def choose(
+        self, candidates: Sequence[Trial], confirm: Confirm, count: int, *, first_number: int = 0
+    ) -> list[Trial]:
         """Return the best candidates whose measured latency is at most the budget, plus 2 %.
 
         If too few are, the budget is lowered by the measured factor and further candidates are taken.
 
         Args:
             candidates: within the budget by the table, best first.
-            confirm: evaluates candidates and returns them, best first.
+            confirm: evaluates candidates and returns them, best first; one or more.
             count: number of finalists.
+            first_number: of further candidates, at least.
 
         Raises:
             InputError: if none is within the budget.
@@ -113,10 +116,11 @@ class MeasuredChoice:
                 factor,
                 budget_ms,
             )
-            further = self.tighter(budget_ms, 1 + max(trial.number for trial in pool))
-            pool += further
+            further = self.tighter(budget_ms, max(first_number, 1 + max(trial.number for trial in pool)))
             if not further:
                 break
+            known = {_key(trial.architecture) for trial in pool}
+            pool += [trial for trial in further if _key(trial.architecture) not in known]
         if chosen:
             return chosen
         fastest = min(self._known[_key(trial.architecture)] for trial in ranking)

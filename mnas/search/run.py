@@ -182,10 +182,14 @@ class _Runner:
         candidates = choose_finalists(trials, search.objective, search.num_confirmed)
         if search.measured is None:
             return self.confirmed(candidates)[: search.num_finalists]
-        return search.measured.choose(candidates, self.confirmed, search.num_finalists)
+        return search.measured.choose(candidates, self.confirmed, search.num_finalists, first_number=search.num_trials)
 
     def confirmed(self, candidates: Sequence[Trial]) -> list[Trial]:
-        """Candidates with their rewards by the confirmation, best first."""
+        """Candidates with their rewards by the confirmation, best first.
+
+        Raises:
+            MnasError: if every evaluation fails.
+        """
         assert self.search.confirmation is not None
         evaluated = run_finalists(
             candidates,
@@ -195,7 +199,9 @@ class _Runner:
             executor=self.executor,
             on_trial=lambda trial: self.on_trial("confirmed", trial),
         )
-        return ranked(evaluated)
+        if not (best := ranked(evaluated)):
+            raise MnasError(f"none of the best candidates could be scored again: {evaluated[-1].error}")
+        return best
 
     def repeat(self, *winners: dict[str, Any]) -> None:
         """Retrain both winners, unless they are the same network."""
