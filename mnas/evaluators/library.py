@@ -59,18 +59,25 @@ class LibraryData:
         """Return the data at one resolution of the library's space; loaded once.
 
         Raises:
-            InputError: if they are not the data that the library was made from.
+            InputError: if they cannot be loaded, or are not the data that the library was made from.
         """
         if resolution not in self._loaded:
             found = self.source.load(resolution)
-            made_from = self.library.made_from["data"]
-            if resolution == self.library.space.resolution and found.fingerprint != made_from["fingerprint"]:
-                raise InputError(
-                    f"{self.source.name} is not the data that {self.library.folder} was made from "
-                    f"({made_from['name']}): images or split differ. Build a library for them, or pass the right --data"
-                )
+            self._check(found, resolution)
             self._loaded[resolution] = found
         return self._loaded[resolution]
+
+    def _check(self, found: Dataset, resolution: int) -> None:
+        """Check that data are the library's: every pixel at the teacher's resolution, the classes at others."""
+        made_from, teacher = self.library.made_from["data"], self.library.teacher
+        same = found.class_names == tuple(teacher.training["class_names"])
+        if resolution == teacher.architecture.resolution:
+            same = same and found.fingerprint == made_from["fingerprint"]
+        if not same:
+            raise InputError(
+                f"{self.source.name} is not the data that {self.library.folder} was made from ({made_from['name']}): "
+                "classes, images or split differ. Build a library for them, or pass the right --data"
+            )
 
     @cached_property
     def _loaded(self) -> dict[int, Dataset]:
@@ -104,17 +111,19 @@ class LibraryEvaluator(Evaluator):
         """Calibrate the prediction, or read its stitched networks from the library.
 
         Raises:
+            InputError: if the data are not the library's, or it has a single network.
             MnasError: if a network cannot be scored.
         """
         if self._predictor is not None:
             return
         networks = sample_networks(self.data.library, self._num_networks, seed=0)
         accuracies = self._known(networks)
-        for number in range(len(accuracies), len(networks)):
-            architecture = self.data.library.space.decode(networks[number])
-            accuracies.append(self.data.stitcher.score(architecture).accuracy)
-            on_progress((number + 1) / len(networks), f"scoring stitched network {number + 1} of {len(networks)}")
-        self._write(networks, accuracies)
+        if not accuracies:
+            for number, indices in enumerate(networks, 1):
+                architecture = self.data.library.space.decode(indices)
+                accuracies.append(self.data.stitcher.score(architecture).accuracy)
+                on_progress(number / len(networks), f"scoring stitched network {number} of {len(networks)}")
+            self._write(networks, accuracies)
         self._predictor = fit_predictor(self.data.library, networks, accuracies)
 
     def _known(self, networks: Sequence[Sequence[int]]) -> list[float]:
