@@ -145,6 +145,8 @@ def _teacher(options: SearchOptions, folder: Path, on_progress: OnProgress) -> T
     if options.data is None:
         raise InputError(f"--teacher {options.teacher} is trained first: add --data")
     sizes = _table_sizes(options.table)
+    if not sizes and options.space != OWN_SPACE:
+        sizes = list(load_space(options.space).input_sizes)
     if options.teacher == FROM_DATA:
         return _train(network_for_images(sizes[0] if sizes else None), options, folder, on_progress, {})
     architecture = ZOO[options.teacher]

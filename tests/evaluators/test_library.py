@@ -121,7 +121,9 @@ def test_other_data_than_the_librarys_are_refused(tiny_library, monkeypatch):
     data = LibraryData(open_library(tiny_library.folder), tiny_library.teacher.data)
     assert data.dataset(8) is data.dataset(8)
     other = LibraryData(data.library, replace(data.source, seed=3))
-    with pytest.raises(InputError, match=r"digits is not the data that .* was made from .digits.: classes, images or split differ"):
+    with pytest.raises(
+        InputError, match=r"digits is not the data that .* was made from .digits.: classes, images or split differ"
+    ):
         other.dataset(8)
     assert isinstance(other.dataset(6), Dataset), "pixels of another size are not known"
     loaded = replace(data.dataset(8), class_names=("a", "b"))

@@ -135,9 +135,7 @@ def test_a_search_confirms_measures_and_fine_tunes_and_can_be_interrupted_and_re
     assert found.compared["confirmed"] == len(confirmed)
     assert len(measured) == 2 * number, "latencies never repeat: those of the study are taken"
 
-    longer = run_study(
-        SearchOptions.from_dict(study.arguments, trials=max(beyond) + 2), folder, resume=True
-    )
+    longer = run_study(SearchOptions.from_dict(study.arguments, trials=max(beyond) + 2), folder, resume=True)
     assert longer["num_trials"] == max(beyond) + 2, "numbers of further candidates may become those of trials"
 
 
@@ -159,7 +157,7 @@ def test_when_no_stitched_network_can_be_scored_the_reason_is_said(options, tmp_
     prepare(options).search.objective.evaluator.prepare()
     monkeypatch.setattr("mnas.library.stitching.Stitcher.score", fail)
     untold = SearchOptions.from_dict(options.to_dict(), measure_finalists="none", baseline=False)
-    with pytest.raises(MnasError, match="none of the best candidates could be scored again: .*the disk is gone"):
+    with pytest.raises(MnasError, match=r"none of the best candidates could be scored again: .*the disk is gone"):
         run_study(untold, tmp_path / "study")
 
 
