@@ -51,7 +51,8 @@ def resolve_network(network: str, *, untrained: bool) -> tuple[Architecture, Tra
     """Read the network to export.
 
     Args:
-        network: a folder from `mnas train`; with `untrained`, as `resolve_architecture` takes it.
+        network: a folder from `mnas train`, or a study whose winner was fine-tuned from a block library; with
+            `untrained`, as `resolve_architecture` takes it.
         untrained: whether random weights are wanted.
 
     Returns:
@@ -65,13 +66,29 @@ def resolve_network(network: str, *, untrained: bool) -> tuple[Architecture, Tra
     if Path(network).is_dir():
         from mnas.train.trained_network import open_trained
 
-        trained = open_trained(Path(network))
+        trained = open_trained(_winner_folder(Path(network)))
         return trained.architecture, trained
     resolve_architecture(network)
     raise InputError(
         f"{network} is an architecture without weights: train it first (mnas train {network} --data D --out DIR), "
         "then export DIR; or add --untrained for random weights, for measuring only"
     )
+
+
+def _winner_folder(folder: Path) -> Path:
+    """The folder of a study's trained winner; other folders as they are."""
+    from mnas.study.study import Study
+
+    if not (folder / "study.json").is_file():
+        return folder
+    best = Study.open(folder).best()
+    if best is None or "trained" not in best:
+        raise InputError(
+            f"the winner of {folder} is not trained: mnas train {folder} --data D --out DIR, then export DIR"
+            if best is not None
+            else f"{folder} has no winner yet: finish it with mnas search --resume --study {folder}"
+        )
+    return folder / str(best["trained"])
 
 
 def choose_compression(

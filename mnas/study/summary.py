@@ -206,7 +206,7 @@ def next_commands(study: Study, best: dict[str, Any] | None) -> list[str]:
     commands[0] += table
     data = study.arguments.get("data")
     if "trained" in best:
-        commands.append(f"mnas export {shlex.quote(str(study.folder / best['trained']))} --out models/winner.tflite")
+        commands.append(f"mnas export {folder} --dtype {_dtype(study)} --out models/winner.tflite")
         commands.append(f"mnas bench models/winner.tflite{table}")
     elif data:
         commands.append(f"mnas train {folder} --data {shlex.quote(str(data))} --out runs/winner")

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
-from mnas.checks import Number, Share, convert
+from mnas.checks import AnyText, Number, Share, convert
 from mnas.errors import InputError, MnasError
 from mnas.trial import Count, Latency, Trial, TrialNumber
 
@@ -31,6 +31,8 @@ class _Winner(Struct, frozen=True):
     params: Count
     madds: Count
     trained_longer: bool
+    measured_ms: Latency | None = None
+    trained: AnyText | None = None  # a folder in the study
 
 
 def check_winner(document: Any) -> None:
