@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -98,32 +98,36 @@ class MeasuredChoice:
             InputError: if none is within the budget.
             MnasError: if the device cannot run them.
         """
-        pool = list(candidates)
-        budget_ms = self.budget_ms
-        for _ in range(_MOST_ROUNDS):
-            ranking = confirm(pool)
-            chosen: list[Trial] = []
-            for start in range(0, len(ranking), _AT_ONCE):
-                part = ranking[start : start + _AT_ONCE]
-                self.measure([trial.architecture for trial in part])
-                chosen += [trial for trial in part if self._is_within(trial.architecture)]
-                if len(chosen) >= count:
-                    return chosen[:count]
-            factor = median(self._known[_key(t.architecture)] / self.predict(t.architecture) for t in ranking)
-            budget_ms = min(self.budget_ms / factor, 0.98 * budget_ms)
-            _LOGGER.warning(
-                "measured latencies are %.2f times those of the table: looking for networks of %.3g ms by the table",
-                factor,
-                budget_ms,
-            )
-            further = self.tighter(budget_ms, max(first_number, 1 + max(trial.number for trial in pool)))
+        pool, factor, rounds, budget_ms = list(candidates), 1.0, 0, self.budget_ms
+        ranking, newest = confirm(pool), {_key(trial.architecture) for trial in pool}
+        while True:
+            chosen = [trial for trial in ranking if self._is_within(trial.architecture)]
+            if len(chosen) >= count:
+                return chosen[:count]
+            likely = [trial for trial in ranking if self._may_be_within(trial.architecture, factor, newest)]
+            if likely:
+                self.measure([trial.architecture for trial in likely[:_AT_ONCE]])
+                factor = self._factor(ranking)
+                newest = set() if rounds == 0 else newest
+                continue
+            rounds += 1
+            budget_ms = min(self.budget_ms / factor, (1 - TOLERANCE) * budget_ms)
+            number = max(first_number, 1 + max(trial.number for trial in pool))
+            further = [] if rounds > _MOST_ROUNDS else self.tighter(budget_ms, number)
             if not further:
                 break
+            _LOGGER.warning(
+                "measured latencies are %.2f times those of the table: %d more networks, of %.3g ms by the table",
+                factor,
+                len(further),
+                budget_ms,
+            )
             known = {_key(trial.architecture) for trial in pool}
             pool += [trial for trial in further if _key(trial.architecture) not in known]
+            ranking, newest = confirm(pool), {_key(trial.architecture) for trial in further}
         if chosen:
             return chosen
-        fastest = min(self._known[_key(trial.architecture)] for trial in ranking)
+        fastest = min(ms for trial in ranking if (ms := self.known_ms(trial.architecture)) is not None)
         raise InputError(
             f"no candidate is within {self.budget_ms:g} ms as measured; the fastest takes {fastest:.4g} ms. Measure a "
             "new latency table with mnas profile, raise --budget-ms, or trust the table with --measure-finalists none"
@@ -147,7 +151,20 @@ class MeasuredChoice:
             write_json(self.path, dict(self._known))
 
     def _is_within(self, architecture: Architecture) -> bool:
-        return self._known[_key(architecture)] <= self.budget_ms * (1 + TOLERANCE)
+        measured_ms = self.known_ms(architecture)
+        return measured_ms is not None and measured_ms <= self.budget_ms * (1 + TOLERANCE)
+
+    def _may_be_within(self, architecture: Architecture, factor: float, newest: Set[str]) -> bool:
+        """Whether to measure a network: one of the newest, or within if it is off by the factor of the others."""
+        if self.known_ms(architecture) is not None:
+            return False
+        expected_ms = self.predict(architecture) * factor
+        return _key(architecture) in newest or expected_ms <= self.budget_ms * (1 + TOLERANCE)
+
+    def _factor(self, trials: Sequence[Trial]) -> float:
+        """The median of measured over predicted latencies."""
+        known = [(self.known_ms(trial.architecture), self.predict(trial.architecture)) for trial in trials]
+        return median(measured_ms / predicted_ms for measured_ms, predicted_ms in known if measured_ms is not None)
 
 
 def _key(architecture: Architecture) -> str:
