@@ -59,19 +59,23 @@ def build(
         source = replace(trained.data, name=data or trained.data.name)
         dataset = source.load(trained.architecture.resolution)
     options = LibraryOptions(steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
-    with output.progress("Building the library") as report:
-        library = build_library(
-            trained,
-            dataset,
-            out,
-            space=chosen,
-            options=options,
-            workers=workers,
-            max_memory_mb=max_memory_mb,
-            executor=executor,
-            address=address,
-            progress=report,
-        )
+    try:
+        with output.progress("Building the library") as report:
+            library = build_library(
+                trained,
+                dataset,
+                out,
+                space=chosen,
+                options=options,
+                workers=workers,
+                max_memory_mb=max_memory_mb,
+                executor=executor,
+                address=address,
+                progress=report,
+            )
+    except KeyboardInterrupt:
+        output.console(stderr=True).print("Interrupted: the same command resumes.")
+        raise
     if json:
         output.print_json(_document(library, None))
         return

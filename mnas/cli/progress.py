@@ -145,8 +145,9 @@ class SearchProgress(_Display):
         """Show a finished trial."""
         if phase not in self._seen:
             return
-        trials, total, name = self._seen[phase], self._totals[phase], LOG_TITLES[phase]
+        trials, name = self._seen[phase], LOG_TITLES[phase]
         trials.append(trial)
+        total = max(self._totals[phase], len(trials))  # of stitched networks there may be more than planned
         note = self._note(trials, total - len(trials), self._at_once.get(phase, 1))
         line = f"{name}: {len(trials)} of {total}, {note}"
         self._update(name, line, last=len(trials) == total, completed=len(trials), note=note)

@@ -59,8 +59,8 @@ def status_lines(study: Study, running: bool) -> list[str]:
         if not trials:
             continue
         each = sum(trial.seconds for trial in trials) / len(trials) / arguments.at_once(name)
-        wanted = arguments.total(name) or len(trials)
-        left = max(0, wanted - len(trials))
+        wanted = max(arguments.total(name), len(trials))  # of stitched networks there may be more than planned
+        left = wanted - len(trials)
         rest = f", {duration(each * left)} left" if each * left > 1 else ""
         best = ranked(trials)
         lines.append(f"  {title}: {len(trials)} of {wanted}{rest}" + (f", best {describe(best[0])}" if best else ""))

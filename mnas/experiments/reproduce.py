@@ -101,10 +101,18 @@ def reproduce(
         try:
             again = Study.create(f"{folder}/study", study.config, study.arguments)
             best = _best(again, _as_far(study, search, comparison.logged), executor, comparison)
-            difference = first_difference(study.best(), best, "best.json") if study.best() else None
+            difference = _difference(study.best(), best)
         except _DiffersError as error:
             difference = str(error)
     return Reproduction(differences(study.made_with, environment()), comparison.compared, difference)
+
+
+def _difference(before: dict[str, Any] | None, now: dict[str, Any] | None) -> str | None:
+    """The first difference of two winners, apart from the folder where one was trained."""
+    if before is None:
+        return None
+    same_place = now and {**now, **({"trained": before["trained"]} if "trained" in before else {})}
+    return first_difference(before, same_place, "best.json")
 
 
 def _best(study: Study, search: Search, executor: Executor | None, comparison: _Comparison) -> dict[str, Any] | None:

@@ -125,6 +125,7 @@ class _Runner:
     cache: MeasurementCache = field(default_factory=dict)
     finalist_cache: MeasurementCache = field(default_factory=dict)
     confirmed_cache: MeasurementCache = field(default_factory=dict)
+    shown: set[int] = field(default_factory=set)  # numbers of confirmed candidates that `on_trial` was told
 
     def run(self, strategy: Strategy, phase: str, final_phase: str, result: str) -> dict[str, Any]:
         updates = UpdateLog(self.study.folder / "updates.jsonl")
@@ -191,13 +192,19 @@ class _Runner:
             MnasError: if every evaluation fails.
         """
         assert self.search.confirmation is not None
+
+        def on_trial(trial: Trial) -> None:
+            if trial.number not in self.shown:  # further candidates are ranked together with earlier ones
+                self.shown.add(trial.number)
+                self.on_trial("confirmed", trial)
+
         evaluated = run_finalists(
             candidates,
             self.search.confirmation,
             self.study.log("confirmed"),
             cache=self.confirmed_cache,
             executor=self.executor,
-            on_trial=lambda trial: self.on_trial("confirmed", trial),
+            on_trial=on_trial,
         )
         if not (best := ranked(evaluated)):
             raise MnasError(f"none of the best candidates could be scored again: {evaluated[-1].error}")

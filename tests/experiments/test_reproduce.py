@@ -43,7 +43,14 @@ def test_a_study_is_reproduced_whole(study, space, objective):
     found = reproduce(study, _search(space, objective), CONFIG)
     assert found.difference is None
     assert found.environment == []
-    assert found.compared == {"trials": 40, "finalists": 3, "baseline": 40, "baseline_finalists": 3, "repeats": 0}
+    assert found.compared == {
+        "trials": 40,
+        "confirmed": 0,
+        "finalists": 3,
+        "baseline": 40,
+        "baseline_finalists": 3,
+        "repeats": 0,
+    }
     assert {path.name: path.read_bytes() for path in study.folder.iterdir()} == before
 
 
@@ -91,7 +98,14 @@ def test_trials_that_the_log_lacks_are_not_counted(study, space, objective):
     on_trial = lambda phase, trial: seen.append((phase, trial.number))  # noqa: E731
     found = reproduce(study, _search(space, objective), CONFIG, on_trial=on_trial)
     assert found.difference is None
-    assert found.compared == {"trials": 5, "finalists": 0, "baseline": 2, "baseline_finalists": 0, "repeats": 0}
+    assert found.compared == {
+        "trials": 5,
+        "confirmed": 0,
+        "finalists": 0,
+        "baseline": 2,
+        "baseline_finalists": 0,
+        "repeats": 0,
+    }
     assert seen == [("trials", n) for n in (0, 1, 2, 4, 7)] + [("baseline", n) for n in (0, 3)]
 
 

@@ -1,0 +1,149 @@
+"""`mnas library build` and `mnas library show`."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from mnas.errors import InputError, MnasError
+from mnas.library.library import open_library
+from mnas.space.around import space_around
+from mnas.space.files import save_space
+from tests.commands import run
+from tests.latency.tables import make_table
+from tests.libraries import OPTIONS, TEACHER, tiny_space
+
+pytestmark = pytest.mark.tensorflow
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def line(tiny_teacher, tmp_path):
+    """The command that builds the tiny library."""
+    save_space(tiny_space(), tmp_path / "space.toml")
+    sizes = ["--steps", OPTIONS.steps, "--batch-size", OPTIONS.batch_size]
+    return ["library", "build", tiny_teacher.folder, "--space", tmp_path / "space.toml", *sizes]
+
+
+def losses(folder):
+    return [list(row) for row in open_library(folder).losses]
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in (folder / "blocks").iterdir()}
+
+
+def test_ctrl_c_leaves_nothing_behind_and_the_same_command_goes_on(line, tiny_library, tmp_path):
+    out = tmp_path / "library"
+    whole = [sys.executable, "-m", "mnas", *map(str, line), "--out", str(out), "--workers", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(whole, stderr=subprocess.PIPE, env=environment, start_new_session=True, cwd=tmp_path)
+    while process.poll() is None and not list(out.glob("blocks/*.safetensors")):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does: the workers get it too
+    said = process.communicate()[1].decode()
+    assert process.returncode == 130, said
+    assert "Interrupted: the same command resumes" in said
+    assert "Traceback" not in said
+    with pytest.raises(ProcessLookupError):  # no worker is left in the session
+        os.killpg(process.pid, 0)
+    assert sorted(path.name for path in out.iterdir()) == ["blocks", "library.json", "teacher"]
+    kept = files(out)
+    assert 0 < len(kept) < 16
+    with pytest.raises(InputError, match=r"is not finished, \d+ alternatives are missing"):
+        run("library", "show", out)
+    document = json.loads(run(*line, "--out", out, "--workers", "1", "--json"))
+    assert document["num_alternatives"] == 16
+    assert files(out) == files(tiny_library.folder)
+    assert kept.items() <= files(out).items()
+    assert losses(out) == losses(tiny_library.folder)
+
+
+def test_a_finished_library_is_shown_at_once(line, tiny_library):
+    shown = run(*line, "--out", tiny_library.folder)
+    assert f"Written to {tiny_library.folder}: 16 alternatives for 3 blocks, 240 networks." in shown
+    assert f"Next: mnas library show {tiny_library.folder}, or mnas search --library" in shown
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'mnas[ray]'")
+def test_a_cluster_trains_the_same(line, tiny_library, tmp_path, monkeypatch):
+    """Only what is missing is trained there."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    out = tmp_path / "library"
+    shutil.copytree(tiny_library.folder, out)
+    for name in ("stage02-choice03.safetensors", "stage03-choice01.safetensors"):
+        (out / "blocks" / name).unlink()
+    run(*line, "--out", out, "--executor", "ray", "--workers", "1")
+    assert files(out) == files(tiny_library.folder)
+    assert losses(out) == losses(tiny_library.folder)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--resolutions", "8,6"], "--space has its own resolutions: leave out --resolutions"),
+        (["--learning-rate", "7"], "learning_rate"),
+        (["--executor", "cloud"], "--executor is 'cloud': expected"),
+        (["--data", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_options_are_one_message(line, tmp_path, more, said):
+    with pytest.raises(MnasError, match=said):
+        run(*line, "--out", tmp_path / "library", *more)
+    assert not (tmp_path / "library" / "blocks").exists()
+
+
+def test_a_folder_without_a_teacher_or_a_space_of_another_is_refused(line, tmp_path):
+    with pytest.raises(InputError, match="holds no finished training"):
+        run("library", "build", tmp_path, "--out", tmp_path / "library")
+    save_space(space_around(TEACHER, kernel_sizes=(3,), resolutions=(2000,)), tmp_path / "space.toml")
+    (tmp_path / "space.toml").write_text((tmp_path / "space.toml").read_text().replace("_c12", "_c16"))
+    with pytest.raises(InputError, match="is not a space around this teacher"):
+        run(*line, "--out", tmp_path / "library")
+
+
+def test_losses_are_shown_beside_latencies(tiny_library, tmp_path):
+    folder = tiny_library.folder
+    make_table(tiny_library.space).save(tmp_path / "table.json")
+    table = ["--table", tmp_path / "table.json"]
+    shown = run("library", "show", folder)
+    assert "16 alternatives for 3 blocks of a teacher on digits" in shown
+    assert "against the first" not in shown
+    shown = run("library", "show", folder, *table)
+    assert "against the first" in shown
+    document = json.loads(run("library", "show", folder, *table, "--json"))
+    assert document["resolutions"] == [8, 6]
+    assert document["fingerprint"] == tiny_library.fingerprint
+    assert document["options"]["steps"] == OPTIONS.steps
+    large, small = (
+        [row for block in json.loads(shown)["blocks"] for row in block["alternatives"]]
+        for shown in (
+            run("library", "show", folder, *table, "--json"),
+            run("library", "show", folder, *table, "--resolution", "6", "--json"),
+        )
+    )
+    assert [row["loss"] for row in large] == [loss for row in tiny_library.losses for loss in row]
+    assert all(a["latency_ms"] > b["latency_ms"] for a, b in zip(large, small, strict=True) if a["latency_ms"])
+    page = tmp_path / "library.html"
+    run("library", "show", folder, *table, "--html", page)
+    assert "Loss against saved latency for 3 blocks" in page.read_text()
+
+
+def test_what_cannot_be_shown_is_one_message(tiny_library, tmp_path):
+    folder = tiny_library.folder
+    with pytest.raises(InputError, match="--resolution is 7: the library has 8, 6 px"):
+        run("library", "show", folder, "--resolution", "7")
+    with pytest.raises(InputError, match="--html draws loss against latency: add --table"):
+        run("library", "show", folder, "--html", tmp_path / "a.html")
+    make_table(space_around(TEACHER, kernel_sizes=(7,), expansion_shares=(2,))).save(tmp_path / "table.json")
+    with pytest.raises(InputError, match="has no entry"):
+        run("library", "show", folder, "--table", tmp_path / "table.json")
+    with pytest.raises(InputError, match="is not a block library"):
+        run("library", "show", tmp_path)
