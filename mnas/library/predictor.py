@@ -33,7 +33,8 @@ class AccuracyPredictor:
         intercepts: the accuracy without losses, for each resolution.
         slopes: accuracy lost per unit of loss, for each block, 0 or more.
         margin: half the width of the 90 % interval, from the residuals of networks that were left out.
-        tau: Kendall's tau of predictions and stitched accuracies, each network predicted without itself.
+        tau: Kendall's tau of predictions and stitched accuracies, each network predicted without itself; 0 if all
+            are equal.
         num_networks: the number of stitched networks.
     """
 
@@ -113,11 +114,12 @@ def fit_predictor(
     assert best is not None
     intercepts, slopes = _fit(losses, groups, target, best[2], len(library.space.input_sizes))
     residuals = np.abs(best[1] - target)
+    tau = float(kendalltau(best[1], target).statistic)
     return AccuracyPredictor(
         tuple(map(float, intercepts)),
         tuple(map(float, slopes)),
         float(np.quantile(residuals, _LEVEL)),
-        float(kendalltau(best[1], target).statistic),
+        0.0 if np.isnan(tau) else tau,
         len(target),
     )
 

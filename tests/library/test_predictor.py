@@ -76,6 +76,14 @@ def test_slopes_are_never_negative(seed):
         assert np.isfinite([*predictor.intercepts, *predictor.slopes, predictor.margin]).all()
 
 
+def test_accuracies_that_are_all_equal_have_no_order():
+    found = library()
+    networks = sample_networks(found, 10, seed=0)
+    predictor = fit_predictor(found, networks, [0.25] * 10)
+    assert predictor.tau == 0
+    assert predictor.intercepts == pytest.approx([0.25])
+
+
 def test_the_interval_is_as_wide_as_the_noise():
     found = library()
     networks = sample_networks(found, 80, seed=0)
