@@ -23,7 +23,7 @@ _LOGGER = logging.getLogger(__name__)
 # 60 steps of 32 images ranked as well as a whole training of 640 (docs/measured.md).
 _START = {"proxy_steps": 60, "proxy_batch": 32, "final_steps": 300, "finalists": 2, "retrain_seeds": 0, "batch": 8}
 # Of a search with a block library, where a candidate takes a millisecond and a finalist minutes.
-_LIBRARY_SIZE: dict[str, Any] = {"trials": 2000, "batch": 20, "finalists": 2, "retrain_seeds": 0}
+_LIBRARY_SIZE: dict[str, Any] = {"trials": 2000, "batch": 20, "finalists": 1, "retrain_seeds": 0}
 _EXACT_SIZE = {**_LIBRARY_SIZE, "trials": 40}
 _SPARE = 0.1  # share of the time that stays unused: other programs run too
 _SEARCH_SHARE = 0.6  # of the rest; the finalists get the remainder
