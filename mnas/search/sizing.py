@@ -165,10 +165,13 @@ def estimate_cost(search: Search, *, num_samples: int = 2, workers: int = 1) -> 
     runs = 1 if search.baseline is None else 2
     if search.finalist_objective is not None:
         per_finalist = search.finalist_objective.evaluator.estimate_seconds(samples[0])
-        num_finalists = runs * (search.num_finalists + len(search.retrainings))
+        num_finalists = _finalist_runs(search) * search.num_finalists + runs * len(search.retrainings)
+    confirming = 0.0
+    if search.confirmation is not None:
+        confirming = search.num_confirmed * search.confirmation.evaluator.estimate_seconds(samples[0])
     asks = math.ceil(search.num_trials / search.batch_size)
     turns, final_turns = _turns(search, workers)
-    seconds = preparation + runs * turns * per_trial + final_turns * per_finalist + asks * per_ask
+    seconds = preparation + runs * turns * per_trial + confirming + final_turns * per_finalist + asks * per_ask
     return CostEstimate(
         preparation_seconds=preparation,
         seconds_per_trial=per_trial,
@@ -181,6 +184,11 @@ def estimate_cost(search: Search, *, num_samples: int = 2, workers: int = 1) -> 
     )
 
 
+def _finalist_runs(search: Search) -> int:
+    """The number of runs whose finalists are trained: of the search alone, or of the baseline too."""
+    return 2 if search.baseline is not None and search.baseline_finalists else 1
+
+
 def _turns(search: Search, workers: int) -> tuple[int, int]:
     """Maximum evaluations of a worker, in one run's trials and for all finalists: workers wait for a batch."""
     batches, rest = divmod(search.num_trials, search.batch_size)
@@ -188,5 +196,5 @@ def _turns(search: Search, workers: int) -> tuple[int, int]:
     if search.finalist_objective is None:
         return trials, 0
     runs = 1 if search.baseline is None else 2
-    finals = runs * math.ceil(search.num_finalists / workers)
+    finals = _finalist_runs(search) * math.ceil(search.num_finalists / workers)
     return trials, finals + len(search.retrainings) * math.ceil(runs / workers)

@@ -147,3 +147,17 @@ def test_what_cannot_be_shown_is_one_message(tiny_library, tmp_path):
         run("library", "show", folder, "--table", tmp_path / "table.json")
     with pytest.raises(InputError, match="is not a block library"):
         run("library", "show", tmp_path)
+
+
+def test_a_dry_run_estimates_every_stage_and_writes_nothing(tiny_library, tmp_path):
+    make_table(tiny_library.space).save(tmp_path / "table.json")
+    line = ["search", "--table", tmp_path / "table.json", "--budget-ms", 1, "--measure-finalists", "none"]
+    line += ["--threads", 0, "--dry-run"]
+    before = sorted(tmp_path.iterdir())
+    document = json.loads(run(*line, "--library", tiny_library.folder, "--final-epochs", "3", "--json"))
+    assert document["num_finalists"] == 2, "those of the baseline are not trained"
+    assert document["num_trials"] == 4000
+    assert document["seconds_per_finalist"] > 0
+    assert sorted(tmp_path.iterdir()) == before
+    with pytest.raises(InputError, match="this needs a finished block library: make one with mnas library build"):
+        run(*line, "--teacher", tiny_library.teacher.folder)
