@@ -173,8 +173,8 @@ class _Comparison:
 
 
 def _key(phase: str, trial: Trial) -> Any:
-    """The unique key in a log: the number; for retrained winners the number and the network."""
-    return (trial.number, trial.architecture) if phase == "repeats" else trial.number
+    """The unique key in a log: the number; in logs of chosen networks the number and the network."""
+    return trial.number if phase in ("trials", "baseline") else (trial.number, trial.architecture)
 
 
 def _comparable(trial: Trial) -> dict[str, Any]:

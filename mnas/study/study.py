@@ -146,7 +146,7 @@ class Study:
 
     def log(self, name: str) -> TrialLog:
         """Return one of `LOGS`."""
-        return TrialLog(self.folder / f"{name}.jsonl", repeated=name == "repeats")
+        return TrialLog(self.folder / f"{name}.jsonl", selected=name not in ("trials", "baseline"))
 
     @property
     def trials(self) -> list[Trial]:

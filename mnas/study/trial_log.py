@@ -39,13 +39,14 @@ class TrialLog:
 
     Args:
         path: the file; it need not exist.
-        repeated: whether several trials may have one number.
+        selected: whether it holds chosen trials, such as finalists: numbers may be missing, and several networks may
+            have the same one.
     """
 
-    def __init__(self, path: Path, *, repeated: bool = False) -> None:
+    def __init__(self, path: Path, *, selected: bool = False) -> None:
         self.path = path
         self._lines = JsonLines(path, "trials")
-        self._repeated = repeated
+        self._selected = selected
 
     def read(self) -> list[Trial]:
         """Return all trials; an incomplete last line is skipped.
@@ -62,12 +63,13 @@ class TrialLog:
                     f"{self.path}, line {number} is not a trial ({error}): was the file edited? "
                     "Remove the line to evaluate that trial again"
                 ) from None
-        self._check_numbers([trial.number for trial in trials])
+        if not self._selected:
+            self._check_numbers([trial.number for trial in trials])
         return trials
 
     def _check_numbers(self, numbers: list[int]) -> None:
         """Each number once, and few missing: a wrong digit must not start a search of a million trials."""
-        if len(set(numbers)) != len(numbers) and not self._repeated:
+        if len(set(numbers)) != len(numbers):
             twice = next(number for number in numbers if numbers.count(number) > 1)
             raise InputError(f"{self.path}: trial {twice} occurs twice: was the file edited? Remove one of the lines")
         if numbers and max(numbers) > 2 * len(numbers) + _MOST_GAPS:

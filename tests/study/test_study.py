@@ -1,12 +1,14 @@
 import json
 import multiprocessing
 
+import numpy as np
 import pytest
 
 from mnas.errors import InputError, MnasError
 from mnas.study.study import Study, first_difference, locked
 from mnas.study.winner import winner_to_dict
 from mnas.trial import Measurement, Trial
+from tests.spaces import small_space
 
 CONFIG = {"seed": 0, "strategy": {"name": "random"}, "tables": [{"sha256": "ab", "budget_ms": 3.0}]}
 
@@ -103,3 +105,17 @@ def test_architectures_by_number_and_the_winner(tmp_path, space):
     best = winner_to_dict(study.trials[1], longer=False)
     (tmp_path / "best.json").write_text(json.dumps(best))
     assert study.architecture() == architectures[1]
+
+
+@pytest.mark.parametrize("name", ["confirmed", "finalists", "baseline_finalists"])
+def test_chosen_networks_keep_the_numbers_of_a_long_search(tmp_path, name):
+    """Of 2,000 trials the last may be the best; a longer search may give the number of another network away."""
+    study, rng = Study.create(tmp_path / "study", CONFIG), np.random.default_rng(0)
+    space = small_space()
+    chosen = [Trial(number, space.sample(rng), Measurement(0.5, (), 1, 1), 0.5) for number in (1999, 2000, 2000)]
+    for trial in chosen:
+        study.log(name).append(trial)
+    assert study.log(name).read() == chosen
+    study.log("trials").append(chosen[0])
+    with pytest.raises(InputError, match="has 1 trials, and one of them has the number 1999: was the file"):
+        study.log("trials").read()

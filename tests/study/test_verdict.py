@@ -66,7 +66,7 @@ def test_without_fresh_trainings_one_lucky_trial_is_no_win_and_many_are():
 def test_repeats_are_logged_and_not_done_again(tmp_path):
     evaluators = [FakeEvaluator(SPACE, bonus=0.01 * i) for i in range(3)]
     objectives = [Objective(evaluator, make_reward("absolute")) for evaluator in evaluators]
-    log = TrialLog(tmp_path / "repeats.jsonl", repeated=True)
+    log = TrialLog(tmp_path / "repeats.jsonl", selected=True)
     run_retrainings([OWN, CHANCE], objectives[:2], log)
     run_retrainings([OWN, CHANCE], objectives, log)
     assert [len(evaluator.calls) for evaluator in evaluators] == [2, 2, 2]
