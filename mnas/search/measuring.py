@@ -62,7 +62,10 @@ class MeasuredChoice:
     tighter: Callable[[float, int], list[Trial]]
     path: Path | None = None
     reference_ms: float = 0.0
-    _known: dict[str, float] = field(default_factory=dict)
+    _record: dict[str, float] = field(default_factory=dict)  # everything that was measured
+    _known: dict[str, float] = field(
+        default_factory=dict
+    )  # what this choice has looked at, in the same order each time
 
     def __post_init__(self) -> None:
         if self.path is not None:
@@ -75,10 +78,10 @@ class MeasuredChoice:
             InputError: if it is damaged.
         """
         if path.is_file():
-            self._known |= convert(read_json(path, "measured latencies"), dict[str, float], str(path))
+            self._record |= convert(read_json(path, "measured latencies"), dict[str, float], str(path))
 
     def known_ms(self, architecture: Architecture) -> float | None:
-        """Return the measured latency of an architecture, if it was measured."""
+        """Return the measured latency of an architecture, if `choose` or `measure` has looked at it."""
         return self._known.get(_key(architecture))
 
     def choose(
@@ -98,6 +101,7 @@ class MeasuredChoice:
             InputError: if none is within the budget.
             MnasError: if the device cannot run them.
         """
+        self._known.clear()
         pool, factor, rounds, budget_ms = list(candidates), 1.0, 0, self.budget_ms
         ranking, newest = confirm(pool), {_key(trial.architecture) for trial in pool}
         while True:
@@ -134,21 +138,21 @@ class MeasuredChoice:
         )
 
     def measure(self, architectures: Sequence[Architecture]) -> None:
-        """Measure architectures that were not measured yet, all in one go."""
-        new = [each for each in architectures if _key(each) not in self._known]
-        if not new:
-            return
-        files = [write_random_model(each, dtype=self.dtype) for each in new]
-        times = measure_files(
-            self.device,
-            files,
-            seconds=_SECONDS * len(new),
-            quiet_bursts=[_QUIET_BURSTS] * len(new),
-            reference_ms=self.reference_ms,
-        )
-        self._known |= {_key(each): time.quiet_ms for each, time in zip(new, times, strict=True)}
-        if self.path is not None:
-            write_json(self.path, dict(self._known))
+        """Measure architectures, all in one go; those in the record are not measured again."""
+        new = [each for each in architectures if _key(each) not in self._record]
+        if new:
+            files = [write_random_model(each, dtype=self.dtype) for each in new]
+            times = measure_files(
+                self.device,
+                files,
+                seconds=_SECONDS * len(new),
+                quiet_bursts=[_QUIET_BURSTS] * len(new),
+                reference_ms=self.reference_ms,
+            )
+            self._record |= {_key(each): time.quiet_ms for each, time in zip(new, times, strict=True)}
+            if self.path is not None:
+                write_json(self.path, dict(self._record))
+        self._known |= {key: self._record[key] for key in map(_key, architectures)}
 
     def _is_within(self, architecture: Architecture) -> bool:
         measured_ms = self.known_ms(architecture)

@@ -102,6 +102,23 @@ def test_when_nothing_is_within_the_budget_the_fastest_is_named(device):
         choice(lambda budget_ms, number: [trial(number, 30)]).choose(trials, best_first, 1)
 
 
+def test_a_resumed_choice_takes_the_same_steps(device, tmp_path):
+    """What is known from before must not change which budget is asked for."""
+    path, trials = tmp_path / "measured.json", [trial(n, n, 0.9 - n / 100) for n in range(6)]
+    device.default = 1.5 * BUDGET_MS
+    faster = [trial(100 + n, 60 + n, 0.4) for n in range(3)]
+    device.latencies = {each.architecture: 0.98 * BUDGET_MS for each in faster}
+    asked = []
+
+    def further(budget_ms, number):
+        asked.append((budget_ms, number))
+        return faster
+
+    first = choice(further, path).choose(trials, best_first, 2)
+    assert choice(further, path).choose(trials, best_first, 2) == first
+    assert asked[: len(asked) // 2] == asked[len(asked) // 2 :]
+
+
 def test_what_was_measured_is_kept_and_not_measured_again(device, tmp_path):
     path, trials = tmp_path / "measured.json", [trial(n, n) for n in range(6)]
     first = choice(path=path).choose(trials, best_first, 5)
