@@ -4,7 +4,7 @@ import pytest
 
 from mnas.arch import complexity, unroll, zoo
 from mnas.arch.resize import round_filters, round_repeats
-from mnas.arch.zoo import ZOO
+from mnas.arch.zoo import ZOO, network_for_images
 from mnas.errors import InputError
 
 PARAMS = {
@@ -86,3 +86,12 @@ def test_rounding_as_published():
     ]  # fmt: skip
     assert round_filters(12, 1.0) == 12
     assert [round_repeats(r, 1.1) for r in (1, 2, 3, 4)] == [2, 3, 4, 5]
+
+
+def test_the_network_that_is_trained_as_a_teacher():
+    published = zoo("efficientnet-lite0")
+    assert network_for_images().resolution == published.resolution
+    assert (network_for_images(128).resolution, network_for_images(128).stem_stride) == (128, 2)
+    small = network_for_images(32)
+    assert (small.resolution, small.stem_stride) == (32, 1)
+    assert small.stages == published.stages

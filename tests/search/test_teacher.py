@@ -10,7 +10,7 @@ from mnas.errors import InputError
 from mnas.library.library import write_manifest
 from mnas.search import teacher as module
 from mnas.search.options import SearchOptions
-from mnas.search.teacher import ensure_library, largest_network, library_of
+from mnas.search.teacher import ensure_library, library_of
 from mnas.space.around import space_around
 from mnas.space.files import save_space
 from tests.latency.tables import make_table
@@ -108,14 +108,6 @@ def test_a_space_of_another_teacher_is_refused(built, tiny_teacher, tmp_path):
     save_space(tiny_space(), tmp_path / "own.toml")
     ensure_library(options(teacher=str(tiny_teacher.folder), space=str(tmp_path / "own.toml")), tmp_path)
     assert built[0]["space"].stages == tiny_space().stages
-
-
-def test_the_network_that_is_trained_as_a_teacher():
-    assert largest_network([]).resolution == zoo("efficientnet-lite0").resolution
-    assert largest_network([128, 96]).resolution == 128
-    small = largest_network([32])
-    assert (small.resolution, small.stem_stride) == (32, 1)
-    assert [stage.block.stride for stage in small.stages].count(2) == 3
 
 
 @pytest.mark.parametrize(
