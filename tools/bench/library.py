@@ -154,7 +154,7 @@ class LibraryBench:
             )
             objective = Objective(self.evaluator, make_reward("absolute"), [budget])
             self.run.do(f"optimum {share}", lambda o=objective: self._search("exact", 0, o, 1))
-            for strategy in STRATEGIES:
+            for strategy in self.given.strategies:
                 for seed in range(self.given.search_seeds):
                     key = f"search {strategy} {share} seed {seed}"
                     self.run.do(key, lambda s=strategy, n=seed, o=objective: self._search(s, n, o, self.given.trials))
@@ -259,7 +259,7 @@ class LibraryBench:
             print(f"search at {share:.0%} of the teacher's latency, optimum {optimum['best']:.4f}")
             runs = {
                 name: [self.run.get(f"search {name} {share} seed {seed}") for seed in range(self.given.search_seeds)]
-                for name in STRATEGIES
+                for name in self.given.strategies
             }
             for name, rows in runs.items():
                 if None in rows:
@@ -309,6 +309,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the networks of the ranking")
     parser.add_argument("--seeds", type=int, default=1, help="of the fine-tunings")
     parser.add_argument("--search-seeds", type=int, default=10, help="of the strategies")
+    parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), help="random among them, to compare with")
     parser.add_argument("--trials", type=int, default=2000, help="of a strategy")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.58, 0.4, 0.25], help="of the teacher's latency")
     parser.add_argument("--sizes", type=int, nargs="+", default=[96, 64], help="of the teacher's smaller versions, px")
