@@ -192,7 +192,7 @@ def _programs(space: SearchSpace, score: AdditiveScore) -> Iterator[_Program]:
 def _budget_rows(
     budgets: Sequence[tuple[SpaceCosts, float]], resolution: int
 ) -> Iterator[list[tuple[list[Array], float, float]]]:
-    """The rows of all budgets, once for every combination of the parts of their tables' factors."""
+    """The rows of all budgets, once for every combination of parts that have a common range."""
     if not budgets:
         yield []
         return
@@ -208,7 +208,16 @@ def _budget_rows(
         most = params_base + sum(float(each.max()) for each in params_own)
         for low, high, factor in _parts(curve, least, most):
             limits = (params_own, low - params_base, high - params_base)
-            yield [(own, -math.inf, budget_ms / factor - base), limits, *others]
+            if not any(_excludes(limits, row) for row in others):
+                yield [(own, -math.inf, budget_ms / factor - base), limits, *others]
+
+
+def _excludes(one: tuple[list[Array], float, float], other: tuple[list[Array], float, float]) -> bool:
+    """Whether two rows limit the same sum to ranges that have a border in common at most."""
+    (costs, low, high), (other_costs, other_low, other_high) = one, other
+    shared = min(high, other_high) - max(low, other_low)
+    border = shared == 0 and low < high and other_low < other_high
+    return (shared < 0 or border) and all(map(np.array_equal, costs, other_costs))
 
 
 def _parts(curve: Sequence[tuple[float, float]], least: float, most: float) -> Iterator[tuple[float, float, float]]:

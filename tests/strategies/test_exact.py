@@ -87,6 +87,25 @@ def test_a_factor_by_parameters_is_never_above_the_budget_and_misses_half_a_perc
     assert gained[0] >= scores(space, values)[costs(rows) <= 0.995 * budget].max() - 1e-6
 
 
+@SEEDS
+def test_the_factors_of_several_tables_take_as_many_programs_as_their_parts_together(seed):
+    """Not as their product: five tables would take millions."""
+    space = SPACES["sizes"]
+    values, rows = random_values(space, seed), everything(space)
+    counts = params(space)(rows)
+    low, middle, high = (float(np.quantile(counts, share)) for share in (0.1, 0.5, 0.9))
+    curves = [[(low, 1.0), (middle - own, 1.02), (high, 0.98 + own / 1e4)] for own in range(5)]
+    budgets = []
+    for number, curve in enumerate(curves):
+        costs = Scaled(space, curve, 10 * seed + number)
+        budgets.append((costs, float(np.quantile(costs(rows), 0.7))))
+    found = exact(space, values, budgets).ask(4)
+    assert len(set(found)) == 4
+    assert all(costs([space.encode(each)])[0] <= budget * (1 + 1e-9) for each in found for costs, budget in budgets)
+    fits = np.all([costs(rows) <= 0.995 * budget for costs, budget in budgets], axis=0)
+    assert worth(space, values, found[0]) >= scores(space, values)[fits].max() - 1e-6
+
+
 def test_a_network_on_the_border_of_two_ranges_of_parameters_comes_once():
     space = SPACES["one size"]
     values, rows = random_values(space, 0), everything(space)
