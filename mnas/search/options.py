@@ -230,6 +230,11 @@ def _check_evaluator(options: SearchOptions) -> None:
     if options.score_dtype == "int8" and not entry.trains:
         name = options.evaluator.partition(":")[0]
         raise InputError(f"--score-dtype int8 quantises trained finalists: the evaluator {name} has none")
+    if options.score_dtype == "int8" and options.evaluator == "library":
+        raise InputError(
+            "--score-dtype int8 is for the evaluators proxy and predictor: those of a block library are scored in "
+            "float32. Leave it out; mnas export quantises the winner and reports its accuracy"
+        )
     if entry.preparation is not None and options.evaluation_minutes is not None:
         raise InputError(
             f"a {options.evaluator} scores every candidate in the same short time: leave out --evaluation-minutes"

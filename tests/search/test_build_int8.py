@@ -16,6 +16,8 @@ def test_wrong_dtypes_and_evaluators():
         SearchOptions(data="digits", score_dtype="int4")
     with pytest.raises(InputError, match="the evaluator tabular has none"):
         SearchOptions(evaluator="tabular:x.json", score_dtype="int8")
+    with pytest.raises(InputError, match="those of a block library are scored in float32"):
+        SearchOptions(library="lib", score_dtype="int8")
 
 
 def test_an_int8_score_needs_an_int8_table(tmp_path):
