@@ -108,8 +108,9 @@ class StageWorker:
         if fitting < num_ends:
             needed = num_ends * each / 1e6
             raise InputError(
-                f"the activations of block {at} take at least {needed:,.0f} MB, and the limit is "
-                f"{self._max_bytes / 1e6:,.0f} MB: allow more with --max-memory-mb, or take a smaller resolution"
+                f"the activations of block {at} take at least {needed:,.3g} MB, and a worker has "
+                f"{self._max_bytes / 1e6:,.3g} MB: allow more with --max-memory-mb, which all workers share, or use "
+                "fewer --workers, or a smaller resolution"
             )
         return fitting
 

@@ -171,7 +171,7 @@ def test_data_of_other_classes_or_another_size_are_refused(tiny_teacher, dataset
 
 
 def test_too_little_memory_or_disk_says_how_much_there_should_be(tiny_teacher, tmp_path, monkeypatch):
-    with pytest.raises(MnasError, match="activations of block 1 take at least 1 MB, and the limit is 0 MB: allow more"):
+    with pytest.raises(MnasError, match=r"activations of block 1 take at least [\d.]+ MB, and a worker has 0[.]"):
         build(tiny_teacher, tmp_path / "a", max_memory_mb=0.2)
     assert not (tmp_path / "a" / "images.npy").exists()
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
