@@ -350,7 +350,7 @@ def open_evaluator(
 
     Args:
         folder: the library's.
-        data: its images, if they are elsewhere now.
+        data: its images, if they are elsewhere now than when it was made.
         epochs: of a finalist's fine-tuning; None for the recipe's own number.
         distill: weight of the teacher's logits in it.
         finalists: where fine-tuned networks are kept; None keeps none.
@@ -360,8 +360,8 @@ def open_evaluator(
         InputError: if the library is missing or unfinished.
     """
     library = open_library(folder)
-    source = library.teacher.data
-    opened = LibraryData(library, source if data is None else replace(source, name=data))
+    source = replace(library.teacher.data, name=library.made_from["data"]["name"] if data is None else data)
+    opened = LibraryData(library, source)
     tuning = FineTuningEvaluator(opened, epochs=epochs, distill=distill, folder=finalists, seed=seed)
     return LibraryEvaluator(opened, fine_tuning=tuning)
 

@@ -132,6 +132,15 @@ def test_other_data_than_the_librarys_are_refused(tiny_library, monkeypatch):
         LibraryData(data.library, data.source).dataset(6)
 
 
+def test_the_data_are_where_the_library_was_made_from_them(tiny_library, copied):
+    """The teacher's may be elsewhere."""
+    manifest = json.loads((copied / "library.json").read_text())
+    manifest["made_from"]["data"]["name"] = "photos"
+    (copied / "library.json").write_text(json.dumps(manifest))
+    assert open_evaluator(copied).data.source == replace(tiny_library.teacher.data, name="photos")
+    assert open_evaluator(copied, data="moved").data.source.name == "moved"
+
+
 def test_a_description_names_the_library(evaluator):
     described = evaluator.describe()
     assert described["kind"] == "library"
