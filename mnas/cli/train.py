@@ -52,15 +52,15 @@ def train(
     from mnas.errors import InputError
     from mnas.study.references import resolve_architecture
 
-    if distill is not None and teacher is None:
-        raise InputError("--distill is the weight of a teacher: pass its folder with --teacher")
     architecture = resolve_architecture(arch)
     if resolution is not None:
         architecture = replace(architecture, resolution=resolution)
     overrides = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
     start: Any = weights
     if weights is None and not from_scratch:
-        start, teacher = _library_start(arch, architecture, teacher)
+        start, teacher = _library_start(arch, architecture, teacher, freeze=freeze)
+    if distill is not None and teacher is None:
+        raise InputError("--distill is the weight of a teacher: pass its folder with --teacher")
     overrides |= {"freeze": freeze or None, "teacher": teacher, "distill": distill}
     trained = train_with_display(
         architecture,
@@ -85,8 +85,13 @@ def train(
     )
 
 
-def _library_start(arch: str, architecture: Architecture, teacher: Path | None) -> tuple[Any, Path | None]:
-    """Initial weights and teacher for a network of a search with a block library; others have none."""
+def _library_start(
+    arch: str, architecture: Architecture, teacher: Path | None, *, freeze: bool
+) -> tuple[Any, Path | None]:
+    """Initial weights and teacher for a network of a search with a block library; others have none.
+
+    A frozen network has none of its own: its features are computed once.
+    """
     folder = Path(arch.partition("#")[0])
     if not (folder / "study.json").is_file():
         return None, teacher
@@ -99,8 +104,11 @@ def _library_start(arch: str, architecture: Architecture, teacher: Path | None) 
     start = winner_start(Study.open(folder), architecture)
     if start is None:
         return None, teacher
-    output.console(stderr=True).print("The weights are those of the block library; its teacher gives soft targets.")
-    return start[0], teacher or start[1]
+    weights, own = start
+    guided = teacher is None and not freeze
+    targets = "; its teacher gives soft targets" if guided else ""
+    output.console(stderr=True).print(f"The weights are those of the block library{targets}.")
+    return weights, own if guided else teacher
 
 
 def train_with_display(
