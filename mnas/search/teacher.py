@@ -49,7 +49,7 @@ def ensure_library(
     if options.teacher is None:
         if not (target / MANIFEST).is_file() and (folder / _LIBRARY / MANIFEST).is_file():
             target = folder / _LIBRARY  # the study was moved
-        open_library(target)
+        _check_space(options, open_library(target))
         return replace(options, library=str(target))
     teacher = _teacher(options, folder, on_progress)
     if _is_made_from(target, teacher) and options.space == OWN_SPACE:
@@ -67,6 +67,18 @@ def ensure_library(
         progress=lambda share, what: on_progress(_TRAINING_SHARE + (1 - _TRAINING_SHARE) * share, what),
     )
     return replace(options, library=str(target))
+
+
+def _check_space(options: SearchOptions, library: BlockLibrary) -> None:
+    """Check that a space that was given is that of the library, which is searched."""
+    if options.space == OWN_SPACE:
+        return
+    given = load_space(options.space).with_data(num_classes=library.space.num_classes)
+    if given.decisions != library.space.decisions:
+        raise InputError(
+            f"--space {options.space} is not the space of the library {library.folder}, which has alternatives for its "
+            "own only: leave out --space, or build another library with mnas library build TEACHER --space FILE"
+        )
 
 
 def _is_made_from(folder: Path, teacher: Trained) -> bool:
@@ -91,7 +103,7 @@ def winner_start(study: Study, architecture: Architecture) -> tuple[Pretrained, 
     from mnas.evaluators.library import open_evaluator
     from mnas.train.pretrained import Pretrained
 
-    options = ensure_library(replace(SearchOptions.of(study), teacher=None), study.folder)
+    options = ensure_library(replace(SearchOptions.of(study), teacher=None, space=OWN_SPACE), study.folder)
     data = open_evaluator(library_of(options).folder, data=options.data).data
     return Pretrained.of(data.stitcher.weights(architecture)), data.library.teacher.folder
 

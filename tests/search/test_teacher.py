@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mnas.arch.zoo import zoo
+from mnas.arch.zoo import network_for_images, zoo
 from mnas.errors import InputError
 from mnas.library.library import write_manifest
 from mnas.search import teacher as module
@@ -76,6 +76,15 @@ def test_a_library_goes_without_its_teacher_and_with_a_study_that_was_moved(tiny
     shutil.copytree(tiny_library.folder, tmp_path / "library")
     moved = ensure_library(options(library="elsewhere/study/library"), tmp_path)
     assert moved.library == str(tmp_path / "library")
+
+
+def test_another_space_than_the_librarys_is_refused(tiny_library, tmp_path):
+    given = {"library": str(tiny_library.folder), "space": str(tmp_path / "space.toml")}
+    save_space(tiny_space(), tmp_path / "space.toml")
+    assert ensure_library(options(**given), tmp_path).library == given["library"]
+    save_space(tiny_space(resolutions=()), tmp_path / "space.toml")
+    with pytest.raises(InputError, match=r"space.toml is not the space of the library .*: leave out --space"):
+        ensure_library(options(**given), tmp_path)
 
 
 def test_a_missing_or_unfinished_library_is_refused(tiny_library, tmp_path):
