@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mnas.arch.zoo import network_for_images, zoo
+from mnas.arch.zoo import zoo
 from mnas.errors import InputError
 from mnas.library.library import write_manifest
 from mnas.search import teacher as module
