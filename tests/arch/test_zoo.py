@@ -34,6 +34,13 @@ EXACT_MADDS = {
     "efficientnet-b4": 4_393_801_064,
     "efficientnet-b5": 10_266_426_072,
 }
+MOBILENET_V2 = {  # millions of multiply-adds and of parameters: tensorflow/models research/slim/nets/mobilenet
+    "mobilenet-v2-0.35": (59, 1.66),
+    "mobilenet-v2-0.5": (97, 1.95),
+    "mobilenet-v2-0.75": (209, 2.61),
+    "mobilenet-v2-1.3": (509, 5.34),
+    "mobilenet-v2-1.4": (582, 6.06),
+}
 ROUNDED_MADDS = {  # millions, as printed
     "mnasnet-a1": 311.6,
     "mnasnet-b1": 314.4,
@@ -50,7 +57,16 @@ ROUNDED_MADDS = {  # millions, as printed
 
 
 def test_every_network_is_checked():
-    assert set(PARAMS) == set(ZOO) == set(EXACT_MADDS) | set(ROUNDED_MADDS)
+    assert set(PARAMS) | set(MOBILENET_V2) == set(ZOO)
+    assert set(PARAMS) == set(EXACT_MADDS) | set(ROUNDED_MADDS)
+
+
+@pytest.mark.parametrize("name", MOBILENET_V2)
+def test_mobilenet_v2_of_other_widths(name):
+    madds, params = MOBILENET_V2[name]
+    cost = complexity(zoo(name))
+    assert round(cost.madds / 1e6) == madds
+    assert cost.params / 1e6 == pytest.approx(params, rel=0.012)  # width 1 is printed as 3.47 and has 3,504,872
 
 
 @pytest.mark.parametrize("name", PARAMS)
