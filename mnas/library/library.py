@@ -16,12 +16,13 @@ from msgspec import Meta, Struct
 
 from mnas.arch.codec import architecture_from_dict, architecture_to_dict
 from mnas.arch.spec import Architecture
-from mnas.checks import convert
+from mnas.checks import AnyText, convert
 from mnas.errors import InputError
 from mnas.library.alternatives import Alternative, read_alternative
+from mnas.library.options import LibraryOptions
 from mnas.space.space import SearchSpace
 from mnas.system.files import is_document, read_json, write_json
-from mnas.train.trained_network import Trained, open_trained
+from mnas.train.trained_network import Trained, is_trained, open_trained
 
 FORMAT, VERSION = "mnas.library", 1
 MANIFEST = "library.json"
@@ -34,6 +35,24 @@ class Manifest(Struct, frozen=True):
 
     made_from: dict[str, dict[str, Any]]
     losses: tuple[tuple[_Loss | None, ...], ...]
+
+
+class _Teacher(Struct, frozen=True):
+    weights_sha256: AnyText
+
+
+class _Data(Struct, frozen=True):
+    name: AnyText
+    fingerprint: AnyText
+
+
+class _MadeFrom(Struct, frozen=True):
+    """What is read of `Manifest.made_from`; it has more."""
+
+    teacher: _Teacher
+    data: _Data
+    space: dict[str, Any]
+    options: LibraryOptions
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +76,15 @@ class BlockLibrary:
 
     @cached_property
     def teacher(self) -> Trained:
-        """The teacher, a copy of which is in the library."""
+        """The teacher, a copy of which is in the library.
+
+        Raises:
+            InputError: if the copy is missing or damaged.
+        """
+        if not is_trained(self.folder / TEACHER):
+            raise InputError(
+                f"{self.folder / TEACHER} holds no teacher: copy the whole library, or run mnas library build again"
+            )
         return open_trained(self.folder / TEACHER)
 
     @property
@@ -122,8 +149,8 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise InputError(f"{path} is not a block library of this version of mnas")
     try:
         found = convert(document, Manifest, "")
-        if lacking := {"teacher", "data", "space", "options"} - set(found.made_from):
-            raise InputError(f"made_from has no {min(lacking)}")
+        convert(found.made_from, _MadeFrom, "made_from")
+        SearchSpace.from_dict(found.made_from["space"])
     except InputError as error:
         raise InputError(f"{path} is damaged: {error}; delete {folder} and build the library again") from None
     return found

@@ -210,6 +210,29 @@ def test_what_is_no_finished_library_is_refused(tiny_library, tmp_path):
         open_library(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("part", "changed", "said"),
+    [
+        ("teacher", {}, "weights_sha256"),
+        ("data", {"name": 3}, "name"),
+        ("space", {"x": 1}, "not a search space"),
+        ("options", {"step": 3}, "step"),
+    ],
+)
+def test_a_damaged_manifest_is_refused(tiny_library, tmp_path, part, changed, said):
+    write_manifest(tmp_path, {**tiny_library.made_from, part: changed}, [list(row) for row in tiny_library.losses], {})
+    with pytest.raises(
+        InputError, match=rf"library.json is damaged: .*{said}.*; delete .* and build the library again"
+    ):
+        open_library(tmp_path)
+
+
+def test_a_library_without_its_teacher_says_so(tiny_library, tmp_path):
+    write_manifest(tmp_path, tiny_library.made_from, [list(row) for row in tiny_library.losses], {})
+    with pytest.raises(InputError, match="holds no teacher: copy the whole library"):
+        _ = open_library(tmp_path).teacher
+
+
 def test_an_alternative_is_read_as_it_was_written(tiny_library, tmp_path):
     written = tiny_library.alternative(1, 2)
     write_alternative(tmp_path, written, "fingerprint")
