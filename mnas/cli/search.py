@@ -117,11 +117,28 @@ def search(
     if resume and study is not None and (study / "study.json").exists():
         options = SearchOptions.from_dict(_arguments(study), **{name: line[name] for name in line if name in given})
     else:
-        options = _sized(SearchOptions(**line), minutes, given, workers)
+        options = SearchOptions(**line)
+        _check_used(options, given)
+        options = _sized(options, minutes, given, workers)
     if dry_run:
         return _dry_run(options, json, workers)
     where = {"workers": workers, "executor": executor, "address": address, "gpus": gpus}
     _show(study, _search(options, study, resume, tensorboard, mirrored, where), json)
+
+
+def _check_used(options: SearchOptions, given: Set[str]) -> None:
+    """Refuse options of the command line that this evaluator does not read."""
+    if options.evaluator == "library":
+        unused = ["proxy_steps", "proxy_batch", "rungs", "predictor_samples", "final_steps"]
+        if options.teacher is None or Path(options.teacher).is_dir():  # it, or its library, has its data
+            unused.append("max_train_images")
+    else:
+        unused = ["confirmed", "final_epochs", "distill", "measure_finalists"]
+    for name in unused:
+        if name in given:
+            raise InputError(
+                f"--{name.replace('_', '-')} has no effect with the evaluator {options.evaluator}: leave it out"
+            )
 
 
 def _threads(threads: int | None, workers: int) -> int:

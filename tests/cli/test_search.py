@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.complexity import block_complexity
 from mnas.cli.main import app
+from mnas.errors import InputError
 from mnas.evaluators.tabular import stages_text
 from mnas.latency.table import Configuration, Entry, LatencyTable
 from mnas.search.options import SearchOptions
@@ -330,3 +331,20 @@ def test_reproduce_names_what_is_not_the_same_first(folder):
     other = _mnas(folder, "reproduce", "study")
     assert other.returncode == 2
     assert "its inputs have changed: tables[0].sha256" in " ".join(other.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "option"),
+    [
+        (["--library", "lib"], ["--proxy-steps", "50"]),
+        (["--library", "lib"], ["--rungs", "3"]),
+        (["--library", "lib"], ["--max-train-images", "100"]),
+        (["--data", "digits"], ["--distill", "0.3"]),
+        (["--data", "digits"], ["--measure-finalists", "adb"]),
+    ],
+)
+def test_options_that_the_evaluator_does_not_read_are_refused(tmp_path, evaluator, option):
+    result = CliRunner().invoke(app, ["search", *evaluator, *option, "--study", str(tmp_path / "study")])
+    assert isinstance(result.exception, InputError)
+    assert f"{option[0]} has no effect with the evaluator" in str(result.exception)
+    assert not (tmp_path / "study").exists()
