@@ -190,6 +190,8 @@ def _search(
     except KeyboardInterrupt:
         if (folder / "study.json").exists():
             output.console(stderr=True).print(f"Resume with: mnas search --resume --study {shlex.quote(str(folder))}")
+        elif options.evaluator == "library":  # while the teacher was trained, or the library built
+            output.console(stderr=True).print("Interrupted: the same command resumes.")
         raise
 
 

@@ -348,3 +348,13 @@ def test_options_that_the_evaluator_does_not_read_are_refused(tmp_path, evaluato
     assert isinstance(result.exception, InputError)
     assert f"{option[0]} has no effect with the evaluator" in str(result.exception)
     assert not (tmp_path / "study").exists()
+
+
+def test_an_interruption_before_the_study_begins_says_how_to_go_on(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mnas.search.session.run_study", interrupted)
+    monkeypatch.setattr("mnas.cli.search._observers", lambda *_: [])
+    result = CliRunner().invoke(app, ["search", "--teacher", "train", "--data", "digits", "--study", str(tmp_path)])
+    assert "Interrupted: the same command resumes." in result.output
