@@ -8,6 +8,7 @@ from .arch.spec import StageSpec as StageSpec
 from .arch.walk import unroll as unroll
 from .arch.zoo import zoo as zoo
 from .data.dataset import DataSource as DataSource
+from .data.inspection import inspect_folder as inspect_folder
 from .devices.registry import open_device as open_device
 from .errors import InputError as InputError
 from .errors import MnasError as MnasError
@@ -28,6 +29,7 @@ from .library.build import build_library as build_library
 from .library.library import open_library as open_library
 from .library.options import LibraryOptions as LibraryOptions
 from .nn.build import build_model as build_model
+from .predict import predict_images as predict_images
 from .profiling.bench import bench as bench
 from .profiling.bench import bench_file as bench_file
 from .profiling.parallel import profile_devices as profile_devices

@@ -18,6 +18,7 @@ from mnas.system.logs import set_up_logging
 COMMANDS = {
     "zoo": "List the published networks, or show one as blocks.",
     "cost": "Show what a network costs, block by block.",
+    "data": "Show what a folder of images holds, before anything runs: classes, sizes, duplicates, unreadable files.",
     "space": "Look at search spaces, and make one around a teacher.",
     "sample": "Print random architectures, one JSON a line.",
     "profile": "Measure a device and write its latency table.",
@@ -31,6 +32,7 @@ COMMANDS = {
     "scale": "Grow a network into a larger one.",
     "train": "Train a network.",
     "export": "Export to TFLite, checked.",
+    "predict": "Predict the classes of images with a .tflite file.",
     "bench": "Measure a .tflite file.",
     "quickstart": "Design a network for this machine in a few minutes, on data that is already here.",
 }

@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ STANDARD = "TFLITE_METADATA"
 OWN = "mnas"
 LABELS = "labels.txt"
 MEAN = STD = 127.5
+_MOST_LABEL_BYTES = 1 << 24
 _ALIGNMENT = 16  # of buffers, required by TFLite's schema
 _IMAGE_PROPERTIES, _FEATURE_PROPERTIES, _NORMALISATION = 2, 1, 1  # in the schema's unions
 _RGB, _AXIS_LABELS = 1, 2
@@ -63,6 +65,36 @@ def add_metadata(
     return _with_labels(packed, labels) if labels else packed
 
 
+def labels_text(labels: Sequence[str]) -> str:
+    """Return the content of a label file: one class a line, in the order of the output."""
+    return "".join(f"{' '.join(label.splitlines())}\n" for label in labels)
+
+
+def read_labels(content: bytes) -> list[str]:
+    """Return the labels that a TFLite file contains, in the order of its output; empty if there are none.
+
+    Files of other tools may name the label file otherwise: it is the only text file then.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            texts = [entry for entry in archive.infolist() if entry.filename.endswith(".txt")]
+            chosen = [entry for entry in texts if entry.filename == LABELS] or texts
+            if len(chosen) != 1 or chosen[0].file_size > _MOST_LABEL_BYTES:
+                return []
+            return archive.read(chosen[0]).decode().splitlines()
+    except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError, NotImplementedError, RuntimeError, OSError):
+        return []
+
+
+def has_own_metadata(content: bytes) -> bool:
+    """Whether mnas wrote a TFLite file's metadata, so that its input is known to be `byte / 127.5 - 1`.
+
+    Raises:
+        MnasError: if the content is not a TFLite file.
+    """
+    return any(entry.name in (OWN, OWN.encode()) for entry in read_model(content).metadata or [])
+
+
 def _pack(model: Any) -> bytes:
     """Pack a model with aligned buffers: runtimes rely on the alignment, and the generated code ignores it."""
     sizes = [0 if buffer.data is None else len(buffer.data) for buffer in model.buffers]
@@ -91,7 +123,7 @@ def _with_labels(content: bytes, labels: Sequence[str]) -> bytes:
     file = io.BytesIO(content)
     with zipfile.ZipFile(file, "a", zipfile.ZIP_STORED) as archive:
         # A fixed time, so that the same labels give the same bytes.
-        archive.writestr(zipfile.ZipInfo(LABELS, (1980, 1, 1, 0, 0, 0)), "".join(f"{label}\n" for label in labels))
+        archive.writestr(zipfile.ZipInfo(LABELS, (1980, 1, 1, 0, 0, 0)), labels_text(labels))
     return file.getvalue()
 
 

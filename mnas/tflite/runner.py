@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,17 +16,18 @@ Floats = npt.NDArray[np.float32]
 
 
 class TFLiteRunner:
-    """Runs a TFLite file on one image at a time."""
+    """Runs a TFLite file on one image at a time.
 
-    def __init__(self, content: bytes, *, num_threads: int = 2) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+    Args:
+        content: the file.
+        num_threads: of LiteRT's interpreter.
+        open_interpreter: makes another interpreter of the file, with its tensors allocated.
+    """
 
-        try:
-            with quiet():
-                self.interpreter = Interpreter(model_content=content, num_threads=num_threads)
-                self.interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise MnasError(f"the interpreter refuses the converted file: {error}") from None
+    def __init__(
+        self, content: bytes, *, num_threads: int = 2, open_interpreter: Callable[[bytes], Any] | None = None
+    ) -> None:
+        self.interpreter = (open_interpreter or partial(_litert, num_threads=num_threads))(content)
         self.input = self.interpreter.get_input_details()[0]
         self.output = self.interpreter.get_output_details()[0]
 
@@ -57,6 +60,18 @@ class TFLiteRunner:
         self.interpreter.set_tensor(self.input["index"], self.taken(image))
         self.interpreter.invoke()
         return _dequantize(self.interpreter.get_tensor(self.output["index"])[0], self.output)
+
+
+def _litert(content: bytes, *, num_threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        with quiet():
+            interpreter = Interpreter(model_content=content, num_threads=num_threads)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise MnasError(f"the interpreter refuses the converted file: {error}") from None
+    return interpreter
 
 
 def _quantize(values: Floats, tensor: dict[str, Any]) -> Any:

@@ -1,0 +1,312 @@
+"""What a folder of images holds, looked at before anything runs on it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnas.data.duplicates import Hash, difference_hash, group_similar
+from mnas.data.image_folder import (
+    FORMATS,
+    class_names,
+    find_splits,
+    image_paths,
+    is_image,
+    open_folder,
+    refuse_bombs,
+    to_rgb,
+)
+from mnas.system.files import read_bytes
+
+FEW_IMAGES = 10
+HIGH_IMBALANCE = 5.0
+_THUMBNAIL = 72  # px, to which JPEG files are decoded: 8 pixels for each grey value of the hash
+_SWAPPED_SIDES = range(5, 9)  # EXIF orientations that turn an image on its side
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """One readable image.
+
+    Attributes:
+        path: of the file, relative to the folder.
+        split, label: the split and class it is in.
+        width, height: in pixels, upright.
+        mode: Pillow's, such as RGB, L, RGBA, CMYK.
+        digest: of the file's bytes.
+        hash: the difference hash; None for an image of one colour.
+    """
+
+    path: str
+    split: str
+    label: str
+    width: int
+    height: int
+    mode: str
+    digest: bytes
+    hash: Hash | None
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """Images that are the same, or nearly.
+
+    Attributes:
+        exact: whether the files are equal byte by byte; else they look alike, see `mnas.data.duplicates`.
+        files: relative to the folder, sorted.
+        splits, classes: the different ones that the files are in, sorted.
+    """
+
+    exact: bool
+    files: tuple[str, ...]
+    splits: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FolderReport:
+    """What a folder of images holds.
+
+    Attributes:
+        folder: as it was passed.
+        layout: which folders are splits and which are classes, in words.
+        classes: their names, in the order of their labels.
+        images: number of readable images by split and class.
+        sizes: (width, height) in pixels of the `smallest`, `median` and `largest` image, by area; empty without images.
+        modes: number of images by Pillow's mode.
+        unreadable: the error by file, relative to the folder; mnas skips these.
+        other_files: number of files that are not read, by suffix.
+        imbalance: images of the largest class over those of the smallest, in training; None if a class has none.
+        duplicates: groups of equal and of similar images.
+        problems: what `mnas train` and `mnas search` would refuse.
+        warnings: what makes accuracies worse or wrong.
+    """
+
+    folder: str
+    layout: str
+    classes: tuple[str, ...]
+    images: dict[str, dict[str, int]]
+    sizes: dict[str, tuple[int, int]]
+    modes: dict[str, int]
+    unreadable: dict[str, str]
+    other_files: dict[str, int]
+    imbalance: float | None
+    duplicates: tuple[DuplicateGroup, ...]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+
+def inspect_folder(
+    name: str | Path, *, progress: Callable[[float, str], None] = lambda share, what: None
+) -> FolderReport:
+    """Look at every image of a folder: counts, sizes, modes, unreadable files, small classes, duplicates.
+
+    Each image is read once, JPEG files at a reduced size.
+
+    Args:
+        name: a folder as `mnas.data.dataset.load_dataset` takes it, or its address.
+        progress: is told the share of the images that was read, and the number of images.
+
+    Raises:
+        InputError: for a missing folder, fewer than two classes, or folders that are splits and not classes.
+        MnasError: for an address that cannot be copied.
+    """
+    root = open_folder(str(name))
+    splits = _name_splits(root, find_splits(root))
+    classes = {split: class_names(folder) for split, folder in splits.items()}
+    listed = [
+        (path, split, label)
+        for split, folder in splits.items()
+        for label in classes[split]
+        for path in image_paths(folder / label)
+    ]
+    facts, unreadable = _read_all(root, listed, progress)
+    counts = {split: dict.fromkeys(labels, 0) for split, labels in classes.items()}
+    for image in facts:
+        counts[image.split][image.label] += 1
+    duplicates = _find_duplicates(facts)
+    train = next(iter(counts.values()))
+    smallest, largest = min(train.values()), max(train.values())
+    imbalance = largest / smallest if smallest else None
+    return FolderReport(
+        folder=str(name),
+        layout=_describe_layout(splits),
+        classes=tuple(next(iter(classes.values()))),
+        images=counts,
+        sizes=_sizes(facts),
+        modes=dict(Counter(image.mode for image in facts).most_common()),
+        unreadable=unreadable,
+        other_files=_count_other_files(root, splits),
+        imbalance=imbalance,
+        duplicates=tuple(duplicates),
+        problems=tuple(_problems(classes, counts)),
+        warnings=tuple(_warnings(root, splits, counts, imbalance, duplicates, len(unreadable))),
+    )
+
+
+def _name_splits(root: Path, splits: dict[str, Path]) -> dict[str, Path]:
+    """Name splits as their folders are; `all` where mnas makes the splits."""
+    return {"all" if folder == root else folder.name: folder for folder in splits.values()}
+
+
+def _describe_layout(splits: dict[str, Path]) -> str:
+    if len(splits) == 1:
+        return "one folder a class; mnas sets test images aside"
+    train, test = splits
+    return f"{train}/CLASS to train and validate on, {test}/CLASS to test on"
+
+
+def _read_all(
+    root: Path, listed: list[tuple[Path, str, str]], progress: Callable[[float, str], None]
+) -> tuple[list[ImageFacts], dict[str, str]]:
+    facts: list[ImageFacts] = []
+    unreadable: dict[str, str] = {}
+    pool = ThreadPoolExecutor()
+    try:
+        with refuse_bombs():
+            for done, ((path, split, label), read) in enumerate(zip(listed, pool.map(_read, listed), strict=True), 1):
+                relative = path.relative_to(root).as_posix()
+                if isinstance(read, str):
+                    unreadable[relative] = read
+                else:
+                    facts.append(ImageFacts(relative, split, label, *read))
+                progress(done / len(listed), f"{done} of {len(listed)} images")
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return facts, unreadable
+
+
+def _read(listed: tuple[Path, str, str]) -> tuple[int, int, str, bytes, Hash | None] | str:
+    """Return width, height, mode, digest and hash of an image; or why it cannot be read."""
+    from PIL import Image
+
+    try:
+        content = read_bytes(listed[0], "an image")
+        with Image.open(io.BytesIO(content), formats=FORMATS) as file:
+            (width, height), mode = file.size, file.mode
+            if file.getexif().get(_ORIENTATION) in _SWAPPED_SIDES:
+                width, height = height, width
+            file.draft("RGB", (_THUMBNAIL, _THUMBNAIL))
+            return width, height, mode, hashlib.sha256(content).digest(), difference_hash(to_rgb(file))
+    except Exception as error:  # Pillow raises many kinds of errors for damaged files
+        return str(error)
+
+
+def _sizes(facts: list[ImageFacts]) -> dict[str, tuple[int, int]]:
+    sizes = sorted(((image.width, image.height) for image in facts), key=lambda size: (size[0] * size[1], size))
+    if not sizes:
+        return {}
+    return {"smallest": sizes[0], "median": sizes[len(sizes) // 2], "largest": sizes[-1]}
+
+
+def _count_other_files(root: Path, splits: dict[str, Path]) -> dict[str, int]:
+    """Count the files that are no images by their names, in the folders that are read."""
+    found = [path for folder in splits.values() for path in folder.rglob("*")]
+    if root not in splits.values():
+        found += root.glob("*")
+    files = (path for path in found if path.is_file() and not path.name.startswith("."))
+    return dict(Counter(path.suffix.lower() or path.name for path in files if not is_image(path.name)).most_common())
+
+
+def _count_loose(root: Path, splits: dict[str, Path]) -> int:
+    """Count the images that are in no class's folder."""
+    return sum(is_image(path.name) for folder in {root, *splits.values()} for path in folder.iterdir())
+
+
+def _find_duplicates(facts: list[ImageFacts]) -> list[DuplicateGroup]:
+    by_digest: dict[bytes, list[ImageFacts]] = defaultdict(list)
+    for image in facts:
+        by_digest[image.digest].append(image)
+    exact = [_group(same, exact=True) for same in by_digest.values() if len(same) > 1]
+    different = [same[0] for same in by_digest.values() if same[0].hash is not None]
+    if not different:
+        return exact
+    hashes = np.stack([image.hash for image in different if image.hash is not None])
+    similar = (
+        [image for index in group for image in by_digest[different[index].digest]] for group in group_similar(hashes)
+    )
+    return exact + [_group(images, exact=False) for images in similar]
+
+
+def _group(images: list[ImageFacts], *, exact: bool) -> DuplicateGroup:
+    files, splits, classes = (
+        tuple(sorted({getattr(image, name) for image in images})) for name in ("path", "split", "label")
+    )
+    return DuplicateGroup(exact, files, splits, classes)
+
+
+def _problems(classes: dict[str, list[str]], counts: dict[str, dict[str, int]]) -> Iterator[str]:
+    first, *others = classes
+    for other in others:
+        for one, two in ((first, other), (other, first)):
+            if missing := sorted(set(classes[one]) - set(classes[two])):
+                yield f"{two} lacks the classes {', '.join(missing)}, which {one} has"
+    for split, labels in counts.items():
+        for label, count in labels.items():
+            if count < 2:
+                yield f"{_place(split, label)} has {count} readable images: two or more are needed"
+
+
+def _warnings(
+    root: Path,
+    splits: dict[str, Path],
+    counts: dict[str, dict[str, int]],
+    imbalance: float | None,
+    duplicates: list[DuplicateGroup],
+    unreadable: int,
+) -> Iterator[str]:
+    if loose := _count_loose(root, splits):
+        yield f"{loose} images are in no class's folder and are not read"
+    if unreadable:
+        yield f"{unreadable} files cannot be read and are skipped"
+    for split, labels in counts.items():
+        if few := [f"{label} ({count})" for label, count in labels.items() if count < FEW_IMAGES]:
+            yield f"fewer than {FEW_IMAGES} images in {_place(split, ', '.join(few))}: their accuracy is mostly chance"
+    if imbalance is not None and imbalance > HIGH_IMBALANCE:
+        yield (
+            f"the largest class has {imbalance:.1f} times the images of the smallest: a network that prefers large "
+            "classes gets a good accuracy, so look at the accuracy of each class"
+        )
+    across_classes = [group for group in duplicates if len(group.classes) > 1]
+    across_splits = [group for group in duplicates if len(group.splits) > 1]
+    if across_classes:
+        yield (
+            f"{_count(across_classes)} in several classes, such as {_example(across_classes[0])}: one of the labels "
+            "is wrong"
+        )
+    if across_splits:
+        yield (
+            f"{_count(across_splits)} in several splits, such as {_example(across_splits[0])}: the test accuracy "
+            "will be too high; remove them from one of the splits"
+        )
+    if len(splits) == 1 and duplicates:
+        yield (
+            f"{_count(duplicates)}: as the test images are chosen at random, some may be among the training images "
+            "too, and the test accuracy too high; keep one of each, or make the folders train and test"
+        )
+
+
+def _place(split: str, text: str) -> str:
+    return text if split == "all" else f"{split}: {text}"
+
+
+def _count(groups: list[DuplicateGroup]) -> str:
+    exact = sum(group.exact for group in groups)
+    return f"{exact} groups of equal and {len(groups) - exact} of similar images"
+
+
+def _example(group: DuplicateGroup) -> str:
+    return " and ".join(group.files[:2])
