@@ -67,7 +67,7 @@ def test_exporting_is_one_call(folders, options, tmp_path):
     out = tmp_path / "library" / "net.tflite"
     document = mnas.export_network(folders / "library", out, max_loss=100, progress=steps.append, **options)
     assert {"file": str(tmp_path / "command/net.tflite"), **document} == json.loads(shown)
-    for name in ("net.tflite", "net.json", "net.md"):
+    for name in ("net.tflite", "net.json", "net.md", "labels.txt"):
         assert (tmp_path / "library" / name).read_bytes() == (tmp_path / "command" / name).read_bytes()
     assert steps == [
         "Loading TensorFlow and the data",

@@ -78,9 +78,10 @@ def print_step(step: str) -> None:
 def show_export(out: Path, document: dict[str, Any]) -> None:
     """Print what was written, how it was checked, and what compression cost."""
     check = document["check"]
+    labels = f", {document['labels_file']} has its classes" if document["labels_file"] else ""
     print(
         f"Written to {out}: {document['dtype']}, {document['size_bytes'] / 1e6:.2f} MB; {out.with_suffix('.md').name} "
-        "is its model card."
+        f"is its model card{labels}."
     )
     print(
         f"Checked on {check['images']} images: {check['agreement']:.2%} of the predictions agree with the Keras model, "

@@ -43,7 +43,7 @@ class ImageFacts:
         width, height: in pixels, upright.
         mode: Pillow's, such as RGB, L, RGBA, CMYK.
         digest: of the file's bytes.
-        hash: the difference hash; None for an image of one colour.
+        hash: the difference hash; None for an image with too little detail for it.
     """
 
     path: str
@@ -305,7 +305,8 @@ def _place(split: str, text: str) -> str:
 
 def _count(groups: list[DuplicateGroup]) -> str:
     exact = sum(group.exact for group in groups)
-    return f"{exact} groups of equal and {len(groups) - exact} of similar images"
+    counts = {"equal": exact, "similar": len(groups) - exact}
+    return " and ".join(f"{count} groups of {kind} images" for kind, count in counts.items() if count)
 
 
 def _example(group: DuplicateGroup) -> str:

@@ -17,9 +17,9 @@ from mnas.export.model_card import model_card
 from mnas.export.on_device import DeviceCheck
 from mnas.export.verify import TOLERANCES, Batch, Check, check_tolerance, compare
 from mnas.system.environment import versions
-from mnas.system.files import check_writable, write_together
+from mnas.system.files import check_writable, read_bytes, write_together
 from mnas.tflite.description import FORMAT, VERSION
-from mnas.tflite.metadata import add_metadata
+from mnas.tflite.metadata import LABELS, add_metadata, labels_text
 from mnas.tflite.operators import check_integers, check_operators
 from mnas.tflite.runner import Floats
 
@@ -41,12 +41,14 @@ def export_model(
     on_device: Callable[[bytes], DeviceCheck] | None = None,
     progress: Callable[[str, int], None] = lambda phase, done: None,
 ) -> dict[str, Any]:
-    """Convert, add metadata, check, and then write `out`, its JSON file and its model card: all or none.
+    """Convert, add metadata, check, and then write `out`, its JSON file, model card and labels: all or none.
 
     Args:
         model: the Keras model, ending in probabilities.
         architecture: what it was built from.
-        out: a path that ends in .tflite; the JSON file has the same name with .json, the model card with .md.
+        out: a path that ends in .tflite; the JSON file has the same name with .json, the model card with .md. With
+            class names, `labels.txt` in the same folder has one a line; where that file has other lines already,
+            such as another network's, they are written to NAME.labels.txt instead.
         dtype: float32, float16, dynamic or int8.
         io: type of input and output of an int8 file: float32 or int8.
         batches: images to check with, as the network takes them, and their labels (of the test split).
@@ -84,15 +86,31 @@ def export_model(
     if on_device is not None:
         progress("device", 0)
         document["device_check"] = dataclasses.asdict(on_device(content))
+    labels = _labels_file(out, _class_names(document))
+    document["labels_file"] = next((path.name for path in labels), None)
     text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
     card = model_card(out.stem, document)
-    write_together({out: content, out.with_suffix(".json"): text, out.with_suffix(".md"): card})
+    write_together({out: content, out.with_suffix(".json"): text, out.with_suffix(".md"): card, **labels})
     return document
+
+
+def _class_names(about: Mapping[str, Any]) -> list[str]:
+    return [str(label) for label in about.get("class_names", [])]
+
+
+def _labels_file(out: Path, labels: list[str]) -> dict[Path, str]:
+    """Return where the labels are written, and as what; nothing without labels."""
+    if not labels:
+        return {}
+    text = labels_text(labels)
+    shared = out.with_name(LABELS)
+    free = not shared.exists() or (shared.is_file() and read_bytes(shared, "labels") == text.encode())
+    return {shared if free else out.with_suffix(f".{LABELS}"): text}
 
 
 def _with_metadata(content: bytes, architecture: Architecture, dtype: str, about: Mapping[str, Any]) -> bytes:
     """Add metadata that does not depend on where or when the file is written."""
-    labels = [str(label) for label in about.get("class_names", [])]
+    labels = _class_names(about)
     size = architecture.resolution
     provenance = {
         **about,
@@ -140,6 +158,8 @@ def _describe(
             "shape": [1, size, size, 3],
             "dtype": io,
             "layout": "NHWC, RGB",
+            "preparation": "upright (EXIF), transparency on white, RGB, the centre square resized to "
+            f"{size}x{size} (Lanczos)",
             "normalisation": "byte / 127.5 - 1" if io == "float32" else "byte / 127.5 - 1, then the tensor's scale",
         },
         "output": {"shape": [1, architecture.num_classes], "dtype": io, "meaning": "class probabilities"},

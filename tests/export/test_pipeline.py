@@ -35,12 +35,26 @@ def test_every_dtype_is_written_with_a_file_that_says_what_it_is(dtype, tiny_mod
     assert document["check"]["images"] == 96
     assert document["check"]["accuracy_tflite"] > 0.9
     assert document["calibration_images"] == (32 if dtype == "int8" else None)
-    assert sorted(path.name for path in out.parent.iterdir()) == ["tiny.json", "tiny.md", "tiny.tflite"]
+    names = ["labels.txt", "tiny.json", "tiny.md", "tiny.tflite"]
+    assert sorted(path.name for path in out.parent.iterdir()) == names
+    assert (out.parent / document["labels_file"]).read_text() == "r\ng\nb\n"
     assert read_labels(content) == ["r", "g", "b"]
     assert json.loads(read_metadata(content)["mnas"])["architecture"] == document["architecture"]
     card = out.with_suffix(".md").read_text()
     assert document["sha256"] in card
     assert "0 r, 1 g, 2 b" in card
+
+
+@tensorflow
+def test_the_labels_of_another_network_in_the_same_folder_are_kept(tiny_model, tiny_images, tmp_path):
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    about = {"class_names": ["r", "g", "b"]}
+    document = run(tiny_model, tiny_images, tmp_path / "tiny.tflite", about=about)
+    assert (tmp_path / "labels.txt").read_text() == "cat\ndog\n"
+    assert document["labels_file"] == "tiny.labels.txt"
+    assert (tmp_path / "tiny.labels.txt").read_text() == "r\ng\nb\n"
+    (tmp_path / "labels.txt").write_text("r\ng\nb\n")
+    assert run(tiny_model, tiny_images, tmp_path / "tiny.tflite", about=about)["labels_file"] == "labels.txt"
 
 
 @tensorflow
@@ -76,7 +90,7 @@ def test_a_file_that_fails_the_check_is_not_written(tiny_model, tiny_images, tmp
 
 
 @tensorflow
-@pytest.mark.parametrize("failing", [1, 2, 3])
+@pytest.mark.parametrize("failing", [1, 2, 3, 4])
 def test_a_full_disk_leaves_what_was_there(failing, tiny_model, tiny_images, tmp_path, monkeypatch):
     (tmp_path / "tiny.tflite").write_bytes(b"old")
     (tmp_path / "tiny.json").write_text("old")
@@ -89,7 +103,7 @@ def test_a_full_disk_leaves_what_was_there(failing, tiny_model, tiny_images, tmp
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(MnasError, match=r"cannot write .*tiny.*: No space left on device"):
-        run(tiny_model, tiny_images, tmp_path / "tiny.tflite")
+        run(tiny_model, tiny_images, tmp_path / "tiny.tflite", about={"class_names": ["r", "g", "b"]})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"tiny.tflite": b"old", "tiny.json": b"old"}
 
 
