@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -94,6 +95,8 @@ def run() -> None:
     if debug:
         os.environ["MNAS_DEBUG"] = "1"
     set_up_logging(debug=debug)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text; stderr escapes them anyway
     try:
         app()
     except MnasError as error:

@@ -1,6 +1,7 @@
 """`mnas data` prints what is there, and `mnas predict` what is in pictures."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,16 @@ def test_predict_goes_on_after_an_unreadable_image_and_exits_with_1(photos):
     document = json.loads(done.stdout)
     assert [image["error"] is None for image in document["images"]].count(False) == 1
     assert document["images"][0]["classes"][0].keys() == {"index", "label", "probability"}
+
+
+def test_names_of_files_need_not_be_text(photos):
+    for label in ("cats", "dogs"):
+        shutil.copy(photos / "cats" / "5.png", os.fsencode(photos / label) + b"/\xff.png")
+    done = _mnas("predict", MODEL, photos / "cats", "--top", "1")
+    assert "/\\udcff.png: " in done.stdout
+    done = _mnas("data", photos)
+    assert done.returncode == 0, done.stderr
+    assert "cats/\\udcff.png" in done.stdout
 
 
 def test_predict_and_data_load_no_tensorflow(photos):
