@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mnas.data.dataset import LOADERS
 from mnas.data.duplicates import Hash, difference_hash, group_similar
 from mnas.data.image_folder import (
     FORMATS,
@@ -24,6 +25,7 @@ from mnas.data.image_folder import (
     refuse_bombs,
     to_rgb,
 )
+from mnas.errors import InputError
 from mnas.system.files import read_bytes
 
 FEW_IMAGES = 10
@@ -124,6 +126,8 @@ def inspect_folder(
         InputError: for a missing folder, fewer than two classes, or folders that are splits and not classes.
         MnasError: for an address that cannot be copied.
     """
+    if name in LOADERS:
+        raise InputError(f"{name} is a data set without files to look at: expected a folder of images, or its address")
     root = open_folder(str(name))
     splits = _name_splits(root, find_splits(root))
     classes = {split: class_names(folder) for split, folder in splits.items()}
@@ -257,7 +261,7 @@ def _problems(classes: dict[str, list[str]], counts: dict[str, dict[str, int]]) 
     for split, labels in counts.items():
         for label, count in labels.items():
             if count < 2:
-                yield f"{_place(split, label)} has {count} readable images: two or more are needed"
+                yield f"{_place(split, label)} has {_plural(count, 'readable image')}: two or more are needed"
 
 
 def _warnings(
@@ -269,9 +273,9 @@ def _warnings(
     unreadable: int,
 ) -> Iterator[str]:
     if loose := _count_loose(root, splits):
-        yield f"{loose} images are in no class's folder and are not read"
+        yield f"not read, as they are in no class's folder: {_plural(loose, 'image')}"
     if unreadable:
-        yield f"{unreadable} files cannot be read and are skipped"
+        yield f"unreadable and skipped: {_plural(unreadable, 'file')}"
     for split, labels in counts.items():
         if few := [f"{label} ({count})" for label, count in labels.items() if count < FEW_IMAGES]:
             yield f"fewer than {FEW_IMAGES} images in {_place(split, ', '.join(few))}: their accuracy is mostly chance"
@@ -306,7 +310,11 @@ def _place(split: str, text: str) -> str:
 def _count(groups: list[DuplicateGroup]) -> str:
     exact = sum(group.exact for group in groups)
     counts = {"equal": exact, "similar": len(groups) - exact}
-    return " and ".join(f"{count} groups of {kind} images" for kind, count in counts.items() if count)
+    return " and ".join(f"{_plural(count, 'group')} of {kind} images" for kind, count in counts.items() if count)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _example(group: DuplicateGroup) -> str:

@@ -35,7 +35,7 @@ def test_data_prints_counts_and_what_is_wrong(photos):
     assert "Unreadable:\n  cats/broken.jpg: " in text
     assert "cats/3.png" in text
     assert "dogs/[bold]3.png" in text
-    assert "Warning: 1 files cannot be read" in text
+    assert "Warning: unreadable and skipped: 1 file" in text
     document = json.loads(run("data", photos, "--json"))
     assert document["images"]["all"] == {"cats": 12, "dogs": 13}
     assert ["cats/3.png", "dogs/[bold]3.png"] in [group["files"] for group in document["duplicates"] if group["exact"]]

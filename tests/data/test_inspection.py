@@ -58,8 +58,8 @@ def test_what_is_not_read_is_named(photos):
     assert report.other_files == {".heic": 1, ".txt": 1}
     assert report.images == {"all": {"cats": 12, "dogs": 12}}
     assert report.warnings == (
-        "1 images are in no class's folder and are not read",
-        "2 files cannot be read and are skipped",
+        "not read, as they are in no class's folder: 1 image",
+        "unreadable and skipped: 2 files",
     )
 
 
@@ -85,8 +85,8 @@ def test_equal_and_similar_images_are_found_wherever_they_are(photos):
     assert (similar.exact, similar.files) == (False, ("cats/01.jpg", "dogs/larger.webp"))
     assert similar.classes == ("cats", "dogs")
     wrong, leaking = report.warnings
-    assert wrong.startswith("1 groups of similar images in several classes, such as cats/01.jpg and dogs/larger.webp")
-    assert leaking.startswith("1 groups of equal images and 1 groups of similar images: as the test images are chosen")
+    assert wrong.startswith("1 group of similar images in several classes, such as cats/01.jpg and dogs/larger.webp")
+    assert leaking.startswith("1 group of equal images and 1 group of similar images: as the test images are chosen")
 
 
 @pytest.mark.parametrize("test", ["test", "val"])
@@ -119,7 +119,7 @@ def test_what_training_would_refuse_is_a_problem(photos):
     assert report.problems == (
         "test lacks the classes dogs, which train has",
         "train lacks the classes birds, which test has",
-        "test: birds has 1 readable images: two or more are needed",
+        "test: birds has 1 readable image: two or more are needed",
     )
 
 
@@ -133,5 +133,7 @@ def test_an_empty_class_does_not_divide_by_zero(photos):
 def test_refusals(tmp_path):
     with pytest.raises(InputError, match="no such folder exists"):
         mnas.inspect_folder(tmp_path / "none")
+    with pytest.raises(InputError, match="digits is a data set without files"):
+        mnas.inspect_folder("digits")
     with pytest.raises(InputError, match="has no class"):
         mnas.inspect_folder(tmp_path)
