@@ -88,7 +88,10 @@ def _winner_folder(folder: Path) -> Path:
             if best is not None
             else f"{folder} has no winner yet: finish it with mnas search --resume --study {folder}"
         )
-    return folder / str(best["trained"])
+    trained = folder / str(best["trained"])
+    if not trained.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{folder}/best.json names a trained network outside of the study ({trained}): was it edited?")
+    return trained
 
 
 def choose_compression(

@@ -43,7 +43,7 @@ def train_on_ray(
     actors: list[Any] = []
     try:
         weights = list(read_arrays(Path(job["weights"])).values())
-        sent = ray.put({**job, "weights": weights, "images": np.load(job["images"])})
+        sent = ray.put({**job, "weights": weights, "images": np.load(job["images"], allow_pickle=False)})
         make = ray.remote(num_cpus=1)(_Actor)
         count = num_places(node_resources(ray), cpus=1, gpus=0, most=min(workers, len(waiting)))
         actors = [make.remote(sent) for _ in range(count)]

@@ -7,6 +7,7 @@ once per alternative. On a Ray cluster an actor holds a `StageWorker`.
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 import time
@@ -60,7 +61,7 @@ class StageWorker:
         if isinstance(weights, str):
             weights = list(read_arrays(Path(weights)).values())
         self._teacher = TeacherNetwork(teacher, weights)
-        images = np.load(images) if isinstance(images, str) else images
+        images = np.load(images, allow_pickle=False) if isinstance(images, str) else images
         batches = [images[start : start + size] for start in range(0, len(images), size)]
         self._num_training: int = len(batches) - job["num_held_out"]
         self._held_out = list(range(self._num_training, len(batches)))
@@ -158,7 +159,10 @@ class StageWorker:
             arrays = [array for own in block.layer_arrays(weights, statistics) for array in own]
             pairs = [(block.infer(weights, statistics, x), target) for x, target in pairs]
         if loss is None:
-            loss = scale * float(np.mean([np.mean(np.square(np.subtract(x, y))) for x, y in pairs]))
+            squares = sum(float(np.sum(np.square(np.subtract(x, y)), dtype=np.float64)) for x, y in pairs)
+            loss = scale * squares / sum(int(np.size(y)) for _, y in pairs)
+        if not math.isfinite(loss):
+            raise MnasError("the training of a block diverged: try a smaller learning rate")
         seconds = training.seconds + time.perf_counter() - started
         return Alternative(training.stage, training.choice, arrays, loss, seconds)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,9 @@ from mnas.nn.functional import Block, Vector
 from mnas.system.arrays import read_arrays
 from mnas.train.trained_network import WEIGHTS
 
+_BYTES = 4  # of a float32
+_FEWEST_SCORED = 64
+_MOST_SCORED_BYTES = 1_500_000_000  # of a block's activations for all scored images
 _CALIBRATION_IMAGES = 96  # training images that batch-norm statistics come from
 _BATCH = 48
 _MOST_BYTES = 1_500_000_000  # of activations that are kept for candidates with the same first blocks
@@ -108,7 +111,12 @@ class Stitcher:
         return self._run(architecture, keep_arrays=True)[1]
 
     def _validation(self, resolution: int) -> Any:
-        return self._dataset_at(resolution).validation.take(slice(self._max_validation))
+        """The images to score on: as many as the memory for activations allows, the same for every network."""
+        placed = unroll(replace(self._teacher.architecture, resolution=resolution))
+        widest = max(block.in_size**2 * block.in_filters + block.out_size**2 * block.out_filters for block in placed)
+        most = max(_FEWEST_SCORED, _MOST_SCORED_BYTES // (_BYTES * widest))
+        count = most if self._max_validation is None else min(most, self._max_validation)
+        return self._dataset_at(resolution).validation.take(slice(count))
 
     def _run(
         self, architecture: Architecture, *, keep_arrays: bool = False

@@ -177,18 +177,17 @@ def _key(architecture: Architecture) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def measured_choice(
-    options: SearchOptions, objective: Objective, space: SearchSpace, folder: Path | None
-) -> MeasuredChoice | None:
-    """Make the choice of a search; None if it has no table, no device, or is not to measure.
+def open_measuring_device(options: SearchOptions) -> tuple[Device, LatencyTable, bool] | None:
+    """Open the device that finalists are measured on, which is that of the first table.
 
-    Finalists are measured on the device of the first table.
+    Returns:
+        The device, the table, and whether it is the same machine; None without a table, or if nothing is measured.
 
     Raises:
         InputError: if the device is not the table's.
         MnasError: if it is not available.
     """
-    if not objective.budgets or options.measure_finalists == "none":
+    if not options.table or options.measure_finalists == "none":
         return None
     table = LatencyTable.load(options.table[0])
     configuration = table.configuration
@@ -204,7 +203,25 @@ def measured_choice(
     now = device.configuration(configuration.dtype)
     if automatic and (now.cpu, now.soc) != (configuration.cpu, configuration.soc):
         return None
-    same = check_same(configuration, now)
+    return device, table, check_same(configuration, now)
+
+
+def measured_choice(
+    options: SearchOptions, objective: Objective, space: SearchSpace, folder: Path | None
+) -> MeasuredChoice | None:
+    """Make the choice of a search; None if it has no table, no device, or is not to measure.
+
+    Finalists are measured on the device of the first table.
+
+    Raises:
+        InputError: if the device is not the table's.
+        MnasError: if it is not available.
+    """
+    opened = open_measuring_device(options)
+    if opened is None:
+        return None
+    device, table, same = opened
+    configuration = table.configuration
     budget = objective.budgets[0]
 
     def tighter(budget_ms: float, first_number: int) -> list[Trial]:

@@ -15,6 +15,8 @@ from mnas.latency.table import LatencyTable
 from mnas.library.build import build_library, weights_sha256
 from mnas.library.library import MANIFEST, TEACHER, BlockLibrary, Manifest, open_library, read_manifest
 from mnas.library.options import LibraryOptions
+from mnas.search.constraints import latency_budget
+from mnas.search.measuring import open_measuring_device
 from mnas.search.options import FROM_DATA, OWN_SPACE, SearchOptions
 from mnas.space.around import check_fits_teacher, space_around, without_slower
 from mnas.space.files import load_space
@@ -51,6 +53,8 @@ def ensure_library(
             target = folder / _LIBRARY  # the study was moved
         _check_space(options, open_library(target))
         return replace(options, library=str(target))
+    _check_before(options)
+    share = 0.0 if is_trained(Path(options.teacher)) else _TRAINING_SHARE
     teacher = _teacher(options, folder, on_progress)
     if _is_made_from(target, teacher) and options.space == OWN_SPACE:
         return replace(options, library=str(target))
@@ -64,9 +68,34 @@ def ensure_library(
         target,
         space=space,
         options=how,
-        progress=lambda share, what: on_progress(_TRAINING_SHARE + (1 - _TRAINING_SHARE) * share, what),
+        progress=lambda done, what: on_progress(share + (1 - share) * done, what),
     )
     return replace(options, library=str(target))
+
+
+def _check_before(options: SearchOptions) -> None:
+    """Check tables, budgets and device before the minutes that teacher and library take.
+
+    Raises:
+        InputError: if a table does not fit, no network meets a budget, or the device is not the table's.
+        MnasError: if the device is not available.
+    """
+    open_measuring_device(options)
+    teacher = _known_architecture(options)
+    if teacher is None or not options.table:
+        return
+    space = _space(options, teacher, None)
+    for path, budget_ms in zip(options.table, options.budget_ms, strict=True):
+        costs, estimator = table_costs(path, space)
+        latency_budget(lambda network: estimator.predict(network).latency_ms, budget_ms, costs).check(space)  # noqa: B023
+
+
+def _known_architecture(options: SearchOptions) -> Architecture | None:
+    """The teacher's architecture before it is trained; None for a wrong name, which is refused later."""
+    assert options.teacher is not None
+    if is_trained(Path(options.teacher)):
+        return open_trained(Path(options.teacher)).architecture
+    return _untrained(options) if options.teacher in (*ZOO, FROM_DATA) else None
 
 
 def _check_space(options: SearchOptions, library: BlockLibrary) -> None:
@@ -156,14 +185,19 @@ def _teacher(options: SearchOptions, folder: Path, on_progress: OnProgress) -> T
         )
     if options.data is None:
         raise InputError(f"--teacher {options.teacher} is trained first: add --data")
+    how = {} if options.teacher == FROM_DATA else {"weights": "imagenet"}
+    return _train(_untrained(options), options, folder, on_progress, how)
+
+
+def _untrained(options: SearchOptions) -> Architecture:
+    """The network that is trained as the teacher, at the largest size of the tables, or of the space."""
     sizes = _table_sizes(options.table)
     if not sizes and options.space != OWN_SPACE:
         sizes = list(load_space(options.space).input_sizes)
     if options.teacher == FROM_DATA:
-        return _train(network_for_images(sizes[0] if sizes else None), options, folder, on_progress, {})
-    architecture = ZOO[options.teacher]
-    sized = replace(architecture, resolution=sizes[0]) if sizes else architecture
-    return _train(sized, options, folder, on_progress, {"weights": "imagenet"})
+        return network_for_images(sizes[0] if sizes else None)
+    architecture = ZOO[str(options.teacher)]
+    return replace(architecture, resolution=sizes[0]) if sizes else architecture
 
 
 def _train(
