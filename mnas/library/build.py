@@ -89,7 +89,7 @@ def build_library(
         MnasError: if a training diverges, or a file cannot be written.
     """
     folder, options = Path(folder), options or LibraryOptions()
-    space = space or space_around(teacher.architecture, name=f"around {teacher.folder.name}")
+    space = space or space_around(teacher.architecture, name=f"around-{teacher.folder.name}"[:100])
     _check_data(teacher, dataset)
     made_from = _made_from(teacher, dataset, space, options)
     check_choice("--executor", executor, EXECUTORS)
