@@ -275,8 +275,10 @@ def test_a_trained_network_is_opened_and_exported():
     before = json.loads(Path("exported.json").read_text())
     assert document["check"]["accuracy_tflite"] == pytest.approx(before["check"]["accuracy_tflite"], abs=0.005)
     assert document["test_accuracy"] == before["test_accuracy"] > 0.9
-    for name in ("architecture", "operators", "training", "class_names", "input", "output"):
+    for name in ("architecture", "operators", "training", "class_names", "output"):
         assert document[name] == before[name], name
+    added = {"preparation": document["input"]["preparation"]}
+    assert document["input"] == {**before["input"], **added}
     # The same command again finds its work done.
     line = ["network.json", "--data", "digits", "--epochs", 8, "--batch-size", 32, "--learning-rate", 0.01]
     again = json.loads(run("train", *line, "--out", "trained", "--json"))

@@ -30,7 +30,7 @@ def refuse_another(path: Path, configuration: dict[str, Any]) -> dict[str, Any]:
     found = record.get("configuration") if isinstance(record, dict) else None
     if not isinstance(found, dict):
         raise InputError(f"{path} is not a training's record; use another --out")
-    differing = [key for key in configuration if found.get(key) != configuration[key]]
+    differing = [key for key in {**configuration, **found} if found.get(key) != configuration.get(key)]
     if differing:
         raise InputError(
             f"{path.parent} belongs to another training (its {', '.join(differing)} differ); "

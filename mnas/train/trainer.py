@@ -144,7 +144,7 @@ class _Run:
             "recipe": self.recipe.to_dict(),
             "seed": self.seed,
             "weights": self.weights and self.weights.sha256,
-            "teacher": self.teacher and self.teacher.description,
+            **({"teacher": self.teacher.description} if self.teacher else {}),  # as before there were teachers
         }
 
     @cached_property

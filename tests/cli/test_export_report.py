@@ -7,6 +7,7 @@ import pytest
 from mnas.cli.export import show_export
 
 DOCUMENT = {
+    "labels_file": None,
     "dtype": "float32",
     "size_bytes": 2_000_000,
     "trained": True,

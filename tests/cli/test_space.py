@@ -91,4 +91,18 @@ def test_a_search_chooses_the_resolution(space, tmp_path):
 @pytest.mark.parametrize("evaluator", ["proxy", "predictor"])
 def test_evaluators_of_one_resolution_say_so(space, evaluator):
     with pytest.raises(InputError, match=rf"small chooses among \[16, 8\] px, and the evaluator {evaluator} trains at"):
-        run("search", "--space", space, "--evaluator", evaluator, "--data", "digits", "--trials", 4, "--study", "s")
+        run(
+            "search",
+            "--space",
+            space,
+            "--evaluator",
+            evaluator,
+            "--data",
+            "digits",
+            "--trials",
+            4,
+            "--threads",
+            0,
+            "--study",
+            "s",
+        )
