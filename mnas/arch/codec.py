@@ -5,6 +5,7 @@ Files contain architectures as text only. The error for an unknown token has a c
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import fields
@@ -141,6 +142,11 @@ def architecture_to_dict(architecture: Architecture) -> dict[str, Any]:
     fields = {name: getattr(architecture, name) for name in _FIELDS}
     stages = [format_stage(stage) for stage in architecture.stages]
     return {"format": FORMAT, "version": VERSION, **fields, "stages": stages}
+
+
+def architecture_fingerprint(architecture: Architecture) -> str:
+    """Return a hash of an architecture, for names of files: equal for equal ones."""
+    return hashlib.sha256(json.dumps(architecture_to_dict(architecture), sort_keys=True).encode()).hexdigest()
 
 
 def architecture_to_json(architecture: Architecture, *, indent: int | None = None) -> str:

@@ -6,8 +6,6 @@ teacher's logits as soft targets.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -20,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from mnas.arch.codec import architecture_to_dict
+from mnas.arch.codec import architecture_fingerprint
 from mnas.arch.spec import Architecture
 from mnas.checks import Share, convert
 from mnas.data.dataset import DataSource, normalise
@@ -280,8 +278,7 @@ class FineTuningEvaluator(Evaluator):
         """See `Evaluator`."""
         if self._folder is None:
             return None
-        text = json.dumps(architecture_to_dict(architecture), sort_keys=True)
-        return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-seed{self._seed}"
+        return self._folder / f"{architecture_fingerprint(architecture)[:12]}-seed{self._seed}"
 
     def _train(self, architecture: Architecture, folder: Path) -> float:
         from mnas.train.pretrained import Pretrained

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 
-from mnas.arch.codec import architecture_from_dict, architecture_to_dict
-from mnas.arch.spec import Architecture
+from mnas.arch.codec import architecture_to_dict
 from mnas.checks import AnyText, convert
 from mnas.errors import InputError
 from mnas.library.alternatives import Alternative, read_alternative
@@ -166,9 +165,8 @@ def write_manifest(
 
 def describe_teacher(teacher: Trained, sha256: str) -> dict[str, Any]:
     """Return plain data that identify a teacher."""
-    architecture: Architecture = architecture_from_dict(teacher.training["configuration"]["architecture"])
     return {
-        "architecture": architecture_to_dict(architecture),
+        "architecture": architecture_to_dict(teacher.architecture),
         "class_names": list(teacher.training["class_names"]),
         "weights_sha256": sha256,
     }

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import layers, named_blocks, unroll
-from mnas.data.dataset import Dataset, normalise
+from mnas.data.batches import plain_batches, some_images
+from mnas.data.dataset import Dataset
 from mnas.library.activations import TeacherNetwork
 from mnas.library.library import BlockLibrary
 from mnas.nn.functional import Block, Vector
@@ -121,7 +122,7 @@ class Stitcher:
     def _run(
         self, architecture: Architecture, *, keep_arrays: bool = False
     ) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.float32]]]:
-        """Return logits of the validation images, and the arrays of all layers if they are asked for."""
+        """Return logits of the validation images; or none, and the arrays of all layers."""
         parts = self._parts(architecture)
         key: tuple[Any, ...] = (architecture.resolution,)
         start, state = 0, None
@@ -134,14 +135,15 @@ class Stitcher:
             is_teachers = is_teachers and part.is_teachers
             if place < start:
                 continue
-            state = self._images(architecture.resolution) if state is None else state
+            state = self._images(architecture.resolution, scored=not keep_arrays) if state is None else state
             state, statistics = _advance(part, state, recompute=not is_teachers)
             if keep_arrays:
                 arrays += [array for own in part.block.layer_arrays(part.vectors[0], statistics) for array in own]
             elif place < len(parts) - 2:
                 self._keep(key, state)
         assert state is not None
-        return np.concatenate([np.asarray(part, np.float64) for part in state.scored]), arrays
+        logits = [np.asarray(part, np.float64) for part in state.scored]
+        return np.concatenate(logits) if logits else np.zeros((0, architecture.num_classes)), arrays
 
     def _parts(self, architecture: Architecture) -> list[_Part]:
         space = self._library.space
@@ -161,13 +163,10 @@ class Stitcher:
             found.append(_Part(name, block, vectors, len(found) == own and placed == teachers[own]))
         return found
 
-    def _images(self, resolution: int) -> _State:
-        dataset = self._dataset_at(resolution)
-        count = min(_CALIBRATION_IMAGES, len(dataset.train))
-        chosen = np.linspace(0, len(dataset.train) - 1, count).astype(np.intp)
-        scored = self._validation(resolution).images
-        batches = tuple(normalise(scored[start : start + _BATCH]) for start in range(0, len(scored), _BATCH))
-        return _State(normalise(dataset.train.images[chosen]), batches, 0)
+    def _images(self, resolution: int, *, scored: bool) -> _State:
+        batches = plain_batches(self._validation(resolution), _BATCH) if scored else ()
+        calibration = some_images(self._dataset_at(resolution).train, _CALIBRATION_IMAGES)
+        return _State(calibration, tuple(images for images, _ in batches), 0)
 
     def _longest_kept(self, key: tuple[Any, ...], names: Sequence[str]) -> tuple[int, _State | None]:
         for count in range(len(names), 0, -1):

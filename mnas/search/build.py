@@ -13,7 +13,7 @@ from mnas.evaluators.base import Evaluator
 from mnas.evaluators.registry import EvaluatorRequest, find_evaluator, make_evaluator
 from mnas.latency.estimator import table_costs
 from mnas.reward import make_reward
-from mnas.search.constraints import Constraint, Measure, is_feasible, latency_budget, memory_limit, size_limit
+from mnas.search.constraints import Constraint, Measure, is_feasible, latency_budget, memory_limit, priced, size_limit
 from mnas.search.measuring import measured_choice
 from mnas.search.objective import Objective
 from mnas.search.options import SearchOptions
@@ -132,7 +132,7 @@ def _request(
         options={name: getattr(options, name) for name in find_evaluator(options.evaluator).options},
         space=space,
         dataset=dataset,
-        budgets=[(budget.costs, budget.limit) for budget in budgets if budget.costs is not None],
+        budgets=priced(budgets),
         is_feasible=feasible,
         folder=folder,
     )
@@ -209,6 +209,5 @@ def strategy_for(
     """
     scored: dict[str, Any] = {}
     if name in SCORED_STRATEGIES and evaluator.is_additive:
-        costs = [(budget.costs, budget.limit) for budget in budgets if budget.costs is not None]
-        scored["score"] = AdditiveScore(evaluator.additive_scores, costs)
+        scored["score"] = AdditiveScore(evaluator.additive_scores, priced(budgets))
     return make_strategy(name, space, seed=seed, feasible=feasible, **scored)

@@ -89,6 +89,11 @@ class Constraint:
         return least
 
 
+def priced(budgets: Sequence[Constraint]) -> list[tuple[SpaceCosts, float]]:
+    """Return costs and limit of the constraints that are sums over blocks."""
+    return [(budget.costs, budget.limit) for budget in budgets if budget.costs is not None]
+
+
 def is_feasible(constraints: Sequence[Constraint], architecture: Architecture) -> bool:
     """Whether an architecture meets every constraint."""
     return all(constraint.is_met(architecture) for constraint in constraints)

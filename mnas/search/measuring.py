@@ -5,15 +5,13 @@ Latency does not depend on the weights, so networks are measured with random one
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from mnas.arch.codec import architecture_to_dict
+from mnas.arch.codec import architecture_fingerprint
 from mnas.arch.spec import Architecture
 from mnas.checks import convert
 from mnas.devices.base import Device
@@ -22,6 +20,7 @@ from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
 from mnas.profiling.bench import measure_files
 from mnas.profiling.prediction import check_same
+from mnas.search.constraints import priced
 from mnas.search.objective import Objective
 from mnas.search.options import AUTO, SearchOptions
 from mnas.space.space import SearchSpace
@@ -173,8 +172,7 @@ class MeasuredChoice:
 
 def _key(architecture: Architecture) -> str:
     """A short name of a network, for the file."""
-    text = json.dumps(architecture_to_dict(architecture), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return architecture_fingerprint(architecture)[:16]
 
 
 def open_measuring_device(options: SearchOptions) -> tuple[Device, LatencyTable, bool] | None:
@@ -225,7 +223,7 @@ def measured_choice(
     budget = objective.budgets[0]
 
     def tighter(budget_ms: float, first_number: int) -> list[Trial]:
-        costs = [(each.costs, each.limit) for each in objective.budgets if each.costs is not None]
+        costs = priced(objective.budgets)
         score = AdditiveScore(objective.evaluator.additive_scores, [(costs[0][0], budget_ms), *costs[1:]])
         found: list[Trial] = []
         try:

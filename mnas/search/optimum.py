@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mnas.arch.codec import architecture_to_dict
+from mnas.search.constraints import priced
 from mnas.strategies.additive import AdditiveScore
 from mnas.strategies.exact import Exact
 from mnas.study.study import Study
@@ -24,8 +25,7 @@ def write_optimum(study: Study, prepared: Prepared) -> None:
     objective = prepared.search.objective
     if not objective.evaluator.is_additive:
         return
-    budgets = [(budget.costs, budget.limit) for budget in objective.budgets if budget.costs is not None]
-    score = AdditiveScore(objective.evaluator.additive_scores, budgets)
+    score = AdditiveScore(objective.evaluator.additive_scores, priced(objective.budgets))
     (best,) = Exact(prepared.space, feasible=objective.is_feasible, score=score).ask(1)
     trial = objective.evaluate(0, best)
     if trial.measurement is None:

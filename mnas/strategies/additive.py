@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mnas.errors import InputError
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
+from mnas.strategies.base import Feasible, Strategy
 
 Values = Sequence[npt.NDArray[np.float64]]
 
@@ -41,3 +42,33 @@ class AdditiveScore:
                 f"the scores have {[len(own) for own in values]} choices: the space {space.name} has {counts}"
             )
         return values
+
+
+class ScoredStrategy(Strategy):
+    """A strategy that works on an additive score, not on trials. See `Strategy` for the other arguments.
+
+    Args:
+        score: the accuracy as a sum over decisions, and the budgets.
+
+    Raises:
+        InputError: without a score.
+    """
+
+    name: str
+    needs_preparation = True
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        seed: int = 0,
+        feasible: Feasible | None = None,
+        score: AdditiveScore | None = None,
+    ) -> None:
+        super().__init__(space, seed=seed, feasible=feasible)
+        if score is None:
+            raise InputError(
+                f"the strategy {self.name} needs an accuracy that is a sum over the space's decisions: use it with "
+                "--evaluator library --teacher FOLDER"
+            )
+        self._score = score

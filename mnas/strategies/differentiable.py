@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
-from mnas.errors import InputError
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
-from mnas.strategies.additive import AdditiveScore
-from mnas.strategies.base import Feasible, Strategy, check_count, encode_successful
+from mnas.strategies.additive import AdditiveScore, ScoredStrategy
+from mnas.strategies.base import Feasible, check_count, encode_successful
 from mnas.strategies.expected_cost import ExpectedCost
 from mnas.trial import Trial
 
@@ -47,7 +46,7 @@ class Relaxation:
     latency_weight: float = 1.0
 
 
-class Differentiable(Strategy):
+class Differentiable(ScoredStrategy):
     """Trains a policy by gradient, then proposes from it; trials do not change it.
 
     The first proposal is the best network within the constraints among those that the training met: at every update the
@@ -62,7 +61,7 @@ class Differentiable(Strategy):
         InputError: without a score.
     """
 
-    needs_preparation = True
+    name = "differentiable"
 
     def __init__(
         self,
@@ -73,13 +72,7 @@ class Differentiable(Strategy):
         score: AdditiveScore | None = None,
         recipe: Relaxation | None = None,
     ) -> None:
-        super().__init__(space, seed=seed, feasible=feasible)
-        if score is None:
-            raise InputError(
-                "the strategy differentiable needs an accuracy that is a sum over the space's decisions: use it with "
-                "--evaluator library --teacher FOLDER"
-            )
-        self._score = score
+        super().__init__(space, seed=seed, feasible=feasible, score=score)
         self._recipe = recipe or Relaxation()
         self._rng = generator(seed, Stream.LEARNT_POLICY)
         self._policy: list[Vector] = []  # empty before the first `ask`

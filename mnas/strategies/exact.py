@@ -25,8 +25,8 @@ from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
-from mnas.strategies.additive import AdditiveScore
-from mnas.strategies.base import MAX_REJECTIONS, Feasible, Strategy, check_count, encode_successful
+from mnas.strategies.additive import AdditiveScore, ScoredStrategy
+from mnas.strategies.base import MAX_REJECTIONS, Feasible, check_count, encode_successful
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ _MOST_PARTS = 64
 Array = npt.NDArray[np.float64]
 
 
-class Exact(Strategy):
+class Exact(ScoredStrategy):
     """Proposes the best architecture by the score, then the second best, and so on.
 
     Trials do not change it. See `Strategy` for the other arguments.
@@ -44,7 +44,7 @@ class Exact(Strategy):
         score: the accuracy as a sum over decisions, and the budgets.
     """
 
-    needs_preparation = True
+    name = "exact"
 
     def __init__(
         self,
@@ -54,12 +54,7 @@ class Exact(Strategy):
         feasible: Feasible | None = None,
         score: AdditiveScore | None = None,
     ) -> None:
-        super().__init__(space, seed=seed, feasible=feasible)
-        if score is None:
-            raise InputError(
-                "the strategy exact needs an accuracy that is a sum over decisions: use it with --evaluator library"
-            )
-        self._score = score
+        super().__init__(space, seed=seed, feasible=feasible, score=score)
         self._solutions: Iterator[Architecture] | None = None
         self._last: Architecture | None = None
 

@@ -4,6 +4,7 @@
   their accuracy and loss on the test split the stitched networks' scores, the predictions, and multiply-adds.
 - search: every strategy's best prediction within a budget, over seeds, against the optimum of the integer program.
 - result: the whole search for shares of the teacher's latency, against the teacher fine-tuned at smaller resolutions.
+- latency: teacher, its smaller versions and the winners, measured interleaved in one run.
 - report: what is known so far, as text.
 
 Every result is kept in --out; the same command resumes. Nothing is chosen by the test split.
@@ -30,7 +31,7 @@ from mnas.data.batches import plain_batches
 from mnas.devices.registry import open_device
 from mnas.evaluators.library import LibraryEvaluator, open_evaluator
 from mnas.latency.estimator import table_costs
-from mnas.profiling.bench import bench
+from mnas.profiling.bench import bench, measure_files
 from mnas.reward import make_reward
 from mnas.search.build import strategy_for
 from mnas.search.constraints import latency_budget
@@ -38,6 +39,7 @@ from mnas.search.loop import run_trials
 from mnas.search.objective import Objective
 from mnas.search.options import SearchOptions
 from mnas.search.session import run_study
+from mnas.study.study import Study
 from mnas.study.trial_log import MemoryLog
 from mnas.system.native_output import load_tensorflow
 from mnas.tflite.random_model import write_random_model
@@ -46,7 +48,7 @@ from mnas.train.trained_network import Trained, open_trained
 from mnas.train.trainer import train_network
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 
-PARTS = ("ranking", "search", "result", "report")
+PARTS = ("ranking", "search", "result", "latency", "report")
 STRATEGIES = ("random", "reinforce", "ppo", "evolution", "differentiable")
 DRAWN = 20_000
 
@@ -217,11 +219,29 @@ class LibraryBench:
         """Latency on this machine, LiteRT, one thread, XNNPACK, float32."""
         return bench(write_random_model(network), open_device("local"), seconds=8.0).quiet_ms
 
+    def latency(self) -> None:
+        """Measure the networks of `result` again, interleaved, so that a disturbance affects all of them."""
+        self.run.do("latency", self._latencies)
+
+    def _latencies(self) -> dict[str, float]:
+        teacher = self.teacher.architecture
+        networks = {f"teacher {size}": replace(teacher, resolution=size) for size in self.given.sizes}
+        networks[f"teacher {teacher.resolution}"] = teacher
+        for folder in sorted(path.parent for path in (self.given.out / "studies").glob("*/best.json")):
+            networks[folder.name] = Study.open(folder).architecture()
+        times = measure_files(
+            open_device("local"),
+            [write_random_model(network) for network in networks.values()],
+            seconds=15.0 * len(networks),
+            quiet_bursts=[30] * len(networks),
+        )
+        return {name: time.quiet_ms for name, time in zip(networks, times, strict=True)}
+
     def report(self) -> None:
         """Print what is known."""
         self._report_ranking()
         self._report_search()
-        for kind in ("teacher", "result", "smaller"):
+        for kind in ("teacher", "result", "smaller", "latency"):
             for path in sorted(self.given.out.glob(f"{kind}*.json")):
                 found = self.run.get(path.stem)
                 print(path.stem, {name: round(value, 4) for name, value in found.items()})
