@@ -16,7 +16,11 @@ from .evaluators.base import Evaluator as Evaluator
 from .evaluators.multi_resolution import make_scorer as make_scorer
 from .experiments.comparison import compare_strategies as compare_strategies
 from .experiments.comparison_options import ComparisonOptions as ComparisonOptions
+from .experiments.design import Design as Design
+from .experiments.design import DesignOptions as DesignOptions
 from .experiments.fleet import fleet as fleet
+from .experiments.menu import list_menu as list_menu
+from .experiments.menu import try_menu as try_menu
 from .experiments.reproduce import reproduce_study as reproduce_study
 from .experiments.survey import survey_spaces as survey_spaces
 from .export.network import export_network as export_network

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture, BlockSpec
@@ -27,6 +28,7 @@ _TENSOR_BYTES = 130  # in the file: the description of one tensor, with its shar
 _IN_PLACE = ("multiply", "add")  # the planner lets them overwrite an input that no other operator reads
 _CHANNEL_BYTES = 24  # int8: a scale and a zero point for every filter, of its weights and of its bias
 BYTES_OF = {"float32": 4, "int8": 1}
+CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +174,23 @@ def check_strides(architecture: Architecture) -> None:
 
 
 def physical_memory() -> int:
-    """Bytes of this machine's memory; 2^63 if the system does not report it."""
+    """Bytes of memory that this process may use: the machine's, or its container's limit; 2^63 if neither is known."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
-        return 2**63
+        memory = 2**63
+    return min([memory, *_container_limits()])
+
+
+def _container_limits() -> list[int]:
+    """The memory limits of Linux's control groups, versions 2 and 1; none where there are none."""
+    limits = []
+    for path in CONTAINER_LIMITS:
+        try:
+            limits.append(int(path.read_text()))  # "max" where there is no limit
+        except (OSError, ValueError):
+            continue
+    return [limit for limit in limits if limit > 0]
 
 
 def _size(count: int) -> str:

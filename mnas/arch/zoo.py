@@ -51,6 +51,32 @@ EFFICIENTNET_ROWS: dict[str, tuple[float, float, int, float]] = {
     "b6": (1.8, 2.6, 528, 0.5),
     "b7": (2.0, 3.1, 600, 0.5),
 }
+# Top-1 accuracy on ImageNet in percent by resolution, as published: MnasNet's and MobileNetV2's papers and
+# tensorflow/models research/slim/nets/mobilenet/README.md; EfficientNet's paper; the README of EfficientNet-Lite.
+IMAGENET_TOP1: dict[str, dict[int, float]] = {
+    "mnasnet-a1": {224: 75.2},
+    "mnasnet-b1": {224: 74.5},
+    "mnasnet-small": {224: 66.0},
+    "mobilenet-v2": {224: 71.8, 192: 70.7, 160: 68.8, 128: 65.3, 96: 60.3},
+    "mobilenet-v2-0.35": {224: 60.3, 192: 58.2, 160: 55.7, 128: 50.8, 96: 45.5},
+    "mobilenet-v2-0.5": {224: 65.4, 192: 63.9, 160: 61.0, 128: 57.7, 96: 51.2},
+    "mobilenet-v2-0.75": {224: 69.8, 192: 68.7, 160: 66.4, 128: 63.2, 96: 58.8},
+    "mobilenet-v2-1.3": {224: 74.4},
+    "mobilenet-v2-1.4": {224: 75.0},
+    "efficientnet-b0": {224: 77.1},
+    "efficientnet-b1": {240: 79.1},
+    "efficientnet-b2": {260: 80.1},
+    "efficientnet-b3": {300: 81.6},
+    "efficientnet-b4": {380: 82.9},
+    "efficientnet-b5": {456: 83.6},
+    "efficientnet-b6": {528: 84.0},
+    "efficientnet-b7": {600: 84.3},
+    "efficientnet-lite0": {224: 75.1},
+    "efficientnet-lite1": {240: 76.7},
+    "efficientnet-lite2": {260: 77.6},
+    "efficientnet-lite3": {280: 79.8},
+    "efficientnet-lite4": {300: 81.5},
+}
 _SMALL_PX = 48
 LITE_ROWS: dict[str, tuple[float, float, int, float]] = {
     "lite0": (1.0, 1.0, 224, 0.2),

@@ -18,6 +18,7 @@ def fleet(
     library: Path = typer.Option(..., help="A folder of mnas library build."),
     tables: list[str] = typer.Option(..., "--tables", help="A latency table; may be given several times."),
     budget_ms: list[float] = typer.Option(..., help="A latency budget on every table; may be given several times."),
+    data: str = typer.Option(None, help="The library's images, if they are elsewhere now than when it was made."),
     confirmed: int = typer.Option(8, min=1, help="Networks per table and budget that are scored as stitched networks."),
     out: Path = typer.Option(None, metavar="DIR", help="Also write each network as a JSON file there."),
     json: bool = JSON,
@@ -32,7 +33,8 @@ def fleet(
         load_tensorflow()
         from mnas.experiments.fleet import fleet as find
     with output.progress("Fleet") as report:
-        found = find(library, tables, budget_ms, confirmed=confirmed, on_progress=report)
+        found = find(library, tables, budget_ms, data=data, confirmed=confirmed, on_progress=report)
+    tables = list(dict.fromkeys(tables))
     files = [] if out is None else _write(found, out)
     if json:
         output.print_json({"library": str(library), "tables": tables, "networks": [each.to_dict() for each in found]})

@@ -12,20 +12,26 @@ from mnas.cli.options import JSON, add_command
 
 if TYPE_CHECKING:
     from mnas.library.library import BlockLibrary
+    from mnas.train.trained_network import Trained
 
 _BAR = 20  # characters of the largest loss
 
 
 def build(
-    teacher: Path = typer.Argument(..., metavar="TEACHER", help="A folder of mnas train."),
+    teacher: str = typer.Argument(
+        ...,
+        metavar="TEACHER",
+        help="A folder of mnas train; or a network of the zoo with published weights, which is fine-tuned first, or "
+        "train (one is trained from the data), both in the library's folder.",
+    ),
     out: Path = typer.Option(..., help="The library's folder."),
-    data: str = typer.Option(None, help="Training images: those of the teacher by default."),
+    data: str = typer.Option(None, help="Training images: those of a trained teacher by default."),
     space: str = typer.Option(None, help="A space around the teacher as a TOML file, as mnas space around writes it."),
     resolutions: str = typer.Option(None, help="Input sizes that the search may choose, such as 96,128."),
     steps: int = typer.Option(60, min=1, help="Training steps of an alternative."),
     batch_size: int = typer.Option(32, min=2, help="Images in a step."),
     learning_rate: float = typer.Option(2e-3, help="Of Adam, at the first step."),
-    seed: int = typer.Option(0, min=0, help="Of the order of images."),
+    seed: int = typer.Option(0, min=0, help="Of the order of images, and of the training of a teacher."),
     workers: int = typer.Option(0, min=0, max=1024, help="Processes; 0 for one per CPU. The result is the same."),
     max_memory_mb: float = typer.Option(None, min=1, help="For activations; 40 % of this machine's memory by default."),
     executor: str = typer.Option("local", help="local (processes of this machine) or ray."),
@@ -44,16 +50,21 @@ def build(
     from mnas.library.options import LibraryOptions
     from mnas.space.around import check_fits_teacher, space_around
     from mnas.space.files import load_space
-    from mnas.train.trained_network import open_trained
 
-    trained = open_trained(teacher)
     if space is not None and resolutions is not None:
         raise InputError("--space has its own resolutions: leave out --resolutions")
     sizes = [] if resolutions is None else read_integers("--resolutions", resolutions)
-    if space is None:
+    given = None if space is None else load_space(space)
+    largest = max(sizes, default=None) if given is None else max(given.input_sizes)
+    try:
+        trained = _teacher(teacher, out, data, largest, seed)
+    except KeyboardInterrupt:
+        output.console(stderr=True).print("Interrupted: the same command resumes.")
+        raise
+    if given is None:
         chosen = space_around(trained.architecture, resolutions=sizes)
     else:
-        chosen = load_space(space).with_data(num_classes=trained.architecture.num_classes)
+        chosen = given.with_data(num_classes=trained.architecture.num_classes)
         check_fits_teacher(chosen, trained.architecture)
     with output.console(stderr=True).status("Loading images"):
         source = replace(trained.data, name=data or trained.data.name)
@@ -84,6 +95,22 @@ def build(
         f"Written to {out}: {count} alternatives for {len(library.losses)} blocks, {library.space.size:.3g} networks."
     )
     print(f"Next: mnas library show {out}, or mnas search --library {out} --table TABLE --budget-ms B --study DIR")
+
+
+def _teacher(name: str, out: Path, data: str | None, resolution: int | None, seed: int) -> Trained:
+    """A trained folder, or a teacher that is trained in the library's folder."""
+    from mnas.library.library import TEACHER
+    from mnas.train.trained_network import is_trained, open_trained
+
+    if is_trained(Path(name)):
+        return open_trained(Path(name))
+    from mnas.system.native_output import load_tensorflow
+
+    with output.console(stderr=True).status("Loading TensorFlow"):
+        load_tensorflow()
+        from mnas.search.teacher import prepare_teacher
+    with output.progress("Training the teacher") as report:
+        return prepare_teacher(name, out / TEACHER, data=data, resolution=resolution, seed=seed, on_progress=report)
 
 
 def show(

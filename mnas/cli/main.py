@@ -15,8 +15,10 @@ from mnas import __version__
 from mnas.errors import MnasError
 from mnas.system.logs import set_up_logging
 
-# In the order of the work. Each is the function, or the group of commands, of that name in the module of that name.
+# First everything at once, then its parts in the order of the work. Each is the function, or the group of commands, of
+# that name in the module of that name.
 COMMANDS = {
+    "design": "Design a network for your device from your photographs, in one command.",
     "zoo": "List the published networks, or show one as blocks.",
     "cost": "Show what a network costs, block by block.",
     "data": "Show what a folder of images holds, before anything runs: classes, sizes, duplicates, unreadable files.",
@@ -26,6 +28,7 @@ COMMANDS = {
     "table": "Show, check, compare, import and calibrate latency tables.",
     "library": "Make and look at block libraries.",
     "search": "Search for the best network within a latency budget.",
+    "menu": "List the published networks within a latency budget, and fine-tune the most promising ones.",
     "fleet": "Find the best networks of a block library for several devices and budgets, without training.",
     "report": "Show a study: front, winner, verdict against random, what to do next; and write it all as one web page.",
     "reproduce": "Run a study again and compare every trial with its log.",
@@ -83,7 +86,7 @@ def options(
     """Designs a neural network for your phone: profile, search, scale, train, export, measure.
 
     \b
-    Examples: mnas quickstart
+    Examples: mnas design photos/ --budget-ms 5 --out runs/design
               mnas search --data photos --table phone.json --budget-ms 20 --study runs/first
     """  # noqa: D301  that character keeps click from filling the lines
 

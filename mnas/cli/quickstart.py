@@ -144,6 +144,7 @@ class _Quickstart:
         from mnas.arch.complexity import complexity
         from mnas.cli.export import print_step
         from mnas.cli.train import train_with_display
+        from mnas.data.dataset import DataSource
         from mnas.devices.local import Runtime
         from mnas.export.network import export_network
         from mnas.profiling.bench import bench_isolated
@@ -152,7 +153,13 @@ class _Quickstart:
         architecture = resolve_architecture(source)
         folder = self.folder / f"trained_{file}"
         trained = train_with_display(
-            architecture, DATA, folder, seed=self.seed, resume=True, epochs=EPOCHS, batch_size=BATCH_SIZE
+            architecture,
+            DataSource(DATA, self.seed),
+            folder,
+            seed=self.seed,
+            resume=True,
+            epochs=EPOCHS,
+            batch_size=BATCH_SIZE,
         )
         out = self.folder / f"{file}.tflite"
         export_network(trained.folder, out, progress=print_step)

@@ -119,6 +119,8 @@ def show_report(document: dict[str, Any]) -> None:
         print(document["optimum"]["sentence"])
     elif document["baseline"] is not None:
         print(document["baseline"]["verdict"])
+    if document["menu"] is not None:
+        print(document["menu"]["sentence"])
     for note in document["notes"]:
         print(note)
     print("Next:")

@@ -15,6 +15,8 @@ from mnas.search.options import MaxTrainImages
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
+    from mnas.data.dataset import DataSource
+    from mnas.search.teacher import WinnerStart
     from mnas.system.remote import Mirror
     from mnas.train.trained_network import Trained
     from mnas.train.trainer import Progress
@@ -22,7 +24,12 @@ if TYPE_CHECKING:
 
 def train(
     arch: str = ARCH,
-    data: str = typer.Option(..., "--data", help="digits, fashion_mnist, cifar10, cifar100, or a folder of images."),
+    data: str = typer.Option(
+        None,
+        "--data",
+        help="digits, fashion_mnist, cifar10, cifar100, or a folder of images; those of its block library for a "
+        "study's winner.",
+    ),
     out: Path = typer.Option(..., "--out", help="The folder for weights, architecture and record."),
     epochs: int = typer.Option(None, min=1, help="Passes over the training images: 10, or more where they are few."),
     batch_size: int = typer.Option(None, min=2, help="Images in a step."),
@@ -42,7 +49,9 @@ def train(
     distill: float = typer.Option(None, "--distill", help="The teacher's weight in the loss, 0 to 1: 0.5."),
     mixed_precision: bool = typer.Option(False, "--mixed-precision", help="float16 where there are GPUs."),
     resolution: int = typer.Option(None, help="Side of the images in pixels, if not the architecture's own."),
-    seed: int = typer.Option(0, min=0, help="Seed of weights, shuffling and the choice of validation images."),
+    seed: int = typer.Option(
+        0, min=0, help="Seed of weights, shuffling, and of the validation images, but those of a block library stay."
+    ),
     resume: bool = typer.Option(False, "--resume", help="Resume an interrupted training."),
     max_train_images: MaxTrainImages | None = None,
     mirror: str = MIRROR,
@@ -57,17 +66,24 @@ def train(
         architecture = replace(architecture, resolution=resolution)
     overrides = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
     start: Any = weights
-    if weights is None and not from_scratch:
-        start, teacher = _library_start(arch, architecture, teacher, freeze=freeze)
+    own = _library_start(arch, architecture, data) if weights is None and not from_scratch else None
+    if own is not None:
+        if max_train_images is not None:
+            raise InputError("the images are those of the block library: leave out --max-train-images")
+        start, guided = own.weights, teacher is None and not freeze  # a frozen network's features are computed once
+        teacher = own.teacher if guided else teacher
+        targets = "; its teacher gives soft targets" if guided else ""
+        output.console(stderr=True).print(f"The weights are those of the block library{targets}.")
+    elif data is None:
+        raise InputError("--data is missing: expected digits, fashion_mnist, cifar10, cifar100, or a folder of images")
     if distill is not None and teacher is None:
         raise InputError("--distill is the weight of a teacher: pass its folder with --teacher")
     overrides |= {"freeze": freeze or None, "teacher": teacher, "distill": distill}
     trained = train_with_display(
         architecture,
-        data,
+        _source(data, seed, max_train_images) if own is None else own.source,
         out,
         mirror=output.open_mirror(out, mirror),
-        limit=max_train_images,
         seed=seed,
         resume=resume,
         recipe=recipe,
@@ -85,44 +101,36 @@ def train(
     )
 
 
-def _library_start(
-    arch: str, architecture: Architecture, teacher: Path | None, *, freeze: bool
-) -> tuple[Any, Path | None]:
-    """Initial weights and teacher for a network of a search with a block library; others have none.
+def _source(data: str | None, seed: int, limit: int | None) -> DataSource:
+    from mnas.data.dataset import DataSource
 
-    A frozen network has none of its own: its features are computed once.
-    """
+    return DataSource(str(data), seed=seed, limit=limit)
+
+
+def _library_start(arch: str, architecture: Architecture, data: str | None) -> WinnerStart | None:
+    """How to train a network of a search with a block library; None for all others."""
     folder = Path(arch.partition("#")[0])
     if not (folder / "study.json").is_file():
-        return None, teacher
+        return None
     from mnas.study.study import Study
     from mnas.system.native_output import load_tensorflow
 
     with output.console(stderr=True).status("Loading TensorFlow"):
         load_tensorflow()
         from mnas.search.teacher import winner_start
-    start = winner_start(Study.open(folder), architecture)
-    if start is None:
-        return None, teacher
-    weights, own = start
-    guided = teacher is None and not freeze
-    targets = "; its teacher gives soft targets" if guided else ""
-    output.console(stderr=True).print(f"The weights are those of the block library{targets}.")
-    return weights, own if guided else teacher
+    return winner_start(Study.open(folder), architecture, data=data)
 
 
 def train_with_display(
     architecture: Architecture,
-    data: str,
+    source: DataSource,
     out: Path,
     *,
     seed: int,
-    limit: int | None = None,
     mirror: Mirror | None = None,
     **options: Any,
 ) -> Trained:
     """Call `mnas.train_network` with these options and show its progress on stderr."""
-    from mnas.data.dataset import DataSource
     from mnas.system.native_output import load_tensorflow
     from mnas.train.trained_network import is_trained
 
@@ -139,8 +147,7 @@ def train_with_display(
             mirror.push_now_and_then()
 
     with TrainingProgress() as display, output.mirrored(mirror):
-        source = DataSource(data, seed=seed, limit=limit)
         trained = train_network(architecture, source, out, seed=seed, progress=progress, **options)
     if trained.architecture.num_classes != architecture.num_classes:
-        console.print(f"The classifier was set to the {trained.architecture.num_classes} classes of {data}.")
+        console.print(f"The classifier was set to the {trained.architecture.num_classes} classes of {source.name}.")
     return trained

@@ -70,6 +70,15 @@ class Dataset:
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    @property
+    def labels_sha256(self) -> str:
+        """A hash over the labels of every split, in order: the same images at any resolution have the same."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation, self.test):
+            digest.update(np.ascontiguousarray(split.labels).data)
+            digest.update(str(len(split)).encode())
+        return digest.hexdigest()
+
     def describe(self) -> dict[str, Any]:
         """Return a description as plain data for a study."""
         return {"name": self.name, "classes": self.num_classes, "fingerprint": self.fingerprint}

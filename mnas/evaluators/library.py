@@ -66,11 +66,13 @@ class LibraryData:
         return self._loaded[resolution]
 
     def _check(self, found: Dataset, resolution: int) -> None:
-        """Check that data are the library's: every pixel at the teacher's resolution, the classes at others."""
+        """Check that data are the library's: every pixel at the teacher's resolution, classes and labels at others."""
         made_from, teacher = self.library.made_from["data"], self.library.teacher
         same = found.class_names == tuple(teacher.training["class_names"])
         if resolution == teacher.architecture.resolution:
             same = same and found.fingerprint == made_from["fingerprint"]
+        elif "labels_sha256" in made_from:
+            same = same and found.labels_sha256 == made_from["labels_sha256"]
         if not same:
             raise InputError(
                 f"{self.source.name} is not the data that {self.library.folder} was made from ({made_from['name']}): "

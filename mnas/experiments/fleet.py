@@ -15,7 +15,7 @@ from mnas.evaluators.library import LibraryEvaluator, open_evaluator
 from mnas.latency.estimator import LatencyEstimator, table_costs
 from mnas.space.costs import SpaceCosts
 from mnas.strategies.additive import AdditiveScore
-from mnas.strategies.exact import Exact
+from mnas.strategies.exact import Exact, NoSolutionError
 
 OnProgress = Callable[[float, str], None]
 
@@ -53,6 +53,7 @@ def fleet(
     tables: Sequence[Path | str],
     budgets_ms: Sequence[float],
     *,
+    data: str | None = None,
     confirmed: int = 8,
     on_progress: OnProgress = lambda share, what: None,
 ) -> list[FleetNetwork]:
@@ -64,6 +65,7 @@ def fleet(
         library: a block library's folder.
         tables: latency tables of the library's space.
         budgets_ms: the latency budgets, each for every table.
+        data: the library's images, if they are elsewhere now than when it was made.
         confirmed: number of networks per table and budget that are scored as stitched networks.
         on_progress: called with the share done, 0 to 1, and a description of the current work.
 
@@ -74,8 +76,9 @@ def fleet(
         raise InputError("a fleet needs tables and budgets: expected one or more of each")
     if wrong := [budget for budget in budgets_ms if not budget > 0]:
         raise InputError(f"--budget-ms is {wrong[0]:g}: expected a positive number of ms")
-    evaluator = open_evaluator(library)
-    names = [str(path) for path in tables]
+    evaluator = open_evaluator(library, data=data)
+    names = list(dict.fromkeys(map(str, tables)))
+    budgets_ms = list(dict.fromkeys(budgets_ms))
     priced = [table_costs(name, evaluator.data.library.space) for name in names]
     groups = [(name,) for name in names] + ([tuple(names)] if len(names) > 1 else [])
     evaluator.prepare(lambda share, what: on_progress(0.3 * share, what))
@@ -100,7 +103,7 @@ class _Finder:
         space = self.evaluator.data.library.space
         try:
             candidates = Exact(space, score=score).ask(self.confirmed)
-        except InputError:
+        except NoSolutionError:
             return FleetNetwork(tables, budget_ms, None)
         distinct = {unroll(network): network for network in candidates}.values()
         stitched = {network: self.evaluator.for_confirmation().accuracy(network) for network in distinct}

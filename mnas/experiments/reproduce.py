@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mnas.errors import InputError
+from mnas.profiling.meter import MEASURED
 from mnas.search.build import prepare
 from mnas.search.executor import Executor
 from mnas.search.executors.factory import open_executor
 from mnas.search.finalists import NothingFitsError
-from mnas.search.measuring import MEASURED
 from mnas.search.options import SearchOptions
 from mnas.search.run import OnTrial, Search, run_search
 from mnas.search.session import load_tensorflow_for
@@ -125,7 +125,7 @@ def _best(study: Study, search: Search, executor: Executor | None, comparison: _
 def _as_far(study: Study, search: Search, logged: dict[str, dict[Any, Trial]]) -> Search:
     """The same search, cut to the length of its log, with the measured latencies, which never repeat exactly."""
     if search.measured is not None:
-        search.measured.use_record(study.folder / MEASURED)
+        search.measured.meter.use_record(study.folder / MEASURED, of_any_device=True)
     return replace(
         search,
         num_trials=1 + max(logged["trials"]),

@@ -18,6 +18,7 @@ from mnas.arch.walk import PlacedBlock, unroll
 from mnas.errors import InputError
 from mnas.latency.table import Entry, LatencyTable
 from mnas.space.costs import SpaceCosts
+from mnas.space.files import SPACES
 from mnas.space.space import SearchSpace
 
 Z90 = 1.6448536269514722  # 90 % of a normal distribution is within this many standard deviations
@@ -215,9 +216,11 @@ def table_costs(path: str, space: SearchSpace) -> tuple[LatencyCosts, LatencyEst
     if lacking:
         sizes = ",".join(map(str, space.input_sizes))
         how = f" --resolutions {sizes}" if space.resolutions else ""
+        file = space.name if space.name in SPACES else "SPACE.toml"
+        where = "" if space.name in SPACES else "; a block library has its space in the file space.toml"
         raise InputError(
             f"{path} is for networks of {table.input_text} ({table.space}) and {space.name} has "
-            f"{lacking[0]} px: make a table with mnas profile --space {space.name}{how}"
+            f"{lacking[0]} px: make a table with mnas profile --space {file}{how}{where}"
         )
     estimator = LatencyEstimator(table)
     return estimator.costs(space), estimator

@@ -22,6 +22,7 @@ from mnas.checks import check_choice
 from mnas.errors import InputError, MnasError
 from mnas.library.alternatives import Alternative, alternative_path, read_alternative, write_alternative
 from mnas.library.library import (
+    SPACE,
     TEACHER,
     BlockLibrary,
     describe_teacher,
@@ -33,6 +34,7 @@ from mnas.library.library import (
 from mnas.library.options import LibraryOptions
 from mnas.random_streams import Stream, generator
 from mnas.space.around import space_around
+from mnas.space.files import save_space
 from mnas.space.space import SearchSpace
 from mnas.study.study import first_difference
 from mnas.system.arrays import read_arrays, stored
@@ -93,14 +95,15 @@ def build_library(
     _check_data(teacher, dataset)
     made_from = _made_from(teacher, dataset, space, options)
     check_choice("--executor", executor, EXECUTORS)
-    workers = workers or num_cpus()
     with hold(folder / "lock", f"the library {folder}", remove=True):
         _check_same(folder, made_from)
         builder = _Builder(folder, made_from, space)
         builder.load()
         builder.save()  # before the teacher's copy, so that this is never another teacher's
+        save_space(space, folder / SPACE)  # for mnas profile
         _copy_teacher(teacher, folder / TEACHER)
         if builder.missing:
+            workers = min(workers or num_cpus(), len(builder.missing))  # a block is one worker's
             memory_mb = max_memory_mb or _MEMORY_SHARE * physical_memory() / 1e6
             with _images(dataset, options, folder) as (images, num_held_out):
                 job = {
@@ -149,7 +152,7 @@ def _made_from(teacher: Trained, dataset: Dataset, space: SearchSpace, options: 
     read_arrays(stored(teacher.folder / WEIGHTS))  # raises if they are damaged
     return {
         "teacher": describe_teacher(teacher, weights_sha256(teacher)),
-        "data": dataset.describe(),
+        "data": {**dataset.describe(), "labels_sha256": dataset.labels_sha256},
         "space": space.to_dict(),
         "options": asdict(options),
     }

@@ -1,4 +1,4 @@
-"""A block library on disk: library.json, teacher/, and one file per alternative in blocks/."""
+"""A block library on disk: library.json, space.toml, teacher/, and one file per alternative in blocks/."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from mnas.train.trained_network import Trained, is_trained, open_trained
 
 FORMAT, VERSION = "mnas.library", 1
 MANIFEST = "library.json"
+SPACE = "space.toml"
 TEACHER = "teacher"
 _Loss = Annotated[float, Meta(ge=0, le=1e308)] | Annotated[int, Meta(ge=0, le=10**18)]
 
@@ -43,6 +44,7 @@ class _Teacher(Struct, frozen=True):
 class _Data(Struct, frozen=True):
     name: AnyText
     fingerprint: AnyText
+    labels_sha256: AnyText | None = None
 
 
 class _MadeFrom(Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import ZOO, network_for_images
@@ -15,8 +15,8 @@ from mnas.latency.table import LatencyTable
 from mnas.library.build import build_library, weights_sha256
 from mnas.library.library import MANIFEST, TEACHER, BlockLibrary, Manifest, open_library, read_manifest
 from mnas.library.options import LibraryOptions
+from mnas.profiling.meter import open_meter
 from mnas.search.constraints import latency_budget
-from mnas.search.measuring import open_measuring_device
 from mnas.search.options import FROM_DATA, OWN_SPACE, SearchOptions
 from mnas.space.around import check_fits_teacher, space_around, without_slower
 from mnas.space.files import load_space
@@ -24,6 +24,7 @@ from mnas.space.space import SearchSpace
 from mnas.train.trained_network import Trained, is_trained, open_trained
 
 if TYPE_CHECKING:
+    from mnas.data.dataset import DataSource
     from mnas.study.study import Study
     from mnas.train.pretrained import Pretrained
     from mnas.train.trainer import Progress
@@ -80,7 +81,8 @@ def _check_before(options: SearchOptions) -> None:
         InputError: if a table does not fit, no network meets a budget, or the device is not the table's.
         MnasError: if the device is not available.
     """
-    open_measuring_device(options)
+    if options.table:
+        open_meter(options.table[0], options.measure_finalists)
     teacher = _known_architecture(options)
     if teacher is None or not options.table:
         return
@@ -95,7 +97,8 @@ def _known_architecture(options: SearchOptions) -> Architecture | None:
     assert options.teacher is not None
     if is_trained(Path(options.teacher)):
         return open_trained(Path(options.teacher)).architecture
-    return _untrained(options) if options.teacher in (*ZOO, FROM_DATA) else None
+    known = options.teacher in (*ZOO, FROM_DATA)
+    return _untrained(options.teacher, _largest_size(options)) if known else None
 
 
 def _check_space(options: SearchOptions, library: BlockLibrary) -> None:
@@ -121,8 +124,27 @@ def _is_made_from(folder: Path, teacher: Trained) -> bool:
     return bool(library.made_from["teacher"]["weights_sha256"] == weights_sha256(teacher))
 
 
-def winner_start(study: Study, architecture: Architecture) -> tuple[Pretrained, Path] | None:
-    """Return stitched weights for a network of a study with a block library, and the teacher's folder; else None.
+class WinnerStart(NamedTuple):
+    """How a network of a search with a block library is trained.
+
+    Attributes:
+        weights: stitched.
+        teacher: its folder.
+        source: the library's data, with the same split.
+    """
+
+    weights: Pretrained
+    teacher: Path
+    source: DataSource
+
+
+def winner_start(study: Study, architecture: Architecture, *, data: str | None = None) -> WinnerStart | None:
+    """Return how to train a network of a study with a block library; None for other studies.
+
+    Args:
+        study: the study.
+        architecture: the network.
+        data: the library's images, if they are elsewhere now.
 
     Raises:
         InputError: if the library is missing, or the network is not of its space.
@@ -133,8 +155,31 @@ def winner_start(study: Study, architecture: Architecture) -> tuple[Pretrained, 
     from mnas.train.pretrained import Pretrained
 
     options = ensure_library(replace(SearchOptions.of(study), teacher=None, space=OWN_SPACE), study.folder)
-    data = open_evaluator(library_of(options).folder, data=options.data).data
-    return Pretrained.of(data.stitcher.weights(architecture)), data.library.teacher.folder
+    opened = open_evaluator(library_of(options).folder, data=data or options.data).data
+    weights = Pretrained.of(opened.stitcher.weights(architecture))
+    return WinnerStart(weights, opened.library.teacher.folder, opened.source)
+
+
+def study_data(study: Study, *, data: str | None = None) -> DataSource:
+    """Return the data of a study, with the split that its candidates were scored on.
+
+    Args:
+        study: the study.
+        data: the images, if they are elsewhere now.
+
+    Raises:
+        InputError: if its library is missing, or it has no data.
+    """
+    from mnas.data.dataset import DataSource
+
+    options = SearchOptions.of(study)
+    if options.evaluator == "library":
+        library = library_of(ensure_library(replace(options, teacher=None, space=OWN_SPACE), study.folder))
+        name = data or options.data or library.made_from["data"]["name"]
+        return replace(library.teacher.data, name=name)
+    if data is None and options.data is None:
+        raise InputError(f"the study {study.folder} has no images: add --data")
+    return DataSource(data or str(options.data), seed=options.seed, limit=options.max_train_images)
 
 
 def library_of(options: SearchOptions) -> BlockLibrary:
@@ -174,40 +219,81 @@ def _table_sizes(tables: Sequence[str]) -> list[int]:
 
 
 def _teacher(options: SearchOptions, folder: Path, on_progress: OnProgress) -> Trained:
-    """The trained teacher; one of the zoo is fine-tuned on the data first, or trained from scratch."""
-    assert options.teacher is not None
-    if is_trained(Path(options.teacher)):
-        return open_trained(Path(options.teacher))
-    if options.teacher not in (*ZOO, FROM_DATA):
-        raise InputError(
-            f"--teacher is {options.teacher!r}: expected a folder of mnas train, a network of the zoo with published "
-            f"weights (mnas zoo lists them), or {FROM_DATA}, which trains one from the data first"
-        )
-    if options.data is None:
-        raise InputError(f"--teacher {options.teacher} is trained first: add --data")
-    how = {} if options.teacher == FROM_DATA else {"weights": "imagenet"}
-    return _train(_untrained(options), options, folder, on_progress, how)
+    """The teacher of a search: it is trained at the largest size of the tables, or of the space."""
+    return prepare_teacher(
+        str(options.teacher),
+        folder / TEACHER,
+        data=options.data,
+        resolution=_largest_size(options),
+        seed=options.seed,
+        limit=options.max_train_images,
+        on_progress=lambda share, what: on_progress(_TRAINING_SHARE * share, what),
+    )
 
 
-def _untrained(options: SearchOptions) -> Architecture:
-    """The network that is trained as the teacher, at the largest size of the tables, or of the space."""
-    sizes = _table_sizes(options.table)
-    if not sizes and options.space != OWN_SPACE:
-        sizes = list(load_space(options.space).input_sizes)
-    if options.teacher == FROM_DATA:
-        return network_for_images(sizes[0] if sizes else None)
-    architecture = ZOO[str(options.teacher)]
-    return replace(architecture, resolution=sizes[0]) if sizes else architecture
-
-
-def _train(
-    architecture: Architecture, options: SearchOptions, folder: Path, on_progress: OnProgress, how: dict[str, Any]
+def prepare_teacher(
+    name: str,
+    out: Path,
+    *,
+    data: str | None = None,
+    resolution: int | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    on_progress: OnProgress = lambda share, what: None,
 ) -> Trained:
+    """Return a teacher; one of the zoo is fine-tuned on the data first, or one trained from scratch.
+
+    Args:
+        name: a trained folder; a network of the zoo with published weights; or `train`.
+        out: where a teacher that is trained here is kept; an interrupted training is resumed.
+        data: the images; for a trained folder they are known.
+        resolution: of a teacher that is trained here; None for the network's own.
+        seed: of its training, and of the choice of validation images.
+        limit: maximum number of images.
+        on_progress: called with the share done, 0 to 1, and a description of the current work.
+
+    Raises:
+        InputError: for an unknown name, or missing data.
+        MnasError: if the training diverges, or a file cannot be written.
+    """
     from mnas.data.dataset import DataSource
     from mnas.train.trainer import train_network
 
-    def show(state: Progress) -> None:
-        on_progress(_TRAINING_SHARE * state.step / state.steps, f"the teacher, epoch {state.epoch} of {state.epochs}")
+    if is_trained(Path(name)):
+        return open_trained(Path(name))
+    architecture = _untrained(name, resolution)
+    if data is None:
+        raise InputError(f"the teacher {name} is trained first: add --data")
 
-    source = DataSource(str(options.data), seed=options.seed, limit=options.max_train_images)
-    return train_network(architecture, source, folder / TEACHER, seed=options.seed, resume=True, progress=show, **how)
+    def show(state: Progress) -> None:
+        on_progress(state.step / state.steps, f"the teacher, epoch {state.epoch} of {state.epochs}")
+
+    return train_network(
+        architecture,
+        DataSource(data, seed=seed, limit=limit),
+        out,
+        seed=seed,
+        resume=True,
+        progress=show,
+        weights=None if name == FROM_DATA else "imagenet",
+    )
+
+
+def _untrained(name: str, resolution: int | None) -> Architecture:
+    """The network that is trained as the teacher."""
+    if name == FROM_DATA:
+        return network_for_images(resolution)
+    if name not in ZOO:
+        raise InputError(
+            f"the teacher is {name!r}: expected a folder of mnas train, a network of the zoo with published "
+            f"weights (mnas zoo lists them), or {FROM_DATA}, which trains one from the data first"
+        )
+    return ZOO[name] if resolution is None else replace(ZOO[name], resolution=resolution)
+
+
+def _largest_size(options: SearchOptions) -> int | None:
+    """The largest resolution of the tables, or of the space; None if there are neither."""
+    sizes = _table_sizes(options.table)
+    if not sizes and options.space != OWN_SPACE:
+        sizes = list(load_space(options.space).input_sizes)
+    return sizes[0] if sizes else None

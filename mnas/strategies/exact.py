@@ -35,6 +35,10 @@ _MOST_PARTS = 64
 Array = npt.NDArray[np.float64]
 
 
+class NoSolutionError(InputError):
+    """No architecture meets every budget."""
+
+
 class Exact(ScoredStrategy):
     """Proposes the best architecture by the score, then the second best, and so on.
 
@@ -62,7 +66,7 @@ class Exact(ScoredStrategy):
         """The next best architectures; when the space has no more, the last one again.
 
         Raises:
-            InputError: if no architecture meets the budgets.
+            NoSolutionError: if no architecture meets the budgets.
         """
         check_count(count)
         if self._solutions is None:
@@ -71,7 +75,7 @@ class Exact(ScoredStrategy):
         while len(found) < count:
             self._last = next(self._solutions, self._last)
             if self._last is None:
-                raise InputError(f"no architecture of {self.space.name} meets every limit: raise the limits")
+                raise NoSolutionError(f"no architecture of {self.space.name} meets every limit: raise the limits")
             found.append(self._last)
         return found
 

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.walk import unroll
 from mnas.checks import Share, convert
+from mnas.study.menu import FOLDER, read_menu, to_plain
 from mnas.study.study import Study
 from mnas.study.verdict import Verdict, compare_to_baseline
 from mnas.study.winner import ranked
@@ -29,9 +30,10 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
         num_top: number of best trials to list.
 
     Returns:
-        `best` (None while unfinished), `baseline` with its verdict, `optimum` (None without a block library), `top`
-        and `front` as lists of trials, counts, seconds, `share_of_steps` that early stopping left to train (None
-        without rungs), `notes` with warnings, and `next`, the commands to continue with.
+        `best` (None while unfinished), `baseline` with its verdict, `optimum` (None without a block library), `menu`
+        (published networks, fine-tuned; None without a block library), `top` and `front` as lists of trials, counts,
+        seconds, `share_of_steps` that early stopping left to train (None without rungs), `notes` with warnings, and
+        `next`, the commands to continue with.
     """
     trials = study.trials
     best = study.best()
@@ -48,6 +50,7 @@ def report(study: Study, *, num_top: int = 10) -> dict[str, Any]:
         "best": best,
         "baseline": _baseline(study, trials, best),
         "optimum": optimum(study, trials),
+        "menu": menu(study, best),
         "top": [_row(trial) for trial in ranked(_distinct(trials))[:num_top]],
         "front": [_row(trial) for trial in front(trials)],
         "notes": notes(best),
@@ -171,6 +174,35 @@ def optimum(study: Study, trials: Sequence[Trial]) -> dict[str, Any] | None:
         "tau": record.tau,
         "sentence": f"The optimum within the budget is a predicted accuracy of {best:.2%}; {words}.{trust}",
     }
+
+
+def menu(study: Study, best: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Compare the winner with published networks within the budget, as `mnas menu --study` fine-tunes them.
+
+    Returns:
+        `tried` (None if none was), `beaten` (None without both sides) and a `sentence`; None without a block library.
+
+    Raises:
+        InputError: if menu.json is damaged.
+    """
+    if (study.config.get("evaluator") or {}).get("kind") != "library":
+        return None
+    tried = read_menu(study.folder / FOLDER)
+    if tried is None:
+        folder = shlex.quote(str(study.folder))
+        sentence = f"Not compared with published networks within the budget yet: mnas menu --study {folder}"
+        return {"tried": None, "beaten": None, "sentence": sentence}
+    other = tried.best
+    latency_ms = other.predicted_ms if other.measured_ms is None else other.measured_ms
+    sentence = (
+        f"The best published network within the budget, {other.name} at {other.resolution} px, fine-tuned: "
+        f"{other.validation_accuracy:.2%} on validation images at {latency_ms:.3g} ms."
+    )
+    beaten = None
+    if best is not None and best["trained_longer"] and other.validation_accuracy is not None:
+        beaten = best["accuracy"] > other.validation_accuracy
+        sentence += f" The winner has {best['accuracy']:.2%}" + ("." if beaten else ": it did not beat it.")
+    return {"tried": [to_plain(each) for each in tried.tried], "beaten": beaten, "sentence": sentence}
 
 
 class _Optimum(Struct, frozen=True):

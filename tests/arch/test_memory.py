@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import interpreter as litert
 
+from mnas.arch import memory
 from mnas.arch.codec import parse_stages
 from mnas.arch.complexity import complexity
 from mnas.arch.memory import check_fits, check_strides, footprint
@@ -129,3 +130,11 @@ def test_strides_that_leave_nothing(size: int, fits: bool) -> None:
     else:
         with pytest.raises(InputError, match=rf"{size} px.*divides its image by 32, so it needs at least 17 px"):
             check_strides(network)
+
+
+def test_the_limit_of_a_container_counts(monkeypatch, tmp_path):
+    machine = memory.physical_memory()
+    for text, expected in (("max", machine), ("1048576", 2**20), (str(2**62), machine)):
+        (tmp_path / "memory.max").write_text(text + "\n")
+        monkeypatch.setattr(memory, "CONTAINER_LIMITS", (tmp_path / "memory.max", tmp_path / "none"))
+        assert memory.physical_memory() == expected

@@ -15,7 +15,7 @@ import pytest
 from mnas.errors import InputError, MnasError
 from mnas.library.library import open_library
 from mnas.space.around import space_around
-from mnas.space.files import save_space
+from mnas.space.files import load_space, save_space
 from tests.commands import run
 from tests.latency.tables import make_table
 from tests.libraries import OPTIONS, TEACHER, tiny_space
@@ -36,6 +36,24 @@ def losses(folder):
     return [list(row) for row in open_library(folder).losses]
 
 
+def test_a_teacher_that_is_not_trained_is_trained_first(line, tiny_teacher, tmp_path, monkeypatch):
+    asked = {}
+
+    def prepare_teacher(name, out, **options):
+        asked.update(options, name=name, out=out)
+        return tiny_teacher
+
+    monkeypatch.setattr("mnas.search.teacher.prepare_teacher", prepare_teacher)
+    line[2] = "efficientnet-lite0"
+    run(*line, "--data", tiny_teacher.data.name, "--seed", 3, "--out", tmp_path / "library")
+    del asked["on_progress"]
+    assert asked == {
+        "name": "efficientnet-lite0", "out": tmp_path / "library" / "teacher", "data": tiny_teacher.data.name,
+        "resolution": TEACHER.resolution, "seed": 3,
+    }  # fmt: skip
+    assert load_space(str(tmp_path / "library" / "space.toml")) == open_library(tmp_path / "library").space
+
+
 def files(folder):
     return {path.name: path.read_bytes() for path in (folder / "blocks").iterdir()}
 
@@ -54,7 +72,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_same_command_goes_on(line, tiny_li
     assert "Traceback" not in said
     with pytest.raises(ProcessLookupError):  # no worker is left in the session
         os.killpg(process.pid, 0)
-    assert sorted(path.name for path in out.iterdir()) == ["blocks", "library.json", "teacher"]
+    assert sorted(path.name for path in out.iterdir()) == ["blocks", "library.json", "space.toml", "teacher"]
     kept = files(out)
     assert 0 < len(kept) < 16
     with pytest.raises(InputError, match=r"is not finished, \d+ alternatives are missing"):

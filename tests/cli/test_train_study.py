@@ -6,8 +6,11 @@ import pytest
 
 from mnas.arch.zoo import zoo
 from mnas.cli import train as command
+from mnas.data.dataset import DataSource
 from mnas.errors import InputError
+from mnas.search.teacher import WinnerStart
 
+SOURCE = DataSource("digits", seed=7)
 OWN, OTHER = Path("library/teacher"), Path("other")
 CASES = {
     "own teacher": ({}, "stitched", OWN, None),
@@ -27,15 +30,17 @@ def trained(monkeypatch, tmp_path):
     class DoneError(Exception):
         pass
 
-    def train_with_display(architecture, data, out, **options):
-        given.update(options)
+    def train_with_display(architecture, source, out, **options):
+        given.update(options, source=source)
         raise DoneError
 
     monkeypatch.setattr(command, "train_with_display", train_with_display)
     monkeypatch.setattr("mnas.system.native_output.load_tensorflow", lambda: None)
     monkeypatch.setattr("mnas.study.references.resolve_architecture", lambda text: zoo("mnasnet-a1"))
     monkeypatch.setattr("mnas.study.study.Study.open", lambda folder: folder)
-    monkeypatch.setattr("mnas.search.teacher.winner_start", lambda study, architecture: ("stitched", OWN))
+    monkeypatch.setattr(
+        "mnas.search.teacher.winner_start", lambda study, architecture, data: WinnerStart("stitched", OWN, SOURCE)
+    )
     (tmp_path / "study.json").write_text("{}")
     unset = dict.fromkeys(
         ("epochs", "batch_size", "learning_rate", "optimizer", "recipe", "weights", "teacher", "distill", "resolution")
@@ -63,3 +68,8 @@ def test_weights_and_teacher_are_the_librarys_unless_others_are_given(trained, o
 def test_a_weight_of_soft_targets_needs_a_teacher(trained):
     with pytest.raises(InputError, match="pass its folder with --teacher"):
         trained(from_scratch=True, distill=0.5)
+
+
+def test_validation_images_are_those_of_the_library_whatever_the_seed(trained):
+    assert trained(seed=3, data=None)["source"] == SOURCE
+    assert trained(seed=3, from_scratch=True)["source"] == DataSource("digits", seed=3)

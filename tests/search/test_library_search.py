@@ -9,7 +9,7 @@ from mnas.arch.codec import architecture_from_dict, architecture_to_json
 from mnas.errors import InputError, MnasError
 from mnas.experiments.reproduce import reproduce_study
 from mnas.latency.estimator import table_costs
-from mnas.search import measuring
+from mnas.profiling import meter
 from mnas.search.build import prepare
 from mnas.search.options import SearchOptions
 from mnas.search.session import run_study
@@ -65,9 +65,9 @@ def measured(monkeypatch, tiny_library, table):
         return [SimpleNamespace(quiet_ms=SLOWER * estimator.predict(network).latency_ms) for network in networks]
 
     device = SimpleNamespace(configuration=lambda dtype: CONFIGURATION)
-    monkeypatch.setattr(measuring, "open_device", lambda *args, **opening: device)
-    monkeypatch.setattr(measuring, "measure_files", measure_files)
-    monkeypatch.setattr(measuring, "write_random_model", lambda network, dtype: architecture_to_json(network).encode())
+    monkeypatch.setattr(meter, "open_device", lambda *args, **opening: device)
+    monkeypatch.setattr(meter, "measure_files", measure_files)
+    monkeypatch.setattr(meter, "write_random_model", lambda network, dtype: architecture_to_json(network).encode())
     return count
 
 
@@ -108,7 +108,7 @@ def test_a_search_confirms_measures_and_fine_tunes_and_can_be_interrupted_and_re
     assert len({trial.architecture for trial in confirmed}) > options.confirmed, "more were asked for"
     beyond = [trial.number for trial in confirmed if trial.number >= options.trials]
     assert len(beyond) == len(set(beyond)) > 0
-    record = json.loads((folder / "measured.json").read_text())
+    (record,) = json.loads((folder / "measured.json").read_text()).values()
     assert len(record) == len(measured) == len(set(measured))
     assert len(list((folder / "finalists").iterdir())) == 1
 
@@ -163,7 +163,7 @@ def test_when_no_stitched_network_can_be_scored_the_reason_is_said(options, tmp_
 
 def test_a_table_of_another_device_is_refused(options, measured, monkeypatch):
     other = SimpleNamespace(configuration=lambda dtype: SimpleNamespace(**{**_fields(CONFIGURATION), "threads": 4}))
-    monkeypatch.setattr(measuring, "open_device", lambda *args, **opening: other)
+    monkeypatch.setattr(meter, "open_device", lambda *args, **opening: other)
     with pytest.raises(InputError, match="the table is for --threads 1; this is --threads 4"):
         prepare(options)
 

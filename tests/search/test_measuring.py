@@ -7,7 +7,8 @@ import pytest
 
 from mnas.arch.codec import architecture_from_dict, architecture_to_json
 from mnas.errors import InputError
-from mnas.search import measuring
+from mnas.profiling import meter
+from mnas.profiling.meter import LatencyMeter
 from mnas.search.measuring import MeasuredChoice
 from mnas.trial import Measurement, Trial
 from tests.libraries import tiny_space
@@ -33,13 +34,13 @@ def device(monkeypatch):
         assert len(quiet_bursts) == len(files)
         return [SimpleNamespace(quiet_ms=told.latencies.get(network, told.default)) for network in networks]
 
-    monkeypatch.setattr(measuring, "measure_files", measure_files)
-    monkeypatch.setattr(measuring, "write_random_model", lambda network, dtype: architecture_to_json(network).encode())
+    monkeypatch.setattr(meter, "measure_files", measure_files)
+    monkeypatch.setattr(meter, "write_random_model", lambda network, dtype: architecture_to_json(network).encode())
     return told
 
 
-def choice(further=lambda budget_ms, number: [], path=None, predict=lambda network: BUDGET_MS):
-    return MeasuredChoice(None, "float32", BUDGET_MS, predict, further, path)
+def choice(further=lambda budget_ms, number: [], path=None, predict=lambda network: BUDGET_MS, name="local"):
+    return MeasuredChoice(LatencyMeter(None, "float32", name, path), BUDGET_MS, predict, further)
 
 
 def best_first(trials):
@@ -129,3 +130,17 @@ def test_what_was_measured_is_kept_and_not_measured_again(device, tmp_path):
     path.write_text('{"ab": "fast"}')
     with pytest.raises(InputError, match=r"measured.json"):
         choice(path=path)
+
+
+def test_a_resumed_search_on_another_device_measures_again(device, tmp_path):
+    path, trials = tmp_path / "measured.json", [trial(n, n) for n in range(6)]
+    own = choice(path=path)
+    own.choose(trials, best_first, 5)
+    first = list(device.measured)
+    device.measured.clear()
+    other = choice(path=path, name="adb, Pixel 8")
+    other.choose(trials, best_first, 5)
+    assert device.measured == first
+    devices = json.loads(path.read_text())
+    assert list(devices) == [own.meter.device_name, "adb, Pixel 8"]
+    assert len({frozenset(latencies) for latencies in devices.values()}) == 1, "the same networks"

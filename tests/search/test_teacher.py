@@ -98,10 +98,13 @@ def test_a_missing_or_unfinished_library_is_refused(tiny_library, tmp_path):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"teacher": "runs/typo"}, r"--teacher is 'runs/typo': expected a folder of mnas train, a network of the zoo"),
-        ({"teacher": "runs/typo", "data": "digits"}, "--teacher is 'runs/typo': expected"),
-        ({"teacher": "efficientnet-lite0"}, "--teacher efficientnet-lite0 is trained first: add --data"),
-        ({"teacher": "train"}, "--teacher train is trained first: add --data"),
+        (
+            {"teacher": "runs/typo"},
+            r"the teacher is 'runs/typo': expected a folder of mnas train, a network of the zoo",
+        ),
+        ({"teacher": "runs/typo", "data": "digits"}, "the teacher is 'runs/typo': expected"),
+        ({"teacher": "efficientnet-lite0"}, "the teacher efficientnet-lite0 is trained first: add --data"),
+        ({"teacher": "train"}, "the teacher train is trained first: add --data"),
     ],
 )
 def test_a_teacher_that_cannot_be_had_is_refused(built, tmp_path, fields, said):
