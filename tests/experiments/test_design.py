@@ -1,0 +1,134 @@
+"""From images to files in one call: planned, resumed, reused; and the honest winner."""
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mnas.errors import InputError
+from mnas.experiments import design as module
+from mnas.experiments.design import Design, DesignOptions
+from mnas.space.around import space_around
+from mnas.study.menu import TriedMenu, TriedNetwork
+from mnas.study.study import Study
+from tests.latency.tables import CONFIGURATION, make_table
+from tests.libraries import TEACHER
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table of another machine, so that nothing is measured here."""
+    space = space_around(TEACHER, kernel_sizes=(3, 5), resolutions=(8, 6))
+    made = make_table(space)
+    made = replace(made, configuration=replace(CONFIGURATION, device="adb", cpu="", model="a phone"))
+    made.save(tmp_path / "table.json")
+    return tmp_path / "table.json"
+
+
+@pytest.fixture
+def options(tiny_teacher, table):
+    return DesignOptions(
+        data="digits", budget_ms=0.02, table=str(table), teacher=str(tiny_teacher.folder), epochs=1, family=1
+    )
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """What the menu finds; by default nothing."""
+    found = []
+
+    def try_menu(table, budget_ms, source, folder, **rest):
+        if not found:
+            raise InputError("no published network is that fast")
+        menu, trained = found[0]
+        folder.mkdir(exist_ok=True)
+        (folder / str(menu.best.folder)).symlink_to(trained, target_is_directory=True)
+        return menu
+
+    monkeypatch.setattr(module, "try_menu", try_menu)
+    return found
+
+
+def test_the_plan_says_what_is_left(options, published, tmp_path):
+    steps = Design(options, tmp_path / "out").steps()
+    assert [step.name for step in steps] == ["table", "teacher", "library", "search", "menu", "files"]
+    assert [step.seconds > 0 for step in steps] == [False, False, True, True, True, True]
+    assert not (tmp_path / "out").exists(), "a plan writes nothing"
+
+
+def test_everything_comes_out_and_is_not_made_again(options, published, tmp_path):
+    notes, titles = [], []
+
+    @contextmanager
+    def display(title):
+        titles.append(title)
+        yield lambda share, what: None
+
+    design = Design(options, tmp_path / "out", note=notes.append)
+    document = design.run(display=display)
+    winner = document["winner"]
+    assert winner["predicted_ms"] <= options.budget_ms
+    assert set(winner["files"]) == {"float32", "int8"}
+    for path in winner["files"].values():
+        assert Path(path).read_bytes()[4:8] == b"TFL3"
+    assert 0 < winner["test_accuracy"] <= 1
+    assert 0 < winner["int8_test_accuracy"] <= 1
+    assert json.loads((design.target / "design.json").read_text()) == document
+    assert [row["name"] for row in document["baselines"]] == [f"the teacher, {options.teacher}"]
+    assert "no published network is that fast" in notes
+    assert (design.study / "family" / "family.json").is_file()
+    assert "Published networks" in titles
+
+    log = (design.study / "trials.jsonl").read_bytes()
+    again = Design(options, tmp_path / "out")
+    assert [step.seconds for step in again.steps() if step.name in ("library", "search", "files")] == [0, 0, 0]
+    assert again.run()["winner"] == winner
+    assert (design.study / "trials.jsonl").read_bytes() == log
+
+    other = Design(replace(options, budget_ms=0.03), tmp_path / "out")
+    assert other.library == design.library, "a library serves every budget"
+    assert other.target != design.target
+    with pytest.raises(InputError, match=r"--seed is 5, and the design in .* is with 0"):
+        Design(replace(options, seed=5), tmp_path / "out")
+
+
+def test_a_published_network_that_is_better_wins(options, published, tiny_teacher, tmp_path):
+    design = Design(options, tmp_path / "out")
+    row = TriedNetwork("mobilenet-v2-0.35", 8, 0.01, None, 0.5, 1.0, 0.9, "best")
+    published.append((TriedMenu(options.budget_ms, (row,)), tiny_teacher.folder))
+    notes = []
+    document = Design(options, tmp_path / "out", note=notes.append).run()
+    assert document["winner"]["name"] == "mobilenet-v2-0.35"
+    assert document["winner"]["test_accuracy"] == tiny_teacher.training["test_accuracy"]
+    assert any("The search did not beat mobilenet-v2-0.35" in note for note in notes)
+    assert Study.open(design.study).best() is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"budget_ms": 0}, "--budget-ms is 0"),
+        ({"dtype": "float16"}, "--dtype"),
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"data": "no/such/folder"}, "no such folder"),
+        ({"teacher": "resnet50"}, "--teacher is 'resnet50': expected a folder"),
+        ({"minutes": -1}, "--minutes is -1"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(options, changes, said, tmp_path):
+    with pytest.raises(InputError, match=said):
+        Design(replace(options, **changes), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_less_time_gives_fewer_epochs_and_then_says_so(options, tmp_path):
+    notes = []
+    slow = Design(replace(options, epochs=50, minutes=1), tmp_path / "out", note=notes.append)
+    assert (slow.num_published, slow.epochs) == (1, 3)
+    assert any("--minutes is 1; this takes about" in note for note in notes)
+    ample = Design(replace(options, epochs=5, minutes=1000), tmp_path / "out")
+    assert (ample.num_published, ample.epochs) == (2, 5)
