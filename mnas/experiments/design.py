@@ -60,7 +60,7 @@ FORMAT, VERSION = "mnas.design", 1
 USUAL_TEACHER = "efficientnet-lite0"
 _STEP_PX, _SMALLEST_PX, _LARGEST_PX = 32, 64, 224
 _NUM_SIZES = 3
-_TEACHER_BUDGETS = 3.0  # the teacher takes at most this many budgets at its resolution
+_TEACHER_BUDGETS = 3.0  # the teacher takes about this many budgets at its resolution
 _KERNELS = (3, 5)  # 7 is slow on CPUs
 _SEARCH: dict[str, Any] = {"strategy": "exact", "trials": 40, "batch": 20, "finalists": 1, "retrain_seeds": 0}
 # To estimate times, in seconds of a local inference on one CPU; measured on one machine.
@@ -219,14 +219,14 @@ class Design:
         return replace(network, resolution=size, num_classes=self.num_classes)
 
     def _resolution_for_budget(self) -> int:
-        """The largest resolution at which the teacher takes at most a few budgets on the device."""
+        """The resolution at which the teacher takes about a few budgets on the device."""
         known = 128
         network = replace(network_for_images(known), num_classes=self.num_classes)
         if self._teacher_name != FROM_DATA:
             network = replace(ZOO[self._teacher_name], resolution=known, num_classes=self.num_classes)
         latency_ms = self._quick_ms(self._open_device(), network)
         size = known * (_TEACHER_BUDGETS * self.options.budget_ms / latency_ms) ** 0.5
-        return int(min(_LARGEST_PX, max(_SMALLEST_PX, size // _STEP_PX * _STEP_PX)))
+        return int(min(_LARGEST_PX, max(_SMALLEST_PX, round(size / _STEP_PX) * _STEP_PX)))
 
     def _open_device(self) -> Device:
         options = self.options
