@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mnas.arch.spec import Architecture
 from mnas.data.batches import plain_batches
 from mnas.data.dataset import Split
@@ -13,13 +16,16 @@ from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 RECALIBRATION_IMAGES = 5000
 
 
+def predict(model: Any, split: Split, batch_size: int) -> npt.NDArray[np.floating]:
+    """Return a network's outputs for the images of a split, shape (images, classes)."""
+    # Several accelerators return their predictions of the whole batch one after the other: the first ones count.
+    batches = plain_batches(split, batch_size)
+    return np.concatenate([model.predict_on_batch(images)[: len(labels)] for images, labels in batches])
+
+
 def evaluate(model: Any, split: Split, batch_size: int) -> float:
     """Return the accuracy on a split, 0 to 1."""
-    right = 0
-    for images, labels in plain_batches(split, batch_size):
-        # Several accelerators return their predictions of the whole batch one after the other: the first ones count.
-        right += int((model.predict_on_batch(images)[: len(labels)].argmax(-1) == labels).sum())
-    return right / len(split)
+    return float(np.mean(predict(model, split, batch_size).argmax(-1) == split.labels))
 
 
 def recalibrated(model: Any, architecture: Architecture, split: Split, batch_size: int) -> Any:

@@ -1,4 +1,7 @@
-"""A trained network on disk: architecture.json, weights.safetensors and training.json in one folder."""
+"""A trained network on disk: architecture.json, weights.safetensors and training.json in one folder.
+
+Its test.json, with the results on the test split, is that of `mnas.train.assessment`.
+"""
 
 from __future__ import annotations
 

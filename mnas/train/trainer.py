@@ -21,7 +21,8 @@ from mnas.system.environment import versions
 from mnas.system.files import check_writable, set_aside, write_json
 from mnas.system.lock import hold
 from mnas.train import trained_network as folder_of
-from mnas.train.evaluate import evaluate
+from mnas.train.assessment import assess, write_assessment
+from mnas.train.evaluate import evaluate, predict
 from mnas.train.history import PROGRESS, History, best_epoch, read_progress, refuse_another
 from mnas.train.optimizer import accelerated, hold_average, make_optimizer, smoothed_loss
 from mnas.train.parts import ClassifierOnly, Part, WholeNetwork
@@ -259,6 +260,9 @@ class _Run:
     def finish(self, model: Any, history: History) -> Trained:
         """Complete the network, test it once, write the folder, remove checkpoints."""
         model = self.part.finish(model)
+        tested = assess(
+            predict(model, self.dataset.test, self.recipe.batch_size), self.dataset.test, self.dataset.class_names
+        )
         document = {
             "format": folder_of.FORMAT,
             "version": folder_of.VERSION,
@@ -267,11 +271,12 @@ class _Run:
             "train_images": len(self.dataset.train),
             "history": history,
             "validation_accuracy": evaluate(model, self.dataset.validation, self.recipe.batch_size),
-            "test_accuracy": evaluate(model, self.dataset.test, self.recipe.batch_size),
+            "test_accuracy": tested.accuracy,
             "made_with": versions(),
         }
         save_weights(model, self.architecture, self.out / folder_of.WEIGHTS)
         write_json(self.out / folder_of.ARCHITECTURE, architecture_to_dict(self.architecture))
+        write_assessment(tested, self.out)
         write_json(self.out / folder_of.TRAINING, document)
         self.drop_checkpoints()
         (self.out / PROGRESS).unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from mnas.errors import InputError, MnasError
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.nn.functional import Network
 from mnas.system.lock import hold
+from mnas.train.assessment import read_assessment
 from mnas.train.evaluate import evaluate, recalibrated
 from mnas.train.history import read_progress
 from mnas.train.optimizer import hold_average, make_optimizer
@@ -59,6 +60,7 @@ def test_it_learns_and_says_how(trained, dataset):
     assert json.loads((trained.folder / "architecture.json").read_text()) == architecture_to_dict(trained.architecture)
     assert sorted(path.name for path in trained.folder.iterdir()) == [
         "architecture.json",
+        "test.json",
         "training.json",
         "weights.safetensors",
     ]
@@ -98,6 +100,17 @@ def test_what_is_opened_again_is_what_was_tested(trained, dataset):
     guesses = model.predict(some_images(dataset.test, 10_000), verbose=0).argmax(-1)
     assert np.mean(guesses == dataset.test.labels) == trained.training["test_accuracy"]
     assert trained.load_data().fingerprint == dataset.fingerprint
+
+
+def test_the_test_is_told_in_detail(trained, dataset):
+    tested = read_assessment(trained.folder)
+    assert tested.accuracy == trained.training["test_accuracy"]
+    assert [each.images for each in tested.classes] == np.bincount(dataset.test.labels, minlength=10).tolist()
+    guesses = trained.build().predict(some_images(dataset.test, 10_000), verbose=0)
+    worst = tested.mistakes[0]
+    assert dataset.test.labels[worst.image] == worst.label
+    assert guesses[worst.image].argmax() == worst.predicted
+    assert guesses[worst.image].max() == pytest.approx(worst.probability, rel=1e-4)
 
 
 def test_the_same_training_is_not_done_twice(trained, dataset):
@@ -269,5 +282,5 @@ def test_folders_written_before_safetensors_open_and_go_on(tmp_path):
     assert resumed.training["history"][:2] == json.loads((before / "interrupted/progress.json").read_text())["history"]
     assert resumed.training["test_accuracy"] == pytest.approx(finished.training["test_accuracy"], abs=0.03)
     names = sorted(path.name for path in resumed.folder.iterdir())
-    assert names == ["architecture.json", "training.json", "weights.safetensors"]
+    assert names == ["architecture.json", "test.json", "training.json", "weights.safetensors"]
     assert resumed.training["version"] == 2
