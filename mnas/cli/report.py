@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mnas.report.facts import ReportData
     from mnas.study.study import Study
 
+_MOST_CLASSES = 30  # in the table of the terminal; --json and the page have all
+_MOST_CONFUSIONS = 3
+
 
 def report(
     study: Path = typer.Argument(..., metavar="STUDY_DIR", help="A study's folder, finished or not."),
@@ -141,7 +144,7 @@ def _row(row: dict[str, Any]) -> list[str]:
 
 
 def show_details(document: dict[str, Any]) -> None:
-    """Print the winner's latency, predicted and measured, and its family."""
+    """Print the winner's latency, predicted and measured, its test and its family."""
     for device in document["devices"]:
         print(_device(device))
     timed = any(block["latency_ms"] is not None for block in document["blocks"])
@@ -151,6 +154,8 @@ def show_details(document: dict[str, Any]) -> None:
         output.table("The winner, block by block", ["block", "ms", "parameters", "multiply-adds", "of the time"], rows)
     for bench in document["benches"]:
         print(_bench(bench))
+    if document["test"] is not None:
+        _show_test(document["test"])
     if document["family"]:
         columns = ["network", "pixels", "accuracy", "ms", "parameters", "multiply-adds"]
         output.table("The family", columns, [_member(member) for member in document["family"]])
@@ -186,6 +191,39 @@ def _bench(bench: dict[str, Any]) -> str:
     if bench["ratio"] is None:
         return f"{said}."
     return f"{said}; {bench['ratio']:.2f} times the {bench['predicted_ms']:.3f} ms that were predicted."
+
+
+def _show_test(test: dict[str, Any]) -> None:
+    """Print the winner's results on the test images: by class, the largest confusions, recall at a precision."""
+    classes = sorted(test["classes"], key=lambda own: own["recall"] is not None and own["recall"])
+    title = "The winner on the test images"
+    if len(classes) > _MOST_CLASSES:
+        title += f": the {_MOST_CLASSES} of {len(classes)} classes with the lowest recall"
+    else:
+        classes = test["classes"]
+    rows = [[own["name"], str(own["images"]), _share(own["recall"]), _share(own["precision"])] for own in classes]
+    output.table(title, ["class", "images", "recall", "precision"], rows[:_MOST_CLASSES])
+    print(f"Test accuracy: {test['accuracy']:.2%}.")
+    if test["confusions"]:
+        said = [
+            f"{each['images']} of {each['of']} {each['label']} are taken for {each['predicted']}"
+            for each in test["confusions"][:_MOST_CONFUSIONS]
+        ]
+        print(f"Largest confusions: {'; '.join(said)}.")
+    found = test["recall_at_precision"]
+    if found is None:
+        return
+    if found["threshold"] is None:
+        print(f"No threshold reaches a precision of {found['precision']:.0%} for {found['positive']}.")
+    else:
+        print(
+            f"At a precision of {found['precision']:.0%}, {found['recall']:.1%} of the images of {found['positive']} "
+            f"are found: those with a probability of {found['threshold']:.3f} or more."
+        )
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _member(member: dict[str, Any]) -> list[str]:

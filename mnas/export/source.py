@@ -78,19 +78,18 @@ def resolve_network(network: str, *, untrained: bool) -> tuple[Architecture, Tra
 def _winner_folder(folder: Path) -> Path:
     """The folder of a study's trained winner; other folders as they are."""
     from mnas.study.study import Study
+    from mnas.study.winner import trained_folder
 
     if not (folder / "study.json").is_file():
         return folder
     best = Study.open(folder).best()
-    if best is None or "trained" not in best:
+    trained = trained_folder(folder, best)
+    if trained is None:
         raise InputError(
             f"the winner of {folder} is not trained: mnas train {folder} --data D --out DIR, then export DIR"
             if best is not None
             else f"{folder} has no winner yet: finish it with mnas search --resume --study {folder}"
         )
-    trained = folder / str(best["trained"])
-    if not trained.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{folder}/best.json names a trained network outside of the study ({trained}): was it edited?")
     return trained
 
 

@@ -13,18 +13,21 @@ from mnas.report.facts import ReportData
 from mnas.report.figure import Figure
 from mnas.study.study import LOGS
 from mnas.system.files import write_together
+from mnas.train.assessment import Assessment
 from mnas.trial import Trial
 
 _HEADER = ["phase", "trial", "reward", "accuracy", "params", "madds", "seconds", "error", "stages", "resolution"]
 
 
 def write_sheets(facts: ReportData, figures: Iterable[Figure], folder: Path) -> list[Path]:
-    """Write all CSV files of a report and return their paths.
+    """Write all CSV files of a report and return their paths; `classes` and `confusion` are of a trained winner's test.
 
     Raises:
         MnasError: if one cannot be written.
     """
     sheets = {"trials": trial_rows(facts), "blocks": block_rows(facts)}
+    if facts.test is not None:
+        sheets |= {"classes": class_rows(facts.test), "confusion": confusion_rows(facts.test)}
     sheets |= {f"figure-{figure.name}": figure.rows() for figure in figures}
     files = {folder / f"{name}.csv": to_csv(rows) for name, rows in sheets.items()}
     write_together(files)
@@ -63,3 +66,15 @@ def block_rows(facts: ReportData) -> list[list[Any]]:
     """Return a header and the winner's blocks."""
     header = ["block", "key", "params", "madds", "latency_ms"]
     return [header, *([b.name, b.placed.key, b.params, b.madds, b.latency_ms] for b in facts.blocks)]
+
+
+def class_rows(test: Assessment) -> list[list[Any]]:
+    """Return a header and the classes on the test images."""
+    rows = ([own.name, own.images, own.recall, own.precision] for own in test.classes)
+    return [["class", "images", "recall", "precision"], *rows]
+
+
+def confusion_rows(test: Assessment) -> list[list[Any]]:
+    """Return a header with the classes that images got, and the number of images by their own class."""
+    names = [own.name for own in test.classes]
+    return [["class", *names], *([name, *row] for name, row in zip(names, test.confusion, strict=True))]

@@ -7,13 +7,18 @@ from typing import Any
 from msgspec import structs
 
 from mnas.report.facts import ReportData, Target
+from mnas.train.assessment import Assessment
+
+_MOST_CONFUSIONS = 10
 
 
 def details(facts: ReportData) -> dict[str, Any]:
-    """Return the devices, and the winner's blocks, measurements and family.
+    """Return the devices, and the winner's blocks, measurements, family and test.
 
     Returns:
-        `devices`, `blocks`, `benches` and `family`, lists of rows; unknown values are None.
+        `devices`, `blocks`, `benches` and `family`, lists of rows; unknown values are None. `test` has the accuracy,
+        `classes`, `confusion` (rows are the images' own classes), the largest `confusions`, the worst `mistakes` and
+        `recall_at_precision` (None but for two classes); None without a trained winner.
     """
     return {
         "devices": [_device(target) for target in facts.targets],
@@ -28,6 +33,25 @@ def details(facts: ReportData) -> dict[str, Any]:
             }
             for member in facts.family
         ],
+        "test": None if facts.test is None else _test(facts.test),
+    }
+
+
+def _test(test: Assessment) -> dict[str, Any]:
+    return {
+        "accuracy": test.accuracy,
+        "classes": [structs.asdict(own) for own in test.classes],
+        "confusion": [list(row) for row in test.confusion],
+        "confusions": [each._asdict() for each in test.confusions(_MOST_CONFUSIONS)],
+        "mistakes": [
+            {
+                **_pick(mistake, "image", "probability"),
+                "label": test.classes[mistake.label].name,
+                "predicted": test.classes[mistake.predicted].name,
+            }
+            for mistake in test.mistakes
+        ],
+        "recall_at_precision": test.recall_at_precision and structs.asdict(test.recall_at_precision),
     }
 
 

@@ -22,7 +22,9 @@ from mnas.scaling.family import FamilyMember, read_family
 from mnas.study.diagnostics_log import Update, UpdateLog
 from mnas.study.study import LOGS, Study
 from mnas.study.summary import report
+from mnas.study.winner import trained_folder
 from mnas.system.files import read_json
+from mnas.train.assessment import Assessment, read_assessment
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
@@ -96,6 +98,8 @@ class ReportData:
         blocks: the winner's blocks.
         benches: measurements of the winner's files, from `bench*.json` in the folder.
         family: scaled networks, from `family` in the folder.
+        test: the trained winner on its test images; None if the study has no trained winner, or it was trained by a
+            version of mnas that did not keep this.
     """
 
     study: Study
@@ -112,6 +116,7 @@ class ReportData:
     blocks: tuple[BlockRow, ...]
     benches: tuple[Bench, ...]
     family: tuple[FamilyMember, ...]
+    test: Assessment | None = None
 
     @property
     def num_latencies(self) -> int:
@@ -148,6 +153,7 @@ def load_report_data(study: Study) -> ReportData:
         blocks=() if winner is None else _blocks(winner, targets),
         benches=tuple(_benches(study)),
         family=read_family(study.folder, *((targets[0].table, targets[0].path) if targets else (None,))),
+        test=_test(study, best),
     )
 
 
@@ -200,3 +206,12 @@ def _benches(study: Study) -> list[Bench]:
         except MnasError as error:
             _LOGGER.warning("%s is not the output of mnas bench --json (%s): left out", path, error)
     return benches
+
+
+def _test(study: Study, best: dict[str, Any] | None) -> Assessment | None:
+    try:
+        folder = trained_folder(study.folder, best)
+        return None if folder is None else read_assessment(folder)
+    except MnasError as error:
+        _LOGGER.warning("the report does not show the winner's test: %s", error)
+        return None

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from mnas import __version__
 from mnas.latency.table import LatencyTable
+from mnas.report.confusion import confusion_view
 from mnas.report.csv_files import to_csv, trial_rows
 from mnas.report.facts import ReportData
 from mnas.report.figure import LOOKS, Figure
@@ -22,6 +23,7 @@ from mnas.report.plotly_figures import to_plotly
 from mnas.report.provenance import provenance, search_command
 from mnas.report.study_figures import study_figures
 
+_MOST_CONFUSIONS = 5
 _PLOTLY = "static/plotly-basic.min.js"
 
 
@@ -41,6 +43,8 @@ def study_page(facts: ReportData, *, refresh: int | None = None) -> str:
         best=facts.summary["best"],
         by_name=figures,
         blocks=block_views(facts.blocks),
+        confusion=confusion_view(facts.test) if facts.test else [],
+        confusions=facts.test.confusions(_MOST_CONFUSIONS) if facts.test else [],
         command=search_command(facts.study),
         provenance=provenance(facts.study),
         sheet=base64.b64encode(to_csv(trial_rows(facts)).encode()).decode(),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -64,3 +65,21 @@ def winner_to_dict(trial: Trial, *, longer: bool) -> dict[str, Any]:
         "madds": found.madds,
         "trained_longer": longer,
     }
+
+
+def trained_folder(study: Path, best: Mapping[str, Any] | None) -> Path | None:
+    """Return the folder of a study's trained winner; None if there is no winner, or it was not trained.
+
+    Args:
+        study: the study's folder.
+        best: the winner as in best.json.
+
+    Raises:
+        InputError: if best.json names a folder outside of the study.
+    """
+    if best is None or best.get("trained") is None:
+        return None
+    folder = study / str(best["trained"])
+    if not folder.resolve().is_relative_to(study.resolve()):
+        raise InputError(f"{study}/best.json names a trained network outside of the study ({folder}): was it edited?")
+    return folder
