@@ -11,7 +11,7 @@ import typer
 from mnas.cli import output
 from mnas.cli.options import ARCH, JSON, MIRROR
 from mnas.cli.progress import TrainingProgress
-from mnas.search.options import MaxTrainImages
+from mnas.search.options import ClassWeights, MaxTrainImages
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
@@ -47,6 +47,7 @@ def train(
     freeze: bool = typer.Option(False, "--freeze", help="Train the classifier only, on features computed once."),
     teacher: Path = typer.Option(None, "--teacher", help="A trained folder whose answers are soft targets."),
     distill: float = typer.Option(None, "--distill", help="The teacher's weight in the loss, 0 to 1: 0.5."),
+    class_weights: ClassWeights = "none",
     mixed_precision: bool = typer.Option(False, "--mixed-precision", help="float16 where there are GPUs."),
     resolution: int = typer.Option(None, help="Side of the images in pixels, if not the architecture's own."),
     seed: int = typer.Option(
@@ -58,8 +59,10 @@ def train(
     json: bool = JSON,
 ) -> None:
     """Train a network. Example: mnas train best.json --data fashion_mnist --epochs 10 --out runs/best."""
+    from mnas.checks import check_choice
     from mnas.errors import InputError
     from mnas.study.references import resolve_architecture
+    from mnas.train.recipe import CLASS_WEIGHTS
 
     architecture = resolve_architecture(arch)
     if resolution is not None:
@@ -76,6 +79,7 @@ def train(
         output.console(stderr=True).print(f"The weights are those of the block library{targets}.")
     elif data is None:
         raise InputError("--data is missing: expected digits, fashion_mnist, cifar10, cifar100, or a folder of images")
+    check_choice("--class-weights", class_weights, CLASS_WEIGHTS)
     if distill is not None and teacher is None:
         raise InputError("--distill is the weight of a teacher: pass its folder with --teacher")
     overrides |= {"freeze": freeze or None, "teacher": teacher, "distill": distill}
@@ -89,6 +93,7 @@ def train(
         recipe=recipe,
         weights=start,
         mixed_precision=mixed_precision,
+        class_weights=class_weights,
         **{name: value for name, value in overrides.items() if value is not None},
     )
     record = trained.training

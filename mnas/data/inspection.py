@@ -282,7 +282,7 @@ def _warnings(
     if imbalance is not None and imbalance > HIGH_IMBALANCE:
         yield (
             f"the largest class has {imbalance:.1f} times the images of the smallest: a network that prefers large "
-            "classes gets a good accuracy, so look at the accuracy of each class"
+            "classes gets a good accuracy, so look at the accuracy of each class, and try --class-weights balanced"
         )
     across_classes = [group for group in duplicates if len(group.classes) > 1]
     across_splits = [group for group in duplicates if len(group.splits) > 1]

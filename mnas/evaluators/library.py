@@ -247,6 +247,7 @@ class FineTuningEvaluator(Evaluator):
         data: the library and its images.
         epochs: passes over the training images; None for the recipe's own number.
         distill: weight of the teacher's logits as soft targets, 0 to 1.
+        class_weights: none or balanced, as in `mnas.train.recipe.Recipe`.
         folder: where trained networks are kept; None keeps none.
         seed: of the order of images and their augmentation.
     """
@@ -257,10 +258,12 @@ class FineTuningEvaluator(Evaluator):
         *,
         epochs: int | None = None,
         distill: float = 0.5,
+        class_weights: str = "none",
         folder: Path | None = None,
         seed: int = 0,
     ) -> None:
         self._data, self._epochs, self._distill, self._folder, self._seed = data, epochs, distill, folder, seed
+        self._class_weights = class_weights
 
     def accuracy(self, architecture: Architecture) -> float:
         """Train to the end; return the accuracy on the whole validation split.
@@ -299,6 +302,7 @@ class FineTuningEvaluator(Evaluator):
             weights=Pretrained.of(self._data.stitcher.weights(architecture)),
             teacher=library.teacher.folder if self._distill else None,
             distill=self._distill,
+            class_weights=self._class_weights,
             **overrides,
         )
         return float(trained.training["validation_accuracy"])
@@ -327,12 +331,19 @@ class FineTuningEvaluator(Evaluator):
     def with_seed(self, seed: int) -> FineTuningEvaluator:
         """The same training with another order of images."""
         return FineTuningEvaluator(
-            self._data, epochs=self._epochs, distill=self._distill, folder=self._folder, seed=seed
+            self._data,
+            epochs=self._epochs,
+            distill=self._distill,
+            class_weights=self._class_weights,
+            folder=self._folder,
+            seed=seed,
         )
 
     def describe(self) -> dict[str, Any]:
         """The settings, for the study file."""
-        own = {"epochs": self._epochs, "distill": self._distill, "seed": self._seed}
+        own: dict[str, Any] = {"epochs": self._epochs, "distill": self._distill, "seed": self._seed}
+        if self._class_weights != "none":  # as before there were any
+            own["class_weights"] = self._class_weights
         return {"kind": "fine-tuning", "library": self._data.library.fingerprint, **own}
 
 
@@ -342,6 +353,7 @@ def open_evaluator(
     data: str | None = None,
     epochs: int | None = None,
     distill: float = 0.5,
+    class_weights: str = "none",
     finalists: Path | None = None,
     seed: int = 0,
 ) -> LibraryEvaluator:
@@ -352,6 +364,7 @@ def open_evaluator(
         data: its images, if they are elsewhere now than when it was made.
         epochs: of a finalist's fine-tuning; None for the recipe's own number.
         distill: weight of the teacher's logits in it.
+        class_weights: none or balanced, in it.
         finalists: where fine-tuned networks are kept; None keeps none.
         seed: of the fine-tuning.
 
@@ -361,7 +374,9 @@ def open_evaluator(
     library = open_library(folder)
     source = replace(library.teacher.data, name=library.made_from["data"]["name"] if data is None else data)
     opened = LibraryData(library, source)
-    tuning = FineTuningEvaluator(opened, epochs=epochs, distill=distill, folder=finalists, seed=seed)
+    tuning = FineTuningEvaluator(
+        opened, epochs=epochs, distill=distill, class_weights=class_weights, folder=finalists, seed=seed
+    )
     return LibraryEvaluator(opened, fine_tuning=tuning)
 
 
@@ -373,6 +388,7 @@ def make(request: EvaluatorRequest) -> LibraryEvaluator:
         data=options["data"],
         epochs=options["final_epochs"],
         distill=options["distill"],
+        class_weights=options["class_weights"],
         finalists=None if request.folder is None else request.folder / "finalists",
         seed=options["seed"],
     )

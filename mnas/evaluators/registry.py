@@ -51,7 +51,7 @@ class EvaluatorEntry:
 EVALUATORS = {
     "library": EvaluatorEntry(
         make="mnas.evaluators.library:make",
-        options=("seed", "library", "data", "final_epochs", "distill"),
+        options=("seed", "library", "data", "final_epochs", "distill", "class_weights"),
         trains=True,
         preparation="a block library is calibrated",
         any_resolution=True,

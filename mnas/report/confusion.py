@@ -1,13 +1,14 @@
-"""A confusion matrix as the page draws it: the darker a cell, the larger its share of the row."""
+"""A confusion matrix as the page draws it: the stronger a cell's colour, the larger its share of the row."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from mnas.train.assessment import Assessment
 
 MOST_CLASSES = 50  # a larger matrix is not drawn, its largest confusions are listed
-_DARKEST = 60  # % of the colour, on which text can be read in both colour schemes
+_STRONGEST = 60  # % of the colour, on which text can be read in both colour schemes
 
 
 def confusion_view(test: Assessment) -> list[dict[str, Any]]:
@@ -21,7 +22,7 @@ def confusion_view(test: Assessment) -> list[dict[str, Any]]:
                 {
                     "images": images,
                     "look": "search" if place == number else "winner",
-                    "depth": _DARKEST * images / own.images if own.images else 0.0,
+                    "depth": _STRONGEST * math.sqrt(images / max(1, own.images)),  # a few mistakes can be seen
                     "title": f"{images} of {own.images} {own.name} → {test.classes[place].name}",
                 }
                 for place, images in enumerate(row)

@@ -15,6 +15,7 @@ from msgspec import Meta
 from mnas.checks import check_choice, check_fields
 from mnas.errors import InputError
 from mnas.evaluators.registry import find_evaluator
+from mnas.train.recipe import CLASS_WEIGHTS
 
 if TYPE_CHECKING:
     from mnas.study.study import Study
@@ -81,6 +82,13 @@ FinalEpochs = Annotated[int, Meta(ge=1, description="With a block library: epoch
 Distill = Annotated[
     float, Meta(ge=0, le=1, description="With a block library: weight of the teacher's logits in the fine-tuning.")
 ]
+ClassWeights = Annotated[
+    str,
+    Meta(
+        description="balanced: in the fine-tuning, an image of a class with few images counts for more; or none. In a "
+        "search for --evaluator library."
+    ),
+]
 MeasureFinalists = Annotated[
     str,
     Meta(
@@ -137,6 +145,7 @@ class SearchOptions:
     confirmed: Confirmed = 16
     final_epochs: FinalEpochs | None = None
     distill: Distill = 0.5
+    class_weights: ClassWeights = "none"
     measure_finalists: MeasureFinalists = AUTO
     score_dtype: ScoreDtype = "float32"
     max_train_images: MaxTrainImages | None = None
@@ -156,6 +165,7 @@ class SearchOptions:
             object.__setattr__(self, "space", OWN_SPACE)
         check_strategy(self.strategy)
         check_choice("--score-dtype", self.score_dtype, ("float32", "int8"))
+        check_choice("--class-weights", self.class_weights, CLASS_WEIGHTS)
         _check_evaluator(self)
         _check_reward(self)
         if len(self.table) != len(self.budget_ms):
@@ -234,6 +244,11 @@ def _check_evaluator(options: SearchOptions) -> None:
         raise InputError(
             "--score-dtype int8 is for the evaluators proxy and predictor: those of a block library are scored in "
             "float32. Leave it out; mnas export quantises the winner and reports its accuracy"
+        )
+    if options.class_weights != "none" and options.evaluator != "library":
+        raise InputError(
+            f"--class-weights {options.class_weights} is for the fine-tuning of --evaluator library, and the evaluator "
+            f"is {options.evaluator}: leave it out, and give it to mnas train with the winner"
         )
     if entry.preparation is not None and options.evaluation_minutes is not None:
         raise InputError(

@@ -227,6 +227,7 @@ def _teacher(options: SearchOptions, folder: Path, on_progress: OnProgress) -> T
         resolution=_largest_size(options),
         seed=options.seed,
         limit=options.max_train_images,
+        class_weights=options.class_weights,
         on_progress=lambda share, what: on_progress(_TRAINING_SHARE * share, what),
     )
 
@@ -239,6 +240,7 @@ def prepare_teacher(
     resolution: int | None = None,
     seed: int = 0,
     limit: int | None = None,
+    class_weights: str = "none",
     on_progress: OnProgress = lambda share, what: None,
 ) -> Trained:
     """Return a teacher; one of the zoo is fine-tuned on the data first, or one trained from scratch.
@@ -250,6 +252,7 @@ def prepare_teacher(
         resolution: of a teacher that is trained here; None for the network's own.
         seed: of its training, and of the choice of validation images.
         limit: maximum number of images.
+        class_weights: none or balanced, in its training.
         on_progress: called with the share done, 0 to 1, and a description of the current work.
 
     Raises:
@@ -276,6 +279,7 @@ def prepare_teacher(
         resume=True,
         progress=show,
         weights=None if name == FROM_DATA else "imagenet",
+        class_weights=class_weights,
     )
 
 

@@ -13,7 +13,8 @@ from mnas.checks import check_choice, check_fields
 
 # Data whose mirrored images mean something else.
 NOT_MIRRORED = ("digits",)
-_LATER_FIELDS = {"crop": 1.0, "keep_best": False, "freeze": False}
+CLASS_WEIGHTS = ("none", "balanced")
+_LATER_FIELDS = {"crop": 1.0, "keep_best": False, "freeze": False, "class_weights": "none"}
 _BATCH_SIZE = 128  # that the default learning rate is for
 
 
@@ -43,6 +44,7 @@ class Recipe:
         crop: random crops of at least this share of the image's area, resized to the whole; 1 for none.
         keep_best: keep the epoch with the highest validation accuracy, the later one of equals, instead of the last.
         freeze: train the classifier only, on features that are computed once.
+        class_weights: of an image's loss, by its class: none, or balanced, see `mnas.train.class_weights`.
     """
 
     epochs: Annotated[int, Meta(ge=1, le=100_000)] = 10
@@ -66,6 +68,7 @@ class Recipe:
     crop: Annotated[float, Meta(ge=0.05, le=1)] = 1.0
     keep_best: bool = False
     freeze: bool = False
+    class_weights: Literal["none", "balanced"] = "none"
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -57,7 +57,8 @@ class Teacher:
     def teach(self, model: Any) -> Any:
         """Return a Keras model of the same layers, whose loss takes this share from the teacher's answers.
 
-        The teacher sees the same augmented images, resized to its own resolution.
+        The teacher sees the same augmented images, resized to its own resolution. Weights of the images hold for both
+        parts of the loss.
         """
         import keras
 
@@ -72,6 +73,8 @@ class Teacher:
                 answers = keras.ops.cast(teacher(images, training=False), "float32")
                 logits = keras.ops.cast(y_pred, "float32")
                 soft = keras.losses.categorical_crossentropy(answers, logits, from_logits=True)
+                if sample_weight is not None:
+                    soft = soft * sample_weight
                 return (1 - share) * hard + share * keras.ops.mean(soft)
 
         return Student(model.inputs, model.outputs, name=model.name)

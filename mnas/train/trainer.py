@@ -22,6 +22,7 @@ from mnas.system.files import check_writable, set_aside, write_json
 from mnas.system.lock import hold
 from mnas.train import trained_network as folder_of
 from mnas.train.assessment import assess, write_assessment
+from mnas.train.class_weights import balanced_weights, with_weights
 from mnas.train.evaluate import evaluate, predict
 from mnas.train.history import PROGRESS, History, best_epoch, read_progress, refuse_another
 from mnas.train.optimizer import accelerated, hold_average, make_optimizer, smoothed_loss
@@ -214,7 +215,10 @@ class _Run:
     def epoch(self, model: Any, epoch: int) -> dict[str, float]:
         """Train one epoch and return its metrics."""
         started = time.perf_counter()
-        fitted = model.fit(self.part.epoch(epoch), epochs=1, shuffle=False, verbose=0, callbacks=[self.reporter(epoch)])
+        batches = self.part.epoch(epoch)
+        if self.recipe.class_weights == "balanced":
+            batches = with_weights(batches, balanced_weights(self.dataset.train.labels, self.dataset.num_classes))
+        fitted = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[self.reporter(epoch)])
         figures = {name: float(values[-1]) for name, values in fitted.history.items()}
         if not all(math.isfinite(value) for value in figures.values()):
             raise MnasError(

@@ -260,6 +260,8 @@ def test_minutes_count_with_resume_until_there_is_a_study(paced, tmp_path):
         (["--budget-ms", "3"], "0 latency tables and 1 budgets"),
         (["--space", "moon"], "unknown space 'moon'"),
         (["--reward", "vast"], "unknown reward 'vast'"),
+        (["--class-weights", "heavy"], "--class-weights is 'heavy': expected one of none, balanced"),
+        (["--class-weights", "balanced"], "is for the fine-tuning of --evaluator library, and the evaluator is"),
     ],
 )
 def test_bad_arguments_get_one_message_and_exit_2(folder, arguments, message):

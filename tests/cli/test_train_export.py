@@ -136,6 +136,7 @@ def test_a_file_is_verified_where_it_is_asked_to_be(folder, monkeypatch):
     (["train", "arch.json", "--data", "digits", "--out", "z", "--weights", "imagenet"], 2, "published weights (mobile"),
     (["train", "arch.json", "--data", "digits", "--out", "z", "--recipe", "long"], 2, "short, finetune, mnasnet"),
     (["train", "arch.json", "--data", "digits", "--out", "z", "--distill", "0.5"], 2, "its folder with --teacher"),
+    (["train", "arch.json", "--data", "digits", "--out", "z", "--class-weights", "1"], 2, "one of none, balanced"),
     (["train", "arch.json", "--data", "digits", "--out", "z", "--freeze"], 2, "with --weights"),
     (["train", "arch.json", "--data", "pets", "--out", "z", "--teacher", "run"], 2, "other classes than the data"),
     (["export", "run", "--out", "model.onnx"], 2, "ends in .tflite"),
