@@ -73,6 +73,7 @@ def test_small_and_unequal_classes_are_warned_of(photos):
     assert report.imbalance == pytest.approx(70 / 9)
     assert report.warnings[0].startswith("fewer than 10 images in cats (9)")
     assert report.warnings[1].startswith("the largest class has 7.8 times the images of the smallest")
+    assert report.warnings[1].endswith("--class-weights balanced")
 
 
 def test_equal_and_similar_images_are_found_wherever_they_are(photos):

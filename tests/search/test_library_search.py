@@ -10,6 +10,7 @@ from mnas.errors import InputError, MnasError
 from mnas.experiments.reproduce import reproduce_study
 from mnas.latency.estimator import table_costs
 from mnas.profiling import meter
+from mnas.report.facts import load_report_data
 from mnas.search.build import prepare
 from mnas.search.options import SearchOptions
 from mnas.search.session import run_study
@@ -17,6 +18,8 @@ from mnas.strategies.additive import AdditiveScore
 from mnas.strategies.exact import Exact
 from mnas.study.observer import Observer
 from mnas.study.study import Study
+from mnas.study.winner import trained_folder
+from mnas.train.trained_network import open_trained
 from tests.latency.tables import CONFIGURATION, make_table
 
 pytestmark = pytest.mark.tensorflow
@@ -145,6 +148,8 @@ def test_without_measuring_the_table_is_trusted(options, tmp_path):
     study = Study.open(tmp_path / "study")
     assert not (tmp_path / "study" / "measured.json").exists()
     assert "measured_ms" not in study.best()
+    trained = open_trained(trained_folder(study.folder, study.best()))
+    assert load_report_data(study).test.accuracy == trained.training["test_accuracy"]
     assert len(study.log("confirmed").read()) == 4
     automatic = SearchOptions.from_dict(options.to_dict(), measure_finalists="auto")
     assert prepare(automatic).search.measured is None, "this is not the table's machine"
