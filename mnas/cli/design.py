@@ -12,6 +12,7 @@ import typer
 
 from mnas.cli import output
 from mnas.cli.options import BENCHMARK_BINARY, DEVICE, JSON, THREADS
+from mnas.search.options import ClassWeights
 
 if TYPE_CHECKING:
     from mnas.experiments.design import Design
@@ -37,11 +38,12 @@ def design(
     resolution: int = typer.Option(None, help="Of the teacher in pixels; chosen by the budget by default."),
     epochs: int = typer.Option(8, min=1, help="Of the winner's fine-tuning, and of the published networks'."),
     family: int = typer.Option(2, min=0, max=10, help="Larger networks to scale the winner to."),
+    class_weights: ClassWeights = "none",
     seed: int = typer.Option(0, min=0, help="Of everything."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only show what would be done, and how long it takes."),
     json: bool = JSON,
 ) -> None:
-    """Design a network for your device from your photographs: measure, teach, search, train, scale, export, report.
+    """Design a network for your device from your photographs: measure, search, train, export, report.
 
     Example: mnas design photos/ --budget-ms 5 --out runs/design
     """
@@ -61,6 +63,7 @@ def design(
         resolution=resolution,
         epochs=epochs,
         family=family,
+        class_weights=class_weights,
         seed=seed,
     )
     with output.console(stderr=True).status("Looking at the images and the device"):

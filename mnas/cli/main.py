@@ -18,7 +18,7 @@ from mnas.system.logs import set_up_logging
 # First everything at once, then its parts in the order of the work. Each is the function, or the group of commands, of
 # that name in the module of that name.
 COMMANDS = {
-    "design": "Design a network for your device from your photographs, in one command.",
+    "design": "Design a network for your device from your photographs: measure, search, train, export, report.",
     "zoo": "List the published networks, or show one as blocks.",
     "cost": "Show what a network costs, block by block.",
     "data": "Show what a folder of images holds, before anything runs: classes, sizes, duplicates, unreadable files.",
@@ -86,7 +86,8 @@ def options(
     """Designs a neural network for your phone: profile, search, scale, train, export, measure.
 
     \b
-    Examples: mnas design photos/ --budget-ms 5 --out runs/design
+    Examples: mnas quickstart
+              mnas design photos/ --budget-ms 5 --out runs/design
               mnas search --data photos --table phone.json --budget-ms 20 --study runs/first
     """  # noqa: D301  that character keeps click from filling the lines
 

@@ -9,6 +9,7 @@ import typer
 
 from mnas.cli import output
 from mnas.cli.options import JSON, read_integers
+from mnas.search.options import ClassWeights
 
 if TYPE_CHECKING:
     from mnas.experiments.menu import Menu, MenuItem
@@ -29,6 +30,7 @@ def menu(
     frozen: int = typer.Option(4, min=1, help="Networks whose classifier is trained, on features computed once."),
     tuned: int = typer.Option(2, min=1, help="The best of these, whose weights are all trained."),
     epochs: int = typer.Option(None, min=1, help="Of the training of all weights."),
+    class_weights: ClassWeights = "none",
     seed: int = typer.Option(0, min=0, help="Of the trainings."),
     measure: str = typer.Option("auto", help="Where latencies are measured: local, adb, ssh:HOST, none, or auto."),
     json: bool = JSON,
@@ -56,7 +58,14 @@ def menu(
     if data is not None or opened is not None:
         if out is None:
             raise InputError("--out is missing: the folder for the trained networks")
-        rest = {"frozen": frozen, "tuned": tuned, "epochs": epochs, "seed": seed, "measure": measure}
+        rest = {
+            "frozen": frozen,
+            "tuned": tuned,
+            "epochs": epochs,
+            "class_weights": class_weights,
+            "seed": seed,
+            "measure": measure,
+        }
         tried = _try(str(table), budget_ms, data, opened, out, **chosen, **rest)
     if json:
         document = {"budget_ms": budget_ms, "items": [item.to_dict() for item in listed.items]}

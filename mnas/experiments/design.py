@@ -43,7 +43,7 @@ from mnas.space.files import save_space
 from mnas.space.space import SearchSpace
 from mnas.study.menu import FOLDER as MENU
 from mnas.study.menu import MENU as MENU_FILE
-from mnas.study.menu import TriedMenu, TriedNetwork
+from mnas.study.menu import TriedMenu, TriedNetwork, read_menu
 from mnas.study.observer import Observer
 from mnas.study.study import Study
 from mnas.system.environment import num_cpus
@@ -52,6 +52,7 @@ from mnas.system.native_output import load_tensorflow
 from mnas.tflite.flatbuffer import DTYPES
 from mnas.tflite.random_model import write_random_model
 from mnas.train.published import PUBLISHED
+from mnas.train.recipe import CLASS_WEIGHTS
 from mnas.train.trained_network import Trained, is_trained, open_trained
 
 _LOGGER = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class DesignOptions:
         resolution: of the teacher, the largest one; None chooses it by the budget.
         epochs: of the winner's fine-tuning, and of the published networks'.
         family: number of larger networks to scale the winner to.
+        class_weights: none or balanced, in every training.
         seed: of everything.
     """
 
@@ -109,11 +111,13 @@ class DesignOptions:
     resolution: int | None = None
     epochs: int = 8
     family: int = 2
+    class_weights: str = "none"
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_number("--budget-ms", self.budget_ms, 1e-6, 1e9)
         check_choice("--dtype", self.dtype, DTYPES)
+        check_choice("--class-weights", self.class_weights, CLASS_WEIGHTS)
         check_integer("--epochs", self.epochs, 1, 100_000)
         check_integer("--family", self.family, 0, 10)
         check_integer("--threads", self.threads, 1, 1024)
@@ -289,6 +293,14 @@ class Design:
         """The block library's folder: one for each space."""
         return self.folder / f"library-{self.space.fingerprint[:8]}"
 
+    def published(self) -> TriedMenu | None:
+        """Return the published networks that were fine-tuned; None if none was."""
+        return read_menu(self.study / MENU)
+
+    def published_folder(self, tried: TriedNetwork) -> Path:
+        """Return the trained folder of one of them."""
+        return self.study / MENU / str(tried.folder)
+
     # The plan
 
     def steps(self) -> list[Step]:
@@ -409,6 +421,7 @@ class Design:
                 data=self.options.data,
                 resolution=self._network.resolution,
                 seed=self.options.seed,
+                class_weights=self.options.class_weights,
                 on_progress=progress,
             )
         if not self._best_done():
@@ -447,6 +460,7 @@ class Design:
             table=[str(self.table)],
             budget_ms=[budget_ms],
             final_epochs=self.epochs,
+            class_weights=self.options.class_weights,
             seed=self.options.seed,
             **_SEARCH,
         )
@@ -463,6 +477,7 @@ class Design:
                     self.study / MENU,
                     tuned=self.num_published,
                     epochs=self.epochs,
+                    class_weights=self.options.class_weights,
                     seed=self.options.seed,
                     on_progress=progress,
                 )
@@ -477,7 +492,7 @@ class Design:
         searched = open_trained(self.study / best["trained"])
         chosen, published = searched, None
         if menu is not None and (menu.best.validation_accuracy or 0) > best["accuracy"]:
-            published, chosen = menu.best, open_trained(self.study / MENU / str(menu.best.folder))
+            published, chosen = menu.best, open_trained(self.published_folder(menu.best))
             self._note(
                 f"The search did not beat {published.name} at {published.resolution} px: this is the winner "
                 f"({published.validation_accuracy:.2%} against {best['accuracy']:.2%} on validation images)."

@@ -157,6 +157,7 @@ def try_menu(
     frozen: int = 4,
     tuned: int = 2,
     epochs: int | None = None,
+    class_weights: str = "none",
     seed: int = 0,
     measure: str = AUTO,
     names: Sequence[str] | None = None,
@@ -175,6 +176,7 @@ def try_menu(
         frozen: number of networks whose classifier is trained.
         tuned: number of the best of these whose weights are all trained.
         epochs: of that training; None for the recipe's own number.
+        class_weights: none or balanced, in the trainings.
         seed: of the trainings.
         measure: where latencies are measured, as in `SearchOptions.measure_finalists`.
         names: of networks; all of the zoo by default.
@@ -186,12 +188,14 @@ def try_menu(
         MnasError: if a training diverges, or a file cannot be written.
     """
     menu = list_menu(LatencyTable.load(table_path), budget_ms, names=names, resolutions=resolutions)
-    cook = _Trials(folder, source, budget_ms, epochs, seed, open_meter(table_path, measure, folder), on_progress)
-    candidates = cook.train_classifiers(promising(menu, len(ZOO)), frozen)
+    meter = open_meter(table_path, measure, folder)
+    overrides = {"class_weights": class_weights} | ({} if epochs is None else {"epochs": epochs})
+    trials = _Trials(folder, source, budget_ms, overrides, seed, meter, on_progress)
+    candidates = trials.train_classifiers(promising(menu, len(ZOO)), frozen)
     if not candidates:
         raise InputError(_nothing(menu, budget_ms))
     candidates.sort(key=lambda each: -each.accuracy)
-    done = [cook.train_all(each, number / max(1, tuned)) for number, each in enumerate(candidates[:tuned])]
+    done = [trials.train_all(each, number / max(1, tuned)) for number, each in enumerate(candidates[:tuned])]
     done.sort(key=lambda each: -(each.validation_accuracy or 0.0))
     tried = TriedMenu(budget_ms, (*done, *(each.record() for each in candidates[tuned:])))
     write_menu(tried, folder)
@@ -244,7 +248,7 @@ class _Trials:
     folder: Path
     source: DataSource
     budget_ms: float
-    epochs: int | None
+    overrides: dict[str, Any]  # of the training of all weights
     seed: int
     meter: LatencyMeter | None
     on_progress: OnProgress
@@ -300,13 +304,13 @@ class _Trials:
             dataset=self.dataset(item.resolution),
             weights="imagenet",
             freeze=True,
+            class_weights=self.overrides["class_weights"],
         )
         return _Candidate(item, measured_ms, trained)
 
     def train_all(self, candidate: _Candidate, share: float) -> TriedNetwork:
         """Train all weights, from the trained classifier on."""
         item = candidate.item
-        rest: dict[str, Any] = {} if self.epochs is None else {"epochs": self.epochs}
 
         def show(state: Progress) -> None:
             done = 0.4 + 0.6 * share
@@ -321,6 +325,6 @@ class _Trials:
             dataset=self.dataset(item.resolution),
             weights=str(candidate.trained.folder),
             progress=show,
-            **rest,
+            **self.overrides,
         )
         return candidate.record(whole, self.folder)

@@ -29,7 +29,7 @@ def test_the_program_s_own_help_says_how_to_begin():
     text = typer.main.get_command(app).help
     assert text.startswith("Designs a neural network for your phone: profile, search")
     examples = [line.strip().removeprefix("Examples: ") for line in text.splitlines() if " mnas " in line]
-    assert [line.split()[1] for line in examples] == ["quickstart", "search"]
+    assert [line.split()[1] for line in examples] == ["quickstart", "design", "search"]
     for line in examples:
         parse(line)
 

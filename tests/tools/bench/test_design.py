@@ -1,0 +1,26 @@
+"""The report of `tools.bench.design`: networks by kind, their means and ranges over seeds."""
+
+from tools.bench.design import picture
+
+
+def row(kind, seed, budget_ms, measured_ms, accuracy):
+    return {
+        "kind": kind, "seed": seed, "budget_ms": budget_ms, "measured_ms": measured_ms, "test_accuracy": accuracy,
+    }  # fmt: skip
+
+
+def test_the_picture_has_means_and_ranges_over_seeds():
+    rows = [
+        row("designed", 0, 2, 1.9, 0.90),
+        row("designed", 1, 2, 2.1, 0.88),
+        row("designed", 0, 4, 3.9, 0.92),
+        row("published", 0, 2, 1.8, 0.85),
+        row("teacher", 0, 2, 5.0, 0.92),
+        row("teacher", 0, 4, 5.0, 0.92),
+        row("random search", 0, 2, None, 0.8),
+    ]
+    figure = picture(rows)
+    designed, published, teacher = figure.series
+    assert (designed.x, published.x, teacher.x) == ((2.0, 3.9), (1.8,), (5.0,))
+    assert [round(value, 3) for value in designed.y] == [0.89, 0.92]
+    assert designed.interval == ((0.88, 0.90), (0.92, 0.92))
