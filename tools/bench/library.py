@@ -168,7 +168,7 @@ class LibraryBench:
             strategy, space, self.evaluator, objective.budgets, seed=seed, feasible=objective.is_feasible
         )
         start = time.perf_counter()
-        found = run_trials(made, objective, MemoryLog(), num_trials=trials, batch_size=min(20, trials))
+        found = run_trials(made, objective, MemoryLog(), num_trials=trials, batch_size=min(10, trials))
         best = max(t.measurement.accuracy for t in found if t.measurement and objective.is_met_by(t))
         return {"best": best, "seconds": time.perf_counter() - start}
 
