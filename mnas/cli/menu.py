@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import JSON, read_integers
+from mnas.cli.options import BENCHMARK_BINARY, JSON, read_integers
 from mnas.search.options import ClassWeights
 
 if TYPE_CHECKING:
@@ -26,13 +26,14 @@ def menu(
     ),
     out: Path = typer.Option(None, "--out", help="With --data: where the trained networks are kept."),
     networks: str = typer.Option(None, help="Names of the zoo with commas between; all by default."),
-    resolutions: str = typer.Option(None, help="In pixels, such as 96,128; 32 to 224 in steps of 32 by default."),
+    resolutions: str = typer.Option(None, help="In pixels, such as 96,128; ten sizes from 32 to 224 by default."),
     frozen: int = typer.Option(4, min=1, help="Networks whose classifier is trained, on features computed once."),
     tuned: int = typer.Option(2, min=1, help="The best of these, whose weights are all trained."),
     epochs: int = typer.Option(None, min=1, help="Of the training of all weights."),
     class_weights: ClassWeights = "none",
     seed: int = typer.Option(0, min=0, help="Of the trainings."),
     measure: str = typer.Option("auto", help="Where latencies are measured: local, adb, ssh:HOST, none, or auto."),
+    benchmark_binary: Path = BENCHMARK_BINARY,
     json: bool = JSON,
 ) -> None:
     """List the published networks within a latency budget, and fine-tune the most promising ones.
@@ -65,6 +66,7 @@ def menu(
             "class_weights": class_weights,
             "seed": seed,
             "measure": measure,
+            "benchmark_binary": benchmark_binary,
         }
         tried = _try(str(table), budget_ms, data, opened, out, **chosen, **rest)
     if json:

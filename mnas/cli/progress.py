@@ -152,6 +152,12 @@ class SearchProgress(_Display):
         line = f"{name}: {len(trials)} of {total}, {note}"
         self._update(name, line, last=len(trials) == total, completed=len(trials), note=note)
 
+    def show_evaluation(self, share: float, what: str) -> None:
+        """Show how far a finalist's training is."""
+        name = LOG_TITLES["finalists"]
+        if name in self._tasks or self._bars is None:
+            self._update(name, f"{name}: {share:4.0%} {what}", note=f"{share:.0%} {what}")
+
     def _note(self, trials: list[Trial], left: int, at_once: int) -> str:
         """Rate, time left and the best so far; times are those of the trials, as replayed ones take none."""
         each = sum(trial.seconds for trial in trials) / len(trials) / at_once
@@ -182,6 +188,11 @@ class SearchDisplay(ExitStack, Observer):
         """Begin to show trials."""
         self.close()
         self._trials = self.enter_context(SearchProgress(plan.totals, plan.concurrency))
+
+    def on_evaluation(self, share: float, what: str) -> None:
+        """Show the progress of a training."""
+        if self._trials is not None:
+            self._trials.show_evaluation(share, what)
 
     def on_trial(self, phase: str, trial: Trial) -> None:
         """Show a trial."""

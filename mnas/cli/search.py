@@ -57,6 +57,7 @@ def search(
     distill: declare.Distill = 0.5,
     class_weights: declare.ClassWeights = "none",
     measure_finalists: declare.MeasureFinalists = declare.AUTO,
+    benchmark_binary: declare.BenchmarkBinary | None = None,
     score_dtype: declare.ScoreDtype = "float32",
     max_train_images: declare.MaxTrainImages | None = None,
     retrain_seeds: declare.RetrainSeeds = 3,
@@ -107,6 +108,7 @@ def search(
         "distill": distill,
         "class_weights": class_weights,
         "measure_finalists": measure_finalists,
+        "benchmark_binary": benchmark_binary,
         "score_dtype": score_dtype,
         "max_train_images": max_train_images,
         "retrain_seeds": retrain_seeds,
@@ -135,7 +137,7 @@ def _check_used(options: SearchOptions, given: Set[str]) -> None:
         if options.teacher is None or Path(options.teacher).is_dir():  # it, or its library, has its data
             unused.append("max_train_images")
     else:
-        unused = ["confirmed", "final_epochs", "distill", "measure_finalists"]
+        unused = ["confirmed", "final_epochs", "distill", "measure_finalists", "benchmark_binary"]
     for name in unused:
         if name in given:
             raise InputError(

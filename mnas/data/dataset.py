@@ -20,6 +20,7 @@ import numpy.typing as npt
 from mnas.checks import check_integer, check_number
 from mnas.data.image_folder import load_folder
 from mnas.errors import InputError, MnasError
+from mnas.system.native_output import downloading
 
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -216,7 +217,8 @@ def _keras_download(name: str) -> tuple[tuple[Bytes, Bytes], tuple[Bytes, Bytes]
     import keras
 
     try:
-        return getattr(keras.datasets, name).load_data()  # type: ignore[no-any-return]
+        with downloading():
+            return getattr(keras.datasets, name).load_data()  # type: ignore[no-any-return]
     except Exception as error:  # Keras raises a bare Exception when a download fails
         hint = "; on Debian: apt-get install dataset-fashion-mnist" if name == "fashion_mnist" else ""
         raise MnasError(f"cannot download {name}: {error}{hint}") from None

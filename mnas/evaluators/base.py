@@ -92,6 +92,9 @@ class Evaluator(ABC):
             MnasError: if it fails: then no candidate can be evaluated.
         """
 
+    def report_to(self, on_progress: OnProgress) -> None:  # noqa: B027  most evaluations are short
+        """Tell a function how far a long evaluation is: the share done, 0 to 1, and the current work in words."""
+
     def estimate_preparation_seconds(self) -> float:
         """Estimate the seconds that `prepare` will take, from a few measured steps."""
         return 0.0

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mnas.data.dataset import Dataset
     from mnas.evaluators.registry import EvaluatorRequest
     from mnas.library.stitching import Stitcher
+    from mnas.train.trainer import Progress
 
 _LOGGER = logging.getLogger(__name__)
 MAX_VALIDATION = 2000
@@ -264,6 +265,7 @@ class FineTuningEvaluator(Evaluator):
     ) -> None:
         self._data, self._epochs, self._distill, self._folder, self._seed = data, epochs, distill, folder, seed
         self._class_weights = class_weights
+        self._on_progress: OnProgress = lambda share, what: None
 
     def accuracy(self, architecture: Architecture) -> float:
         """Train to the end; return the accuracy on the whole validation split.
@@ -285,6 +287,13 @@ class FineTuningEvaluator(Evaluator):
             return None
         return self._folder / f"{architecture_fingerprint(architecture)[:12]}-seed{self._seed}"
 
+    def report_to(self, on_progress: OnProgress) -> None:
+        """See `Evaluator`."""
+        self._on_progress = on_progress
+
+    def _report(self, state: Progress) -> None:
+        self._on_progress(state.step / state.steps, f"fine-tuning, epoch {state.epoch} of {state.epochs}")
+
     def _train(self, architecture: Architecture, folder: Path) -> float:
         from mnas.train.pretrained import Pretrained
         from mnas.train.trainer import train_network
@@ -303,6 +312,7 @@ class FineTuningEvaluator(Evaluator):
             teacher=library.teacher.folder if self._distill else None,
             distill=self._distill,
             class_weights=self._class_weights,
+            progress=self._report,
             **overrides,
         )
         return float(trained.training["validation_accuracy"])

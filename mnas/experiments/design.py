@@ -23,7 +23,6 @@ from mnas.checks import check_choice, check_integer, check_number, convert
 from mnas.data.dataset import LOADERS, DataSource
 from mnas.data.inspection import inspect_folder
 from mnas.devices.base import Device
-from mnas.devices.local import Runtime
 from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
 from mnas.experiments.menu import try_menu
@@ -31,8 +30,8 @@ from mnas.export.network import export_network
 from mnas.latency.extrapolation import ExtendedEstimator
 from mnas.latency.table import LatencyTable
 from mnas.library.library import MANIFEST, TEACHER
-from mnas.profiling.bench import bench_isolated, measure_files
-from mnas.profiling.meter import open_meter
+from mnas.profiling.bench import measure_files
+from mnas.profiling.meter import AUTO, open_meter
 from mnas.profiling.profile import ProfileOptions, profile
 from mnas.scaling.members import scale
 from mnas.search.options import FROM_DATA, SearchOptions
@@ -70,6 +69,7 @@ _DISTILLED = 1.3  # with a teacher's answers
 _LIBRARY_SHARE = 0.4  # of a block's training against its share of the network's
 _SEARCH_SECONDS, _LAST_SECONDS = 150.0, 60.0
 _FEWEST_EPOCHS = 3
+_FILE_SECONDS, _QUIET_BURSTS = 10.0, 20  # of a measurement at the end
 
 OnProgress = Callable[[float, str], None]
 Display = Callable[[str], AbstractContextManager[OnProgress]]
@@ -235,6 +235,16 @@ class Design:
     def _open_device(self) -> Device:
         options = self.options
         return open_device(options.device, threads=options.threads, benchmark_binary=options.benchmark_binary)
+
+    @property
+    def _measuring(self) -> str:
+        """Where finalists are measured: on the device, or where the table is of this machine."""
+        return AUTO if self.options.device == "local" else self.options.device
+
+    @property
+    def _binary(self) -> str | None:
+        binary = self.options.benchmark_binary
+        return None if binary is None else str(binary)
 
     def _quick_ms(self, device: Device, network: Architecture) -> float:
         file = write_random_model(network, dtype=self.options.dtype)
@@ -460,6 +470,8 @@ class Design:
             table=[str(self.table)],
             budget_ms=[budget_ms],
             final_epochs=self.epochs,
+            measure_finalists=self._measuring,
+            benchmark_binary=self._binary,
             class_weights=self.options.class_weights,
             seed=self.options.seed,
             **_SEARCH,
@@ -479,6 +491,8 @@ class Design:
                     epochs=self.epochs,
                     class_weights=self.options.class_weights,
                     seed=self.options.seed,
+                    measure=self._measuring,
+                    benchmark_binary=self._binary,
                     on_progress=progress,
                 )
             except InputError as error:
@@ -486,64 +500,65 @@ class Design:
                 return None
 
     def _finish(self, teacher: Trained, menu: TriedMenu | None) -> dict[str, Any]:
-        """Choose the winner by its validation accuracy, scale and export it."""
+        """Choose the winner by its validation accuracy, scale, export and measure it."""
         best = Study.open(self.study).best()
         assert best is not None
-        searched = open_trained(self.study / best["trained"])
-        chosen, published = searched, None
-        if menu is not None and (menu.best.validation_accuracy or 0) > best["accuracy"]:
-            published, chosen = menu.best, open_trained(self.published_folder(menu.best))
+        name, chosen, predicted_ms = "searched", open_trained(self.study / best["trained"]), best["latency_ms"]
+        published = [] if menu is None else [each for each in menu.tried if each.folder is not None]
+        if published and (published[0].validation_accuracy or 0) > best["accuracy"]:
+            first, *published = published
+            name, chosen, predicted_ms = first.name, open_trained(self.published_folder(first)), first.predicted_ms
             self._note(
-                f"The search did not beat {published.name} at {published.resolution} px: this is the winner "
-                f"({published.validation_accuracy:.2%} against {best['accuracy']:.2%} on validation images)."
+                f"The search did not beat {name} at {first.resolution} px, which is the winner: "
+                f"{first.validation_accuracy:.2%} against {best['accuracy']:.2%} on validation images."
             )
-        files = self._export(chosen)
-        predicted_ms = best["latency_ms"] if published is None else published.predicted_ms
-        measured_ms = self._file_ms(files) or (best.get("measured_ms") if published is None else published.measured_ms)
-        training = chosen.training
-        winner = {
-            "name": "searched" if published is None else published.name,
-            "resolution": chosen.architecture.resolution,
-            "predicted_ms": predicted_ms,
-            "measured_ms": measured_ms,
-            "validation_accuracy": training["validation_accuracy"],
-            "test_accuracy": training["test_accuracy"],
-            "int8_test_accuracy": files.pop("int8_test_accuracy"),
-            "files": {name: str(path) for name, path in files.items()},
-        }
+        files, int8_accuracy = self._export(chosen)
         self._scale(chosen)
+        others = [(each.name, open_trained(self.published_folder(each))) for each in published]
+        others.append((f"the teacher, {self._teacher_name}", teacher))
+        measured = self._measure(files[self.options.dtype], [each.architecture for _, each in others])
+        winner = {
+            **_row(name, chosen, measured[0]),
+            "predicted_ms": predicted_ms,
+            "int8_test_accuracy": int8_accuracy,
+            "files": {dtype: str(path) for dtype, path in files.items()},
+        }
         return {
             "budget_ms": self.options.budget_ms,
             "table": str(self.table),
             "study": str(self.study),
             "winner": winner,
-            "baselines": [*self._published_rows(menu, published), self._teacher_row(teacher)],
+            "baselines": [_row(*each, ms) for each, ms in zip(others, measured[1:], strict=True)],
         }
 
-    def _export(self, chosen: Trained) -> dict[str, Any]:
-        """Write both files; without the int8 one where quantisation costs too much."""
+    def _measure(self, file: Path, others: Sequence[Architecture]) -> list[float | None]:
+        """Latencies of the winner's file and of other networks, interleaved; None where the device is not at hand."""
+        meter = open_meter(str(self.table), self._measuring, benchmark_binary=self._binary)
+        if meter is None:
+            return [None] * (1 + len(others))
+        contents = [file.read_bytes(), *(write_random_model(each, dtype=self.options.dtype) for each in others)]
+        times = measure_files(
+            meter.device,
+            contents,
+            seconds=_FILE_SECONDS * len(contents),
+            quiet_bursts=[_QUIET_BURSTS] * len(contents),
+            reference_ms=meter.reference_ms,
+        )
+        return [time.quiet_ms for time in times]
+
+    def _export(self, chosen: Trained) -> tuple[dict[str, Path], float | None]:
+        """Write both files, by data type, without the int8 one where quantisation costs too much; and its accuracy."""
         models = self.target / "models"
-        found: dict[str, Any] = {"float32": models / "winner.tflite", "int8_test_accuracy": None}
-        export_network(chosen.folder, found["float32"], dtype="float32")
+        files = {"float32": models / "winner.tflite"}
+        export_network(chosen.folder, files["float32"], dtype="float32")
         try:
             document = export_network(chosen.folder, models / "winner_int8.tflite", dtype="int8")
         except MnasError as error:
             if self.options.dtype == "int8":
                 raise
             self._note(f"no int8 file: {error}")
-            return found
-        check = document["check"]["accuracy_tflite"]
-        return {**found, "int8": models / "winner_int8.tflite", "int8_test_accuracy": check}
-
-    def _file_ms(self, files: dict[str, Any]) -> float | None:
-        """The file's latency on this machine, if the table is of it. In another process: TensorFlow is in this one."""
-        meter = open_meter(str(self.table))
-        if meter is None:
-            return None
-        where = LatencyTable.load(self.table).configuration
-        runtime = Runtime(where.runtime, threads=where.threads, delegate=where.delegate)
-        content = Path(files[self.options.dtype]).read_bytes()
-        return bench_isolated(content, runtime, reference_ms=meter.reference_ms).quiet_ms
+            return files, None
+        return {**files, "int8": models / "winner_int8.tflite"}, document["check"]["accuracy_tflite"]
 
     def _scale(self, chosen: Trained) -> None:
         if not self.options.family:
@@ -558,29 +573,14 @@ class Design:
         except InputError as error:
             self._note(f"no family: {error}")
 
-    def _published_rows(self, menu: TriedMenu | None, winner: TriedNetwork | None) -> list[dict[str, Any]]:
-        tried = [] if menu is None else [each for each in menu.tried if each.folder is not None and each is not winner]
-        return [
-            {
-                "name": each.name,
-                "resolution": each.resolution,
-                "measured_ms": each.measured_ms,
-                "validation_accuracy": each.validation_accuracy,
-                "test_accuracy": each.test_accuracy,
-            }
-            for each in tried
-        ]
 
-    def _teacher_row(self, teacher: Trained) -> dict[str, Any]:
-        meter = open_meter(str(self.table), folder=self.study)
-        network = teacher.architecture
-        return {
-            "name": f"the teacher, {self._teacher_name}",
-            "resolution": network.resolution,
-            "measured_ms": None if meter is None else meter.measure([network])[0],
-            "validation_accuracy": teacher.training["validation_accuracy"],
-            "test_accuracy": teacher.training["test_accuracy"],
-        }
+def _row(name: str, trained: Trained, measured_ms: float | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "resolution": trained.architecture.resolution,
+        "measured_ms": measured_ms,
+        **{key: trained.training[key] for key in ("validation_accuracy", "test_accuracy")},
+    }
 
 
 def _count(data: str, note: Callable[[str], None]) -> tuple[int, int]:

@@ -29,7 +29,7 @@ from mnas.train.trained_network import Trained
 from mnas.train.trainer import Progress, train_network
 
 _LOGGER = logging.getLogger(__name__)
-RESOLUTIONS = (32, 64, 96, 128, 160, 192, 224)
+RESOLUTIONS = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224)
 OnProgress = Callable[[float, str], None]
 
 
@@ -91,7 +91,12 @@ class Menu:
 
 
 def list_menu(
-    table: LatencyTable, budget_ms: float, *, names: Sequence[str] | None = None, resolutions: Sequence[int] = ()
+    table: LatencyTable,
+    budget_ms: float,
+    *,
+    names: Sequence[str] | None = None,
+    resolutions: Sequence[int] = (),
+    perhaps: bool = False,
 ) -> Menu:
     """List the published networks within a budget.
 
@@ -100,6 +105,7 @@ def list_menu(
         budget_ms: the budget in ms.
         names: of networks; all of the zoo by default.
         resolutions: in pixels; `RESOLUTIONS` and each network's own by default.
+        perhaps: list networks that may be within the budget, too: those whose interval reaches below it.
 
     Raises:
         InputError: for a budget that is not positive, an unknown network, or a table with too few blocks.
@@ -112,7 +118,9 @@ def list_menu(
     items, unpriced, lacking = [], [], []
     for name in names or ZOO:
         own = _priced(name, estimator, resolutions)
-        within = [item for item in own if item.predicted.latency_ms <= budget_ms]
+        within = [
+            item for item in own if (item.predicted.low_ms if perhaps else item.predicted.latency_ms) <= budget_ms
+        ]
         items += within
         if not own:
             unpriced.append(name)
@@ -160,6 +168,7 @@ def try_menu(
     class_weights: str = "none",
     seed: int = 0,
     measure: str = AUTO,
+    benchmark_binary: str | Path | None = None,
     names: Sequence[str] | None = None,
     resolutions: Sequence[int] = (),
     on_progress: OnProgress = lambda share, what: None,
@@ -179,6 +188,7 @@ def try_menu(
         class_weights: none or balanced, in the trainings.
         seed: of the trainings.
         measure: where latencies are measured, as in `SearchOptions.measure_finalists`.
+        benchmark_binary: the `benchmark_model` for a phone.
         names: of networks; all of the zoo by default.
         resolutions: in pixels.
         on_progress: called with the share done, 0 to 1, and a description of the current work.
@@ -187,8 +197,10 @@ def try_menu(
         InputError: if no network with weights is within the budget.
         MnasError: if a training diverges, or a file cannot be written.
     """
-    menu = list_menu(LatencyTable.load(table_path), budget_ms, names=names, resolutions=resolutions)
-    meter = open_meter(table_path, measure, folder)
+    table = LatencyTable.load(table_path)
+    meter = open_meter(table_path, measure, folder, benchmark_binary=benchmark_binary)
+    # What is measured before it is trained may look too slow at first.
+    menu = list_menu(table, budget_ms, names=names, resolutions=resolutions, perhaps=meter is not None)
     overrides = {"class_weights": class_weights} | ({} if epochs is None else {"epochs": epochs})
     trials = _Trials(folder, source, budget_ms, overrides, seed, meter, on_progress)
     candidates = trials.train_classifiers(promising(menu, len(ZOO)), frozen)

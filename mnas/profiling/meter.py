@@ -91,13 +91,16 @@ def _key(architecture: Architecture) -> str:
     return architecture_fingerprint(architecture)[:16]
 
 
-def open_meter(table_path: str, where: str = AUTO, folder: Path | None = None) -> LatencyMeter | None:
+def open_meter(
+    table_path: str, where: str = AUTO, folder: Path | None = None, *, benchmark_binary: str | Path | None = None
+) -> LatencyMeter | None:
     """Open the device of a latency table, to measure other networks on it.
 
     Args:
         table_path: of the table.
         where: `local`, `adb`, `ssh:HOST`; `none`; or `auto`, which is the table's device if that is this machine.
         folder: where the latencies are kept, in `measured.json`; None keeps them in memory.
+        benchmark_binary: the `benchmark_model` for a phone.
 
     Returns:
         None if nothing is to be measured.
@@ -118,6 +121,7 @@ def open_meter(table_path: str, where: str = AUTO, folder: Path | None = None) -
         runtime=configuration.runtime,
         threads=configuration.threads,
         delegate=configuration.delegate,
+        benchmark_binary=None if benchmark_binary is None else Path(benchmark_binary),
     )
     now = device.configuration(configuration.dtype)
     if automatic and (now.cpu, now.soc) != (configuration.cpu, configuration.soc):

@@ -135,7 +135,10 @@ def measured_choice(
         InputError: if the device is not the table's.
         MnasError: if it is not available.
     """
-    meter = open_meter(options.table[0], options.measure_finalists, folder) if options.table else None
+    if not options.table:
+        return None
+    where, binary = options.measure_finalists, options.benchmark_binary
+    meter = open_meter(options.table[0], where, folder, benchmark_binary=binary)
     if meter is None:
         return None
     budget = objective.budgets[0]

@@ -96,6 +96,10 @@ MeasureFinalists = Annotated[
         "winner is within the budget as measured; none; or auto: the table's, if that is this machine."
     ),
 ]
+BenchmarkBinary = Annotated[
+    str,
+    Meta(description="With --measure-finalists adb: the benchmark_model that the phone's table was measured with."),
+]
 FinalSteps = Annotated[int, Meta(ge=1, description="Training steps of a finalist.")]
 ScoreDtype = Annotated[str, Meta(description="int8: finalists are quantised and scored as integer files.")]
 MaxTrainImages = Annotated[int, Meta(ge=1, description="Use at most this many training images.")]
@@ -147,6 +151,7 @@ class SearchOptions:
     distill: Distill = 0.5
     class_weights: ClassWeights = "none"
     measure_finalists: MeasureFinalists = AUTO
+    benchmark_binary: BenchmarkBinary | None = None
     score_dtype: ScoreDtype = "float32"
     max_train_images: MaxTrainImages | None = None
     retrain_seeds: RetrainSeeds = 3

@@ -67,6 +67,10 @@ def run_study(
         for observer in observers:
             observer.on_preparation(share, what)
 
+    def on_evaluation(share: float, what: str) -> None:
+        for observer in observers:
+            observer.on_evaluation(share, what)
+
     if options.evaluator == "library" and prepared is None:
         options = ensure_library(options, folder, on_progress=on_preparation)
     prepared = prepare(options, folder) if prepared is None else prepared
@@ -85,6 +89,8 @@ def run_study(
         with locked(folder):  # already while the evaluator prepares, so that a second process fails at once
             prepared.search.objective.evaluator.prepare(on_preparation)
             write_optimum(study, prepared)
+        if prepared.search.finalist_objective is not None:
+            prepared.search.finalist_objective.evaluator.report_to(on_evaluation)
         for observer in observers:
             observer.on_plan(plan_of(prepared.search, workers=workers))
         run_search(study, prepared.search, executor=opened, on_trial=on_trial, on_update=on_update)

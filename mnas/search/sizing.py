@@ -22,7 +22,7 @@ from mnas.strategies.random import RandomSearch
 _LOGGER = logging.getLogger(__name__)
 # 60 steps of 32 images ranked as well as a whole training of 640 (docs/measured.md).
 _START = {"proxy_steps": 60, "proxy_batch": 32, "final_steps": 300, "finalists": 2, "retrain_seeds": 0, "batch": 8}
-# Of a search with a block library, where a candidate takes a millisecond and a finalist minutes. A controller needs many
+# Of a search with a block library, where a candidate takes a millisecond and a finalist minutes. Controllers need many
 # updates: batches of 10 came within 1 % of the optimum, batches of 20 did not (docs/measured.md).
 _LIBRARY_SIZE: dict[str, Any] = {"trials": 2000, "batch": 10, "finalists": 1, "retrain_seeds": 0}
 _EXACT_SIZE = {**_LIBRARY_SIZE, "trials": 40, "batch": 20}

@@ -82,7 +82,7 @@ def _check_before(options: SearchOptions) -> None:
         MnasError: if the device is not available.
     """
     if options.table:
-        open_meter(options.table[0], options.measure_finalists)
+        open_meter(options.table[0], options.measure_finalists, benchmark_binary=options.benchmark_binary)
     teacher = _known_architecture(options)
     if teacher is None or not options.table:
         return

@@ -33,6 +33,9 @@ class Observer:
     def on_plan(self, plan: Plan) -> None:
         """The preparation is finished, and the trials start."""
 
+    def on_evaluation(self, share: float, what: str) -> None:
+        """A long evaluation goes on, such as a finalist's training: the share done, 0 to 1, and the current step."""
+
     def on_trial(self, phase: str, trial: Trial) -> None:
         """A trial has finished or was replayed; `phase` is its log, one of `mnas.study.study.LOGS`."""
 
@@ -47,6 +50,10 @@ class MirrorObserver(Observer):
         self._mirror = mirror
 
     def on_preparation(self, share: float, what: str) -> None:
+        """Copy, if the last copy is old enough."""
+        self._mirror.push_now_and_then()
+
+    def on_evaluation(self, share: float, what: str) -> None:
         """Copy, if the last copy is old enough."""
         self._mirror.push_now_and_then()
 

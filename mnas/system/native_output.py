@@ -86,3 +86,10 @@ def _keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         for option, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 2**28)):
             mallopt(option, value)
+
+
+@contextlib.contextmanager
+def downloading() -> Iterator[None]:
+    """Send what Keras prints about a download to stderr: stdout is for results."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield

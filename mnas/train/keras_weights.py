@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.errors import InputError, MnasError
+from mnas.system.native_output import downloading
 from mnas.train.published import Application
 
 Arrays = list[npt.NDArray[np.float32]]
@@ -52,7 +53,8 @@ def _load(application: Application, source: str) -> Any:
     make = partial(getattr(keras.applications, name), **application.arguments)
     if source == "imagenet":
         try:
-            return make(weights="imagenet")
+            with downloading():
+                return make(weights="imagenet")
         except Exception as error:  # Keras raises a bare Exception when a download fails
             raise MnasError(f"cannot download the weights of {name}: {error}; pass a file with --weights") from None
     problems = []

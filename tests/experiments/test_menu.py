@@ -34,9 +34,17 @@ def test_every_size_within_the_budget_is_listed_slowest_first(table):
     found = {(item.name, item.resolution): item for item in listed.items}
     assert found["mobilenet-v2-0.35", 96].imagenet_top1 == 45.5
     assert found["mobilenet-v2-0.35", 64].imagenet_top1 is None, "never published"
-    assert {item.resolution for item in listed.items if item.name == LITE} == {64, 96}
+    assert {item.resolution for item in listed.items if item.name == LITE} == {48, 64, 80, 96}
     assert "efficientnet-b0" in listed.unpriced, "swish is not in the table"
     assert "efficientnet-lite4" in listed.lacking or "efficientnet-lite4" in {item.name for item in listed.items}
+
+
+def test_networks_that_may_be_within_the_budget_are_tried_where_latency_is_measured(table):
+    opened = LatencyTable.load(table)
+    item = list_menu(opened, 100.0, names=[LITE], resolutions=[64]).items[0]
+    budget_ms = (item.predicted.low_ms + item.predicted.latency_ms) / 2
+    assert list_menu(opened, budget_ms, names=[LITE], resolutions=[64]).items == ()
+    assert len(list_menu(opened, budget_ms, names=[LITE], resolutions=[64], perhaps=True).items) == 1
 
 
 def test_names_and_resolutions_can_be_chosen(table):
@@ -100,7 +108,7 @@ def test_a_network_that_measures_slower_than_its_budget_is_taken_smaller(table, 
         def measure(self, architectures):
             return [2.0 if each.resolution > 64 else 1.0 for each in architectures]
 
-    monkeypatch.setattr(module, "open_meter", lambda *args: Meter())
+    monkeypatch.setattr(module, "open_meter", lambda *args, **rest: Meter())
     found = try_menu(str(table), 1.5, SOURCE, tmp_path, names=["mobilenet-v2-0.35"], resolutions=[96, 64])
     assert [(each.resolution, each.measured_ms) for each in found.tried] == [(64, 1.0)]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnas.arch import zoo
-from mnas.errors import InputError
+from mnas.errors import InputError, MnasError
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train.pretrained import Pretrained, open_pretrained
 
@@ -57,6 +57,20 @@ def test_every_weight_of_a_file_without_top_is_taken_and_none_is_made_up(tmp_pat
     half.save_weights(tmp_path / "half.weights.h5")
     with pytest.raises(InputError, match=r"half\.weights\.h5 does not hold weights of MobileNetV2"):
         open_pretrained(str(tmp_path / "half.weights.h5"), SMALL_V2)
+
+
+def test_what_a_download_prints_does_not_go_to_stdout(monkeypatch, capsys):
+    import keras
+
+    def download(**options):
+        print("Downloading data from https://example.org")
+        raise OSError("no connection")
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", download)
+    with pytest.raises(MnasError, match="cannot download the weights of MobileNetV2: no connection"):
+        open_pretrained("imagenet", SMALL_V2)
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "Downloading data from https://example.org\n")
 
 
 def test_files_that_do_not_fit(tmp_path):
