@@ -12,7 +12,7 @@ import typer
 
 from mnas.cli import output
 from mnas.cli.options import BENCHMARK_BINARY, DEVICE, JSON, THREADS
-from mnas.search.options import ClassWeights
+from mnas.search.options import ClassWeights, MaxTrainImages
 
 if TYPE_CHECKING:
     from mnas.experiments.design import Design
@@ -39,6 +39,7 @@ def design(
     epochs: int = typer.Option(8, min=1, help="Of the winner's fine-tuning, and of the published networks'."),
     family: int = typer.Option(2, min=0, max=10, help="Larger networks to scale the winner to."),
     class_weights: ClassWeights = "none",
+    max_train_images: MaxTrainImages | None = None,
     seed: int = typer.Option(0, min=0, help="Of everything."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only show what would be done, and how long it takes."),
     json: bool = JSON,
@@ -64,6 +65,7 @@ def design(
         epochs=epochs,
         family=family,
         class_weights=class_weights,
+        max_train_images=max_train_images,
         seed=seed,
     )
     with output.console(stderr=True).status("Looking at the images and the device"):

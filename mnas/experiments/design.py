@@ -95,6 +95,7 @@ class DesignOptions:
         epochs: of the winner's fine-tuning, and of the published networks'.
         family: number of larger networks to scale the winner to.
         class_weights: none or balanced, in every training.
+        max_train_images: maximum number of images for training and validation together; None for all.
         seed: of everything.
     """
 
@@ -112,6 +113,7 @@ class DesignOptions:
     epochs: int = 8
     family: int = 2
     class_weights: str = "none"
+    max_train_images: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -127,6 +129,8 @@ class DesignOptions:
             check_number("--minutes", self.minutes, 1, 1e6)
         if self.resolution is not None:
             check_integer("--resolution", self.resolution, 16, 4096)
+        if self.max_train_images is not None:
+            check_integer("--max-train-images", self.max_train_images, 1, 1_000_000_000)
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ class Design:
         self.options, self.folder, self._note = options, Path(folder), note
         self.epochs, self.num_published = options.epochs, 2
         record = self._read_record()
-        self.num_images, self.num_classes = _count(options.data, note)
+        self.num_images, self.num_classes = _count(options.data, options.max_train_images, note)
         self._teacher_name = self._choose_teacher(record)
         self._network = self._teacher_network(None if record is None else record.resolution)
         self._fit_minutes()
@@ -432,6 +436,7 @@ class Design:
                 resolution=self._network.resolution,
                 seed=self.options.seed,
                 class_weights=self.options.class_weights,
+                limit=self.options.max_train_images,
                 on_progress=progress,
             )
         if not self._best_done():
@@ -473,6 +478,7 @@ class Design:
             measure_finalists=self._measuring,
             benchmark_binary=self._binary,
             class_weights=self.options.class_weights,
+            max_train_images=self.options.max_train_images,
             seed=self.options.seed,
             **_SEARCH,
         )
@@ -583,14 +589,14 @@ def _row(name: str, trained: Trained, measured_ms: float | None) -> dict[str, An
     }
 
 
-def _count(data: str, note: Callable[[str], None]) -> tuple[int, int]:
+def _count(data: str, limit: int | None, note: Callable[[str], None]) -> tuple[int, int]:
     """The numbers of training images and classes; what is wrong with a folder is said.
 
     Raises:
         InputError: for data that cannot be trained on.
     """
     if data in LOADERS:
-        loaded = DataSource(data).load(_STEP_PX)
+        loaded = DataSource(data, limit=limit).load(_STEP_PX)
         return len(loaded.train), loaded.num_classes
     report = inspect_folder(data)
     if report.problems:
@@ -600,4 +606,5 @@ def _count(data: str, note: Callable[[str], None]) -> tuple[int, int]:
     counts = {split: sum(classes.values()) for split, classes in report.images.items()}
     source = DataSource(data)
     kept = 1.0 if len(counts) > 1 else 1 - source.validation_share  # the test split is taken from them too
-    return max(1, round(counts["train"] * kept * (1 - source.validation_share))), len(report.classes)
+    count = counts["train"] * kept if limit is None else min(limit, counts["train"] * kept)
+    return max(1, round(count * (1 - source.validation_share))), len(report.classes)

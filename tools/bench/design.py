@@ -56,6 +56,7 @@ class DesignBench:
             epochs=given.epochs,
             profile_minutes=given.profile_minutes,
             family=0,
+            max_train_images=given.limit,
             seed=seed,
         )
         return Design(options, given.out / f"seed-{seed}")
@@ -225,6 +226,7 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, help="of the teacher; the same for every budget")
     parser.add_argument("--epochs", type=int, default=12, help="of all fine-tunings")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--limit", type=int, help="maximum number of training images")
     parser.add_argument("--profile-minutes", type=float, default=5.0)
     run_parts(DesignBench(given := parser.parse_args()), PARTS, given.parts)
 
