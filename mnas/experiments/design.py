@@ -29,7 +29,7 @@ from mnas.experiments.menu import try_menu
 from mnas.export.network import export_network
 from mnas.latency.extrapolation import ExtendedEstimator
 from mnas.latency.table import LatencyTable
-from mnas.library.library import MANIFEST, TEACHER
+from mnas.library.library import TEACHER, open_library
 from mnas.profiling.bench import measure_files
 from mnas.profiling.meter import AUTO, open_meter
 from mnas.profiling.profile import ProfileOptions, profile
@@ -337,7 +337,11 @@ class Design:
         return f"fine-tune {self._teacher_name} {where}"
 
     def _library_done(self) -> bool:
-        return (self.library / MANIFEST).is_file() and self._best_done()
+        try:
+            open_library(self.library)
+        except InputError:  # missing or unfinished
+            return False
+        return True
 
     def _best_done(self) -> bool:
         return (self.study / "best.json").is_file()
