@@ -36,7 +36,9 @@ def design(
         None, help="A trained folder, a zoo network with published weights, or train; EfficientNet-Lite0 by default."
     ),
     resolution: int = typer.Option(None, help="Of the teacher in pixels; chosen by the budget by default."),
-    epochs: int = typer.Option(8, min=1, help="Of the winner's fine-tuning, and of the published networks'."),
+    epochs: int = typer.Option(
+        None, min=1, help="Of the winner's fine-tuning, and of the published networks': 8, or fewer for --minutes."
+    ),
     family: int = typer.Option(2, min=0, max=10, help="Larger networks to scale the winner to."),
     class_weights: ClassWeights = "none",
     max_train_images: MaxTrainImages | None = None,
@@ -48,7 +50,8 @@ def design(
 
     Example: mnas design photos/ --budget-ms 5 --out runs/design
     """
-    from mnas.experiments.design import Design, DesignOptions
+    from mnas.experiments.design import Design
+    from mnas.experiments.design_plan import DesignOptions
 
     options = DesignOptions(
         data=photos,

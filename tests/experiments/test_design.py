@@ -9,7 +9,8 @@ import pytest
 
 from mnas.errors import InputError
 from mnas.experiments import design as module
-from mnas.experiments.design import Design, DesignOptions
+from mnas.experiments.design import Design
+from mnas.experiments.design_plan import DesignOptions
 from mnas.space.around import space_around
 from mnas.study.menu import TriedMenu, TriedNetwork
 from mnas.study.study import Study
@@ -92,6 +93,9 @@ def test_everything_comes_out_and_is_not_made_again(options, published, tmp_path
     other = Design(replace(options, budget_ms=0.03), tmp_path / "out")
     assert other.library == design.library, "a library serves every budget"
     assert other.target != design.target
+    with pytest.raises(InputError, match=r"--epochs is 2, and the design in .* is with 1"):
+        Design(replace(options, epochs=2), tmp_path / "out")
+    assert Design(replace(options, epochs=None), tmp_path / "out").epochs == 1
     with pytest.raises(InputError, match=r"--seed is 5, and the design in .* is with 0"):
         Design(replace(options, seed=5), tmp_path / "out")
 
@@ -127,7 +131,7 @@ def test_bad_input_is_refused_before_anything_is_written(options, changes, said,
 
 def test_less_time_gives_fewer_epochs_and_then_says_so(options, tmp_path):
     notes = []
-    slow = Design(replace(options, epochs=50, minutes=1), tmp_path / "out", note=notes.append)
+    slow = Design(replace(options, epochs=None, minutes=1), tmp_path / "out", note=notes.append)
     assert (slow.num_published, slow.epochs) == (1, 3)
     assert any("--minutes is 1; this takes about" in note for note in notes)
     ample = Design(replace(options, epochs=5, minutes=1000), tmp_path / "out")

