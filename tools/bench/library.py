@@ -221,9 +221,9 @@ class LibraryBench:
 
     def latency(self) -> None:
         """Measure the networks of `result` again, interleaved, so that a disturbance affects all of them."""
-        self.run.do("latency", self._latencies)
+        self.run.do("latency", self._measured_latencies)
 
-    def _latencies(self) -> dict[str, float]:
+    def _measured_latencies(self) -> dict[str, float]:
         teacher = self.teacher.architecture
         networks = {f"teacher {size}": replace(teacher, resolution=size) for size in self.given.sizes}
         networks[f"teacher {teacher.resolution}"] = teacher
