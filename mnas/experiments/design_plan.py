@@ -317,9 +317,10 @@ class DesignPlan:
             ("library", "cheaper alternatives for every block", self._library_done(), self._library_seconds()),
             ("search", f"and {self.epochs} epochs for the winner", self._best_done(), self._search_seconds()),
             ("menu", "published networks, fine-tuned", (self.study / MENU / MENU_FILE).is_file(), self._menu_seconds()),
-            ("files", "scale, export, measure, report", (self.target / DESIGN).is_file(), _LAST_SECONDS),
+            ("files", "scale, export, measure, report", False, _LAST_SECONDS),
         ]
-        return [Step(name, what, 0.0 if done else seconds) for name, what, done, seconds in rows]
+        finished = (self.target / DESIGN).is_file()
+        return [Step(name, what, 0.0 if done or finished else seconds) for name, what, done, seconds in rows]
 
     def _teacher_words(self) -> str:
         where = f"at {self._network.resolution} px on {self.num_images:,} images"

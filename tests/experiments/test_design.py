@@ -86,7 +86,7 @@ def test_everything_comes_out_and_is_not_made_again(options, published, tmp_path
 
     log = (design.study / "trials.jsonl").read_bytes()
     again = Design(options, tmp_path / "out")
-    assert [step.seconds for step in again.steps() if step.name in ("library", "search", "files")] == [0, 0, 0]
+    assert not any(step.seconds for step in again.steps())
     assert again.run()["winner"] == winner
     assert (design.study / "trials.jsonl").read_bytes() == log
 
