@@ -21,8 +21,8 @@ _WHERE = {
     "exact": "mnas.strategies.exact:Exact",
     "differentiable": "mnas.strategies.differentiable:Differentiable",
 }
-_WITH_TENSORFLOW = ("reinforce", "ppo")
 STRATEGIES = tuple(_WHERE)
+POLICY_STRATEGIES = ("reinforce", "ppo")  # they learn from every reward, also from those of infeasible candidates
 SCORED_STRATEGIES = ("exact", "differentiable")  # they need an `AdditiveScore`
 _REMOVED = {
     "tunas": "the strategy tunas was removed together with the evaluator supernet: use --strategy reinforce or ppo, "
@@ -54,7 +54,7 @@ def check_strategy(name: str) -> None:
 
 def needs_tensorflow(name: str) -> bool:
     """Whether making this strategy loads TensorFlow."""
-    return name in _WITH_TENSORFLOW
+    return name in POLICY_STRATEGIES
 
 
 def make_strategy(

@@ -7,7 +7,7 @@ from mnas.errors import InputError
 from mnas.evaluators.base import Evaluator
 from mnas.experiments.comparison import Comparison, run_one
 from mnas.reward import make_reward
-from mnas.search.build import strategy_for
+from mnas.search.build import rejection, strategy_for
 from mnas.search.objective import Objective
 from tests.conftest import madds_target
 from tests.spaces import small_space
@@ -54,6 +54,22 @@ def test_a_comparison_prepares_it():
     comparison = Comparison(space=space, objective=objective, strategies=["differentiable"], num_trials=[5])
     trials = run_one(comparison, "differentiable", 0, {})
     assert max(trial.reward for trial in trials) == pytest.approx(trials[0].reward, abs=0.05)
+
+
+def test_a_policy_on_predictions_learns_from_networks_beyond_a_budget_too(space, evaluator):
+    rng = np.random.default_rng(0)
+    budget, limit = madds_target(space, 200), madds_target(space, 400)
+    drawn = [space.sample(rng) for _ in range(200)]
+    for strategy, kind, beyond in (
+        ("reinforce", AdditiveEvaluator(space), True),
+        ("evolution", AdditiveEvaluator(space), False),
+        ("reinforce", evaluator, False),
+    ):
+        feasible = rejection(strategy, kind, [budget], [limit])
+        taken = [budget.measure(network) for network in drawn if feasible(network)]
+        assert (max(taken) > 200) is beyond
+        assert max(taken) <= 400, "a file's size is not in the reward"
+    assert rejection("reinforce", AdditiveEvaluator(space), [budget]) is None
 
 
 def test_an_evaluator_without_such_a_score_is_refused(space, evaluator):

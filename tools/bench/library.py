@@ -33,7 +33,7 @@ from mnas.evaluators.library import LibraryEvaluator, open_evaluator
 from mnas.latency.estimator import table_costs
 from mnas.profiling.bench import bench, measure_files
 from mnas.reward import make_reward
-from mnas.search.build import strategy_for
+from mnas.search.build import rejection, strategy_for
 from mnas.search.constraints import latency_budget
 from mnas.search.loop import run_trials
 from mnas.search.objective import Objective
@@ -164,9 +164,8 @@ class LibraryBench:
     def _search(self, strategy: str, seed: int, objective: Objective, trials: int) -> dict[str, float]:
         space = self.evaluator.data.library.space
         self.evaluator.prepare()
-        made = strategy_for(
-            strategy, space, self.evaluator, objective.budgets, seed=seed, feasible=objective.is_feasible
-        )
+        feasible = rejection(strategy, self.evaluator, objective.budgets)
+        made = strategy_for(strategy, space, self.evaluator, objective.budgets, seed=seed, feasible=feasible)
         start = time.perf_counter()
         found = run_trials(made, objective, MemoryLog(), num_trials=trials, batch_size=min(10, trials))
         best = max(t.measurement.accuracy for t in found if t.measurement and objective.is_met_by(t))
