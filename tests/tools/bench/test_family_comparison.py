@@ -1,4 +1,4 @@
-"""Comparing networks with families, as `tools.bench.headline` does; steps that are not done twice."""
+"""Comparing networks with families, as `tools.bench.from_scratch` does; steps that are not done twice."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What `python -m tools.bench.headline` found: a document, a table, a picture, and plain lines."""
+"""What `python -m tools.bench.from_scratch` found: a document, a table, a picture, and plain lines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_report(
     groups: tuple[Sequence[str], Sequence[str]],
     facts: dict[str, Any],
 ) -> None:
-    """Write headline.json, headline.csv and headline.html, and print them.
+    """Write from_scratch.json, from_scratch.csv and from_scratch.html, and print them.
 
     Args:
         out: the folder.
@@ -53,9 +53,9 @@ def write_report(
         "networks": rows,
         "comparisons": {name: one.to_dict() for name, one in comparisons.items()},
     }
-    write_json(out / "headline.json", document)
-    write_csv(out / "headline.csv", rows)
-    write_picture(known, groups, out / "headline.html")
+    write_json(out / "from_scratch.json", document)
+    write_csv(out / "from_scratch.csv", rows)
+    write_picture(known, groups, out / "from_scratch.html")
     show(document, comparisons)
 
 
@@ -99,7 +99,7 @@ def write_picture(known: Mapping[str, Network], groups: tuple[Sequence[str], Seq
             )
         )
     title, summary = "Test accuracy over measured latency", "Bars are a standard deviation between seeds."
-    figure = Figure("headline", title, "quiet latency (ms)", "test accuracy", tuple(drawn), summary, log_x=True)
+    figure = Figure("from-scratch", title, "quiet latency (ms)", "test accuracy", tuple(drawn), summary, log_x=True)
     write_atomically(path, figures_page([figure], title=title))
 
 

@@ -1,6 +1,6 @@
-"""The report of `tools.bench.design`: networks by kind, their means and ranges over seeds."""
+"""The report of `tools.bench.headline`: networks by kind, their means and ranges over seeds."""
 
-from tools.bench.design import picture
+from tools.bench.headline import picture
 
 
 def row(kind, seed, budget_ms, measured_ms, accuracy):
