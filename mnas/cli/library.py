@@ -99,10 +99,12 @@ def build(
 
 def _teacher(name: str, out: Path, data: str | None, resolution: int | None, seed: int) -> Trained:
     """A trained folder, or a teacher that is trained in the library's folder."""
+    from mnas.arch.zoo import ZOO
     from mnas.library.library import TEACHER
+    from mnas.search.options import FROM_DATA
     from mnas.train.trained_network import is_trained, open_trained
 
-    if is_trained(Path(name)):
+    if is_trained(Path(name)) or (Path(name).is_dir() and name not in (*ZOO, FROM_DATA)):
         return open_trained(Path(name))
     from mnas.system.native_output import load_tensorflow
 

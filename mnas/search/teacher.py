@@ -262,7 +262,7 @@ def prepare_teacher(
     from mnas.data.dataset import DataSource
     from mnas.train.trainer import train_network
 
-    if is_trained(Path(name)):
+    if is_trained(Path(name)) or _is_folder(name):
         return open_trained(Path(name))
     architecture = _untrained(name, resolution)
     if data is None:
@@ -281,6 +281,11 @@ def prepare_teacher(
         weights=None if name == FROM_DATA else "imagenet",
         class_weights=class_weights,
     )
+
+
+def _is_folder(name: str) -> bool:
+    """Whether a teacher is a folder, although perhaps without a finished training."""
+    return Path(name).is_dir() and name not in (*ZOO, FROM_DATA)
 
 
 def _untrained(name: str, resolution: int | None) -> Architecture:

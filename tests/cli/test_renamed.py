@@ -30,6 +30,7 @@ def test_every_former_name_is_taken_somewhere():
         ("compare",),
         ("scale",),
         ("train",),
+        ("design",),
         ("space", "survey"),
     }
 

@@ -136,7 +136,9 @@ def test_other_data_than_the_librarys_are_refused(tiny_library, monkeypatch):
         InputError, match=r"digits is not the data that .* was made from .digits.: classes, images or split differ"
     ):
         other.dataset(8)
-    assert isinstance(other.dataset(6), Dataset), "pixels of another size are not known"
+    with pytest.raises(InputError, match="is not the data"):
+        other.dataset(6)  # its pixels are not known, its labels are
+    assert isinstance(data.dataset(6), Dataset)
     loaded = replace(data.dataset(8), class_names=("a", "b"))
     monkeypatch.setattr("mnas.data.dataset.DataSource.load", lambda self, resolution: loaded)
     with pytest.raises(InputError, match="is not the data"):

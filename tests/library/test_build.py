@@ -84,7 +84,7 @@ def test_a_worker_that_dies_an_interruption_and_little_memory_change_nothing(
     for pid in children:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-    assert sorted(path.name for path in folder.iterdir()) == ["blocks", "library.json", "teacher"]
+    assert sorted(path.name for path in folder.iterdir()) == ["blocks", "library.json", "space.toml", "teacher"]
     with pytest.raises(InputError, match=r"is not finished, \d+ alternatives are missing: run the same mnas library"):
         open_library(folder)
     done = len(list((folder / "blocks").iterdir()))
