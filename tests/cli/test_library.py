@@ -62,10 +62,14 @@ def interrupted(line, out):
     """Build until the first alternative is there, then Ctrl-C; gives the process, what it said, and how it ended."""
     whole = [sys.executable, "-m", "mnas", *map(str, line), "--out", str(out), "--workers", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def prepare():
+        os.nice(5)  # so that a busy machine gives this test its turn before the library is finished
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background of a shell ignores it
+
     process = subprocess.Popen(
-        whole, stderr=subprocess.PIPE, env=environment, start_new_session=True, cwd=out.parent,
-        preexec_fn=lambda: os.nice(5),  # so that a busy machine gives this test its turn before the library is finished
-    )  # fmt: skip
+        whole, stderr=subprocess.PIPE, env=environment, start_new_session=True, cwd=out.parent, preexec_fn=prepare
+    )
     while process.poll() is None and not list(out.glob("blocks/*.safetensors")):
         time.sleep(0.01)
     if process.poll() is None:
