@@ -213,10 +213,10 @@ def _show(summary: dict[str, Any]) -> None:
     print(
         f"\nFiles in {folder}/: winner.tflite, scaled.tflite, this_machine.json (the latency table), study/.\n"
         f"It took {summary['seconds'] / 60:.1f} minutes. Digits are easy: this shows that everything works, no more.\n"
-        "\nNext, on real images:\n"
-        f"  mnas report {folder}/study\n"
-        "  mnas profile --space mnasnet-32 --out laptop.json\n"
-        "  mnas search --data fashion_mnist --table laptop.json --budget-ms 1 --study runs/fashion --dry-run"
+        f"\nLook at it: mnas report {folder}/study\n"
+        "On your own photographs, one folder per class:\n"
+        '  pip install ".[pretrained]"\n'
+        "  mnas design photos/ --budget-ms 5 --out runs/design"
     )
 
 

@@ -13,6 +13,7 @@ from mnas.arch.spec import Architecture
 from mnas.arch.zoo import ZOO, network_for_images
 from mnas.checks import check_choice, check_integer, check_number, convert
 from mnas.data.dataset import LOADERS, DataSource
+from mnas.data.image_folder import TEST_SHARE
 from mnas.data.inspection import inspect_folder
 from mnas.devices.base import Device
 from mnas.devices.registry import open_device
@@ -421,6 +422,6 @@ def _count(data: str, limit: int | None, note: Callable[[str], None]) -> tuple[i
         note(f"Warning: {warning}.")
     counts = {split: sum(classes.values()) for split, classes in report.images.items()}
     source = DataSource(data)
-    kept = 1.0 if len(counts) > 1 else 1 - source.validation_share  # the test split is taken from them too
-    count = counts["train"] * kept if limit is None else min(limit, counts["train"] * kept)
+    trained = counts["train"] if "train" in counts else sum(counts.values()) * (1 - TEST_SHARE)
+    count = trained if limit is None else min(limit, trained)
     return max(1, round(count * (1 - source.validation_share))), len(report.classes)

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from mnas.data.dataset import DataSource
 from mnas.errors import InputError
 from mnas.experiments import design as module
 from mnas.experiments.design import Design
@@ -136,3 +138,17 @@ def test_less_time_gives_fewer_epochs_and_then_says_so(options, tmp_path):
     assert any("--minutes is 1; this takes about" in note for note in notes)
     ample = Design(replace(options, epochs=5, minutes=1000), tmp_path / "out")
     assert (ample.num_published, ample.epochs) == (2, 5)
+
+
+@pytest.mark.parametrize("splits", [(), ("train", "test")])
+def test_images_of_a_folder_are_counted_with_and_without_a_test_split(options, splits, tmp_path):
+    photos = tmp_path / "photos"
+    for split in splits or ("",):
+        for label, colour in (("cat", "red"), ("dog", "blue")):
+            (photos / split / label).mkdir(parents=True)
+            for number in range(20):
+                Image.new("RGB", (8 + number, 8), colour).save(photos / split / label / f"{number}.png")
+    plan = Design(replace(options, data=str(photos)), tmp_path / "out")
+    source = DataSource(str(photos)).load(8)
+    assert abs(plan.num_images - len(source.train)) <= 1
+    assert plan.num_classes == 2
