@@ -16,6 +16,7 @@ from mnas.search.options import ClassWeights, MaxTrainImages
 
 if TYPE_CHECKING:
     from mnas.experiments.design import Design
+    from mnas.experiments.design_plan import Step
     from mnas.study.observer import Observer
 
 
@@ -77,7 +78,7 @@ def design(
     if dry_run and json:
         output.print_json({"steps": [{"name": s.name, "what": s.what, "seconds": s.seconds} for s in steps]})
         return
-    _show_plan(planned)
+    _show_plan(steps)
     if dry_run:
         return
     document = _run(planned)
@@ -92,11 +93,10 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _show_plan(planned: Design) -> None:
+def _show_plan(steps: Sequence[Step]) -> None:
     """Say what is done and how long it takes, on stderr."""
     from mnas.cli.progress import duration
 
-    steps = planned.steps()
     for number, step in enumerate(steps, 1):
         time = "done before" if step.seconds == 0 else f"about {duration(step.seconds)}"
         _note(f"{number}. {step.name}: {step.what} ({time})")

@@ -12,7 +12,6 @@ from mnas.cli.options import JSON, add_command
 
 if TYPE_CHECKING:
     from mnas.library.library import BlockLibrary
-    from mnas.train.trained_network import Trained
 
 _BAR = 20  # characters of the largest loss
 
@@ -47,17 +46,26 @@ def build(
     from mnas.cli.options import read_integers
     from mnas.errors import InputError
     from mnas.library.build import build_library
+    from mnas.library.library import TEACHER
     from mnas.library.options import LibraryOptions
+    from mnas.search.teacher import is_teacher_folder, prepare_teacher
     from mnas.space.around import check_fits_teacher, space_around
     from mnas.space.files import load_space
+    from mnas.system.native_output import load_tensorflow
 
     if space is not None and resolutions is not None:
         raise InputError("--space has its own resolutions: leave out --resolutions")
     sizes = [] if resolutions is None else read_integers("--resolutions", resolutions)
     given = None if space is None else load_space(space)
     largest = max(sizes, default=None) if given is None else max(given.input_sizes)
+    if not is_teacher_folder(teacher):  # it is trained here
+        with output.console(stderr=True).status("Loading TensorFlow"):
+            load_tensorflow()
     try:
-        trained = _teacher(teacher, out, data, largest, seed)
+        with output.progress("The teacher") as report:
+            trained = prepare_teacher(
+                teacher, out / TEACHER, data=data, resolution=largest, seed=seed, on_progress=report
+            )
     except KeyboardInterrupt:
         output.console(stderr=True).print("Interrupted: the same command resumes.")
         raise
@@ -95,24 +103,6 @@ def build(
         f"Written to {out}: {count} alternatives for {len(library.losses)} blocks, {library.space.size:.3g} networks."
     )
     print(f"Next: mnas library show {out}, or mnas search --library {out} --table TABLE --budget-ms B --study DIR")
-
-
-def _teacher(name: str, out: Path, data: str | None, resolution: int | None, seed: int) -> Trained:
-    """A trained folder, or a teacher that is trained in the library's folder."""
-    from mnas.arch.zoo import ZOO
-    from mnas.library.library import TEACHER
-    from mnas.search.options import FROM_DATA
-    from mnas.train.trained_network import is_trained, open_trained
-
-    if is_trained(Path(name)) or (Path(name).is_dir() and name not in (*ZOO, FROM_DATA)):
-        return open_trained(Path(name))
-    from mnas.system.native_output import load_tensorflow
-
-    with output.console(stderr=True).status("Loading TensorFlow"):
-        load_tensorflow()
-        from mnas.search.teacher import prepare_teacher
-    with output.progress("Training the teacher") as report:
-        return prepare_teacher(name, out / TEACHER, data=data, resolution=resolution, seed=seed, on_progress=report)
 
 
 def show(

@@ -12,6 +12,7 @@ from mnas.cli.options import BENCHMARK_BINARY, JSON, read_integers
 from mnas.search.options import ClassWeights
 
 if TYPE_CHECKING:
+    from mnas.data.dataset import DataSource
     from mnas.experiments.menu import Menu, MenuItem
     from mnas.study.menu import TriedMenu, TriedNetwork
     from mnas.study.study import Study
@@ -40,6 +41,7 @@ def menu(
 
     Example: mnas menu --table phone.json --budget-ms 5 --data photos/ --out runs/menu
     """
+    from mnas.data.dataset import count_classes
     from mnas.errors import InputError
     from mnas.experiments.menu import list_menu
     from mnas.latency.table import LatencyTable
@@ -54,21 +56,27 @@ def menu(
         "names": None if networks is None else networks.split(","),
         "resolutions": [] if resolutions is None else read_integers("--resolutions", resolutions),
     }
-    listed = list_menu(LatencyTable.load(table), budget_ms, **chosen)
+    source = _source(data, opened, seed)
+    classes: dict[str, Any] = {} if source is None else {"num_classes": count_classes(source.name)}
+    listed = list_menu(LatencyTable.load(table), budget_ms, **chosen, **classes)
     tried = None
-    if data is not None or opened is not None:
+    if source is not None:
         if out is None:
             raise InputError("--out is missing: the folder for the trained networks")
-        rest = {
-            "frozen": frozen,
-            "tuned": tuned,
-            "epochs": epochs,
-            "class_weights": class_weights,
-            "seed": seed,
-            "measure": measure,
-            "benchmark_binary": benchmark_binary,
-        }
-        tried = _try(str(table), budget_ms, data, opened, out, **chosen, **rest)
+        tried = _try(
+            str(table),
+            budget_ms,
+            source,
+            out,
+            frozen=frozen,
+            tuned=tuned,
+            epochs=epochs,
+            class_weights=class_weights,
+            seed=seed,
+            measure=measure,
+            benchmark_binary=benchmark_binary,
+            **chosen,
+        )
     if json:
         document = {"budget_ms": budget_ms, "items": [item.to_dict() for item in listed.items]}
         output.print_json(document | ({} if tried is None else {"tried": [to_plain(each) for each in tried.tried]}))
@@ -96,15 +104,23 @@ def _from_study(
     return opened, Path(tables[0]), float(opened.budgets_ms[0]), folder / FOLDER
 
 
-def _try(table: str, budget_ms: float, data: str | None, study: Study | None, out: Path, **rest: Any) -> TriedMenu:
+def _source(data: str | None, study: Study | None, seed: int) -> DataSource | None:
+    """The images of the command line or of the study; None for neither."""
+    from mnas.data.dataset import DataSource
+
+    if study is not None:
+        from mnas.search.teacher import study_data
+
+        return study_data(study, data=data)
+    return None if data is None else DataSource(data, seed=seed)
+
+
+def _try(table: str, budget_ms: float, source: DataSource, out: Path, **rest: Any) -> TriedMenu:
     from mnas.system.native_output import load_tensorflow
 
     with output.console(stderr=True).status("Loading TensorFlow"):
         load_tensorflow()
-        from mnas.data.dataset import DataSource
         from mnas.experiments.menu import try_menu
-        from mnas.search.teacher import study_data
-    source = DataSource(str(data), seed=rest["seed"]) if study is None else study_data(study, data=data)
     try:
         with output.progress("Fine-tuning published networks") as report:
             return try_menu(table, budget_ms, source, out, on_progress=report, **rest)

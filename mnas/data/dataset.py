@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.checks import check_integer, check_number
-from mnas.data.image_folder import load_folder
+from mnas.data.image_folder import class_names, find_splits, load_folder, open_folder
 from mnas.errors import InputError, MnasError
 from mnas.system.native_output import downloading
 
@@ -26,6 +26,7 @@ Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 MOST_IDX_BYTES = 1 << 28
+_SMALL_PX = 32
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_CLASSES = ["t-shirt/top", "trouser", "pullover", "dress", "coat"]
 FASHION_CLASSES += ["sandal", "shirt", "sneaker", "bag", "ankle-boot"]
@@ -230,6 +231,21 @@ LOADERS: dict[str, Callable[[int], Raw]] = {
     "cifar10": _cifar("cifar10"),
     "cifar100": _cifar("cifar100"),
 }
+
+
+def count_classes(name: str) -> int:
+    """Return the number of classes of a data set; no image of a folder is read.
+
+    Args:
+        name: as for `load_dataset`.
+
+    Raises:
+        InputError: for an unknown name, a missing folder, or a single class.
+        MnasError: if a download fails.
+    """
+    if name in LOADERS:
+        return len(LOADERS[name](_SMALL_PX)[4])
+    return len(class_names(find_splits(open_folder(name))["train"]))
 
 
 @dataclass(frozen=True, slots=True)

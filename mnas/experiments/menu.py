@@ -16,14 +16,15 @@ from typing import Any
 from mnas.arch.memory import check_strides
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import IMAGENET_TOP1, ZOO
-from mnas.data.dataset import Dataset, DataSource
-from mnas.errors import InputError, MnasError
+from mnas.data.dataset import Dataset, DataSource, count_classes
+from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimate
 from mnas.latency.extrapolation import ExtendedEstimator
 from mnas.latency.table import LatencyTable
 from mnas.profiling.meter import AUTO, LatencyMeter, open_meter
 from mnas.search.measuring import TOLERANCE
 from mnas.study.menu import TriedMenu, TriedNetwork, write_menu
+from mnas.train.keras_weights import DownloadError
 from mnas.train.published import PUBLISHED, Application
 from mnas.train.trained_network import Trained
 from mnas.train.trainer import Progress, train_network
@@ -33,13 +34,17 @@ RESOLUTIONS = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224)
 OnProgress = Callable[[float, str], None]
 
 
+class EmptyMenuError(InputError):
+    """No published network with weights at hand is within the budget."""
+
+
 @dataclass(frozen=True)
 class MenuItem:
     """A published network at a resolution.
 
     Attributes:
         name: in the zoo.
-        architecture: at that resolution, with the classes of ImageNet.
+        architecture: at that resolution.
         predicted: its latency by the table, which may be extrapolated.
     """
 
@@ -96,6 +101,7 @@ def list_menu(
     *,
     names: Sequence[str] | None = None,
     resolutions: Sequence[int] = (),
+    num_classes: int = 1000,
     perhaps: bool = False,
 ) -> Menu:
     """List the published networks within a budget.
@@ -105,6 +111,7 @@ def list_menu(
         budget_ms: the budget in ms.
         names: of networks; all of the zoo by default.
         resolutions: in pixels; `RESOLUTIONS` and each network's own by default.
+        num_classes: of the networks; by default those of ImageNet, whose classifier is larger than most.
         perhaps: list networks that may be within the budget, too: those whose interval reaches below it.
 
     Raises:
@@ -117,9 +124,9 @@ def list_menu(
     estimator = ExtendedEstimator(table)
     items, unpriced, lacking = [], [], []
     for name in names or ZOO:
-        own = _priced(name, estimator, resolutions)
+        own = _priced(replace(ZOO[name], num_classes=num_classes), name, estimator, resolutions)
         within = [
-            item for item in own if (item.predicted.low_ms if perhaps else item.predicted.latency_ms) <= budget_ms
+            each for each in own if (each.predicted.low_ms if perhaps else each.predicted.latency_ms) <= budget_ms
         ]
         items += within
         if not own:
@@ -130,9 +137,11 @@ def list_menu(
     return Menu(tuple(ordered), tuple(unpriced), tuple(lacking))
 
 
-def _priced(name: str, estimator: ExtendedEstimator, resolutions: Sequence[int]) -> list[MenuItem]:
+def _priced(
+    network: Architecture, name: str, estimator: ExtendedEstimator, resolutions: Sequence[int]
+) -> list[MenuItem]:
     """A network at all resolutions that its strides and the table allow."""
-    network, found = ZOO[name], []
+    found = []
     for size in sorted({*(resolutions or (*RESOLUTIONS, network.resolution))}):
         sized = replace(network, resolution=size)
         try:
@@ -143,17 +152,17 @@ def _priced(name: str, estimator: ExtendedEstimator, resolutions: Sequence[int])
     return found
 
 
-def promising(menu: Menu, count: int) -> list[list[MenuItem]]:
+def promising(menu: Menu) -> list[list[MenuItem]]:
     """Return the networks to try first: those with weights, the slowest within the budget first.
 
     Returns:
-        At most `count` rows, one per network, each from its largest resolution down.
+        One row per network, from its largest resolution down.
     """
     rows: dict[str, list[MenuItem]] = {}
     for item in menu.items:
         if item.weights not in (None, "PyPI"):  # not installed
             rows.setdefault(item.name, []).append(item)
-    return list(rows.values())[:count]
+    return list(rows.values())
 
 
 def try_menu(
@@ -194,20 +203,28 @@ def try_menu(
         on_progress: called with the share done, 0 to 1, and a description of the current work.
 
     Raises:
-        InputError: if no network with weights is within the budget.
+        EmptyMenuError: if no network with weights is within the budget.
+        InputError: for images or a table that cannot be used.
         MnasError: if a training diverges, or a file cannot be written.
     """
     table = LatencyTable.load(table_path)
     meter = open_meter(table_path, measure, folder, benchmark_binary=benchmark_binary)
     # What is measured before it is trained may look too slow at first.
-    menu = list_menu(table, budget_ms, names=names, resolutions=resolutions, perhaps=meter is not None)
+    menu = list_menu(
+        table,
+        budget_ms,
+        names=names,
+        resolutions=resolutions,
+        num_classes=count_classes(source.name),
+        perhaps=meter is not None,
+    )
     overrides = {"class_weights": class_weights} | ({} if epochs is None else {"epochs": epochs})
     trials = _Trials(folder, source, budget_ms, overrides, seed, meter, on_progress)
-    candidates = trials.train_classifiers(promising(menu, len(ZOO)), frozen)
+    candidates = trials.train_classifiers(promising(menu), frozen)
     if not candidates:
-        raise InputError(_nothing(menu, budget_ms))
+        raise EmptyMenuError(_nothing(menu, budget_ms))
     candidates.sort(key=lambda each: -each.accuracy)
-    done = [trials.train_all(each, number / max(1, tuned)) for number, each in enumerate(candidates[:tuned])]
+    done = [trials.train_all(each, number / tuned) for number, each in enumerate(candidates[:tuned])]
     done.sort(key=lambda each: -(each.validation_accuracy or 0.0))
     tried = TriedMenu(budget_ms, (*done, *(each.record() for each in candidates[tuned:])))
     write_menu(tried, folder)
@@ -287,9 +304,7 @@ class _Trials:
                 continue
             try:
                 found.append(self._train_classifier(*fitting, len(found) / count))
-            except MnasError as error:  # no connection: the others of keras.applications are not there either
-                if not isinstance(PUBLISHED[row[0].name], Application) or "download" not in str(error):
-                    raise
+            except DownloadError as error:  # no connection: the others of keras.applications are not there either
                 offline = True
                 _LOGGER.warning("%s; the menu is without the networks of keras.applications", error)
         return found
@@ -305,20 +320,9 @@ class _Trials:
         return None
 
     def _train_classifier(self, item: MenuItem, measured_ms: float | None, share: float) -> _Candidate:
-        name = f"{item.name}-{item.resolution}px"
         self.on_progress(0.4 * share, f"the classifier of {item.name} at {item.resolution} px")
-        trained = train_network(
-            item.architecture,
-            self.source,
-            self.folder / f"{name}-classifier-seed{self.seed}",
-            seed=self.seed,
-            resume=True,
-            dataset=self.dataset(item.resolution),
-            weights="imagenet",
-            freeze=True,
-            class_weights=self.overrides["class_weights"],
-        )
-        return _Candidate(item, measured_ms, trained)
+        how = {"freeze": True, "class_weights": self.overrides["class_weights"]}
+        return _Candidate(item, measured_ms, self._train(item, "classifier-", weights="imagenet", **how))
 
     def train_all(self, candidate: _Candidate, share: float) -> TriedNetwork:
         """Train all weights, from the trained classifier on."""
@@ -328,15 +332,16 @@ class _Trials:
             done = 0.4 + 0.6 * share
             self.on_progress(done, f"{item.name} at {item.resolution} px, epoch {state.epoch} of {state.epochs}")
 
-        whole = train_network(
+        start = str(candidate.trained.folder)
+        return candidate.record(self._train(item, "", weights=start, progress=show, **self.overrides), self.folder)
+
+    def _train(self, item: MenuItem, kind: str, **how: Any) -> Trained:
+        return train_network(
             item.architecture,
             self.source,
-            self.folder / f"{item.name}-{item.resolution}px-seed{self.seed}",
+            self.folder / f"{item.name}-{item.resolution}px-{kind}seed{self.seed}",
             seed=self.seed,
             resume=True,
             dataset=self.dataset(item.resolution),
-            weights=str(candidate.trained.folder),
-            progress=show,
-            **self.overrides,
+            **how,
         )
-        return candidate.record(whole, self.folder)

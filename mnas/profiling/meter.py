@@ -73,17 +73,26 @@ class LatencyMeter:
         """
         new = [each for each in dict.fromkeys(architectures) if _key(each) not in self._record]
         if new:
-            times = measure_files(
-                self.device,
-                [write_random_model(each, dtype=self.dtype) for each in new],
-                seconds=_SECONDS * len(new),
-                quiet_bursts=[_QUIET_BURSTS] * len(new),
-                reference_ms=self.reference_ms,
-            )
-            self._record |= {_key(each): time.quiet_ms for each, time in zip(new, times, strict=True)}
+            latencies = self.measure_files([write_random_model(each, dtype=self.dtype) for each in new])
+            self._record |= dict(zip(map(_key, new), latencies, strict=True))
             if self.path is not None:
                 write_json(self.path, {**self._others, self.device_name: dict(self._record)})
         return [self._record[_key(each)] for each in architectures]
+
+    def measure_files(self, contents: Sequence[bytes]) -> list[float]:
+        """Return the latencies of `.tflite` files in ms, measured interleaved; they are not recorded.
+
+        Raises:
+            MnasError: if the device cannot run one of them.
+        """
+        times = measure_files(
+            self.device,
+            contents,
+            seconds=_SECONDS * len(contents),
+            quiet_bursts=[_QUIET_BURSTS] * len(contents),
+            reference_ms=self.reference_ms,
+        )
+        return [time.quiet_ms for time in times]
 
 
 def _key(architecture: Architecture) -> str:

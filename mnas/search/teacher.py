@@ -25,6 +25,7 @@ from mnas.train.trained_network import Trained, is_trained, open_trained
 
 if TYPE_CHECKING:
     from mnas.data.dataset import DataSource
+    from mnas.evaluators.library import LibraryData
     from mnas.study.study import Study
     from mnas.train.pretrained import Pretrained
     from mnas.train.trainer import Progress
@@ -83,22 +84,13 @@ def _check_before(options: SearchOptions) -> None:
     """
     if options.table:
         open_meter(options.table[0], options.measure_finalists, benchmark_binary=options.benchmark_binary)
-    teacher = _known_architecture(options)
-    if teacher is None or not options.table:
+    teacher = teacher_architecture(str(options.teacher), _largest_size(options))
+    if not options.table:
         return
     space = _space(options, teacher, None)
     for path, budget_ms in zip(options.table, options.budget_ms, strict=True):
         costs, estimator = table_costs(path, space)
         latency_budget(lambda network: estimator.predict(network).latency_ms, budget_ms, costs).check(space)  # noqa: B023
-
-
-def _known_architecture(options: SearchOptions) -> Architecture | None:
-    """The teacher's architecture before it is trained; None for a wrong name, which is refused later."""
-    assert options.teacher is not None
-    if is_trained(Path(options.teacher)):
-        return open_trained(Path(options.teacher)).architecture
-    known = options.teacher in (*ZOO, FROM_DATA)
-    return _untrained(options.teacher, _largest_size(options)) if known else None
 
 
 def _check_space(options: SearchOptions, library: BlockLibrary) -> None:
@@ -151,11 +143,9 @@ def winner_start(study: Study, architecture: Architecture, *, data: str | None =
     """
     if (study.config.get("evaluator") or {}).get("kind") != "library":
         return None
-    from mnas.evaluators.library import open_evaluator
     from mnas.train.pretrained import Pretrained
 
-    options = ensure_library(replace(SearchOptions.of(study), teacher=None, space=OWN_SPACE), study.folder)
-    opened = open_evaluator(library_of(options).folder, data=data or options.data).data
+    opened = _library_data(study, data)
     weights = Pretrained.of(opened.stitcher.weights(architecture))
     return WinnerStart(weights, opened.library.teacher.folder, opened.source)
 
@@ -174,12 +164,18 @@ def study_data(study: Study, *, data: str | None = None) -> DataSource:
 
     options = SearchOptions.of(study)
     if options.evaluator == "library":
-        library = library_of(ensure_library(replace(options, teacher=None, space=OWN_SPACE), study.folder))
-        name = data or options.data or library.made_from["data"]["name"]
-        return replace(library.teacher.data, name=name)
+        return _library_data(study, data).source
     if data is None and options.data is None:
         raise InputError(f"the study {study.folder} has no images: add --data")
     return DataSource(data or str(options.data), seed=options.seed, limit=options.max_train_images)
+
+
+def _library_data(study: Study, data: str | None) -> LibraryData:
+    """The library of a study, with its images, which may be elsewhere now."""
+    from mnas.evaluators.library import open_evaluator
+
+    options = ensure_library(replace(SearchOptions.of(study), teacher=None, space=OWN_SPACE), study.folder)
+    return open_evaluator(library_of(options).folder, data=data or options.data).data
 
 
 def library_of(options: SearchOptions) -> BlockLibrary:
@@ -262,9 +258,9 @@ def prepare_teacher(
     from mnas.data.dataset import DataSource
     from mnas.train.trainer import train_network
 
-    if is_trained(Path(name)) or _is_folder(name):
+    if is_teacher_folder(name):
         return open_trained(Path(name))
-    architecture = _untrained(name, resolution)
+    architecture = teacher_architecture(name, resolution)
     if data is None:
         raise InputError(f"the teacher {name} is trained first: add --data")
 
@@ -283,13 +279,18 @@ def prepare_teacher(
     )
 
 
-def _is_folder(name: str) -> bool:
-    """Whether a teacher is a folder, although perhaps without a finished training."""
-    return Path(name).is_dir() and name not in (*ZOO, FROM_DATA)
+def teacher_architecture(name: str, resolution: int | None = None) -> Architecture:
+    """Return the network of a teacher, trained or not.
 
+    Args:
+        name: as for `prepare_teacher`.
+        resolution: of one that is not trained; None for the network's own.
 
-def _untrained(name: str, resolution: int | None) -> Architecture:
-    """The network that is trained as the teacher."""
+    Raises:
+        InputError: for an unknown name, or a folder without a finished training.
+    """
+    if is_teacher_folder(name):
+        return open_trained(Path(name)).architecture
     if name == FROM_DATA:
         return network_for_images(resolution)
     if name not in ZOO:
@@ -298,6 +299,11 @@ def _untrained(name: str, resolution: int | None) -> Architecture:
             f"weights (mnas zoo lists them), or {FROM_DATA}, which trains one from the data first"
         )
     return ZOO[name] if resolution is None else replace(ZOO[name], resolution=resolution)
+
+
+def is_teacher_folder(name: str) -> bool:
+    """Whether a teacher is a folder; one without a finished training may have the name of another teacher."""
+    return is_trained(Path(name)) or (Path(name).is_dir() and name not in (*ZOO, FROM_DATA))
 
 
 def _largest_size(options: SearchOptions) -> int | None:

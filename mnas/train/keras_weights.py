@@ -23,6 +23,10 @@ _IMAGENET_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 _INPUT = {"MobileNetV2": (-1.0, 1.0)}  # the values that the others take are bytes
 
 
+class DownloadError(MnasError):
+    """Published weights could not be downloaded."""
+
+
 def keras_weights(source: str, application: Application) -> Arrays:
     """Load the weights of a network of keras.applications.
 
@@ -35,7 +39,7 @@ def keras_weights(source: str, application: Application) -> Arrays:
 
     Raises:
         InputError: if the file does not fit the network.
-        MnasError: if the download fails.
+        DownloadError: if the download fails.
     """
     model = _load(application, source)
     layers = [layer for layer in model.layers if type(layer).__name__ in _WEIGHTED]
@@ -56,7 +60,7 @@ def _load(application: Application, source: str) -> Any:
             with downloading():
                 return make(weights="imagenet")
         except Exception as error:  # Keras raises a bare Exception when a download fails
-            raise MnasError(f"cannot download the weights of {name}: {error}; pass a file with --weights") from None
+            raise DownloadError(f"cannot download the weights of {name}: {error}; pass a file with --weights") from None
     problems = []
     for options in ({}, {"include_top": False}):
         model = make(weights=None, **options)

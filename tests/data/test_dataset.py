@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mnas.data import dataset as data
-from mnas.data.dataset import load_dataset, normalise, to_square_rgb
+from mnas.data.dataset import count_classes, load_dataset, normalise, to_square_rgb
 from mnas.data.image_folder import read_image
 from mnas.errors import InputError, MnasError
 
@@ -165,3 +165,13 @@ def test_refusals(tmp_path):
         load_dataset("digits", resolution=8, limit=3)
     with pytest.raises(InputError, match="resolution"):
         load_dataset("digits", resolution=0)
+
+
+def test_classes_are_counted_without_reading_images(tmp_path):
+    assert count_classes("digits") == 10
+    for split in ("train", "test"):
+        for label in ("cat", "dog", "eel"):
+            (tmp_path / split / label).mkdir(parents=True)
+    assert count_classes(str(tmp_path)) == 3
+    with pytest.raises(InputError, match="no such folder exists"):
+        count_classes(str(tmp_path / "none"))

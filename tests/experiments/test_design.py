@@ -13,6 +13,7 @@ from mnas.errors import InputError
 from mnas.experiments import design as module
 from mnas.experiments.design import Design
 from mnas.experiments.design_plan import DesignOptions
+from mnas.experiments.menu import EmptyMenuError
 from mnas.space.around import space_around
 from mnas.study.menu import TriedMenu, TriedNetwork
 from mnas.study.study import Study
@@ -46,7 +47,7 @@ def published(monkeypatch):
 
     def try_menu(table, budget_ms, source, folder, **rest):
         if not found:
-            raise InputError("no published network is that fast")
+            raise EmptyMenuError("no published network is that fast")
         menu, trained = found[0]
         folder.mkdir(exist_ok=True)
         (folder / str(menu.best.folder)).symlink_to(trained, target_is_directory=True)
@@ -98,6 +99,9 @@ def test_everything_comes_out_and_is_not_made_again(options, published, tmp_path
     with pytest.raises(InputError, match=r"--epochs is 2, and the design in .* is with 1"):
         Design(replace(options, epochs=2), tmp_path / "out")
     assert Design(replace(options, epochs=None), tmp_path / "out").epochs == 1
+    for name, value in (("family", 3), ("class_weights", "balanced"), ("max_train_images", 100)):
+        with pytest.raises(InputError, match=f"--{name.replace('_', '-')} is {value}, and the design in"):
+            Design(replace(options, **{name: value}), tmp_path / "out")
     with pytest.raises(InputError, match=r"--seed is 5, and the design in .* is with 0"):
         Design(replace(options, seed=5), tmp_path / "out")
 
@@ -114,6 +118,15 @@ def test_a_published_network_that_is_better_wins(options, published, tiny_teache
     assert Study.open(design.study).best() is not None
 
 
+def test_other_errors_of_the_menu_are_not_taken_for_an_empty_one(options, tmp_path, monkeypatch):
+    def try_menu(*args, **rest):
+        raise InputError("the record is damaged")
+
+    monkeypatch.setattr(module, "try_menu", try_menu)
+    with pytest.raises(InputError, match="the record is damaged"):
+        Design(options, tmp_path / "out").run()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -121,7 +134,7 @@ def test_a_published_network_that_is_better_wins(options, published, tiny_teache
         ({"dtype": "float16"}, "--dtype"),
         ({"epochs": 0}, "--epochs is 0"),
         ({"data": "no/such/folder"}, "no such folder"),
-        ({"teacher": "resnet50"}, "--teacher is 'resnet50': expected a folder"),
+        ({"teacher": "resnet50"}, "the teacher is 'resnet50': expected a folder"),
         ({"minutes": -1}, "--minutes is -1"),
     ],
 )
