@@ -9,6 +9,7 @@ import numpy as np
 
 from mnas.data.batches import Batches
 from mnas.data.dataset import Split
+from mnas.system.environment import num_cpus
 from mnas.train.recipe import Recipe
 
 
@@ -36,8 +37,21 @@ def training_epoch(split: Split, recipe: Recipe, *, seed: int, epoch: int) -> An
         images_all, labels_all = tf.constant(split.images), tf.constant(split.labels)
         chosen = tf.data.Dataset.from_tensor_slices(order).enumerate()
         # Keras's RandAugment has a stateful generator: batches must come one after the other to be reproducible.
-        workers = tf.data.AUTOTUNE if rand_augment is None else 1
+        workers = num_cpus() if rand_augment is None else 1
         return chosen.map(load, num_parallel_calls=workers, deterministic=True).prefetch(4)
+
+
+def without_tuner(dataset: Any) -> Any:
+    """Return a `tf.data.Dataset` whose parallelism stays as it is.
+
+    TensorFlow's tuner sleeps in a thread, for longer each time, and deleting the iterator at the end of an epoch waits
+    for it: several seconds in each epoch.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _rand_augment(recipe: Recipe, seed: int, epoch: int) -> Any:

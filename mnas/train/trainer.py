@@ -22,6 +22,7 @@ from mnas.system.files import check_writable, set_aside, write_json
 from mnas.system.lock import hold
 from mnas.train import trained_network as folder_of
 from mnas.train.assessment import assess, write_assessment
+from mnas.train.augment import without_tuner
 from mnas.train.class_weights import balanced_weights, with_weights
 from mnas.train.evaluate import evaluate, predict
 from mnas.train.history import PROGRESS, History, best_epoch, read_progress, refuse_another
@@ -218,7 +219,7 @@ class _Run:
         batches = self.part.epoch(epoch)
         if self.recipe.class_weights == "balanced":
             batches = with_weights(batches, balanced_weights(self.dataset.train.labels, self.dataset.num_classes))
-        fitted = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[self.reporter(epoch)])
+        fitted = model.fit(without_tuner(batches), epochs=1, shuffle=False, verbose=0, callbacks=[self.reporter(epoch)])
         figures = {name: float(values[-1]) for name, values in fitted.history.items()}
         if not all(math.isfinite(value) for value in figures.values()):
             raise MnasError(
