@@ -139,7 +139,7 @@ def compare_strategies(options: ComparisonOptions, *, on_run: OnRun = lambda sha
 def load_tensorflow_for(options: ComparisonOptions) -> None:
     """Load TensorFlow if the comparison needs it."""
     if options.search_options().trains or any(map(needs_tensorflow, options.strategies)):
-        load_tensorflow()
+        load_tensorflow(onednn=options.search_options().full_trainings)
 
 
 def make_comparison(options: ComparisonOptions) -> Comparison:
@@ -182,7 +182,7 @@ def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
     """Make the objectives of a comparison's worker, and their fingerprint; see `Job`."""
     options = ComparisonOptions(**arguments)
     if options.search_options().trains:
-        load_tensorflow()
+        load_tensorflow(onednn=options.search_options().full_trainings)
     comparison = make_comparison(options)
     return {SEARCH: comparison.fast_objective}, comparison.objective.evaluator.describe()
 

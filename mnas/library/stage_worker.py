@@ -50,7 +50,7 @@ class StageWorker:
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
-        load_tensorflow(threads=1)  # sums that are split among threads would depend on their number
+        load_tensorflow(threads=1, onednn=False)  # sums that are split among threads would depend on their number
         from mnas.library.activations import Activations, TeacherNetwork
 
         self._space = SearchSpace.from_dict(job["space"])

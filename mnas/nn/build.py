@@ -3,6 +3,7 @@
 Follows the TensorFlow reference (tensorflow/tpu models/official/mnasnet and efficientnet): `SAME` padding everywhere,
 batch norm with epsilon 1e-3, kernels drawn with fan-out variance. `keras.applications` pads strided convolutions
 explicitly (`ZeroPadding2D`, then `valid`) by the same amounts as `SAME`, so the outputs are the same.
+For training there are faster batch norms (`mnas.nn.fused_norm`); their weights are those of Keras's.
 
 Input: float32, NHWC, values in [-1, 1]; nothing is rescaled inside. Output: logits, or probabilities on request.
 """
@@ -10,8 +11,9 @@ Input: float32, NHWC, values in [-1, 1]; nothing is rescaled inside. Output: log
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -19,6 +21,7 @@ from mnas.arch.complexity import layer_complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, PlacedBlock, layers, named_blocks, unroll
 from mnas.errors import InputError
+from mnas.nn.fused_norm import fused_batch_norm
 
 
 def build_model(
@@ -29,6 +32,7 @@ def build_model(
     batch_norm_epsilon: float = 1e-3,
     probabilities: bool = False,
     seed: int = 0,
+    fused: bool = False,
 ) -> Any:
     """Build a network as a functional Keras model, with random weights.
 
@@ -39,13 +43,15 @@ def build_model(
         batch_norm_epsilon: as published.
         probabilities: end with a softmax (for export) instead of logits (for training).
         seed: seed of the weights.
+        fused: for training, with batch norms that take half of Keras's time; see `mnas.nn.fused_norm`.
 
     Returns:
         A `keras.Model` from (batch, resolution, resolution, 3) to (batch, num_classes).
     """
     if keras is None:
         keras = importlib.import_module("keras")
-    fold = _Fold(keras, batch_norm_momentum, batch_norm_epsilon, seed)
+    norm = fused_batch_norm() if fused else keras.layers.BatchNormalization
+    fold = _Fold(keras, partial(norm, momentum=batch_norm_momentum, epsilon=batch_norm_epsilon), seed)
     size = architecture.resolution
     image = keras.Input((size, size, 3), name="image")
     value = image
@@ -120,8 +126,7 @@ class _Fold:
     """Builds Keras layers one at a time, each with its own seed."""
 
     keras: Any
-    momentum: float
-    epsilon: float
+    norm: Callable[..., Any]
     seed: int
     count: int = 0
 
@@ -144,8 +149,7 @@ class _Fold:
         """Apply one layer: the operator, its batch norm, its activation."""
         value = self.apply(name, layer, operands)
         if layer.norm:
-            norm = self.keras.layers.BatchNormalization
-            value = norm(momentum=self.momentum, epsilon=self.epsilon, name=f"{name}_norm")(value)
+            value = self.norm(name=f"{name}_norm")(value)
         return self.activate(name, layer.activation, value)
 
     def activate(self, name: str, activation: str, value: Any) -> Any:

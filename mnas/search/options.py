@@ -184,6 +184,11 @@ class SearchOptions:
         """Whether the evaluator trains networks here."""
         return find_evaluator(self.evaluator).trains
 
+    @property
+    def full_trainings(self) -> bool:
+        """Whether most of the time goes into full trainings, of a teacher and finalists, instead of short ones."""
+        return self.evaluator == "library"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as a study keeps them."""
         return {_NAMES_IN_FILES.get(name, name): value for name, value in asdict(self).items()}

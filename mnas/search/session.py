@@ -100,7 +100,7 @@ def run_study(
 def load_tensorflow_for(options: SearchOptions) -> None:
     """Load TensorFlow if this search needs it here."""
     if options.trains or needs_tensorflow(options.strategy):
-        load_tensorflow(threads=options.threads)
+        load_tensorflow(threads=options.threads, onednn=options.full_trainings)
 
 
 def plan_of(search: Search, *, workers: int = 1) -> Plan:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
+_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 _log = logging.getLogger(__name__)
 
 
@@ -55,18 +56,21 @@ def _flush() -> None:
             stream.flush()
 
 
-def load_tensorflow(*, threads: int = 0) -> None:
+def load_tensorflow(*, threads: int = 0, onednn: bool = True) -> None:
     """Import TensorFlow and start its runtime without its log output. For programs, not for libraries.
 
     Args:
         threads: number of threads, 0 for all CPUs. Sums are split among threads, so results are bit-equal only with
             the same number of them.
+        onednn: use oneDNN's operators, unless the variable TF_ENABLE_ONEDNN_OPTS decides: TensorFlow itself leaves them
+            out on processors without AVX-512. They make full trainings faster, and short ones with small batches
+            slower.
     """
     if not debugging():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         logging.getLogger("tensorflow").setLevel(logging.ERROR)  # hides its advice on retracing
     _keep_freed_memory()
-    with quiet():
+    with quiet(), _default_variable(_ONEDNN, str(int(onednn))):
         import keras  # noqa: F401
         import tensorflow as tf
 
@@ -74,6 +78,19 @@ def load_tensorflow(*, threads: int = 0) -> None:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.list_logical_devices()
+
+
+@contextlib.contextmanager
+def _default_variable(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable that is not set, for a while: child processes do not inherit it."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _keep_freed_memory() -> None:

@@ -34,13 +34,18 @@ def recalibrated(model: Any, architecture: Architecture, split: Split, batch_siz
     Without augmentation, dropout and stochastic depth, as in inference: a moving average lags behind the weights, and
     after a short training it is still near its initial value.
     """
+    import tensorflow as tf
+
     still = replace(architecture, dropout=0, stochastic_depth=0)
-    model_still = build_model(still)
+    model_still = build_model(still, batch_norm_momentum=0.0, fused=True)  # holds the statistics of the last batch
     set_layer_weights(model_still, still, get_layer_weights(model, architecture))
-    norms = [layer for layer in model_still.layers if layer.__class__.__name__ == "BatchNormalization"]
-    for number, (images, _) in enumerate(plain_batches(split, batch_size, count=RECALIBRATION_IMAGES)):
-        for norm in norms:
-            norm.momentum = number / (number + 1)  # the running mean of all batches so far
-        model_still(images, training=True)
+    moving = model_still.non_trainable_variables
+    forward = tf.function(lambda images: model_still(images, training=True), jit_compile=False)
+    found = []
+    for images, _ in plain_batches(split, batch_size, count=RECALIBRATION_IMAGES):
+        forward(tf.constant(images))
+        found.append([variable.numpy() for variable in moving])
+    for variable, values in zip(moving, zip(*found, strict=True), strict=True):
+        variable.assign(np.mean(values, axis=0, dtype=np.float64))
     set_layer_weights(model, architecture, get_layer_weights(model_still, still))
     return model

@@ -52,7 +52,7 @@ class WholeNetwork:
     def build(self, steps: int) -> Any:
         """Return the network, with a loss that knows the teacher if there is one."""
         momentum = self.recipe.momentum(steps)
-        model = build_model(self.architecture, batch_norm_momentum=momentum, seed=self.seed)
+        model = build_model(self.architecture, batch_norm_momentum=momentum, seed=self.seed, fused=True)
         self._initialize(model)
         return self.teacher.teach(model) if self.teacher else model
 
@@ -91,7 +91,7 @@ class ClassifierOnly:
     @cached_property
     def whole(self) -> Any:
         """The network with its initial weights."""
-        model = build_model(self.architecture, seed=self.seed)
+        model = build_model(self.architecture, seed=self.seed, fused=True)
         set_layer_weights(model, self.architecture, self.weights(get_layer_weights(model, self.architecture)))
         return model
 

@@ -62,7 +62,7 @@ class Teacher:
         """
         import keras
 
-        teacher, share, size = self.trained.build(), self.share, self.trained.architecture.resolution
+        teacher, share, size = self.trained.build(fused=True), self.share, self.trained.architecture.resolution
 
         class Student(keras.Model):  # type: ignore[misc]
             def compute_loss(

@@ -42,13 +42,17 @@ class Trained:
     architecture: Architecture
     training: dict[str, Any]
 
-    def build(self, *, probabilities: bool = True) -> Any:
+    def build(self, *, probabilities: bool = True, fused: bool = False) -> Any:
         """Build the Keras model with its trained weights.
+
+        Args:
+            probabilities: end with a softmax.
+            fused: with faster batch norms, for use in a training.
 
         Raises:
             MnasError: if the weights are missing, damaged, or of another architecture.
         """
-        model = build_model(self.architecture, probabilities=probabilities)
+        model = build_model(self.architecture, probabilities=probabilities, fused=fused)
         load_weights(model, self.architecture, stored(self.folder / WEIGHTS))
         return model
 

@@ -90,7 +90,7 @@ def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
     # A worker needs no strategy, so that the cheapest one is made here.
     options = SearchOptions.from_dict(arguments, strategy="random", baseline=False)
     if options.trains:
-        load_tensorflow(threads=options.threads)
+        load_tensorflow(threads=options.threads, onednn=options.full_trainings)
     prepared = prepare(options)
     finals = prepared.search.finalist_objective
     search = replace(prepared.search, retrainings=[] if finals is None else make_retrainings(options, finals))

@@ -28,7 +28,7 @@ def prepared():
 
 
 def test_workers_judge_candidates_finalists_and_the_verdict(prepared, monkeypatch):
-    monkeypatch.setattr("mnas.search.executors.factory.load_tensorflow", lambda threads: None)
+    monkeypatch.setattr("mnas.search.executors.factory.load_tensorflow", lambda **how: None)
     theirs, fingerprint = make_objectives(OPTIONS.to_dict())
     with open_executor(OPTIONS, prepared, workers=2) as executor:
         assert isinstance(executor, ProcessExecutor)
