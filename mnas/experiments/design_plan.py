@@ -45,10 +45,10 @@ _MEASURED_PX = 128  # where the teacher is measured before there is a table
 _TEACHER_BUDGETS = 3.0  # the teacher takes about this many budgets at its resolution
 _KERNELS = (3, 5)  # 7 is slow on CPUs
 # To estimate times, in seconds of a local inference on one CPU; measured on one machine.
-_TRAINING = 12.0  # one image's forward and backward pass
-_DISTILLED = 1.3  # with a teacher's answers
-_LIBRARY_SHARE = 0.4  # of a block's training against its share of the network's
-_SEARCH_SECONDS, _LAST_SECONDS = 150.0, 60.0
+_TRAINING = 8.0  # one image's forward and backward pass
+_ANSWER = 2.5  # a teacher's answer to one image
+_LIBRARY = 4.8  # one image through a block and back, against the block's share of the inference
+_SEARCH_SECONDS, _START_SECONDS, _LAST_SECONDS = 150.0, 25.0, 60.0
 _USUAL_EPOCHS, _FEWEST_EPOCHS = 8, 3
 _USUAL_PUBLISHED = 2
 _CHOSEN = ("teacher", "resolution", "epochs")  # options that are chosen where they are not given
@@ -345,14 +345,18 @@ class DesignPlan:
 
     def _training_seconds(self, share: float, epochs: int) -> float:
         """Of a network with this share of the teacher's latency."""
-        each = _TRAINING * self._local_seconds / num_cpus()
-        return each * share * epochs * self.num_images
+        return _START_SECONDS + _TRAINING * share * epochs * self._images_seconds
+
+    @property
+    def _images_seconds(self) -> float:
+        """An inference of the teacher for every training image, on all CPUs."""
+        return self.num_images * self._local_seconds / num_cpus()
 
     def _library_seconds(self) -> float:
         stages = self.space.stages
         alternatives = sum(len(stage.decisions[0].choices) for stage in stages)
         images = 60 * 32 * alternatives / len(stages)
-        return _LIBRARY_SHARE * images * _TRAINING * self._local_seconds / num_cpus()
+        return _LIBRARY * images * self._local_seconds / num_cpus()
 
     @cached_property
     def _share(self) -> float:
@@ -366,10 +370,12 @@ class DesignPlan:
         return 1 / _TEACHER_BUDGETS
 
     def _search_seconds(self) -> float:
-        return _SEARCH_SECONDS + _DISTILLED * self._training_seconds(self._share, self.epochs)
+        answers = _ANSWER * self.epochs * self._images_seconds
+        return _SEARCH_SECONDS + self._training_seconds(self._share, self.epochs) + answers
 
     def _menu_seconds(self) -> float:
-        return self._training_seconds(self._share, 1 + self.num_published * self.epochs)
+        classifiers = self._training_seconds(self._share, 1)
+        return classifiers + self.num_published * self._training_seconds(self._share, self.epochs)
 
     def _fit_minutes(self) -> None:
         """Save time where --minutes asks for it: fewer epochs, one published network, a smaller resolution."""
