@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from mnas.checks import check_integer, check_number
 from mnas.data.image_folder import class_names, find_splits, load_folder, open_folder
 from mnas.errors import InputError, MnasError
-from mnas.system.native_output import downloading
+from mnas.system.native_output import downloading, load_tensorflow
 
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -215,6 +216,8 @@ def _cifar(name: str) -> Callable[[int], Raw]:
 
 def _keras_download(name: str) -> tuple[tuple[Bytes, Bytes], tuple[Bytes, Bytes]]:
     """Return Keras's images and labels, for training and for testing."""
+    if "tensorflow" not in sys.modules:  # or it would be loaded with its messages, and without oneDNN
+        load_tensorflow()
     import keras
 
     try:
@@ -222,6 +225,8 @@ def _keras_download(name: str) -> tuple[tuple[Bytes, Bytes], tuple[Bytes, Bytes]
             return getattr(keras.datasets, name).load_data()  # type: ignore[no-any-return]
     except Exception as error:  # Keras raises a bare Exception when a download fails
         hint = "; on Debian: apt-get install dataset-fashion-mnist" if name == "fashion_mnist" else ""
+        if Path(name).is_dir():
+            hint += f"; {name} is the name of a data set: pass the folder as ./{name}"
         raise MnasError(f"cannot download {name}: {error}{hint}") from None
 
 

@@ -175,3 +175,19 @@ def test_classes_are_counted_without_reading_images(tmp_path):
     assert count_classes(str(tmp_path)) == 3
     with pytest.raises(InputError, match="no such folder exists"):
         count_classes(str(tmp_path / "none"))
+
+
+@pytest.mark.tensorflow
+def test_a_folder_with_the_name_of_a_data_set_is_told_apart(tmp_path, monkeypatch):
+    import keras
+
+    def offline():
+        raise Exception("no network")
+
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", offline)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MnasError, match=r"cannot download cifar10: no network$"):
+        load_dataset("cifar10", resolution=32)
+    (tmp_path / "cifar10").mkdir()
+    with pytest.raises(MnasError, match=r"pass the folder as \./cifar10"):
+        load_dataset("cifar10", resolution=32)
