@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +22,17 @@ class FakeDevice(Device):
     """Reads the flatbuffer, so that the whole way from architecture to file to time is in the test."""
 
     def __init__(
-        self, *, noise: float = 0.002, disturbed: float = 0.0, fail_after: int = 10**9, dies: Path | None = None
+        self,
+        *,
+        noise: float = 0.002,
+        disturbed: float = 0.0,
+        fail_after: int = 10**9,
+        dies: Path | None = None,
+        hangs_after: int = 10**9,
     ) -> None:
         self.rng = np.random.default_rng(0)
         self.noise, self.disturbed, self.fail_after = noise, disturbed, fail_after
-        self.loaded, self.dies = 0, dies
+        self.loaded, self.dies, self.hangs_after = 0, dies, hangs_after
         self.slow = False
 
     def configuration(self, dtype: str) -> Configuration:
@@ -35,6 +42,8 @@ class FakeDevice(Device):
         self.loaded += 1
         if self.loaded > self.fail_after:
             raise KeyboardInterrupt
+        if self.loaded > self.hangs_after:
+            time.sleep(600)
         if self.dies is not None and self.loaded > 10 and not self.dies.exists():
             self.dies.touch()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -42,7 +51,8 @@ class FakeDevice(Device):
 
 
 def open_fake(spec: str, **opening: object) -> FakeDevice:
-    """`fake:NAME` is exact and quickly profiled; `fake:bad` fails, and `fake:FLAG` ends its process, once, at work.
+    """`fake:NAME` is exact and quickly profiled; `fake:bad` fails, `fake:hangs` stops answering when half
+    is measured, and `fake:FLAG` ends its process, once, at work.
 
     Meant for a process of its own: how much a profile measures is changed in it.
     """
@@ -54,6 +64,8 @@ def open_fake(spec: str, **opening: object) -> FakeDevice:
     name = spec.partition(":")[2]
     if name == "bad":
         raise MnasError("it is unplugged")
+    if name == "hangs":
+        return FakeDevice(noise=0.0, hangs_after=12)
     return FakeDevice(noise=0.0, dies=Path(name) if "/" in name else None)
 
 
