@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap, kendalltau
+from scipy.stats import bootstrap
 
 from mnas.arch.complexity import complexity
 from mnas.arch.spec import Architecture
@@ -46,6 +46,7 @@ from mnas.tflite.random_model import write_random_model
 from mnas.train.pretrained import Pretrained, open_pretrained
 from mnas.train.trained_network import Trained, open_trained
 from mnas.train.trainer import train_network
+from tools.bench.ranking_results import tau_with_interval
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 
 PARTS = ("ranking", "search", "result", "latency", "report")
@@ -257,13 +258,20 @@ class LibraryBench:
         ]
         if None in scores or None in truths[0]:
             return
-        truth = {name: np.array([row[name] for row in truths[0]]) for name in ("test_accuracy", "test_loss")}
-        print(f"ranking of {self.given.count} networks, {self.given.epochs} epochs; tau with test accuracy, test loss")
+        truth = {name: np.array([row[name] for row in truths[0]]) for name in truths[0][0]}
+        low, high = truth["test_accuracy"].min(), truth["test_accuracy"].max()
+        print(
+            f"ranking of {self.given.count} networks, {self.given.epochs} epochs, test accuracy {low:.3f} to {high:.3f}"
+        )
+        print("  tau with test accuracy and test loss (95 %); the same within the faster and the slower half")
+        middle = self.given.count // 2  # they are in the order of their latencies
         for name in ("stitched", "stitched_loss", "predicted", "madds", "latency_ms"):
             sign = -1 if name == "stitched_loss" else 1
             values = np.array([sign * row[name] for row in scores])
-            taus = [_tau(values, truth["test_accuracy"]), _tau(values, -truth["test_loss"])]
-            print(f"  {name}: {taus[0]} and {taus[1]}")
+            for part in (slice(None), slice(middle), slice(middle, None)):
+                taus = [_tau(values[part], each[part]) for each in (truth["test_accuracy"], -truth["test_loss"])]
+                print(f"  {name}: {taus[0]} and {taus[1]}")
+        print(f"  validation accuracy after fine-tuning: {_tau(truth['validation_accuracy'], truth['test_accuracy'])}")
         if len(truths) > 1 and None not in truths[1]:
             other = np.array([row["test_accuracy"] for row in truths[1]])
             other_loss = np.array([row["test_loss"] for row in truths[1]])
@@ -307,8 +315,7 @@ def test_loss(trained: Trained, split: Any) -> float:
 
 
 def _tau(one: Any, other: Any) -> str:
-    found = kendalltau(one, other).statistic
-    return f"{found:.2f}"
+    return "{:.2f} ({:.2f} to {:.2f})".format(*tau_with_interval(one, other))
 
 
 def _interval(values: Any) -> str:
