@@ -76,7 +76,7 @@ def export_network(
     how = {"runtime": runtime, "threads": threads, "delegate": delegate, "benchmark_binary": benchmark_binary}
     verifier = open_verifier(verify_on, how, table, architecture, dtype=dtype, out=out)
     progress("Loading TensorFlow and the data")
-    load_tensorflow(onednn=False)
+    load_tensorflow(onednn=False)  # nothing is trained: the same numbers in every process
     if trained is None:
         job = untrained_job(architecture, data, seed)
     else:

@@ -40,8 +40,8 @@ def make_optimizer(recipe: Recipe, steps: int) -> Any:
 def _fused_adam() -> Any:
     """Return a class for Keras's Adam with decoupled weight decay of kernels, as TensorFlow's one operator a variable.
 
-    Keras writes it as thirty operators a variable: most of the time that tracing a small network takes, and a third of
-    a training step. The results are the same.
+    Keras writes it as thirty operators a variable: half of the time that tracing a network takes. The results are the
+    same.
     """
     import keras
     import tensorflow as tf

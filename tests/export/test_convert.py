@@ -54,3 +54,15 @@ def test_loading_tensorflow_prints_nothing():
     code = "from mnas.system.native_output import load_tensorflow; load_tensorflow()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("given", [None, "0"])
+def test_child_processes_choose_their_own_operators(given, monkeypatch):
+    """Full trainings use oneDNN; the workers of a library, which they start, must not inherit that."""
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given)
+    code = "import os; from mnas.system.native_output import load_tensorflow; load_tensorflow(onednn=True); "
+    code += "print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(given)
