@@ -20,7 +20,7 @@ from mnas.space.files import load_space
 from mnas.study.study import Study
 from mnas.system.environment import differences, environment
 from tests.commands import run as run_here
-from tests.profiling.fakes import FakeDevice
+from tests.profiling.fakes import FakeDevice, with_all_bursts
 
 FOLDER = Path(__file__).parent / "fixtures" / "release_0_1"
 GOLDEN = sorted(path.stem for path in (FOLDER / "golden").iterdir())
@@ -217,18 +217,17 @@ def test_a_measurement_is_added_to_older_ones():
 def test_a_profile_goes_on_from_its_log(monkeypatch):
     monkeypatch.setattr(collect, "LEAST", 24)
     monkeypatch.setattr(collect, "MOST", 24)
-    space, options = load_space("tiny.toml"), ProfileOptions(minutes=1.0)
+    space, options = load_space("tiny.toml"), ProfileOptions(minutes=10.0)
+    with_all_bursts(monkeypatch)
     log = Path("unfinished.json.log")
-    log.write_text(
-        log.read_text().replace('"minutes": 0.05', '"minutes": 1.0')
-    )  # a busy machine has time for all bursts
-    kept = len(Path("unfinished.json.log").read_text().splitlines()) - 1
+    log.write_text(log.read_text().replace('"minutes": 0.05', '"minutes": 10.0'))
+    kept = len(log.read_text().splitlines()) - 1
     device, undisturbed = FakeDevice(noise=0.0), FakeDevice(noise=0.0)
     device.pace = undisturbed.pace = replace(device.pace, wave_networks=6)
     table = profile(space, device, Path("unfinished.json"), options)
     assert device.loaded == 2 + 24 - kept  # 2 are references
     assert table == profile(space, undisturbed, Path("whole.json"), options)
-    assert not Path("unfinished.json.log").exists()
+    assert not log.exists()
 
 
 def test_a_comparison_comes_out_the_same():

@@ -19,7 +19,7 @@ LEAST, MOST = 40, 1500  # networks, whatever the time
 WAVE_BYTES = 400e6  # of the networks that are loaded at a time
 FITTING_BURSTS, HELD_OUT_BURSTS = 5, 24  # a low quantile over few bursts is too high, by 1 % for four
 _PATIENCE = 3.0  # how many times longer than on a quiet device a wave may take
-_LEAST_PATIENCE_S = 1.0  # for a wave of few networks, which may be over before a disturbance is
+LEAST_PATIENCE_S = 1.0  # for a wave of few networks, which may be over before a disturbance is
 _LOOK_S = 0.004  # of a sample of the reference, on a device whose bursts start at once
 
 
@@ -66,7 +66,7 @@ def collect(
         few = [FEWEST_BURSTS] * len(models)
         least = time.monotonic() - began + _quiet_seconds(models, few, device.pace)
         wanted = [HELD_OUT_BURSTS if networks[number].held_out else FITTING_BURSTS for number in wave]
-        patience = max(_PATIENCE * _quiet_seconds(models, wanted, device.pace), _LEAST_PATIENCE_S)
+        patience = max(_PATIENCE * _quiet_seconds(models, wanted, device.pace), LEAST_PATIENCE_S)
         limit = min(patience, max(finish - time.monotonic(), 0.0))
         times = measure_networks(
             models,

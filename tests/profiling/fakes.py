@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from mnas.devices.base import Array, Device, LoadedModel
@@ -50,6 +51,11 @@ class FakeDevice(Device):
         return _FakeModel(self, true_latency_ms(data))
 
 
+def with_all_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let waves take any time: with all bursts of every network, tables are equal to the last bit."""
+    monkeypatch.setattr("mnas.profiling.collect.LEAST_PATIENCE_S", 600.0)
+
+
 def open_fake(spec: str, **opening: object) -> FakeDevice:
     """`fake:NAME` is exact and quickly profiled; `fake:bad` fails, `fake:hangs` stops answering when half
     is measured, and `fake:FLAG` ends its process, once, at work.
@@ -60,6 +66,7 @@ def open_fake(spec: str, **opening: object) -> FakeDevice:
     from mnas.profiling import collect
 
     collect.LEAST = collect.MOST = 24
+    collect.LEAST_PATIENCE_S = 600.0
     FakeDevice.pace = replace(FakeDevice.pace, wave_networks=6)
     name = spec.partition(":")[2]
     if name == "bad":

@@ -37,7 +37,7 @@ def binary(tmp_path):
     return path
 
 
-def jobs(folder, *devices, minutes=0.5):  # enough for every network's bursts: then tables are equal to the last bit
+def jobs(folder, *devices, minutes=10):  # enough for every network's bursts: then tables are equal to the last bit
     names = [f"{number}.json" for number in range(len(devices))]
     return [
         ProfileJob(device, str(folder / name), small_space().to_dict(), {"minutes": minutes}, {}, OPEN)

@@ -21,7 +21,7 @@ from mnas.profiling.measure import NetworkTime
 from mnas.profiling.plan import plan_networks
 from mnas.profiling.profile import ProfileOptions, profile
 from mnas.tflite.random_model import write_random_model
-from tests.profiling.fakes import FakeDevice, true_latency_ms
+from tests.profiling.fakes import FakeDevice, true_latency_ms, with_all_bursts
 from tests.spaces import small_space
 
 SPACE = small_space(3)
@@ -110,7 +110,8 @@ def test_a_profile_that_ends_within_a_wave_loses_only_what_lacked_bursts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mnas.profiling.collect.MOST", 60)  # one wave
-    unhurried = ProfileOptions(minutes=0.5)  # with all bursts, tables are equal to the last bit
+    with_all_bursts(monkeypatch)
+    unhurried = ProfileOptions(minutes=10)
     whole = profile(SPACE, FakeDevice(noise=0.0), tmp_path / "whole.json", unhurried)
 
     class Dying(FakeDevice):
