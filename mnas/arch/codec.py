@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from msgspec import defstruct
 
-from mnas.arch.spec import ACTIVATIONS, Architecture, BlockSpec, ClassifierSpec, StageSpec
+from mnas.arch.spec import ACTIVATIONS, EXPANDING, Architecture, BlockSpec, ClassifierSpec, StageSpec
 from mnas.arch.text import OP_PREFIX, default_skip, format_block
 from mnas.arch.walk import PlacedBlock
 from mnas.checks import convert
@@ -23,7 +23,7 @@ from mnas.system.files import is_document, parse_json
 FORMAT = "mnas.architecture"
 VERSION = 1
 _OPS = {prefix: op for op, prefix in OP_PREFIX.items()}
-_TOKEN = re.compile(r"(se|[rksecio])(\d{1,7}(?:\.\d{1,17})?)", re.ASCII)
+_TOKEN = re.compile(r"(se|[raksecio])(\d{1,7}(?:\.\d{1,17})?)", re.ASCII)
 _PLACE = re.compile(r"(\d{1,5})x\1x(\d{1,6})", re.ASCII)
 _CLASSIFIER = re.compile(r"classifier_n(\d{1,7})", re.ASCII)
 _SKIPS = {"noskip": "none", "skip": "identity", "pool": "pool"}
@@ -70,7 +70,7 @@ def _read_token(text: str, position: int, word: str, mnasnet: bool) -> tuple[str
     if word in _SKIPS:
         return "skip", _SKIPS[word]
     match = _TOKEN.fullmatch(word)
-    letters = ("r", "k", "s", "e", "i", "o", "se") if mnasnet else ("r", "k", "s", "e", "c", "se")
+    letters = ("r", "k", "s", "e", "i", "o", "se") if mnasnet else ("r", "a", "k", "s", "e", "c", "se")
     if not match or match[1] not in letters:
         known = ", ".join([*letters, *_SKIPS])
         _refuse(text, position, word, f"unknown token; known are {known}, each letter with a number")
@@ -91,8 +91,8 @@ def _stage(text: str, found: dict[str, str], op: str | None) -> StageSpec:
         if stride not in ("11", "22"):
             _refuse(text, text.index(f"s{stride}"), f"s{stride}", "MnasNet's form has s11 or s22")
         found["s"] = stride[0]
-    elif op == "mbconv" and "e" not in found:
-        _refuse(text, len(text), "", "ir needs an expansion ratio such as e6")
+    elif op in EXPANDING and "e" not in found:
+        _refuse(text, len(text), "", f"{OP_PREFIX[op]} needs an expansion ratio such as e6")
     try:
         block = BlockSpec(
             op=op,
@@ -102,6 +102,7 @@ def _stage(text: str, found: dict[str, str], op: str | None) -> StageSpec:
             filters=int(found[filters]),
             se_ratio=float(found.get("se", "0")),
             skip=found.get("skip", default_skip(op)),
+            start_kernel_size=int(found.get("a", "0")),
         )
         return StageSpec(block, int(found.get("r", "1")))
     except InputError as error:

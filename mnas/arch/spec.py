@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from mnas.checks import check_choice, check_integer, check_number
 from mnas.errors import InputError
 
-OPS = ("conv", "sepconv", "mbconv", "identity")
+OPS = ("conv", "sepconv", "mbconv", "fused_mbconv", "uib", "identity")
+EXPANDING = ("mbconv", "fused_mbconv", "uib")  # these have an expansion ratio
 SKIPS = ("none", "identity", "pool")
 MOST_BLOCKS = 2000  # of one network
 ACTIVATIONS = ("relu", "relu6", "swish", "hswish")
@@ -18,17 +19,21 @@ class BlockSpec:
     """One block, independent of its input.
 
     Attributes:
-        op: `conv` (one convolution), `sepconv` (depthwise separable) or `mbconv` (expand, depthwise, project).
-            An `mbconv` with expansion ratio 1 has no expansion layer, so it becomes a `sepconv`. `identity` has no
-            operators where size and filters stay, and is a linear 1x1 convolution elsewhere.
-        kernel_size: side of the square kernel, odd.
-        stride: 1 or 2.
-        expand_ratio: middle filters over input filters; 1 for everything but `mbconv`.
+        op: `conv` (one convolution), `sepconv` (depthwise separable), `mbconv` (expand, depthwise, project),
+            `fused_mbconv` (one full convolution in place of expand and depthwise; EfficientNetV2, Tan and Le 2021),
+            `uib` (universal inverted bottleneck: depthwise, expand, depthwise, project, where either depthwise
+            convolution may be missing; MobileNetV4, Qin et al. 2024) or `identity`, which has no operators where size
+            and filters stay, and is a linear 1x1 convolution elsewhere. An `mbconv` with expansion ratio 1 has no
+            expansion layer, so it becomes a `sepconv`; a `uib` without the first depthwise convolution an `mbconv`.
+        kernel_size: side of the square kernel, odd; 0 for a `uib` without the second depthwise convolution.
+        stride: 1 or 2; of a `uib`'s last depthwise convolution.
+        expand_ratio: middle filters over input filters; 1 for `conv`, `sepconv` and `identity`.
         filters: output filters.
         se_ratio: squeeze-and-excitation width over the block's *input* filters, 0 for none; above 1
             where a published network's width follows from the middle filters.
         skip: `identity` and `pool` (3x3 average pooling) are added to the output where shapes allow it:
             `identity` at stride 1, both where the block keeps the number of filters.
+        start_kernel_size: side of the kernel of a `uib`'s first depthwise convolution, odd; 0 for none.
     """
 
     op: str
@@ -38,28 +43,42 @@ class BlockSpec:
     filters: int
     se_ratio: float = 0
     skip: str = "identity"
+    start_kernel_size: int = 0
 
     def __post_init__(self) -> None:
         check_choice("op", self.op, OPS)
-        check_integer("kernel_size", self.kernel_size, 1, 31)
-        if self.kernel_size % 2 == 0:
-            raise InputError(f"kernel_size is {self.kernel_size}: expected an odd number")
+        _check_kernel("kernel_size", self.kernel_size, optional=self.op == "uib")
+        _check_kernel("start_kernel_size", self.start_kernel_size, optional=True)
         check_integer("stride", self.stride, 1, 2)
         check_number("expand_ratio", self.expand_ratio, 1e-3, 64)
         check_integer("filters", self.filters, 1, 65536)
         check_number("se_ratio", self.se_ratio, 0, 64)
         check_choice("skip", self.skip, SKIPS)
-        # Equal networks get equal specs: 6.0 becomes 6, and an mbconv that does not expand a sepconv.
+        if self.start_kernel_size and self.op != "uib":
+            raise InputError(f"start_kernel_size is {self.start_kernel_size} for op {self.op}: only uib has one, use 0")
+        if self.stride > 1 and not (self.kernel_size or self.start_kernel_size):
+            raise InputError("a uib without depthwise convolutions has stride 2: use 1, or give one a kernel size")
+        # Equal networks get equal specs: 6.0 becomes 6, an mbconv that does not expand a sepconv, and so on.
         object.__setattr__(self, "expand_ratio", _tidy(self.expand_ratio))
         object.__setattr__(self, "se_ratio", _tidy(self.se_ratio))
         if self.op == "mbconv" and self.expand_ratio == 1:
             object.__setattr__(self, "op", "sepconv")
-        if self.op != "mbconv" and self.expand_ratio != 1:
-            raise InputError(f"expand_ratio is {self.expand_ratio!r} for op {self.op}: only mbconv expands, use 1")
+        if self.op == "uib" and self.kernel_size and not self.start_kernel_size and self.expand_ratio != 1:
+            object.__setattr__(self, "op", "mbconv")
+        if self.op not in EXPANDING and self.expand_ratio != 1:
+            raise InputError(
+                f"expand_ratio is {self.expand_ratio!r} for op {self.op}: only {', '.join(EXPANDING)} expand, use 1"
+            )
         if self.op == "identity":
             if self.kernel_size != 1 or self.se_ratio:
                 raise InputError("op identity needs kernel_size 1 and se_ratio 0")
             object.__setattr__(self, "skip", "none")
+
+
+def _check_kernel(name: str, side: int, *, optional: bool) -> None:
+    check_integer(name, side, 0 if optional else 1, 31)
+    if side and side % 2 == 0:
+        raise InputError(f"{name} is {side}: expected an odd number")
 
 
 def _tidy(value: float) -> float:

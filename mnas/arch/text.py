@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mnas.arch.spec import BlockSpec, ClassifierSpec
 
-OP_PREFIX = {"conv": "cn", "sepconv": "ds", "mbconv": "ir", "identity": "id"}
+OP_PREFIX = {"conv": "cn", "sepconv": "ds", "mbconv": "ir", "fused_mbconv": "er", "uib": "uir", "identity": "id"}
+_WITH_RATIO = ("mbconv", "fused_mbconv", "uib")
+_WITH_SKIP = ("sepconv", *_WITH_RATIO)
 
 
 def format_number(value: float) -> str:
@@ -20,8 +22,10 @@ def format_block(block: BlockSpec, repeats: int | None = None) -> str:
     parts = [OP_PREFIX[block.op]]
     if repeats is not None:
         parts.append(f"r{repeats}")
+    if block.op == "uib":
+        parts.append(f"a{block.start_kernel_size}")
     parts += [f"k{block.kernel_size}", f"s{block.stride}"]
-    if block.op == "mbconv":
+    if block.op in _WITH_RATIO:
         parts.append(f"e{format_number(block.expand_ratio)}")
     parts.append(f"c{block.filters}")
     if block.se_ratio:
@@ -33,8 +37,8 @@ def format_block(block: BlockSpec, repeats: int | None = None) -> str:
 
 
 def default_skip(op: str) -> str:
-    """Timm's defaults: ds and ir have an identity skip unless noskip is given, cn has one only with skip."""
-    return "identity" if op in ("sepconv", "mbconv") else "none"
+    """Timm's defaults: ds, ir, er and uir have an identity skip unless noskip is given, cn has one only with skip."""
+    return "identity" if op in _WITH_SKIP else "none"
 
 
 def format_classifier(classifier: ClassifierSpec) -> str:

@@ -145,10 +145,16 @@ def layers(placed: PlacedBlock) -> tuple[Layer, ...]:
         chain.add("conv", "conv", filters=block.filters, kernel_size=kernel, stride=stride, activation=act, norm=True)
         chain.add_se(block.se_ratio, act)
     else:
-        if block.op == "mbconv":
-            middle = max(1, round(placed.in_filters * block.expand_ratio))
-            chain.add("expand", "conv", filters=middle, activation=act, norm=True)
-        chain.add("depthwise", "depthwise", kernel_size=kernel, stride=stride, activation=act, norm=True)
+        start, middle = block.start_kernel_size, max(1, round(placed.in_filters * block.expand_ratio))
+        if start:
+            chain.add("start", "depthwise", kernel_size=start, stride=1 if kernel else stride, norm=True)
+        if block.op == "fused_mbconv":
+            chain.add("expand", "conv", filters=middle, kernel_size=kernel, stride=stride, activation=act, norm=True)
+        else:
+            if block.op != "sepconv":
+                chain.add("expand", "conv", filters=middle, activation=act, norm=True)
+            if kernel:
+                chain.add("depthwise", "depthwise", kernel_size=kernel, stride=stride, activation=act, norm=True)
         chain.add_se(block.se_ratio, act)
         chain.add("project", "conv", filters=block.filters, norm=True)
     if block.skip != "none":

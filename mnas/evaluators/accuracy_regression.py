@@ -19,6 +19,7 @@ _OUTLIER = 2.5  # spreads below the median at which an accuracy is cut off: fail
 _WEIGHTS = (0.0, 0.25)  # of the choices beside the totals
 NUM_TOTALS = 11  # features that come first
 _OPS, _SKIPS = ("conv", "sepconv", "mbconv"), ("none", "identity", "pool")
+_COUNTED_AS = {"fused_mbconv": "mbconv", "uib": "mbconv"}  # all expand and project
 
 
 def features(space: SearchSpace, architecture: Architecture) -> Array:
@@ -34,7 +35,7 @@ def features(space: SearchSpace, architecture: Architecture) -> Array:
         math.log(cost.params),
         math.log(cost.madds),
         len(blocks),
-        *(sum(block.op == op for block in blocks) for op in _OPS),
+        *(sum(_COUNTED_AS.get(block.op, block.op) == op for block in blocks) for op in _OPS),
         *(sum(block.skip == skip for block in blocks) for skip in _SKIPS),
         sum(block.se_ratio > 0 for block in blocks),
         float(np.mean([block.kernel_size for block in blocks])),

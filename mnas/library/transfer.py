@@ -49,33 +49,34 @@ def _by_role(own: Sequence[Layer], arrays: Sequence[Array]) -> dict[str, list[Ar
     return {layer.role: list(islice(given, 5 if layer.norm else 2)) for layer in weighted}
 
 
-def _middle_channels(known: dict[str, list[Array]], alternative: PlacedBlock) -> Indices:
-    """The teacher's middle channels to keep, in their order; -1 for further ones, which are drawn."""
-    wanted = next((layer.filters for layer in layers(alternative) if layer.role == "depthwise"), 0)
-    if "depthwise" not in known or not wanted:
+def _middle_channels(known: dict[str, list[Array]], alternative: PlacedBlock) -> Indices | None:
+    """The teacher's middle channels to keep, in their order; -1 for further ones, which are drawn; None without any."""
+    wanted = next((layer.in_filters for layer in layers(alternative) if layer.role == "project"), None)
+    if wanted is None:
+        return None
+    if "project" not in known:
         return np.full(wanted, -1, np.intp)
-    weight = np.abs(known["project"][0][0, 0]).sum(axis=1) * np.abs(known["depthwise"][1])
+    gamma = known["depthwise" if "depthwise" in known else "expand"][1]  # of the middle channels' last norm
+    weight = np.abs(known["project"][0][0, 0]).sum(axis=1) * np.abs(gamma)
     kept = np.sort(np.argsort(-weight, kind="stable")[:wanted])
     return np.concatenate([kept, np.full(wanted - len(kept), -1, np.intp)]).astype(np.intp)
 
 
-def _layer(layer: Layer, known: list[Array] | None, middle: Indices, rng: np.random.Generator) -> list[Array]:
+def _layer(layer: Layer, known: list[Array] | None, middle: Indices | None, rng: np.random.Generator) -> list[Array]:
     fresh = _fresh(layer, rng)
     if known is None:
         return fresh
     rows, columns = _all(known[0].shape[2]), _all(known[0].shape[3])
-    if layer.role in ("expand", "se_expand"):
+    if middle is not None and layer.role in ("expand", "se_expand"):
         columns = middle
-    if layer.role in ("project", "se_reduce"):
-        rows = middle
-    if layer.role == "depthwise":
+    if middle is not None and layer.role in ("project", "se_reduce", "depthwise"):
         rows = middle
     _copy_kernel(fresh[0], known[0], rows, columns)
-    per_filter = rows if layer.role == "depthwise" else columns
+    per_filter = rows if layer.kind == "depthwise" else columns
     for array, own in zip(fresh[1:], known[1:], strict=True):
         used = per_filter >= 0
         array[used] = own[per_filter[used]]
-    if layer.role == "project":
+    if middle is not None and layer.role == "project":
         fresh[0][:, :, middle < 0, :] = 0  # drawn channels start without influence
     return fresh
 

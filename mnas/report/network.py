@@ -6,10 +6,19 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from mnas.arch.spec import ClassifierSpec
+from mnas.arch.spec import EXPANDING, ClassifierSpec
 from mnas.arch.text import format_number
 from mnas.arch.walk import PlacedBlock
 from mnas.report.facts import BlockRow
+
+_TITLES = {
+    "conv": "Conv",
+    "sepconv": "SepConv",
+    "mbconv": "MBConv",
+    "fused_mbconv": "FusedMBConv",
+    "uib": "UIB",
+    "identity": "Conv",
+}
 
 
 def block_views(blocks: Sequence[BlockRow]) -> list[dict[str, Any]]:
@@ -46,9 +55,9 @@ def describe_block(placed: PlacedBlock) -> dict[str, str]:
             "shape": f"{shape} → {block.num_classes}",
             "look": block_look(placed),
         }
-    kernel = f"{block.kernel_size}×{block.kernel_size}"
-    titles = {"conv": "Conv", "sepconv": "SepConv", "identity": "Conv"}
-    title = titles.get(block.op, f"MBConv{format_number(block.expand_ratio)}")
+    sides = [side for side in (block.start_kernel_size, block.kernel_size) if side]
+    kernel = " and ".join(f"{side}×{side}" for side in sides) or "1×1"
+    title = _TITLES[block.op] + (format_number(block.expand_ratio) if block.op in EXPANDING else "")
     details = [f"{block.filters} channels"]
     if block.stride > 1:
         details.append(f"stride {block.stride}")
@@ -69,6 +78,6 @@ def block_look(placed: PlacedBlock) -> str:
     block = placed.block
     if isinstance(block, ClassifierSpec):
         return "classifier"
-    if block.op == "mbconv":
+    if block.op in ("mbconv", "uib"):
         return f"kernel{min(7, max(3, block.kernel_size))}"
     return "sepconv" if block.op == "sepconv" else "conv"

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 
 from mnas.arch.codec import format_stage
 from mnas.arch.memory import check_strides
-from mnas.arch.spec import Architecture, BlockSpec, StageSpec
+from mnas.arch.spec import EXPANDING, Architecture, BlockSpec, StageSpec
 from mnas.arch.walk import named_blocks
 from mnas.checks import check_number
 from mnas.errors import InputError
@@ -37,7 +38,8 @@ def space_around(
 
     Each block of the teacher becomes a stage of one decision. Its choices have every kernel size and every share of the
     expansion ratio, squeeze-and-excitation as the teacher has it or none, and are left out where the block keeps size
-    and filters and has an identity skip connection. The teacher's own block is always the first choice.
+    and filters and has an identity skip connection. A fused MBConv may become an MBConv, and a universal inverted
+    bottleneck lose its first depthwise convolution. The teacher's own block is always the first choice.
 
     Args:
         teacher: the network.
@@ -153,18 +155,33 @@ def _choices(
     block: BlockSpec, in_filters: int, kernel_sizes: Sequence[int], expansion_shares: Sequence[float]
 ) -> Iterator[BlockSpec]:
     yield block
-    if block.op in ("sepconv", "mbconv"):
+    if block.op in ("sepconv", *EXPANDING):
         ratios = [block.expand_ratio]
-        if block.op == "mbconv":
+        if block.op in EXPANDING:
             ratios = [_expanded(block.expand_ratio, share) for share in expansion_shares]
         for ratio in sorted({ratio for ratio in ratios if ratio >= 1}):
-            for kernel_size in kernel_sizes:
+            for form in _forms(block, kernel_sizes):
                 for se_ratio in dict.fromkeys([block.se_ratio, 0]):
-                    yield replace(block, op="mbconv", kernel_size=kernel_size, expand_ratio=ratio, se_ratio=se_ratio)
+                    yield replace(form, expand_ratio=ratio, se_ratio=se_ratio)
     elif block.op == "conv":
         yield from (replace(block, kernel_size=size) for size in kernel_sizes if block.kernel_size > 1)
     if block.stride == 1 and block.filters == in_filters and block.skip == "identity":
         yield BlockSpec("identity", 1, 1, 1, block.filters)
+
+
+def _forms(block: BlockSpec, kernel_sizes: Sequence[int]) -> Iterator[BlockSpec]:
+    """The kernels and depthwise convolutions that a block may have instead of its own, at any expansion ratio."""
+    if block.op in ("sepconv", "mbconv"):
+        yield from (replace(block, op="mbconv", kernel_size=size) for size in kernel_sizes)
+    elif block.op == "fused_mbconv":
+        yield from (replace(block, kernel_size=size) for size in kernel_sizes)
+        yield from (replace(block, op="mbconv", kernel_size=size) for size in kernel_sizes)
+    else:
+        middles = kernel_sizes if block.kernel_size else (0,)
+        starts = dict.fromkeys([block.start_kernel_size, 0])
+        for start, middle in product(starts, middles):
+            if start or middle or block.stride == 1:
+                yield replace(block, kernel_size=middle, start_kernel_size=start)
 
 
 def _expanded(ratio: float, share: float) -> float:

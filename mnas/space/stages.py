@@ -18,6 +18,7 @@ from mnas.checks import check_fields
 from mnas.errors import InputError
 
 MOST_COMBINATIONS = 20_000  # of one stage: the cost of each is computed when a search starts
+_EXPANDING = ("mbconv", "fused_mbconv")  # a uib has two kernel sizes: its spaces are lists of blocks
 FIELDS = ("op", "kernel_size", "se_ratio", "skip", "filters", "repeats")
 
 
@@ -31,7 +32,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class StageChoices:
-    """The choices of one stage. `op` is conv, sepconv, or mbconv with its expansion ratio: `mbconv6`."""
+    """The choices of one stage. `op` is conv, sepconv, or mbconv6 and fused_mbconv4, with a ratio."""
 
     stride: Annotated[int, Meta(ge=1, le=2)]
     op: tuple[str, ...]
@@ -84,18 +85,21 @@ def split_op(op: str) -> tuple[str, float]:
     """
     if op in ("conv", "sepconv"):
         return op, 1
+    name = next((name for name in _EXPANDING if str(op).startswith(name)), None)
     try:
-        ratio = float(op.removeprefix("mbconv"))
-    except (ValueError, AttributeError):
+        ratio = math.nan if name is None else float(op.removeprefix(name))
+    except ValueError:
         ratio = math.nan
-    if not str(op).startswith("mbconv") or not 1 < ratio <= 64:
-        raise InputError(f"op is {op!r}: expected conv, sepconv, or mbconv with an expansion ratio such as mbconv6")
-    return "mbconv", ratio
+    if name is None or not 1 < ratio <= 64:
+        raise InputError(
+            f"op is {op!r}: expected conv, sepconv, or mbconv or fused_mbconv with an expansion ratio such as mbconv6"
+        )
+    return name, ratio
 
 
 def join_op(block: BlockSpec) -> str:
     """The inverse of `split_op`."""
-    return f"mbconv{format_number(block.expand_ratio)}" if block.op == "mbconv" else block.op
+    return f"{block.op}{format_number(block.expand_ratio)}" if block.op in _EXPANDING else block.op
 
 
 @dataclass(frozen=True)

@@ -19,21 +19,24 @@ from mnas.arch import (
 )
 from mnas.errors import InputError
 
-ops = st.sampled_from(["conv", "sepconv", "mbconv"])
+ops = st.sampled_from(["conv", "sepconv", "mbconv", "fused_mbconv", "uib"])
 ratios = st.one_of(st.integers(2, 8), st.floats(1.01, 8, allow_nan=False).map(lambda x: round(x, 4)))
 
 
 @st.composite
 def stages(draw):
     op = draw(ops)
+    kernel_size = draw(st.sampled_from([1, 3, 5, 7, 0] if op == "uib" else [1, 3, 5, 7]))
+    start_kernel_size = draw(st.sampled_from([0, 3, 5])) if op == "uib" else 0
     block = BlockSpec(
         op=op,
-        kernel_size=draw(st.sampled_from([1, 3, 5, 7])),
-        stride=draw(st.sampled_from([1, 2])),
-        expand_ratio=draw(ratios) if op == "mbconv" else 1,
+        kernel_size=kernel_size,
+        stride=draw(st.sampled_from([1, 2])) if kernel_size or start_kernel_size else 1,
+        expand_ratio=draw(ratios) if op not in ("conv", "sepconv") else 1,
         filters=draw(st.integers(1, 2000)),
         se_ratio=draw(st.sampled_from([0, 0.0625, 0.25, 0.5, 1])),
         skip=draw(st.sampled_from(["none", "identity", "pool"])),
+        start_kernel_size=start_kernel_size,
     )
     return StageSpec(block, draw(st.integers(1, 9)))
 
@@ -55,6 +58,36 @@ def test_the_two_grammars_say_the_same():
     assert parse_stage("r3_k5_s22_e3_i24_o40_se0.25") == parse_stage("ir_r3_k5_s2_e3_c40_se0.25")
     assert parse_stage("r1_k3_s11_e1_i32_o16_noskip") == parse_stage("ds_r1_k3_s1_e1_c16_noskip")
     assert format_stage(parse_stage("ds_r1_k3_s1_e1_c16_noskip")) == "ds_r1_k3_s1_c16_noskip"
+
+
+def test_timms_newer_blocks():
+    fused = parse_stage("er_r2_k3_s2_e4_c48").block
+    assert (fused.op, fused.kernel_size, fused.expand_ratio, fused.skip) == ("fused_mbconv", 3, 4, "identity")
+    extra = parse_stage("uir_r1_a5_k3_s2_e3_c96").block
+    assert (extra.op, extra.start_kernel_size, extra.kernel_size) == ("uib", 5, 3)
+    assert parse_stage("cn_r1_k3_s2_e1_c32") == parse_stage("cn_r1_k3_s2_c32")
+
+
+def test_equal_blocks_are_written_alike():
+    assert format_stage(parse_stage("uir_r4_a0_k3_s1_e2_c96")) == "ir_r4_k3_s1_e2_c96"
+    assert format_stage(parse_stage("uir_r1_k0_s1_e4_c256")) == "uir_r1_a0_k0_s1_e4_c256"
+    assert format_stage(parse_stage("uir_r1_a0_k3_s1_e1_c96")) == "uir_r1_a0_k3_s1_e1_c96"  # it has an expansion layer
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("uir_r1_a0_k0_s2_e4_c8", "a uib without depthwise convolutions has stride 2"),
+        ("ir_r1_a3_k3_s1_e4_c8", "start_kernel_size is 3 for op mbconv: only uib has one"),
+        ("ir_r1_k0_s1_e4_c8", "kernel_size is 0: expected a whole number from 1 to 31"),
+        ("uir_r1_a4_k3_s1_e4_c8", "start_kernel_size is 4: expected an odd number"),
+        ("er_r1_k3_s1_c8", "er needs an expansion ratio such as e6"),
+        ("cn_r1_k3_s1_e2_c8", "expand_ratio is 2 for op conv: only mbconv, fused_mbconv, uib expand, use 1"),
+    ],
+)
+def test_blocks_that_cannot_be(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_stage(text)
 
 
 def test_timms_defaults_for_skips():

@@ -3,7 +3,7 @@
 import pytest
 
 from mnas.arch import Architecture, BlockSpec, ClassifierSpec, StageSpec, complexity, layers, unroll
-from mnas.arch.codec import architecture_from_json, architecture_to_json
+from mnas.arch.codec import architecture_from_json, architecture_to_json, parse_key
 from mnas.arch.complexity import block_complexity
 from mnas.arch.walk import PlacedBlock, named_blocks
 
@@ -62,6 +62,29 @@ def test_parameters_of_a_block_by_hand():
     cost = block_complexity(placed)
     assert cost.params == expand + depthwise + squeeze_excite + project
     assert cost.madds == 64 * (4 * 8 + 9 * 8 + 8 * 4) + squeeze_excite
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ("er_k3_s2_e4_c48_noskip", ["expand 3x3/2 relu", "project 1x1/1 linear"]),
+        ("er_k3_s1_e1_c4", ["expand 3x3/1 relu", "project 1x1/1 linear", "skip_add 1x1/1 linear"]),
+        (
+            "uir_a5_k3_s2_e3_c96_noskip",
+            ["start 5x5/1 linear", "expand 1x1/1 relu", "depthwise 3x3/2 relu", "project 1x1/1 linear"],
+        ),
+        ("uir_a5_k0_s2_e3_c96_noskip", ["start 5x5/2 linear", "expand 1x1/1 relu", "project 1x1/1 linear"]),
+        ("uir_a0_k0_s1_e3_c4", ["expand 1x1/1 relu", "project 1x1/1 linear", "skip_add 1x1/1 linear"]),
+    ],
+)
+def test_layers_of_newer_blocks(block, expected):
+    placed = parse_key(f"8x8x4 {block} relu")
+    assert placed.key == f"8x8x4 {block} relu"
+    found = [
+        f"{each.role} {each.kernel_size}x{each.kernel_size}/{each.stride} {each.activation}" for each in layers(placed)
+    ]
+    assert found == expected
+    assert layers(placed)[-1].out_size == placed.out_size
 
 
 def test_a_head_without_filters_is_left_out():

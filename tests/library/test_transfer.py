@@ -48,6 +48,11 @@ def transferred(teacher, alternative, arrays=None):
         BlockSpec("sepconv", 3, 1, 1, 8),
         BlockSpec("sepconv", 3, 2, 1, 12, 0.5),
         BlockSpec("conv", 3, 1, 1, 8),
+        BlockSpec("conv", 3, 1, 1, 8, 0.5),
+        BlockSpec("fused_mbconv", 3, 1, 4, 8, 0.25),
+        BlockSpec("uib", 3, 1, 4, 8, start_kernel_size=5),
+        BlockSpec("uib", 0, 1, 4, 8, start_kernel_size=3),
+        BlockSpec("uib", 0, 1, 4, 8),
     ],
 )
 def test_a_block_of_the_same_shape_is_unchanged(block):

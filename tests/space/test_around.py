@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnas.arch import unroll, zoo
+from mnas.arch import parse_stages, unroll, zoo
 from mnas.arch.spec import Architecture, BlockSpec, StageSpec
 from mnas.errors import InputError
 from mnas.space import SpaceCosts, check_fits_teacher, load_space, space_around, without_slower
@@ -47,6 +47,18 @@ def test_choices_are_kernels_ratios_squeeze_and_excitation_and_none():
         for se in ("", "_se0.25")
     }
     assert "id_r1_k1_s1_c16" in second
+
+
+def test_choices_of_newer_blocks():
+    stages = parse_stages("er_r1_k3_s2_e4_c16|uir_r1_a5_k3_s2_e4_c24|uir_r1_a3_k0_s1_e4_c24|uir_r1_a0_k0_s1_e4_c24")
+    space = space_around(Architecture(stages, stem_filters=8), kernel_sizes=(3, 5), expansion_shares=(0.5, 1))
+    fused, extra, first_only, neither = (set(stage.blocks) for stage in space.stages)
+    ratios = (2, 4)
+    assert fused == {f"{op}_r1_k{k}_s2_e{e}_c16_noskip" for op in ("er", "ir") for k in (3, 5) for e in ratios}
+    assert extra == {f"{op}_k{k}_s2_e{e}_c24_noskip" for op in ("uir_r1_a5", "ir_r1") for k in (3, 5) for e in ratios}
+    without = {f"uir_r1_a0_k0_s1_e{e}_c24" for e in ratios} | {"id_r1_k1_s1_c24"}
+    assert first_only == without | {f"uir_r1_a3_k0_s1_e{e}_c24" for e in ratios}
+    assert neither == without
 
 
 def test_a_ratio_of_many_digits_is_not_nearly_repeated():

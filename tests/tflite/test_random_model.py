@@ -16,7 +16,9 @@ pytestmark = pytest.mark.tensorflow
 
 # Every op, every skip with and without effect, squeeze-and-excitation, both strides, odd sizes.
 STAGES = parse_stages(
-    "cn_r2_k3_s1_c8_se0.25_skip|ds_r2_k5_s2_c12_pool|ir_r2_k3_s1_e3_c12_se0.25|ir_r1_k5_s2_e6_c16_noskip|"
+    "cn_r2_k3_s1_c8_se0.25_skip|ds_r2_k5_s2_c12_pool|ir_r2_k3_s1_e3_c12_se0.25|"
+    "er_r1_k3_s1_e2_c12_se0.25|uir_r1_a5_k3_s1_e3_c12|uir_r1_a3_k0_s1_e2_c12|uir_r1_a0_k0_s1_e4_c12|"
+    "ir_r1_k5_s2_e6_c16_noskip|"
     "ir_r2_k3_s2_e3_c16_pool|id_r2_k1_s2_c18|cn_r1_k5_s2_c20_pool"
 )
 _NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
