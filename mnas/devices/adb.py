@@ -25,8 +25,8 @@ _GRACE_S = 2  # between asking a command to stop and killing it
 _TRANSFER_S = 300.0
 _MOST_BYTES = 1 << 24
 _BECOMING_READY_S = 5.0
-# Otherwise adb opens mDNS on all interfaces; users who need mDNS set these variables.
-_ENVIRONMENT = {"ADB_MDNS": "0", "ADB_MDNS_OPENSCREEN": "0", "ADB_MDNS_AUTO_CONNECT": "0"}
+_MDNS = "._adb-tls-"  # in serials of wireless debugging, such as adb-9B101FFAZ001XY-a1B2c3._adb-tls-connect._tcp
+_LONGEST_COMMAND = 80  # characters of it in a message
 _STATES = {
     "unauthorized": "it has not allowed this computer yet: unlock its screen and accept 'Allow USB debugging?'",
     "authorizing": "it is asking whether to allow this computer: unlock its screen and accept",
@@ -41,11 +41,16 @@ _STATES = {
 }
 
 
+class SlowAnswerError(MnasError):
+    """A command did not finish in time; the phone may answer others."""
+
+
 class Adb:
     """One phone behind the `adb` program.
 
     Args:
-        serial: as `adb devices` prints it, or HOST:PORT of a phone on the network; empty for the only phone.
+        serial: as `adb devices` prints it (for wireless debugging `adb-XXXX._adb-tls-connect._tcp`), or HOST:PORT of a
+            phone on the network; empty for the only phone.
 
     Raises:
         InputError: if there are several phones and no serial.
@@ -81,8 +86,9 @@ class Adb:
     def _wait_until_ready(self, serial: str) -> None:
         give_up = time.monotonic() + _BECOMING_READY_S
         while (state := self._states().get(serial, "")) != "device":
-            # A phone that was just plugged in, or that lost its network, takes a while.
-            if state in ("", "unauthorized", "no permissions") or time.monotonic() > give_up:
+            # A phone that was just plugged in, that lost its network, or that mDNS has to find, takes a while.
+            is_lost = not state and _MDNS not in serial
+            if is_lost or state in ("unauthorized", "no permissions") or time.monotonic() > give_up:
                 raise MnasError(_why_not(serial, state))
             time.sleep(0.25)
 
@@ -94,23 +100,26 @@ class Adb:
             raise MnasError(f"adb cannot start its server:\n  {last_lines(done.stderr)}")
         return parse_states(done.stdout)
 
-    def shell(self, command: str, *, limit_s: float = 10.0, check: bool = True) -> str:
+    def shell(self, command: str, *, limit_s: float = 10.0, check: bool = True, what: str = "") -> str:
         """Run a shell command and return what it prints, stdout and stderr together.
 
         Args:
             command: in the phone's shell language; quote everything that is not fixed text.
             limit_s: after which the phone ends it.
             check: whether an exit code other than 0 is an error.
+            what: the command's name in messages; by default its beginning.
 
         Raises:
-            MnasError: if it fails or takes too long, or the phone goes away.
+            SlowAnswerError: if it takes too long.
+            MnasError: if it fails, or the phone goes away.
         """
+        what = _short(what or command)
         word = f"mnas-{secrets.token_hex(8)}"
         # Read the exit code inside: toybox's timeout sometimes reports 127 for a command that succeeded.
         script = f"( {command}\n) </dev/null 2>&1; mnas_code=$?; echo; echo {word}-code $mnas_code"
         if self._limits_commands:  # ending adb here would leave the command running there
             script = f"timeout -k {_GRACE_S} {limit_s:g} sh -c {shlex.quote(script)}"
-        late = f"the phone {self._name} did not answer for {limit_s + ANSWER_S:g} s: is it frozen?"
+        late = f"the phone {self._name} did not answer for {limit_s + ANSWER_S:g} s ({what}): is it frozen?"
         command = f"{script}; echo; echo {word}-end"
         done = self._phone(["shell", command], limit_s + _GRACE_S + ANSWER_S, late)
         said, ended, _ = done.stdout.replace("\r\n", "\n").rpartition(f"\n{word}-end")
@@ -118,9 +127,11 @@ class Adb:
             raise self._gone(done)
         output, finished, code = said.rpartition(f"\n{word}-code ")
         if not finished:
-            raise MnasError(f"a command on the phone took longer than {limit_s:g} s and was ended there")
+            raise SlowAnswerError(f"a command on the phone took longer than {limit_s:g} s and was ended there: {what}")
         if check and code.strip() != "0":
-            raise MnasError(f"a command failed on the phone (exit code {code.strip()[:3]}):\n  {last_lines(output)}")
+            raise MnasError(
+                f"a command failed on the phone (exit code {code.strip()[:3]}): {what}\n  {last_lines(output)}"
+            )
         return output
 
     def push(self, files: Sequence[Path], folder: str) -> None:
@@ -165,7 +176,7 @@ class Adb:
         try:
             return _run(["-s", self.serial, *arguments], limit_s)
         except TimeoutError:
-            raise MnasError(late) from None
+            raise SlowAnswerError(late) from None
 
     def _gone(self, done: subprocess.CompletedProcess[str]) -> MnasError:
         state = self._states().get(self.serial, "")
@@ -183,6 +194,12 @@ class Adb:
         return printable(self.serial)
 
 
+def _short(command: str) -> str:
+    """The beginning of a command, for a message."""
+    line = " ".join(printable(command, keep_lines=True).split())
+    return line if len(line) <= _LONGEST_COMMAND else line[:_LONGEST_COMMAND] + " ..."
+
+
 def parse_states(text: str) -> dict[str, str]:
     """Parse the output of `adb devices` into states by serial."""
     pairs = [line.partition("\t") for line in text.splitlines() if "\t" in line]
@@ -192,7 +209,8 @@ def parse_states(text: str) -> dict[str, str]:
 def _why_not(serial: str, state: str) -> str:
     name = printable(serial)
     if not state:
-        hint = "check adb devices" + ("; is adb over the network on?" if ":" in serial else ", and its cable")
+        network = ":" in serial or _MDNS in serial
+        hint = "check adb devices" + ("; is wireless debugging on?" if network else ", and its cable")
         return f"the phone {name} is not connected: {hint}"
     return f"the phone {name} is not ready ({state}): {_STATES.get(state, 'see adb devices')}"
 
@@ -207,7 +225,6 @@ def _run(arguments: list[str], limit_s: float) -> subprocess.CompletedProcess[st
                 stdout=out,
                 stderr=errors,
                 timeout=limit_s,
-                env=_ENVIRONMENT | os.environ,
                 check=False,
             )
         except FileNotFoundError:
