@@ -7,18 +7,23 @@ every command prints a random word at its end; without that word it has not fini
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from mnas.devices.benchmark_log import last_lines, printable
 from mnas.errors import InputError, MnasError
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
 ANSWER_S = 15.0  # beyond a command's own limit
 _GRACE_S = 2  # between asking a command to stop and killing it
@@ -26,6 +31,7 @@ _TRANSFER_S = 300.0
 _MOST_BYTES = 1 << 24
 _BECOMING_READY_S = 5.0
 _MDNS = "._adb-tls-"  # in serials of wireless debugging, such as adb-9B101FFAZ001XY-a1B2c3._adb-tls-connect._tcp
+PAUSES_S = (2.0, 10.0, 60.0)  # before another try
 _LONGEST_COMMAND = 80  # characters of it in a message
 _STATES = {
     "unauthorized": "it has not allowed this computer yet: unlock its screen and accept 'Allow USB debugging?'",
@@ -45,6 +51,10 @@ class SlowAnswerError(MnasError):
     """A command did not finish in time; the phone may answer others."""
 
 
+class LostPhoneError(MnasError):
+    """The connection to a phone broke."""
+
+
 class Adb:
     """One phone behind the `adb` program.
 
@@ -55,9 +65,16 @@ class Adb:
     Raises:
         InputError: if there are several phones and no serial.
         MnasError: if adb is not installed, or the phone is not ready.
+
+    Attributes:
+        serial: of the phone.
+        patience: whether what a broken connection has ended is done again, after pauses; a run of hours needs it.
     """
 
+    sleep = staticmethod(time.sleep)
+
     def __init__(self, serial: str = "") -> None:
+        self.patience = False
         serial = serial or os.environ.get("ANDROID_SERIAL", "")
         self.serial = self._choose(serial)
         self._limits_commands = False
@@ -113,7 +130,9 @@ class Adb:
             SlowAnswerError: if it takes too long.
             MnasError: if it fails, or the phone goes away.
         """
-        what = _short(what or command)
+        return self._patiently(lambda: self._shell(command, limit_s, check, _short(what or command)))
+
+    def _shell(self, command: str, limit_s: float, check: bool, what: str) -> str:
         word = f"mnas-{secrets.token_hex(8)}"
         # Read the exit code inside: toybox's timeout sometimes reports 127 for a command that succeeded.
         script = f"( {command}\n) </dev/null 2>&1; mnas_code=$?; echo; echo {word}-code $mnas_code"
@@ -134,12 +153,27 @@ class Adb:
             )
         return output
 
+    def _patiently(self, work: Callable[[], _T]) -> _T:
+        """Do it; with patience again after each pause, while the connection breaks."""
+        for pause_s in PAUSES_S if self.patience else ():
+            try:
+                return work()
+            except LostPhoneError as error:
+                _log.warning("%s\n  Trying again in %g s.", error, pause_s)
+            self.sleep(pause_s)
+            with suppress(MnasError):
+                self._choose(self.serial)
+        return work()
+
     def push(self, files: Sequence[Path], folder: str) -> None:
         """Copy files into a folder of the phone.
 
         Raises:
             MnasError: if the phone is full, refuses them, or goes away.
         """
+        self._patiently(lambda: self._push(files, folder))
+
+    def _push(self, files: Sequence[Path], folder: str) -> None:
         late = f"copying to the phone {self._name} took longer than {_TRANSFER_S:g} s"
         done = self._phone(["push", *map(str, files), folder], _TRANSFER_S, late)
         if done.returncode == 0:
@@ -181,11 +215,11 @@ class Adb:
     def _gone(self, done: subprocess.CompletedProcess[str]) -> MnasError:
         state = self._states().get(self.serial, "")
         if state == "device":
-            return MnasError(
+            return LostPhoneError(
                 f"the connection to the phone {self._name} broke: run the same command again\n  "
                 + last_lines(done.stderr)
             )
-        return MnasError(
+        return LostPhoneError(
             f"lost the phone during the work: {_why_not(self.serial, state)}\n  Then run the same command again."
         )
 

@@ -126,6 +126,7 @@ class AndroidDevice(Device):
             try:
                 there.open()
                 self._folder, self._there = Path(folder), there
+                self.adb.patience = True
                 program = self._folder / _PROGRAM
                 program.write_bytes(self.binary.path.read_bytes())
                 there.push([program])
@@ -133,6 +134,7 @@ class AndroidDevice(Device):
                 self.cool_down()
                 yield
             finally:
+                self.adb.patience = False
                 self._folder = self._there = None
                 self._waiting.clear()
                 self._closed.clear()

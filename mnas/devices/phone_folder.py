@@ -11,7 +11,6 @@ import getpass
 import hashlib
 import logging
 import os
-import platform
 import secrets
 import shlex
 import time
@@ -23,6 +22,7 @@ from mnas.devices.adb import Adb
 from mnas.devices.benchmark_log import printable
 from mnas.errors import MnasError
 from mnas.system.files import write_atomically
+from mnas.system.lock import owner
 
 FOLDER = "/data/local/tmp/mnas"  # adb's user may write and run programs there
 STALE_S = 900.0  # the longest wait between two renewals is that for a phone to cool down, which renews too
@@ -49,9 +49,7 @@ class PhoneFolder:
         self._name = f"run-{secrets.token_hex(8)}"
         self.path = f"{FOLDER}/{self._name}"
         self._computer = hashlib.sha256(f"{_computer(cache)} {adb.serial}".encode()).hexdigest()[:16]
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        who = printable(f"{_user()} on {platform.node()}")
-        self._owner = f"{self._name} {self._computer} {who}, process {os.getpid()}, since {since}"
+        self._owner = printable(f"{self._name} {self._computer} {_user()}, {owner()}")
 
     def open(self) -> None:
         """Take the phone's lock, remove what former runs left, and make the folder.
@@ -65,7 +63,7 @@ class PhoneFolder:
         else:
             raise self._held("another run", "nothing says since when")
         # Only the holder of the lock works here: everything else is left over.
-        self.shell(f'for each in {FOLDER}/*; do [ "$each" = {_LOCK} ] || rm -rf "$each"; done; mkdir {self.path}')
+        self.shell(f'for each in {FOLDER}/*; do [ "$each" = {_LOCK} ] || rm -rf "$each"; done; mkdir -p {self.path}')
 
     def _take(self) -> bool:
         """Take the lock, if it is free; if its owner is gone, only free it. Returns whether it was taken.
@@ -84,13 +82,13 @@ class PhoneFolder:
         if said.strip() == "taken":
             return True
         found = dict(line.partition(" ")[::2] for line in said.splitlines())
-        owner = found.get("owner", "")
-        _, _, rest = owner.partition(" ")
+        holder = found.get("owner", "")
+        _, _, rest = holder.partition(" ")
         computer, _, who = rest.partition(" ")
         # This process holds this computer's own lock of the phone: its former run has ended.
         if computer != self._computer:
             age_s = _age_s(found.get("now", ""), found.get("time", ""))
-            if not owner or age_s is None:
+            if not holder or age_s is None:
                 time.sleep(_PAUSE_S)  # it may have been made this moment
                 return False
             if age_s < STALE_S:
@@ -98,7 +96,7 @@ class PhoneFolder:
             minutes = age_s / 60
             _log.warning("taking the phone over from %s, not heard of for %.0f minutes", printable(who), minutes)
         aside = f"{FOLDER}/{self._name}.old"
-        self.adb.shell(f'[ "$(cat {_OWNER})" = {shlex.quote(owner)} ] && mv {_LOCK} {aside}; rm -rf {aside}')
+        self.adb.shell(f'[ "$(cat {_OWNER})" = {shlex.quote(holder)} ] && mv {_LOCK} {aside}; rm -rf {aside}')
         return False
 
     def _held(self, who: str, heard: str) -> MnasError:

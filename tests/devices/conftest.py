@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from mnas.devices.adb import Adb
 from tests.devices.phone_double import BENCHMARK_MODEL, PhoneDouble
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks of phones go to a folder of the test's own."""
+    """Locks of phones go to a folder of the test's own, and nothing waits before another try."""
     monkeypatch.setenv("MNAS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Adb, "sleep", staticmethod(lambda seconds: None))
 
 
 @pytest.fixture(scope="module")  # no longer, for it moves this user's home

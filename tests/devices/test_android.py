@@ -373,3 +373,25 @@ def test_why_programs_are_not_pinned(phone: PhoneDouble, binary: Path, caplog: p
     open_phone(phone, binary)
     assert "does not say which of its cores are fast: programs are not pinned" in caplog.text
     assert "does not let" not in caplog.text
+
+
+def test_a_broken_connection_does_not_end_a_long_run(
+    phone: PhoneDouble, binary: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        phone.starts_left = 10 if len(naps) == 2 else -1  # back after the second pause
+
+    monkeypatch.setattr(Adb, "sleep", staticmethod(nap))
+    device = open_phone(phone, binary)
+    with device.measuring():
+        model = device.load(DATA)
+        phone.starts_left = 1
+        for _ in range(3):
+            assert model.run_times_ms(3).shape == (3,)
+    assert naps == [2.0, 10.0]
+    assert caplog.text.count("lost the phone during the work") == 2
+    assert "Trying again in 10 s" in caplog.text
+    assert phone.files == []

@@ -41,7 +41,7 @@ def test_another_computer_is_told_who_has_the_phone(
         assert model.run_times_ms(3).min() == pytest.approx(10.05)
         on_another_computer(monkeypatch, tmp_path)
         second = open_phone(phone, binary)
-        said = rf"is being used by \S+ on .*, process {os.getpid()}, since .* \(last heard of \d+ s ago\): wait for it"
+        said = rf"is being used by \S+, process {os.getpid()} on .* since .* \(last heard of \d+ s ago\): wait for it"
         with pytest.raises(MnasError, match=said), second.measuring():
             pass
         assert phone.copied == ["1.tflite", "benchmark_model"]  # those of the first
@@ -70,7 +70,9 @@ def test_a_run_that_is_gone_gives_the_phone_to_the_next(
             other = second.load(SMALL)
             other.run_times_ms(3)
             # The first wakes up: it must not take the second's network for its own, nor disturb it.
-            with pytest.raises(MnasError, match=r"was taken over by \S+ on .*finished measurements are kept"):
+            with pytest.raises(
+                MnasError, match=r"was taken over by \S+, process \d+ on .*finished measurements are kept"
+            ):
                 model.run_times_ms(3)
             with pytest.raises(MnasError, match="was taken over by"):
                 first.load(LARGE).run_times_ms(3)
