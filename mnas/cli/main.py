@@ -42,8 +42,20 @@ COMMANDS = {
 }
 
 
+class _InterruptedError(MnasError):
+    """Ctrl-C."""
+
+    exit_code = 130
+
+
 class _LazyGroup(TyperGroup):
     """Holds names and help lines; the command itself is imported when it is run or its options are completed."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # typer would end without a word
+            raise _InterruptedError("interrupted; what was finished is kept") from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)

@@ -7,26 +7,32 @@ every command prints a random word at its end; without that word it has not fini
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from mnas.devices.benchmark_log import last_lines, printable
 from mnas.errors import InputError, MnasError
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
 ANSWER_S = 15.0  # beyond a command's own limit
 _GRACE_S = 2  # between asking a command to stop and killing it
 _TRANSFER_S = 300.0
 _MOST_BYTES = 1 << 24
 _BECOMING_READY_S = 5.0
-# Otherwise adb opens mDNS on all interfaces; users who need mDNS set these variables.
-_ENVIRONMENT = {"ADB_MDNS": "0", "ADB_MDNS_OPENSCREEN": "0", "ADB_MDNS_AUTO_CONNECT": "0"}
+_MDNS = "._adb-tls-"  # in serials of wireless debugging, such as adb-9B101FFAZ001XY-a1B2c3._adb-tls-connect._tcp
+PAUSES_S = (2.0, 10.0, 60.0)  # before another try
+_LONGEST_COMMAND = 80  # characters of it in a message
 _STATES = {
     "unauthorized": "it has not allowed this computer yet: unlock its screen and accept 'Allow USB debugging?'",
     "authorizing": "it is asking whether to allow this computer: unlock its screen and accept",
@@ -41,18 +47,34 @@ _STATES = {
 }
 
 
+class SlowAnswerError(MnasError):
+    """A command did not finish in time; the phone may answer others."""
+
+
+class LostPhoneError(MnasError):
+    """The connection to a phone broke."""
+
+
 class Adb:
     """One phone behind the `adb` program.
 
     Args:
-        serial: as `adb devices` prints it, or HOST:PORT of a phone on the network; empty for the only phone.
+        serial: as `adb devices` prints it (for wireless debugging `adb-XXXX._adb-tls-connect._tcp`), or HOST:PORT of a
+            phone on the network; empty for the only phone.
 
     Raises:
         InputError: if there are several phones and no serial.
         MnasError: if adb is not installed, or the phone is not ready.
+
+    Attributes:
+        serial: of the phone.
+        patience: whether what a broken connection has ended is done again, after pauses; a run of hours needs it.
     """
 
+    sleep = staticmethod(time.sleep)
+
     def __init__(self, serial: str = "") -> None:
+        self.patience = False
         serial = serial or os.environ.get("ANDROID_SERIAL", "")
         self.serial = self._choose(serial)
         self._limits_commands = False
@@ -81,8 +103,9 @@ class Adb:
     def _wait_until_ready(self, serial: str) -> None:
         give_up = time.monotonic() + _BECOMING_READY_S
         while (state := self._states().get(serial, "")) != "device":
-            # A phone that was just plugged in, or that lost its network, takes a while.
-            if state in ("", "unauthorized", "no permissions") or time.monotonic() > give_up:
+            # A phone that was just plugged in, that lost its network, or that mDNS has to find, takes a while.
+            is_lost = not state and _MDNS not in serial
+            if is_lost or state in ("unauthorized", "no permissions") or time.monotonic() > give_up:
                 raise MnasError(_why_not(serial, state))
             time.sleep(0.25)
 
@@ -94,23 +117,28 @@ class Adb:
             raise MnasError(f"adb cannot start its server:\n  {last_lines(done.stderr)}")
         return parse_states(done.stdout)
 
-    def shell(self, command: str, *, limit_s: float = 10.0, check: bool = True) -> str:
+    def shell(self, command: str, *, limit_s: float = 10.0, check: bool = True, what: str = "") -> str:
         """Run a shell command and return what it prints, stdout and stderr together.
 
         Args:
             command: in the phone's shell language; quote everything that is not fixed text.
             limit_s: after which the phone ends it.
             check: whether an exit code other than 0 is an error.
+            what: the command's name in messages; by default its beginning.
 
         Raises:
-            MnasError: if it fails or takes too long, or the phone goes away.
+            SlowAnswerError: if it takes too long.
+            MnasError: if it fails, or the phone goes away.
         """
+        return self._patiently(lambda: self._shell(command, limit_s, check, _short(what or command)))
+
+    def _shell(self, command: str, limit_s: float, check: bool, what: str) -> str:
         word = f"mnas-{secrets.token_hex(8)}"
         # Read the exit code inside: toybox's timeout sometimes reports 127 for a command that succeeded.
         script = f"( {command}\n) </dev/null 2>&1; mnas_code=$?; echo; echo {word}-code $mnas_code"
         if self._limits_commands:  # ending adb here would leave the command running there
             script = f"timeout -k {_GRACE_S} {limit_s:g} sh -c {shlex.quote(script)}"
-        late = f"the phone {self._name} did not answer for {limit_s + ANSWER_S:g} s: is it frozen?"
+        late = f"the phone {self._name} did not answer for {limit_s + ANSWER_S:g} s ({what}): is it frozen?"
         command = f"{script}; echo; echo {word}-end"
         done = self._phone(["shell", command], limit_s + _GRACE_S + ANSWER_S, late)
         said, ended, _ = done.stdout.replace("\r\n", "\n").rpartition(f"\n{word}-end")
@@ -118,10 +146,24 @@ class Adb:
             raise self._gone(done)
         output, finished, code = said.rpartition(f"\n{word}-code ")
         if not finished:
-            raise MnasError(f"a command on the phone took longer than {limit_s:g} s and was ended there")
+            raise SlowAnswerError(f"a command on the phone took longer than {limit_s:g} s and was ended there: {what}")
         if check and code.strip() != "0":
-            raise MnasError(f"a command failed on the phone (exit code {code.strip()[:3]}):\n  {last_lines(output)}")
+            raise MnasError(
+                f"a command failed on the phone (exit code {code.strip()[:3]}): {what}\n  {last_lines(output)}"
+            )
         return output
+
+    def _patiently(self, work: Callable[[], _T]) -> _T:
+        """Do it; with patience again after each pause, while the connection breaks."""
+        for pause_s in PAUSES_S if self.patience else ():
+            try:
+                return work()
+            except LostPhoneError as error:
+                _log.warning("%s\n  Trying again in %g s.", error, pause_s)
+            self.sleep(pause_s)
+            with suppress(MnasError):
+                self._choose(self.serial)
+        return work()
 
     def push(self, files: Sequence[Path], folder: str) -> None:
         """Copy files into a folder of the phone.
@@ -129,6 +171,9 @@ class Adb:
         Raises:
             MnasError: if the phone is full, refuses them, or goes away.
         """
+        self._patiently(lambda: self._push(files, folder))
+
+    def _push(self, files: Sequence[Path], folder: str) -> None:
         late = f"copying to the phone {self._name} took longer than {_TRANSFER_S:g} s"
         done = self._phone(["push", *map(str, files), folder], _TRANSFER_S, late)
         if done.returncode == 0:
@@ -165,22 +210,28 @@ class Adb:
         try:
             return _run(["-s", self.serial, *arguments], limit_s)
         except TimeoutError:
-            raise MnasError(late) from None
+            raise SlowAnswerError(late) from None
 
     def _gone(self, done: subprocess.CompletedProcess[str]) -> MnasError:
         state = self._states().get(self.serial, "")
         if state == "device":
-            return MnasError(
+            return LostPhoneError(
                 f"the connection to the phone {self._name} broke: run the same command again\n  "
                 + last_lines(done.stderr)
             )
-        return MnasError(
+        return LostPhoneError(
             f"lost the phone during the work: {_why_not(self.serial, state)}\n  Then run the same command again."
         )
 
     @property
     def _name(self) -> str:
         return printable(self.serial)
+
+
+def _short(command: str) -> str:
+    """The beginning of a command, for a message."""
+    line = " ".join(printable(command, keep_lines=True).split())
+    return line if len(line) <= _LONGEST_COMMAND else line[:_LONGEST_COMMAND] + " ..."
 
 
 def parse_states(text: str) -> dict[str, str]:
@@ -192,7 +243,8 @@ def parse_states(text: str) -> dict[str, str]:
 def _why_not(serial: str, state: str) -> str:
     name = printable(serial)
     if not state:
-        hint = "check adb devices" + ("; is adb over the network on?" if ":" in serial else ", and its cable")
+        network = ":" in serial or _MDNS in serial
+        hint = "check adb devices" + ("; is wireless debugging on?" if network else ", and its cable")
         return f"the phone {name} is not connected: {hint}"
     return f"the phone {name} is not ready ({state}): {_STATES.get(state, 'see adb devices')}"
 
@@ -207,7 +259,6 @@ def _run(arguments: list[str], limit_s: float) -> subprocess.CompletedProcess[st
                 stdout=out,
                 stderr=errors,
                 timeout=limit_s,
-                env=_ENVIRONMENT | os.environ,
                 check=False,
             )
         except FileNotFoundError:

@@ -20,17 +20,17 @@ from typing import Any
 import numpy.typing as npt
 
 from mnas.checks import check_integer
-from mnas.devices.adb import Adb
+from mnas.devices.adb import Adb, SlowAnswerError
 from mnas.devices.base import SLOWER, Array, Details, Device, LoadedModel, MeasurementSettings
-from mnas.devices.benchmark_binary import MAX_SECONDS, BenchmarkBinary
+from mnas.devices.benchmark_binary import MAX_SECONDS, NOT_WHOLE, BenchmarkBinary, not_whole
 from mnas.devices.benchmark_log import BenchmarkLog, parse_benchmark_log, printable
-from mnas.devices.phone import Cpu, read_heat, read_phone
+from mnas.devices.phone import Cpu, Thermals, read_heat, read_phone
+from mnas.devices.phone_folder import PhoneFolder
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
 from mnas.system.lock import hold
 
-FOLDER = "/data/local/tmp/mnas"  # adb's user may write and run programs there
-_PROGRAM = f"{FOLDER}/benchmark_model"
+_PROGRAM = "benchmark_model"  # its name on the phone
 _LIMIT_S = 2 * MAX_SECONDS + 20
 _WARM, _HOT = 38.0, 41.0  # degrees of the battery: cool enough to continue; too warm to measure
 _THROTTLING = 2  # thermal status from which Android slows the CPU down
@@ -69,16 +69,28 @@ class AndroidDevice(Device):
         binary.check_abis(self.phone.abis)
         self._cpus = self._pinnable(self.phone.fastest(threads))
         self._folder: Path | None = None
+        self._there: PhoneFolder | None = None
+        self._warned_partly = False
         self._number = 0
         self._waiting: list[Path] = []
         self._closed: list[str] = []
 
     def _pinnable(self, cpus: Sequence[Cpu]) -> tuple[Cpu, ...]:
         """The cores, if programs can be pinned to them."""
-        if cpus and "yes" in self.adb.shell(f"taskset {_mask(cpus)} true && echo yes", check=False):
+        if not cpus:
+            why = "this phone does not say which of its cores are fast"
+        elif self._runs(f"taskset {_mask(cpus)} true"):
             return tuple(cpus)
-        _log.warning("programs cannot be pinned to the fast cores of this phone: its times will vary more")
+        else:
+            why = "this phone does not let programs be pinned to cores"
+        _log.warning("%s: programs are not pinned, and times will vary more", why)
         return ()
+
+    def _runs(self, command: str) -> bool:
+        try:
+            return "yes" in self.adb.shell(f"{command} && echo yes", check=False)
+        except SlowAnswerError:
+            return False
 
     def configuration(self, dtype: str) -> Configuration:
         """See `Device`."""
@@ -103,33 +115,30 @@ class AndroidDevice(Device):
         """See `Device`. Files on the phone are removed afterwards, and before that those of an interrupted run.
 
         Raises:
-            MnasError: if another mnas of this user measures on the phone, or the phone goes away.
+            MnasError: if another mnas measures on the phone, from here or another computer, or the phone goes away.
         """
-        name = printable(self.adb.serial)
+        serial = self.adb.serial
+        there = PhoneFolder(self.adb, _cache())
         with (
-            hold(_lock_file(self.adb.serial), f"the phone {name}", remove=True),
+            hold(_lock_file(serial), f"the phone {printable(serial)}", remove=True),
             tempfile.TemporaryDirectory(prefix="mnas-") as folder,
         ):
-            self._folder = Path(folder)
-            self.adb.shell(f"rm -rf {FOLDER} && mkdir {FOLDER}")
             try:
-                program = self._folder / "benchmark_model"  # the name on the phone
+                there.open()
+                self._folder, self._there = Path(folder), there
+                self.adb.patience = True
+                program = self._folder / _PROGRAM
                 program.write_bytes(self.binary.path.read_bytes())
-                self.adb.push([program], f"{FOLDER}/")
-                self.adb.shell(f"chmod 755 {_PROGRAM}")
+                there.push([program])
+                there.shell(f"chmod 755 {there.path}/{_PROGRAM}")
                 self.cool_down()
                 yield
             finally:
-                self._folder = None
+                self.adb.patience = False
+                self._folder = self._there = None
                 self._waiting.clear()
                 self._closed.clear()
-                self._clean()
-
-    def _clean(self) -> None:
-        try:
-            self.adb.shell(f"rm -rf {FOLDER}")
-        except MnasError as error:
-            _log.warning("could not remove %s from the phone (%s): the next measurement does", FOLDER, error)
+                there.close()
 
     def load(self, data: bytes) -> LoadedModel:
         """See `Device`. The file is copied together with others, when the first of them runs.
@@ -158,7 +167,7 @@ class AndroidDevice(Device):
             _log.warning(
                 "the phone ran %.2f times slower than at its best: it throttles, or another program uses it", slowdown
             )
-        heat = read_heat(self.adb)
+        heat = self._heat()
         if (heat.celsius or 0.0) < _HOT and heat.status < _THROTTLING:
             return
         _log.warning("the phone is too warm to measure (%s): waiting for it to cool down", heat)
@@ -170,7 +179,17 @@ class AndroidDevice(Device):
                     "let it cool, and run the same command again; finished measurements are kept"
                 )
             self.sleep(_COOLING_S)
-            heat = read_heat(self.adb)
+            if self._there is not None:
+                self._there.shell("true")  # a long wait is no reason to take the phone over
+            heat = self._heat()
+
+    def _heat(self) -> Thermals:
+        """The temperature; unknown if the phone takes too long to tell."""
+        try:
+            return read_heat(self.adb)
+        except SlowAnswerError as error:
+            _log.warning("%s; the phone's temperature stays unknown", error)
+            return Thermals(None, 0)
 
     def run(
         self, name: str, *, runs: int, warm_up: int, profiling: bool = False, more: Sequence[str] = ()
@@ -180,9 +199,10 @@ class AndroidDevice(Device):
         Raises:
             MnasError: if it fails, or does not use the delegate.
         """
-        self._transfer()
+        there = self._transfer()
+        graph = f"{there.path}/{name}"
         arguments = self.binary.arguments(
-            f"{FOLDER}/{name}",
+            graph,
             runs=runs,
             warm_up=warm_up,
             threads=self.threads,
@@ -190,9 +210,23 @@ class AndroidDevice(Device):
             profiling=profiling,
         )
         pinned = ["taskset", _mask(self._cpus)] if self._cpus else []
-        log = parse_benchmark_log(self.adb.shell(shlex.join([*pinned, _PROGRAM, *arguments, *more]), limit_s=_LIMIT_S))
-        self.binary.check_log(log, self.delegate)
+        try:
+            said = there.shell(shlex.join([*pinned, f"{there.path}/{_PROGRAM}", *arguments, *more]), limit_s=_LIMIT_S)
+        except MnasError as error:
+            if NOT_WHOLE in str(error):
+                raise not_whole(self.delegate) from None
+            raise
+        log = parse_benchmark_log(said)
+        self.binary.check_log(log, self.delegate, graph=graph, runs=runs, threads=self.threads)
+        self._tell_partly(log)
         return log
+
+    def _tell_partly(self, log: BenchmarkLog) -> None:
+        """Warn once if XNNPACK leaves operators to TFLite's own kernels: an app's CPU does the same."""
+        if self.delegate == "xnnpack" and "XNNPACK" in log.claims.partly and not self._warned_partly:
+            self._warned_partly = True
+            share = log.claims.share("XNNPACK")
+            _log.warning("XNNPACK runs %s of a network; TFLite's own kernels run the rest, as they do in an app", share)
 
     def infer(self, name: str, image: npt.NDArray[Any]) -> bytes:
         """Start the program once with an image, and return the output.
@@ -200,25 +234,31 @@ class AndroidDevice(Device):
         Raises:
             MnasError: as `run`, or if this program cannot return outputs.
         """
-        if self._folder is None:
+        if self._folder is None or self._there is None:
             raise MnasError("networks can run on a phone only within measuring()")
-        flags = self.binary.exchange(image.shape, f"{FOLDER}/image", f"{FOLDER}/output")
+        there = self._there
+        flags = self.binary.exchange(image.shape, f"{there.path}/image", f"{there.path}/output")
         (self._folder / "image").write_bytes(image.tobytes())
-        self.adb.shell(f"rm -f {FOLDER}/output")
-        self.adb.push([self._folder / "image"], f"{FOLDER}/")
+        there.shell(f"rm -f {there.path}/output")
+        there.push([self._folder / "image"])
         self.run(name, runs=1, warm_up=1, more=flags)
-        return self.adb.pull(f"{FOLDER}/output", self._folder)
+        return self.adb.pull(f"{there.path}/output", self._folder)
 
-    def _transfer(self) -> None:
+    def _transfer(self) -> PhoneFolder:
+        """Copy the networks that wait for it; returns where they are."""
+        if self._there is None:
+            raise MnasError("networks can run on a phone only within measuring()")
+        there = self._there
         if not self._waiting:
-            return
+            return there
         if self._closed:
-            self.adb.shell(shlex.join(["rm", "-f", *(f"{FOLDER}/{name}" for name in self._closed)]))
+            there.shell(shlex.join(["rm", "-f", *(f"{there.path}/{name}" for name in self._closed)]))
             self._closed.clear()
-        self.adb.push(self._waiting, f"{FOLDER}/")
+        there.push(self._waiting)
         for path in self._waiting:
             path.unlink()
         self._waiting.clear()
+        return there
 
     def forget(self, name: str) -> None:
         """Remove a network's file when the next files are copied."""
@@ -256,8 +296,11 @@ class _PhoneModel(LoadedModel):
 
 def _lock_file(serial: str) -> Path:
     """A phone's lock for this user: two mnas processes would remove each other's files."""
-    cache = Path(os.environ.get("MNAS_CACHE") or Path.home() / ".cache" / "mnas")
-    return cache / "phones" / f"{re.sub(r'[^A-Za-z0-9_-]', '-', serial)}.lock"
+    return _cache() / f"{re.sub(r'[^A-Za-z0-9_-]', '-', serial)}.lock"
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("MNAS_CACHE") or Path.home() / ".cache" / "mnas") / "phones"
 
 
 def _mask(cpus: Sequence[Cpu]) -> str:

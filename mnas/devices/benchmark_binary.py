@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnas.devices.benchmark_log import BenchmarkLog
+from mnas.devices.benchmark_claims import Claims
+from mnas.devices.benchmark_log import BenchmarkLog, printable
 from mnas.errors import InputError, MnasError
 
 WHERE = "docs/profile-your-phone.md says where to get it"
@@ -18,8 +19,10 @@ _FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     "classic": {
         "xnnpack": ("--use_xnnpack=true",),
         "none": ("--use_xnnpack=false",),
-        "gpu": ("--use_gpu=true",),
-        "nnapi": ("--use_nnapi=true",),
+        # Old builds do not say whether a delegate runs everything: they end if it does not, or do not know the flag.
+        "gpu": ("--use_gpu=true", "--require_full_delegation=true"),
+        # Without the second, NNAPI may run operators on its own, slow, CPU code.
+        "nnapi": ("--use_nnapi=true", "--disable_nnapi_cpu=true", "--require_full_delegation=true"),
     },
     "compiled": {
         "xnnpack": ("--use_cpu=true",),
@@ -30,8 +33,10 @@ _FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
 _PROFILING = {"classic": "--enable_op_profiling=true", "compiled": "--use_profiler=true"}
 _ABIS = {0xB7: "arm64-v8a", 0x28: "armeabi-v7a", 0x3E: "x86_64", 0x03: "x86"}  # by e_machine of the ELF header
 _INPUT = "image"  # any name works for a single input
-_EXCHANGE = {"--input_layer", "--input_layer_shape", "--input_layer_value_files", "--output_filepath"}
-_MUST_APPLY = {"gpu": "GPU", "nnapi": "NNAPI"}
+_OPTIONAL = {*_PROFILING.values(), "--report_peak_memory_footprint=true"}  # details, which a build may lack
+_DELEGATES = {"gpu": "GPU", "nnapi": "NNAPI", "xnnpack": "XNNPACK"}  # as the program calls them
+_NNAPI_ON_CPU = "nnapi-reference"
+NOT_WHOLE = "Disallowed CPU fallback detected"  # the program ends with it, for --require_full_delegation
 
 
 @dataclass(frozen=True)
@@ -125,23 +130,87 @@ class BenchmarkBinary:
             f"--output_filepath={output}",
         ]
 
-    def check_log(self, log: BenchmarkLog, delegate: str) -> None:
-        """Raise MnasError if the program ignored flags or the delegate, so that its times are wrong."""
-        names = {flag.partition("=")[0] for flag in _FLAGS[self.kind][delegate]} | _EXCHANGE
-        unknown = [flag for flag in log.unknown_flags if flag.partition("=")[0] in names]
+    def check_log(self, log: BenchmarkLog, delegate: str, *, graph: str, runs: int, threads: int) -> None:
+        """Check that the program did what it was asked; otherwise its times are of something else.
+
+        Args:
+            log: of the run.
+            delegate: that was asked for.
+            graph: that was asked for, as are the next.
+            runs: measured ones.
+            threads: of the runtime.
+
+        Raises:
+            MnasError: if it ignored flags, or ran another file, number of runs or threads, or not on this delegate.
+        """
+        unknown = [flag for flag in log.claims.unknown_flags if flag not in _OPTIONAL]
         if unknown:
-            raise MnasError(f"this benchmark_model does not know {', '.join(unknown)}: use a newer one; {WHERE}")
-        wanted = _MUST_APPLY.get(delegate, "")
-        if self.kind == "classic" and wanted and wanted not in log.applied:
             raise MnasError(
-                f"the phone did not run the network on {wanted}: this benchmark_model or phone has no such delegate"
+                f"this benchmark_model does not know {printable(', '.join(unknown))}: use a newer one; {WHERE}"
             )
-        if self.kind == "classic" and wanted in log.partly:
-            share = "only a part" if log.taken is None else f"only {log.taken[0]} of {log.taken[1]} operators"
+        asked = {
+            "graph": graph,
+            "num threads": str(threads),
+            "#threads used for cpu inference": str(threads),
+            "min num runs": str(runs),
+            "num runs": str(runs),
+        }
+        if self.kind == "classic":
+            asked |= {"use xnnpack": "0"} if delegate == "none" else {f"use {delegate}": "1"}
+        for name, value in asked.items():
+            if (said := log.claims.settings.get(name, value)) != value:
+                raise MnasError(
+                    f"benchmark_model says that its setting {name!r} is {printable(said)[:200]!r}; it was asked for "
+                    f"{value!r}: run the same command again, or use another build; {WHERE}"
+                )
+        _check_count(log, runs)
+        if self.kind == "classic":
+            _check_delegate(log.claims, delegate)
+        elif delegate == "gpu" and log.claims.taken.get("XNNPACK", (0, 0))[0]:
+            raise not_whole(delegate)
+
+
+def not_whole(delegate: str, share: str = "only a part") -> MnasError:
+    """The error for a network that a delegate runs only in part."""
+    return MnasError(
+        f"the phone ran {share} of the network on {_DELEGATES[delegate]}, the rest on its CPU: the time is of neither; "
+        "use --delegate xnnpack or none, or a space of operators that it supports"
+    )
+
+
+def _check_count(log: BenchmarkLog, runs: int) -> None:
+    """Raise MnasError for another number of runs, unless the program ran out of time."""
+    count, seconds = log.inference.count, log.inference.count * log.inference.mean_ms / 1e3
+    if runs and count != runs and not (count < runs and seconds > 0.9 * MAX_SECONDS):
+        raise MnasError(f"benchmark_model ran the network {count} times instead of {runs}: use another build; {WHERE}")
+
+
+def _check_delegate(claims: Claims, delegate: str) -> None:
+    """Raise MnasError unless the network ran on the delegate, or for `none` on TFLite's own kernels."""
+    wanted = _DELEGATES.get(delegate, "")
+    used = {name for name, (taken, _) in claims.taken.items() if taken} | set(claims.applied)
+    if not wanted:
+        if used or claims.created_xnnpack:
             raise MnasError(
-                f"the phone ran {share} of the network on {wanted}, the rest on its CPU: the time is of neither; use "
-                "--delegate xnnpack or none, or a space of operators that it supports"
+                f"benchmark_model used {', '.join(sorted(used)) or 'XNNPACK'} although --delegate is none: it cannot "
+                f"run TFLite's own kernels alone; use --delegate xnnpack, or another build; {WHERE}"
             )
+        return
+    if wanted in claims.idle or wanted not in used:
+        why = (
+            f"{wanted} takes none of its operators"
+            if wanted in claims.idle
+            else "this benchmark_model or phone has no such delegate"
+        )
+        raise MnasError(f"the phone did not run the network on {wanted}: {why}")
+    taken, offered = claims.taken.get(wanted, (0, 0))
+    if delegate != "xnnpack" and (wanted in claims.partly or taken < offered):
+        raise not_whole(delegate, claims.share(wanted))
+    if delegate == "nnapi" and claims.accelerators and set(claims.accelerators) <= {_NNAPI_ON_CPU}:
+        raise MnasError(
+            f"the phone did not run the network on an accelerator: its NNAPI has {_NNAPI_ON_CPU} alone, which is slow "
+            "code for the CPU; use --delegate xnnpack or gpu"
+        )
 
 
 def _abi(path: Path, data: bytes) -> str:

@@ -2,27 +2,42 @@
 
 Both come from one code base and print `count=... avg=...` lines in microseconds; LiteRT's adds lines such as
 `Inference (avg):      1.23 ms (50 runs)`. Builds since 2024 append percentiles; older ones lack the leading `INFO: `.
+What the program says of delegates and settings is in `benchmark_claims`.
+
+A phone mixes other text into this output. So a result is only what can be read completely: one row for each block of
+runs, and the mean of the last one stated a second time at the end. Anything else is refused with the line in question.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
 from mnas.devices.base import Array
+from mnas.devices.benchmark_claims import Claims, parse_claims
 from mnas.devices.operator_table import OperatorRow, parse_operators
 from mnas.errors import MnasError
 
 _NUMBER = r"([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)"
-_COUNT = re.compile(rf"^(?:\w+: )?count={_NUMBER}((?: \w+={_NUMBER}(?:\(all same\))?)+)\s*$", re.MULTILINE)
+_WORD = r"(\S+?)"  # where a number should be
+_ROW = re.compile(rf"(?:.*\s)?count={_NUMBER}((?: \w+={_NUMBER}(?:\(all same\))?)+)\s*")
+_ROW_LIKE = re.compile(r"\bcount=(?:0\b|.*\b(?:first|curr|min|max|avg|std)=)")
 _FIELD = re.compile(rf"(\w+)={_NUMBER}")
-_TIMINGS = re.compile(r"^(?:\w+: )?(?:Average inference|Inference) timings in us:", re.MULTILINE)
+_SUMMARIES = ("Timings (microseconds)", "Memory (bytes)")  # of the profiler; in the form of a row
+_BLOCK, _TIMINGS = "Running benchmark for", "timings in us:"
+_MEAN_NAMES = ("Inference (avg)", "Inference", "no stats")  # from new builds to old ones
+_WARM_UP_NAMES = ("Warmup (avg)", "Warmup")
+_COMPILED_MEAN = re.compile(r"^.*Inference \(avg\):[^\n]*\bruns\b.*$", re.MULTILINE)
+_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _LAST_LINES = 4
 _ROUNDING = 1.001
+_SAME = 1e-5  # relative difference of a mean that is printed twice, with 6 digits
+_SAME_MS = 0.0051  # of LiteRT's, with two digits
 _MOST_MS = 1e7  # hours
 
 
@@ -70,10 +85,7 @@ class BenchmarkLog:
         operators: times of single operators, if profiling was on.
         peak_memory_mb: the largest footprint, if measured.
         memory_mb: growth of the footprint from the start of the program to its end.
-        applied: requested delegates that the program applied: `GPU`, `NNAPI`, `XNNPACK`.
-        partly: those of them that run only a part of the operators.
-        taken: number of operators that the first delegate runs, and of all operators, if TFLite prints it.
-        unknown_flags: arguments that this build does not know.
+        claims: what the program says about its delegates and settings.
     """
 
     inference: RunStats
@@ -83,49 +95,153 @@ class BenchmarkLog:
     operators: tuple[OperatorRow, ...] = ()
     peak_memory_mb: float | None = None
     memory_mb: float | None = None
-    applied: tuple[str, ...] = ()
-    partly: tuple[str, ...] = ()
-    taken: tuple[int, int] | None = None
-    unknown_flags: tuple[str, ...] = ()
+    claims: Claims = field(default_factory=Claims)
 
 
 def parse_benchmark_log(text: str) -> BenchmarkLog:
     """Parse the program's output, stdout and stderr together.
 
     Raises:
-        MnasError: if it contains no result, as when the program failed.
+        MnasError: if it contains no result, as when the program failed, or one that cannot be read completely.
     """
-    text = text.replace("\r\n", "\n")
-    compiled = _number(text, r"Inference \(avg\):\s*{} ms \(") is not None
-    if not compiled and not _TIMINGS.search(text):
+    text = _ESCAPE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    rows, timings = _blocks(text)
+    compiled = _COMPILED_MEAN.findall(text)
+    if len(timings) + len(compiled) == 0:
         raise MnasError(f"benchmark_model printed no result. Its last lines:\n  {last_lines(text)}")
-    try:
-        rows = [_stats(match) for match in _COUNT.finditer(text)]
-    except (OverflowError, ValueError) as error:
-        raise MnasError(f"benchmark_model's statistics contain an invalid number: {error}") from None
-    if compiled and len(rows) < 2:
-        rows = [row for row in (_compiled_stats(text, "Warmup"), _compiled_stats(text, "Inference")) if row]
+    if max(len(timings), len(compiled)) > 1:
+        raise _unreadable((timings or compiled)[1], "states a second result: the output of two programs is mixed")
+    if compiled:
+        rows = _with_compiled(text, rows)
     if not rows:
         raise MnasError(f"benchmark_model printed no statistics of its runs. Its last lines:\n  {last_lines(text)}")
-    _check(rows[-1])
-    warm_up = rows[-2] if len(rows) > 1 else None
+    warm_up, inference = (rows[-2] if len(rows) > 1 else None), rows[-1]
+    for line in timings:
+        _check_mean(line, _MEAN_NAMES, inference, required=True)
+        _check_mean(line, _WARM_UP_NAMES, warm_up, required=False)
+    _check(inference)
     return BenchmarkLog(
-        inference=rows[-1],
+        inference=inference,
         warm_up=warm_up,
         init_ms=_init_ms(text),
         first_ms=_first_ms(text, warm_up),
-        operators=parse_operators(text, totals=compiled),
-        peak_memory_mb=_first_of(text, r"peak memory footprint \(MB\)[^:\n]*: {}", r"Peak memory:\s*{} MB"),
+        operators=parse_operators(text, totals=bool(compiled)),
+        peak_memory_mb=_first_of(text, r"peak memory footprint \(MB\)[^:\n]*: {}(?=\s|$)", r"Peak memory:\s*{} MB"),
         memory_mb=_first_of(
             text,
-            r"Memory footprint delta[^\n]*overall={}",
-            r"Peak memory footprint \(MB\): init=[^\n]*overall={}",
+            r"Memory footprint delta[^\n]*overall={}(?=\s|$)",
+            r"Peak memory footprint \(MB\): init=[^\n]*overall={}(?=\s|$)",
             r"Overall footprint:\s*{} MB",
         ),
-        applied=tuple(re.findall(r"Explicitly applied (\w+) delegate", text)),
-        partly=tuple(re.findall(r"Explicitly applied (\w+) delegate[^\n]*partially", text)),
-        taken=_taken(text),
-        unknown_flags=_unknown_flags(text),
+        claims=parse_claims(text),
+    )
+
+
+def _blocks(text: str) -> tuple[list[RunStats], list[str]]:
+    """Return the row of each block of runs (the warm-up's and the measured one's), and the lines of mean times.
+
+    Raises:
+        MnasError: if a row cannot be read, or a block has none or several.
+    """
+    rows: list[RunStats] = []
+    timings: list[str] = []
+    blocks: list[str] = []
+    for line in text.split("\n"):
+        if any(summary in line for summary in _SUMMARIES):
+            continue
+        if _TIMINGS in line:
+            timings.append(line)
+        elif _BLOCK in line:
+            if len(blocks) != len(rows):
+                raise _unreadable((*blocks, line)[-2], "has no row of statistics after it")
+            blocks.append(line)
+        elif _ROW_LIKE.search(line):
+            rows.append(_stats(line))
+            if blocks and len(rows) > len(blocks):
+                raise _unreadable(line, "belongs to no block of runs: the output of two programs is mixed")
+    if len(blocks) > len(rows):
+        raise _unreadable(blocks[-1], "has no row of statistics after it")
+    if len(rows) > 2:
+        raise MnasError(
+            f"benchmark_model printed {len(rows)} rows of runs where the warm-up and the runs have one each"
+        )
+    return rows, timings
+
+
+def _stats(line: str) -> RunStats:
+    """Read a row.
+
+    Raises:
+        MnasError: if it is not complete.
+    """
+    match = _ROW.fullmatch(line)
+    if match is None:
+        raise _unreadable(line, "is not a complete row of its statistics")
+    try:
+        found = {name: float(value) / 1e3 for name, value in _FIELD.findall(match[2])}
+        count = int(float(match[1]))
+    except (OverflowError, ValueError) as error:
+        raise _unreadable(line, f"has an invalid number ({error})") from None
+    if set(found) == {"curr"}:  # one run, or equal times
+        same = found["curr"]
+        if count != 1 and "(all same)" not in line:
+            raise _unreadable(line, "is cut off")
+        return RunStats(count, same, same, same, first_ms=same)
+    if missing := {"min", "max", "avg"} - found.keys():
+        raise _unreadable(line, f"has no {', '.join(sorted(missing))}")
+    return RunStats(
+        count=count,
+        mean_ms=found["avg"],
+        min_ms=found["min"],
+        max_ms=found["max"],
+        std_ms=found.get("std", 0.0),
+        first_ms=found.get("first"),
+        p5_ms=found.get("p5"),
+        median_ms=found.get("median"),
+        p95_ms=found.get("p95"),
+    )
+
+
+def _check_mean(line: str, names: Sequence[str], stats: RunStats | None, *, required: bool) -> None:
+    """Check that a line of mean times in microseconds states the mean of a row.
+
+    Raises:
+        MnasError: if it cannot be read, or states another mean.
+    """
+    values = dict(part.strip().rpartition(": ")[::2] for part in line.partition(_TIMINGS)[2].split(", "))
+    stated = next((values[name] for name in names if name in values), None)
+    if stated is None and required:
+        raise _unreadable(line, "does not state the mean of the runs")
+    if stated is None or stats is None:
+        return
+    if re.fullmatch(_NUMBER, stated) is None:
+        raise _unreadable(line, f"states {stated!r} where a number of microseconds is expected")
+    mean_ms = float(stated) / 1e3
+    if not math.isclose(mean_ms, stats.mean_ms, rel_tol=_SAME):
+        raise _unreadable(line, f"contradicts the row of the runs, whose mean is {stats.mean_ms:.6g} ms")
+
+
+def _with_compiled(text: str, rows: list[RunStats]) -> list[RunStats]:
+    """Return the rows of LiteRT's program, in microseconds where it prints them, compared with its results in ms.
+
+    Raises:
+        MnasError: if one cannot be read, or they differ.
+    """
+    stated = [stats for stats in (_compiled_stats(text, "Warmup"), _compiled_stats(text, "Inference")) if stats]
+    if len(rows) < 2:
+        return stated
+    row, result = rows[-1], stated[-1]
+    if row.count != result.count or not math.isclose(row.mean_ms, result.mean_ms, abs_tol=_SAME_MS, rel_tol=_SAME):
+        line = _COMPILED_MEAN.findall(text)[0]
+        raise _unreadable(line, f"contradicts the row of {row.count} runs, whose mean is {row.mean_ms:.6g} ms")
+    return rows
+
+
+def _unreadable(line: str, why: str) -> MnasError:
+    shown = printable(line).strip()[:300]
+    return MnasError(
+        f"benchmark_model's output cannot be trusted: the line\n  {shown}\n  {why}. Run the same command again; if it "
+        "stays so, take another build of benchmark_model"
     )
 
 
@@ -151,56 +267,30 @@ def printable(text: str, *, keep_lines: bool = False) -> str:
     return "".join(char for char in text if char.isprintable() or (keep_lines and char == "\n"))
 
 
-def _stats(match: re.Match[str]) -> RunStats:
-    found = {name: float(value) / 1e3 for name, value in _FIELD.findall(match[2])}
-    same = found.get("curr", 0.0)  # for one run, or equal times, only this is printed
-    return RunStats(
-        count=int(float(match[1])),
-        mean_ms=found.get("avg", same),
-        min_ms=found.get("min", same),
-        max_ms=found.get("max", same),
-        std_ms=found.get("std", 0.0),
-        first_ms=found.get("first", same),
-        p5_ms=found.get("p5"),
-        median_ms=found.get("median"),
-        p95_ms=found.get("p95"),
-    )
-
-
 def _compiled_stats(text: str, name: str) -> RunStats | None:
-    match = re.search(rf"{name} \(avg\):\s*{_NUMBER} ms \((\d+) runs\)", text)
-    if match is None:
+    mean = _number(text, rf"{name} \(avg\):\s*{{}} ms \(\S+ runs\)")
+    if mean is None:
         return None
-    mean = float(match[1])
-    low, high, std = (_number(text, rf"{name} \({what}\):\s*{{}}") for what in ("min", "max", "std"))
+    count = _number(text, rf"{name} \(avg\):\s*\S+ ms \({{}} runs\)") or 0
+    low, high, std = (_number(text, rf"{name} \({what}\):\s*{{}}(?=\s|$)") for what in ("min", "max", "std"))
+    if name == "Inference" and (low is None or high is None):
+        raise _unreadable(f"Inference ({'min' if low is None else 'max'}):", "is missing from the results")
     first = _number(text, rf"{name} \(first\):\s*{{}} ms")
-    return RunStats(
-        int(match[2]), mean, mean if low is None else low, mean if high is None else high, std or 0.0, first
-    )
+    return RunStats(int(count), mean, mean if low is None else low, mean if high is None else high, std or 0.0, first)
 
 
 def _init_ms(text: str) -> float | None:
     said = _first_of(text, r"Initialized session in {}ms", r"Model initialization:\s*{} ms")
-    in_us = _number(text, r"timings in us:[^\n]*Init: {}")
+    in_us = _number(text, r"timings in us:[^\n]*Init: {},?(?=\s|$)")
     return in_us / 1e3 if said is None and in_us is not None else said
 
 
 def _first_ms(text: str, warm_up: RunStats | None) -> float | None:
-    in_us = _number(text, r"First inference: {}")
+    in_us = _number(text, r"First inference: {},?(?=\s|$)")
     if in_us is not None:
         return in_us / 1e3
     said = _number(text, r"Warmup \(first\):\s*{} ms")
     return warm_up.first_ms if said is None and warm_up else said
-
-
-def _taken(text: str) -> tuple[int, int] | None:
-    found = re.search(r"Replacing (\d{1,9}) out of (\d{1,9}) node\(s\) with delegate", text)
-    return (int(found[1]), int(found[2])) if found else None
-
-
-def _unknown_flags(text: str) -> tuple[str, ...]:
-    found = re.search(r"Unconsumed cmdline flags:([^\n]*)", text)
-    return tuple(found[1].split()) if found else ()
 
 
 def _first_of(text: str, *patterns: str) -> float | None:
@@ -208,6 +298,15 @@ def _first_of(text: str, *patterns: str) -> float | None:
 
 
 def _number(text: str, pattern: str) -> float | None:
-    match = re.search(pattern.replace("{}", _NUMBER), text)
-    value = None if match is None else float(match[1])
-    return value if value is not None and math.isfinite(value) else None
+    """The number at `{}` in a pattern; None where the pattern does not occur.
+
+    Raises:
+        MnasError: if there is something else than a number.
+    """
+    match = re.search(pattern.replace("{}", _WORD), text, re.MULTILINE)
+    if match is None:
+        return None
+    value = float(match[1]) if re.fullmatch(_NUMBER, match[1]) else math.nan
+    if not math.isfinite(value):
+        raise _unreadable(match[0], f"has {printable(match[1])[:40]!r} where a number is expected")
+    return value

@@ -7,13 +7,16 @@ with `mnas `. It ends when its input does, so that nothing stays behind when the
 from __future__ import annotations
 
 import base64
+import fcntl
 import importlib
 import json
 import os
 import platform
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -31,19 +34,22 @@ def serve(requests: BinaryIO, answers: TextIO) -> None:
     Args:
         requests: `{"do": "start", "runtime", "threads", "delegate"}` first; then `load` with `id` and the `size` of the
             file that follows, `run` with `id`, `runs` and `warm_up`, `infer` with `id` and the `size` of the image that
-            follows, `close` with `id`; `heat`.
+            follows, `close` with `id`; `heat`; `hold` with `owner`, to keep others from measuring meanwhile.
         answers: `{"ok": ...}` or `{"error": TEXT}`.
     """
     board = Board()
-    for line in requests:
-        request = json.loads(line)
-        data = requests.read(request["size"]) if "size" in request else b""
-        try:
-            answer = {"ok": board.handle(request, data)}
-        except Exception as error:  # the other end reports any error of a runtime
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        answers.write("mnas " + json.dumps(answer) + "\n")
-        answers.flush()
+    try:
+        for line in requests:
+            request = json.loads(line)
+            data = requests.read(request["size"]) if "size" in request else b""
+            try:
+                answer = {"ok": board.handle(request, data)}
+            except Exception as error:  # the other end reports any error of a runtime
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            answers.write("mnas " + json.dumps(answer) + "\n")
+            answers.flush()
+    finally:
+        board.close()
 
 
 class Board:
@@ -53,6 +59,12 @@ class Board:
         self._models: dict[int, Any] = {}
         self._options: dict[str, Any] = {}
         self._module: Any = None
+        self._lock: Lock | None = None
+
+    def close(self) -> None:
+        """Let others measure."""
+        if self._lock is not None:
+            self._lock.release()
 
     def handle(self, request: dict[str, Any], data: bytes) -> Any:
         """Carry out a request and return the answer."""
@@ -69,6 +81,8 @@ class Board:
             del self._models[request["id"]]
         elif kind == "heat":
             return _celsius()
+        elif kind == "hold":
+            self._lock = self._lock or Lock(request["owner"])
         else:
             raise ValueError(kind)
         return None
@@ -102,8 +116,65 @@ class Board:
             experimental_op_resolver_type=resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES if plain else resolver.AUTO,
         )
         interpreter.allocate_tensors()
+        check_delegate(interpreter, self._options["delegate"])
         set_random_inputs(interpreter)
         return interpreter
+
+
+class Lock:
+    """The board's lock: one agent measures at a time. The system releases it when the process ends, however it does.
+
+    Args:
+        owner: of this agent, for the others.
+    """
+
+    def __init__(self, owner: str) -> None:
+        self.path = os.path.join(tempfile.gettempdir(), "mnas-board.lock")
+        while True:
+            self._file = self._open()
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(self._file, 500).decode("utf-8", "replace").strip()
+                os.close(self._file)
+                raise RuntimeError("this board is being measured by " + (holder or "another mnas")) from None
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(self._file), os.stat(self.path)):  # its holder has not just removed it
+                    break
+            os.close(self._file)
+        with suppress(OSError):  # the file of another user, who has left it
+            os.ftruncate(self._file, 0)
+            os.write(self._file, owner.encode())
+
+    def _open(self) -> int:
+        safe = os.O_NOFOLLOW | os.O_CLOEXEC  # anyone may make links in a folder for temporary files
+        for how in (os.O_RDWR, os.O_RDONLY):
+            with suppress(FileNotFoundError, PermissionError):
+                return os.open(self.path, safe | how)
+        return os.open(self.path, safe | os.O_RDWR | os.O_CREAT, 0o644)
+
+    def release(self) -> None:
+        """Let others measure."""
+        with suppress(OSError):
+            os.unlink(self.path)
+        os.close(self._file)
+
+
+def check_delegate(interpreter: Any, delegate: str) -> None:
+    """Check that XNNPACK runs operators if and only if it was asked for; a runtime without it does not say so.
+
+    Args:
+        interpreter: with allocated tensors.
+        delegate: `xnnpack` or `none`.
+    """
+    operators = getattr(interpreter, "_get_ops_details", None)
+    if operators is None:  # an old runtime
+        return
+    used = any(operator["op_name"] == "DELEGATE" for operator in operators())
+    if not used and delegate == "xnnpack":
+        raise RuntimeError("XNNPACK runs none of this network's operators here: use --delegate none")
+    if used and delegate != "xnnpack":
+        raise RuntimeError("this runtime uses XNNPACK although --delegate is none: use --delegate xnnpack")
 
 
 def set_random_inputs(interpreter: Any) -> None:

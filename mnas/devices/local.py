@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mnas.checks import check_choice, check_integer
 from mnas.devices.base import Array, Device, LoadedModel
-from mnas.devices.board_agent import PACKAGES, read_governor, run_times_ns, set_random_inputs
+from mnas.devices.board_agent import PACKAGES, check_delegate, read_governor, run_times_ns, set_random_inputs
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
 from mnas.system.environment import cpu_model
@@ -132,7 +132,12 @@ class LocalDevice(Device):
 
     def load(self, data: bytes) -> LoadedModel:
         """See `Device`."""
-        return _InterpreterModel(self.runtime.interpreter(data))
+        interpreter = self.runtime.interpreter(data)
+        try:
+            check_delegate(interpreter, self.runtime.delegate)
+        except RuntimeError as error:
+            raise MnasError(f"{self.runtime.name}: {error}") from None
+        return _InterpreterModel(interpreter)
 
 
 class _InterpreterModel(LoadedModel):

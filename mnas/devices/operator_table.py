@@ -36,8 +36,14 @@ def parse_operators(text: str, *, totals: bool) -> tuple[OperatorRow, ...]:
     Args:
         text: the output of the profiler.
         totals: whether `[times called]` counts all inferences together, as LiteRT does, and not one.
+
+    Returns:
+        The operators; none if a row cannot be read, because the others alone would be another network's.
     """
-    found = [row for table in _tables(text) for row in table]
+    rows = [row for table in _tables(text) for row in table]
+    found = [row for row in rows if row is not None]
+    if len(found) < len(rows):
+        return ()
     # Every operator runs at least once per inference, so the common divisor of all counts is the number of inferences.
     inferences = math.gcd(*(calls for *_, calls in found)) or 1 if totals and found else 1
     return tuple(
@@ -46,7 +52,7 @@ def parse_operators(text: str, *, totals: bool) -> tuple[OperatorRow, ...]:
     )
 
 
-def _tables(text: str) -> Iterator[list[tuple[str, str, float, int]]]:
+def _tables(text: str) -> Iterator[list[tuple[str, str, float, int] | None]]:
     lines = text.splitlines()
     heading, initializing = "", False
     for number, line in enumerate(lines):
@@ -57,7 +63,7 @@ def _tables(text: str) -> Iterator[list[tuple[str, str, float, int]]]:
         columns = _HEADER.findall(line)
         if columns[:1] == ["node type"] and "avg ms" in columns and "Run Order" in heading and not initializing:
             rest = takewhile(lambda row: row.strip() and "=====" not in row, lines[number + 1 :])
-            yield [row for row in (_row(columns, line) for line in rest) if row]
+            yield [_row(columns, line) for line in rest]
 
 
 def _row(columns: list[str], line: str) -> tuple[str, str, float, int] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from mnas.devices.adb import Adb
 from mnas.devices.benchmark_log import printable
@@ -20,18 +21,21 @@ _FACTS = f"""for p in {" ".join(_PROPS)}; do echo "prop $p $(getprop $p)"; done
 for c in /sys/devices/system/cpu/cpu[0-9]*; do
 echo "cpu ${{c##*/cpu}} $(cat $c/cpufreq/cpuinfo_max_freq 2>/dev/null || echo 0) \
 $(cat $c/cpufreq/scaling_governor 2>/dev/null)"
+echo "capacity ${{c##*/cpu}} $(cat $c/cpu_capacity 2>/dev/null || echo 0)"
 done"""
 _HEAT = "dumpsys battery; dumpsys thermalservice 2>/dev/null"
 _LONGEST = 200
+_MOST_DEGREES = 70  # Android gives tenths; some phones give degrees, and no battery is read at 7.0 or less
 
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """One core: its number, highest frequency in kHz (0 if unknown) and frequency governor."""
+    """One core: its number, highest frequency in kHz (0 if unknown), governor, and relative speed."""
 
     number: int
     max_khz: int
     governor: str
+    capacity: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,16 @@ class Phone:
     cpus: tuple[Cpu, ...]
 
     def fastest(self, count: int) -> tuple[Cpu, ...]:
-        """The `count` cores with the highest frequency, by number; () if the phone does not report frequencies."""
-        known = [cpu for cpu in self.cpus if cpu.max_khz > 0]
-        if len(known) < count:
-            return ()
-        best = sorted(known, key=lambda cpu: (-cpu.max_khz, -cpu.number))[:count]
-        return tuple(sorted(best, key=lambda cpu: cpu.number))
+        """The `count` cores with the highest frequency, by number.
+
+        By their capacities if the phone does not report frequencies; () if it reports neither.
+        """
+        for speed in (attrgetter("max_khz"), attrgetter("capacity")):
+            known = [cpu for cpu in self.cpus if speed(cpu) > 0]
+            if len(known) >= count:
+                best = sorted(known, key=lambda cpu: (-speed(cpu), -cpu.number))[:count]
+                return tuple(sorted(best, key=lambda cpu: cpu.number))
+        return ()
 
     @property
     def cpu(self) -> str:
@@ -99,7 +107,9 @@ def read_phone(adb: Adb) -> Phone:
         if kind == "prop" and name in _PROPS:
             props.setdefault(name, printable(value).strip()[:_LONGEST])
         elif kind == "cpu" and (found := re.fullmatch(r"(\d{1,4}) (\d{1,9})(?: ([\w-]{0,40}))?", rest)):
-            cpus.setdefault(int(found[1]), Cpu(int(found[1]), int(found[2]), found[3]))
+            cpus.setdefault(int(found[1]), Cpu(int(found[1]), int(found[2]), found[3] or ""))
+        elif kind == "capacity" and (found := re.fullmatch(r"(\d{1,4}) (\d{1,9})", rest)) and int(found[1]) in cpus:
+            cpus[int(found[1])] = replace(cpus[int(found[1])], capacity=int(found[2]))
     maker, model, soc, platform, fingerprint, abis = (props.get(name, "") for name in _PROPS)
     named = model if model.lower().startswith(maker.lower()) else f"{maker} {model}"
     return Phone(named, soc or platform, fingerprint, abis, tuple(cpus[number] for number in sorted(cpus)))
@@ -112,6 +122,11 @@ def read_heat(adb: Adb) -> Thermals:
         MnasError: if it goes away.
     """
     text = adb.shell(_HEAT, check=False)
-    tenths = re.search(r"^\s*temperature: (-?\d{1,4})\s*$", text, re.MULTILINE)
-    status = re.search(r"^\s*Thermal Status: (\d)\s*$", text, re.MULTILINE)
-    return Thermals(int(tenths[1]) / 10 if tenths else None, int(status[1]) if status else 0)
+    battery = re.search(r"^\s*temperature: (-?\d{1,4}(?:\.\d{1,3})?)\s*$", text, re.MULTILINE)
+    status = re.search(r"^\s*Thermal Status: (\d)(?: \(\w+\))?\s*$", text, re.MULTILINE)
+    return Thermals(_celsius(battery[1]) if battery else None, int(status[1]) if status else 0)
+
+
+def _celsius(text: str) -> float:
+    value = float(text)
+    return value if "." in text or abs(value) <= _MOST_DEGREES else value / 10

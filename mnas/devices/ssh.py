@@ -20,8 +20,14 @@ from mnas.devices.local import DELEGATES
 from mnas.devices.ssh_link import SshLink
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
+from mnas.system.lock import owner
 
-_SPEC = re.compile(r"(?P<host>[^\s:/-][^\s:/]*)(?::(?P<python>/\S.*))?")
+_SPEC = re.compile(
+    r"(?P<user>[^\s:/@\[\]-][^\s:/@\[\]]*@)?"
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[^\s:/@\[\]-][^\s:/@\[\]]*))"
+    r"(?::(?P<port>\d{1,5}))?(?::(?P<python>/\S.*))?"
+)
+_MOST_PORT = 65535
 _START_S, _LOAD_S, RUN_S = 180.0, 180.0, 600.0  # a slow board needs a minute to load numpy
 _LONGEST = 200
 
@@ -37,24 +43,27 @@ class BoardDevice(Device):
         runtime: litert or tflite-runtime, installed for that Python.
         threads: of the runtime.
         delegate: xnnpack or none.
+        port: of its sshd; None for that of the user's ssh configuration.
 
     Raises:
         InputError: for unknown names or a number of threads out of range.
         MnasError: if the board cannot be reached, or lacks a package.
     """
 
-    def __init__(self, host: str, python: str, *, runtime: str, threads: int, delegate: str) -> None:
+    def __init__(
+        self, host: str, python: str, *, runtime: str, threads: int, delegate: str, port: int | None = None
+    ) -> None:
         check_choice("--runtime", runtime, tuple(PACKAGES))
         check_choice("--delegate", delegate, DELEGATES)
         check_integer("--threads", threads, 1, 1024)
-        self.host, self.python = host, python
+        self.host, self.python, self._port = host, python, port
         self.runtime, self.threads, self.delegate = runtime, threads, delegate
         self._number = 0
         self.link: SshLink | None = None
         self.link, self._facts = self._connect()
 
     def _connect(self) -> tuple[SshLink, dict[str, Any]]:
-        link = SshLink(self.host, self.python)
+        link = SshLink(self.host, self.python, port=self._port)
         request = {"do": "start", "runtime": self.runtime, "threads": self.threads, "delegate": self.delegate}
         try:
             facts = link.ask(request, limit_s=_START_S)
@@ -73,10 +82,15 @@ class BoardDevice(Device):
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """See `Device`. Closes the connection afterwards; nothing stays on the board."""
+        """See `Device`. Closes the connection afterwards; nothing stays on the board.
+
+        Raises:
+            MnasError: if another mnas measures on the board.
+        """
         if self.link is None:
             self.link, self._facts = self._connect()
         try:
+            self.ask({"do": "hold", "owner": owner()}, limit_s=_LOAD_S)
             yield
         finally:
             self.link.close()
@@ -166,16 +180,18 @@ def _is_time(value: object) -> bool:
 
 
 def open_board(spec: str, *, runtime: str, threads: int, delegate: str) -> BoardDevice:
-    """Open a board by HOST or HOST:/PATH/TO/PYTHON.
+    """Open a board by [USER@]HOST, with :PORT and :/PATH/TO/PYTHON if wanted; an IPv6 address stands in brackets.
 
     Raises:
         InputError, MnasError: as `BoardDevice`.
     """
     found = _SPEC.fullmatch(spec)
-    if found is None:
+    if found is None or int(found["port"] or 1) not in range(1, _MOST_PORT + 1):
         raise InputError(
-            f"--device ssh:{spec}: expected ssh:HOST or ssh:HOST:/PATH/TO/PYTHON; ports and users other than USER@HOST "
-            "go into ~/.ssh/config"
+            f"--device ssh:{spec}: expected ssh:HOST, ssh:USER@HOST, ssh:HOST:PORT or ssh:[IPV6]:PORT, each also with "
+            ":/PATH/TO/PYTHON at its end; everything else goes into ~/.ssh/config"
         )
+    host = (found["user"] or "") + (found["ipv6"] or found["host"])
+    port = int(found["port"]) if found["port"] else None
     python = found["python"] or "python3"
-    return BoardDevice(found["host"], python, runtime=runtime, threads=threads, delegate=delegate)
+    return BoardDevice(host, python, runtime=runtime, threads=threads, delegate=delegate, port=port)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +16,9 @@ from mnas.errors import InputError
 from mnas.profiling.measure import NetworkTime
 from mnas.system.files import parse_json, shorten
 from mnas.system.jsonlines import JsonLines
+
+_LONGEST = 60  # characters of a value in a message
+_LOGGER = logging.getLogger(__name__)
 
 
 class _Line(Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +32,8 @@ class ProfileLog:
 
     Args:
         path: of the log.
-        header: plain data that identifies the profile.
+        header: plain data that identifies the profile. In an earlier log, minutes, governor, cores and the build of the
+            benchmark program may differ, with a warning.
 
     Raises:
         InputError: if the file is not a log, or belongs to another profile.
@@ -56,12 +62,16 @@ class ProfileLog:
             raise InputError(
                 f"{self.path} is not a log of mnas profile ({shorten(str(error))}): move it away"
             ) from None
-        different = sorted(key for key in {*found, *header} if found.get(key) != header.get(key))
+        changed = _changes(found, header)
+        harmless = _harmless(header)
+        different = [text for name, text in changed.items() if name not in harmless]
         if different:
             raise InputError(
                 f"{self.path} belongs to an unfinished profile that differs in {', '.join(different)}: finish that one "
                 "with its own arguments, or delete the file to start again"
             )
+        for text in changed.values():
+            _LOGGER.warning("%s continues a profile that was begun with another %s", self.path, text)
 
     def _keep(self, record: Any) -> None:
         line = convert(record, _Line, "")
@@ -83,3 +93,35 @@ class ProfileLog:
     def remove(self) -> None:
         """Delete the log."""
         self.path.unlink(missing_ok=True)
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Describe each field with two values: `governor (schedutil then, performance now)`, by its name."""
+    old, new = _fields(before), _fields(now)
+    return {
+        name: f"{name.rpartition('.')[2]} ({_shown(old.get(name))} then, {_shown(new.get(name))} now)"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    }
+
+
+def _fields(header: Mapping[str, Any]) -> dict[str, Any]:
+    nested = {
+        f"{part}.{name}": value
+        for part, fields in header.items()
+        if isinstance(fields, Mapping)
+        for name, value in fields.items()
+    }
+    return nested | {name: value for name, value in header.items() if not isinstance(value, Mapping)}
+
+
+def _harmless(header: Mapping[str, Any]) -> set[str]:
+    """The fields that do not make another profile: bursts are relative to a reference that is measured between them."""
+    names = {"options.minutes", "configuration.governor", "configuration.affinity", "configuration.binary_sha256"}
+    # A phone lists the cores that are switched on, and a warm one switches some off; elsewhere it is the processor.
+    is_phone = dict(header.get("configuration", {})).get("device") == "adb"
+    return names | {"configuration.cpu"} if is_phone else names
+
+
+def _shown(value: Any) -> str:
+    return shorten(str(value), _LONGEST) if value not in ("", None) else "unknown"

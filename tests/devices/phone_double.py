@@ -26,27 +26,55 @@ _NEW_SHELL = b"features=shell_v2,cmd"
 BENCHMARK_MODEL = """\
 #!/bin/sh
 # Stands for benchmark_model (--num_threads, --enable_op_profiling, --use_xnnpack): a network takes what its size says.
+# Files in $PHONE make it another build or phone: unknown (flags that it ignores), idle and partly (delegates that run
+# nothing or a part), old (words of TensorFlow 2.1), default_xnnpack, accelerators, log.sed (changes its output).
+run() {
 for argument in "$@"; do
+    grep -qxF -e "${argument%%=*}" "$PHONE/unknown" 2>/dev/null && { ignored="$ignored $argument"; continue; }
     case $argument in
         --graph=*) graph=${argument#*=} ;;
         --num_runs=*) runs=${argument#*=} ;;
+        --num_threads=*) threads=${argument#*=} ;;
         --warmup_runs=*) warm=${argument#*=} ;;
         --enable_op_profiling=true) profiling=yes ;;
+        --require_full_delegation=true) whole=yes ;;
         --input_layer_value_files=*) image=${argument#*:} ;;
         --output_filepath=*) output=${argument#*=} ;;
-        --use_gpu=true) [ ! -e "$PHONE/no_gpu" ] && echo 'INFO: Explicitly applied GPU delegate, and so on.' ;;
+        --use_gpu=true) [ -e "$PHONE/no_gpu" ] || delegate=GPU ;;
+        --use_nnapi=true) delegate=NNAPI ;;
+        --use_xnnpack=true) delegate=XNNPACK ;;
     esac
 done
 echo "$@" >>"$PHONE/arguments"
 size=$(wc -c <"$graph") || exit 1
 us=$((50 + size / 64))
+[ -n "$ignored" ] && echo "WARN: Unconsumed cmdline flags:$ignored"
+echo "INFO: Num threads: [${threads:-4}]"
+echo "INFO: Graph: [${graph#$PHONE}]"
+[ -e "$PHONE/accelerators" ] && echo "INFO: NNAPI accelerators available: [$(cat "$PHONE/accelerators")]"
 echo "INFO: Loaded model $graph"
+[ -e "$PHONE/default_xnnpack" ] && echo 'INFO: Created TensorFlow Lite XNNPACK delegate for CPU.'
+if [ -z "$delegate" ]; then :
+elif [ -e "$PHONE/old" ]; then echo "Applied $delegate delegate."
+elif [ -e "$PHONE/idle" ]; then
+    us=$((us * 2))
+    echo "INFO: Though $delegate delegate is explicitly applied, the model graph will not be executed by the delegate."
+elif [ -e "$PHONE/partly" ]; then
+    [ -n "$whole" ] && { echo 'ERROR: Disallowed CPU fallback detected.'; echo 'ERROR: Benchmarking failed.'; exit 1; }
+    echo "INFO: Replacing 61 out of 64 node(s) with delegate (TfLite${delegate}Delegate) node, yielding 2 partitions."
+    echo "INFO: Explicitly applied $delegate delegate, and the model graph will be partially executed by the delegate \
+w/ 2 delegate kernels."
+else echo "INFO: Explicitly applied $delegate delegate, and the model graph will be completely executed by the \
+delegate."
+fi
 echo "INFO: Initialized session in 12.5ms."
-[ -n "$output" ] && [ -e "$PHONE/no_output" ] && echo "Unconsumed cmdline flags: --output_filepath=$output"
-[ -n "$output" ] && [ ! -e "$PHONE/no_output" ] && infer "$graph" "$image" "$output"
+[ -n "$output" ] && infer "$graph" "$image" "$output"
+limits='iterations and at least 0 seconds but terminate if exceeding 20 seconds.'
+echo "INFO: Running benchmark for at least $warm $limits"
 echo "INFO: count=$warm first=$((us * 2)) curr=$us min=$us max=$((us * 2)) avg=$((us + 9)) std=7"
 echo
-echo "INFO: count=$runs first=$us curr=$us min=$us max=$((us + 4)) avg=$((us + 1)).5 std=1"
+echo "INFO: Running benchmark for at least ${runs:-50} $limits"
+echo "INFO: count=${runs:-50} first=$us curr=$us min=$us max=$((us + 4)) avg=$((us + 1)).5 std=1"
 echo
 echo "INFO: Inference timings in us: Init: 12500, First inference: $((us * 2)), Warmup (avg): $((us + 9)), \
 Inference (avg): $((us + 1)).5"
@@ -56,6 +84,8 @@ echo 'INFO: Operator-wise Profiling Info for Regular Benchmark Runs:'
 echo '============================== Run Order =============================='
 printf '\\t[node type]\\t[first]\\t[avg ms]\\t[%%]\\t[cdf%%]\\t[mem KB]\\t[times called]\\t[Name]\\n'
 printf '\\tConvolution (NHWC, F32) DWConv\\t0.4\\t0.25\\t50%%\\t50%%\\t0.0\\t2\\tDelegate/Convolution:0\\n\\n'
+}
+if [ -e "$PHONE/log.sed" ]; then run "$@" | sed -f "$PHONE/log.sed"; else run "$@"; fi
 """
 COMPILED_MODEL = """\
 #!/bin/sh
@@ -107,6 +137,7 @@ class PhoneDouble:
         address: for `adb connect`, which is its serial too.
         authorized: whether it has allowed this computer.
         full: whether it has no space left.
+        damages: whether it changes the files that are copied to it.
         old: whether it speaks the shell protocol of before Android 7: no exit codes, one stream, other line ends.
         starts_left: of benchmark_model, before the connection drops.
         root: where its files are.
@@ -115,6 +146,7 @@ class PhoneDouble:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.authorized, self.full, self.old, self.starts_left = True, False, False, 10**9
+        self.damages = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._connections: list[socket.socket] = []
@@ -153,6 +185,11 @@ class PhoneDouble:
         """What lies in its folder for temporary files."""
         base = self.root / "data/local/tmp"
         return sorted(str(path.relative_to(base)) for path in base.rglob("*") if path.is_file())
+
+    @property
+    def copied(self) -> list[str]:
+        """Files that a run copied to it, without the lock."""
+        return [name.rpartition("/")[2] for name in self.files if name.startswith("mnas/run-")]
 
     def drop(self) -> None:
         """Pull the cable."""
@@ -301,7 +338,7 @@ class _Stream:
             self.file = target.open("wb")
             target.chmod(stat.S_IMODE(int(mode)))
         elif request == b"DATA" and not self.phone.full:
-            self.file.write(body)
+            self.file.write(body[::-1] if self.phone.damages else body)
         elif request == b"DONE":
             self.file.close()
             reason = b"couldn't write file: No space left on device"

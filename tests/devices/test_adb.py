@@ -45,7 +45,7 @@ def test_commands_that_fail_or_never_end(phone: PhoneDouble, monkeypatch: pytest
     adb = Adb(phone.address)
     with pytest.raises(MnasError, match=r"exit code 3.*\n.*no such luck"):
         adb.shell("echo no such luck; exit 3")
-    with pytest.raises(MnasError, match=r"longer than 0.2 s and was ended there"):
+    with pytest.raises(MnasError, match=r"longer than 0.2 s and was ended there: sleep 30"):
         adb.shell("sleep 30", limit_s=0.2)
     monkeypatch.setattr("mnas.devices.adb.ANSWER_S", -1.5)
     phone.install(phone.root / "bin/timeout", "#!/bin/sh\nsleep 3\n")
@@ -71,3 +71,22 @@ def test_a_phone_that_never_stops_talking(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(MnasError, match="the phone printed 19 MiB where a few lines were expected"):
         Adb()
+
+
+def test_wireless_debugging_by_name(adb_server: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """mDNS needs a while to find a phone; mnas leaves it to the user whether adb has it."""
+    name = "adb-9B101FFAZ001XY-a1B2c3._adb-tls-connect._tcp"
+    script = f"""#!/bin/sh
+echo "$ADB_MDNS $ADB_MDNS_OPENSCREEN $ADB_MDNS_AUTO_CONNECT" >>{tmp_path}/settings
+if [ "$1" = devices ]; then
+    echo "List of devices attached"
+    [ -e {tmp_path}/seen ] && printf '{name}\\tdevice\\n'
+    touch {tmp_path}/seen
+else for command; do :; done; sh -c "$command"; fi
+"""
+    for variable in ("ADB_MDNS", "ADB_MDNS_OPENSCREEN", "ADB_MDNS_AUTO_CONNECT"):
+        monkeypatch.delenv(variable, raising=False)
+    PhoneDouble.install(tmp_path / "adb", script)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert Adb(name).shell("echo hello").strip() == "hello"
+    assert set((tmp_path / "settings").read_text().splitlines()) == {"  "}

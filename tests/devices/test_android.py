@@ -47,10 +47,10 @@ def test_a_network_is_measured_and_nothing_stays_on_the_phone(phone: PhoneDouble
     with device.measuring():
         model = device.load(DATA)
         times = model.warm_run_times_ms(8, warm_up=3)
-        assert phone.files == ["mnas/1.tflite", "mnas/benchmark_model"]
+        assert phone.copied == ["1.tflite", "benchmark_model"]
         model.close()
         device.load(DATA).run_times_ms(3)
-        assert phone.files == ["mnas/2.tflite", "mnas/benchmark_model"]
+        assert phone.copied == ["2.tflite", "benchmark_model"]
         assert device.load(DATA).details().init_ms == 12.5
     expected_us = 50 + len(DATA) // 64
     assert times.shape == (8,)
@@ -113,7 +113,9 @@ def test_outputs_are_those_of_the_file(phone: PhoneDouble, binary: Path) -> None
     with device.measuring():
         model = device.load(DATA)
         np.testing.assert_allclose(here.read(model.infer(here.taken(image))), here(image[None])[0], atol=1e-6)
-        (phone.root / "no_output").touch()  # an old program: it says that it does not know the flag, and goes on
+        (phone.root / "unknown").write_text(
+            "--output_filepath\n"
+        )  # an old program: it says that it does not know the flag, and goes on
         with pytest.raises(MnasError, match=r"does not know --output_filepath=.*: use a newer one"):
             model.infer(here.taken(image))
         with pytest.raises(MnasError, match=r"cannot read the file .*nothing"):
@@ -233,7 +235,7 @@ def test_a_phone_that_vanishes(phone: PhoneDouble, binary: Path, caplog: pytest.
     phone.starts_left = 10
     again = open_phone(phone, binary)  # a dropped phone is connected anew
     with again.measuring():
-        assert phone.files == ["mnas/benchmark_model"]
+        assert phone.copied == ["benchmark_model"]
     assert phone.files == []
 
 
@@ -320,3 +322,76 @@ def test_a_profile_goes_on_after_the_phone_went_away(
     assert phone.files == []
     shown = run("table", "show", out)
     assert "Google Pixel 4, SM8150, 1 x 2.84 GHz" in shown
+
+
+def test_a_phone_whose_services_do_not_answer_is_measured_still(
+    phone: PhoneDouble, binary: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = open_phone(phone, binary)
+    shell = device.adb.shell
+
+    def hurried(command: str, **options: object) -> str:
+        return shell(command, **options | ({"limit_s": 0.2} if "dumpsys" in command else {}))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(device.adb, "shell", hurried)
+    phone.install(phone.root / "bin/dumpsys", "#!/bin/sh\nsleep 5\n")
+    with device.measuring():
+        assert device.load(DATA).run_times_ms(3).shape == (3,)
+    assert "took longer than 0.2 s and was ended there: dumpsys battery; dumpsys thermalservice" in caplog.text
+    assert "temperature stays unknown" in caplog.text
+
+
+def test_temperatures_as_phones_write_them(phone: PhoneDouble) -> None:
+    adb = Adb(phone.address)
+    for battery, status, expected in [
+        ("temperature: 312", "Thermal Status: 1", (31.2, 1)),
+        ("temperature: 31", "Thermal Status: 3 (SEVERE)", (31.0, 3)),
+        ("temperature: 31.5", "Thermal Status: 0 (NONE)", (31.5, 0)),
+        ("temperature: -50", "Thermal Status: x", (-50.0, 0)),
+    ]:
+        (phone.root / "dumpsys/battery").write_text(f"  {battery}\n")
+        (phone.root / "dumpsys/thermalservice").write_text(f"IsStatusOverride: false\n{status}\n")
+        heat = read_heat(adb)
+        assert (heat.celsius, heat.status) == expected
+
+
+def test_cores_without_frequencies_are_chosen_by_capacity(phone: PhoneDouble, caplog: pytest.LogCaptureFixture) -> None:
+    for cpu in range(8):
+        folder = phone.root / f"sys/devices/system/cpu/cpu{cpu}"
+        (folder / "cpufreq/cpuinfo_max_freq").unlink()
+        (folder / "cpu_capacity").write_text("1024\n" if cpu == 4 else "500\n")
+    assert [cpu.number for cpu in read_phone(Adb(phone.address)).fastest(2)] == [4, 7]
+
+
+def test_why_programs_are_not_pinned(phone: PhoneDouble, binary: Path, caplog: pytest.LogCaptureFixture) -> None:
+    phone.install(phone.root / "bin/taskset", "#!/bin/sh\nexit 1\n")
+    open_phone(phone, binary)
+    assert "does not let programs be pinned" in caplog.text
+    caplog.clear()
+    for file in phone.root.glob("sys/devices/system/cpu/cpu*/cpufreq/*"):
+        file.unlink()
+    open_phone(phone, binary)
+    assert "does not say which of its cores are fast: programs are not pinned" in caplog.text
+    assert "does not let" not in caplog.text
+
+
+def test_a_broken_connection_does_not_end_a_long_run(
+    phone: PhoneDouble, binary: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        phone.starts_left = 10 if len(naps) == 2 else -1  # back after the second pause
+
+    monkeypatch.setattr(Adb, "sleep", staticmethod(nap))
+    device = open_phone(phone, binary)
+    with device.measuring():
+        model = device.load(DATA)
+        phone.starts_left = 1
+        for _ in range(3):
+            assert model.run_times_ms(3).shape == (3,)
+    assert naps == [2.0, 10.0]
+    assert caplog.text.count("lost the phone during the work") == 2
+    assert "Trying again in 10 s" in caplog.text
+    assert phone.files == []

@@ -75,7 +75,7 @@ def test_the_classic_log() -> None:
     assert log.warm_up is not None
     assert log.warm_up.count == 35
     assert (log.init_ms, log.first_ms, log.peak_memory_mb, log.memory_mb) == (52.687, 19.105, 93.25, 37.5)
-    assert (log.applied, log.partly, log.unknown_flags) == (("XNNPACK",), ("XNNPACK",), ())
+    assert (log.claims.applied, log.claims.partly, log.claims.unknown_flags) == (("XNNPACK",), ("XNNPACK",), ())
     assert [row.node_type for row in log.operators] == [
         "Convolution (NHWC, QC8) IGEMM",
         "Convolution (NHWC, QC8) DWConv",
@@ -103,15 +103,20 @@ def test_the_compiled_models_log() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "mean_ms"),
+    ("line", "mean", "mean_ms"),
     [
-        ("count=1 curr=637079", 637.079),
-        ("count=5 curr=1000(all same)", 1.0),
-        ("INFO: count=2 first=9e6 curr=9.99242e+06 min=9e6 max=9.99242e+06 avg=9.49621e+06 std=0", 9496.21),
+        ("count=1 curr=637079", "Inference (avg): 637079", 637.079),
+        ("count=5 curr=1000(all same)", "Inference: 1000", 1.0),
+        (
+            "INFO: count=2 first=9e6 curr=9.99242e+06 min=9e6 max=9.99242e+06 avg=9.49621e+06 std=0",
+            "Inference (avg): 9.49621e+06",
+            9496.21,
+        ),
+        ("07-14 13:14:56 228 I tflite  : count=2 first=8 curr=6 min=6 max=8 avg=7 std=1", "no stats: 7", 0.007),
     ],
 )
-def test_rare_count_lines(line: str, mean_ms: float) -> None:
-    log = parse_benchmark_log(f"{line}\n\nInference timings in us: Init: 5, First inference: 7, Inference (avg): 9\n")
+def test_rare_count_lines(line: str, mean: str, mean_ms: float) -> None:
+    log = parse_benchmark_log(f"{line}\n\nInference timings in us: Init: 5, First inference: 7, {mean}\n")
     assert log.inference.mean_ms == pytest.approx(mean_ms)
     assert (log.init_ms, log.first_ms) == (0.005, 0.007)
 
@@ -120,10 +125,15 @@ def test_a_log_that_was_cut_off_is_no_result() -> None:
     cut = CLASSIC[: CLASSIC.index("INFO: Inference timings")]
     with pytest.raises(MnasError, match=r"(?s)no result.*count=70"):
         parse_benchmark_log(cut)
+    end = CLASSIC.index("INFO: Memory footprint")
+    for size in range(CLASSIC.index("INFO: count=70"), end - 1):
+        with pytest.raises(MnasError, match="benchmark_model"):  # wherever it is cut, no number is taken from it
+            parse_benchmark_log(CLASSIC[:size])
+    assert parse_benchmark_log(CLASSIC[:end]).inference.mean_ms == pytest.approx(14.2909)
     with pytest.raises(MnasError, match="nothing"):
         parse_benchmark_log("")
     with pytest.raises(MnasError, match="no statistics"):
-        parse_benchmark_log("Inference timings in us: Init: 5\n")
+        parse_benchmark_log("Inference timings in us: Init: 5, Inference (avg): 5\n")
 
 
 def test_a_network_that_takes_no_time_is_no_result() -> None:
@@ -133,7 +143,7 @@ def test_a_network_that_takes_no_time_is_no_result() -> None:
 
 def test_flags_that_a_build_does_not_know() -> None:
     log = parse_benchmark_log("Unconsumed cmdline flags: --use_gpu=true --warmup_min_secs=0\n" + CLASSIC)
-    assert log.unknown_flags == ("--use_gpu=true", "--warmup_min_secs=0")
+    assert log.claims.unknown_flags == ("--use_gpu=true", "--warmup_min_secs=0")
 
 
 def test_times_have_the_summary() -> None:
@@ -186,13 +196,95 @@ def test_real_summaries_of_litert(name: str, count: int, wall_us: float) -> None
         ("max=16145 avg=14290.9 std=452 p5=13800 median=14200 p95=15100", "max=1e999 avg=14290.9"),
     ],
 )
-def test_times_that_cannot_be_are_refused(before, after):
+def test_times_that_cannot_be_are_refused(before: str, after: str) -> None:
     assert before in CLASSIC
+    stated = after.rpartition("avg=")[2] if "avg=" in after else "14290.9"
+    text = CLASSIC.replace(before, after).replace("Inference (avg): 14290.9", f"Inference (avg): {stated}")
     with pytest.raises(MnasError, match="are impossible"):
+        parse_benchmark_log(text)
+
+
+@pytest.mark.parametrize("before", ["\t0.428\t0.5\t", "\t0.428\t0.051\t"])
+@pytest.mark.parametrize("after", ["\t0.428\t1.2.3\t", "\t0.428\t-0.051\t", "\t0.428\t0,5\t"])
+def test_operators_are_read_completely_or_not_at_all(before: str, after: str) -> None:
+    log = parse_benchmark_log(CLASSIC.replace(before, after, 1))
+    assert log.operators == ()
+    assert log.inference.mean_ms == pytest.approx(14.2909)
+    assert len(parse_benchmark_log(CLASSIC).operators) == 2
+
+
+ROW = "INFO: count=70 first=14941 curr=14066 min=13728 max=16145 avg=14290.9 std=452 p5=13800 median=14200 p95=15100"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (ROW, ""),  # lost: what is left is the warm-up's row
+        (ROW, ROW.replace("std=452", "std=452 mali: frame 3")),
+        (ROW, ROW.replace("avg=14290.9", "avg=14290,9")),
+        (ROW, ROW.replace("avg=14290.9", "avg=14,290.9")),
+        (ROW, ROW.replace("14290.9", "14 290.9")),
+        (ROW, ROW.replace("avg=14290.9", "avg=nan")),
+        (ROW, ROW.replace("avg=14290.9", "avg=14290.9us")),
+        (ROW, ROW.replace("avg=14290.9", "avg=14290.9mali: 3")),
+        (ROW, ROW.replace(" avg=14290.9", "")),
+        (ROW, "INFO: count=70 first=14941 curr=14066"),
+        (ROW, "INFO: count=0"),
+        (ROW, ROW.replace("count=", "cou mali nt=")),
+        (ROW, f"{ROW}\n{ROW}"),
+        ("Inference (avg): 14290.9", "Inference (avg): 14,290.9"),
+        ("Inference (avg): 14290.9", "Inference (avg): 14290,9"),
+        ("Inference (avg): 14290.9", "Inference (avg): nan"),
+        ("Inference (avg): 14290.9", "Inference (avg): 14452.5"),
+        (", Inference (avg): 14290.9", ""),
+        ("Warmup (avg): 14452.5", "Warmup (avg): 14290.9"),
+        ("Init: 52687", "Init: 52,687"),
+        ("session in 52.687ms", "session in 52,687ms"),
+        ("INFO: Inference timings", ROW.replace("avg=14290.9", "avg=14000") + "\nINFO: Inference timings"),
+    ],
+)
+def test_a_log_that_cannot_be_read_completely_is_refused_with_its_line(before: str, after: str) -> None:
+    assert before in CLASSIC
+    with pytest.raises(MnasError, match=r"output cannot be trusted: the line\n  .*(count|Running|timings|Init).*\n"):
         parse_benchmark_log(CLASSIC.replace(before, after))
 
 
-def test_operators_with_numbers_that_are_none_are_left_out():
-    text = CLASSIC.replace("\t0.428\t0.5\t", "\t0.428\t1.2.3\t").replace("0.051", "-0.051", 1)
-    assert parse_benchmark_log(text).operators == ()
-    assert len(parse_benchmark_log(CLASSIC).operators) == 2
+def test_two_programs_that_print_at_a_time_are_refused() -> None:
+    for text in (CLASSIC + CLASSIC, COMPILED + COMPILED):
+        with pytest.raises(MnasError, match=r"two programs is mixed|has no row|where the warm-up"):
+            parse_benchmark_log(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CLASSIC.replace(ROW, f"\x1b[32m{ROW}\x1b[0m").replace("Inference (avg)", "\x1b[1mInference (avg)\x1b[0m"),
+        CLASSIC.replace(ROW, "\x1b[0;32mINFO:\x1b[0m " + ROW.removeprefix("INFO: ")),
+        CLASSIC.replace(ROW, ROW.replace("INFO: ", "07-14 13:14:56.520 22838 22838 I tflite  : ")),
+        CLASSIC.replace(ROW, f"mali: frame 3\n{ROW}\nmali: frame 4 took 20450"),
+    ],
+)
+def test_colours_and_text_of_others_change_nothing(text: str) -> None:
+    assert parse_benchmark_log(text) == parse_benchmark_log(CLASSIC)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("1.25 ms (20 runs)", "1,25 ms (20 runs)"),
+        ("1.25 ms (20 runs)", "nan ms (20 runs)"),
+        ("INFO: [benchmark_litert_model.h:70] Inference (min):      1.10 ms\n", ""),
+        ("INFO: [benchmark_litert_model.h:72] Inference (max):      1.90 ms\n", ""),
+        ("Inference (max):      1.90", "Inference (max):      1,90"),
+    ],
+)
+def test_results_of_litert_that_cannot_be_read_are_refused(before: str, after: str) -> None:
+    assert before in COMPILED
+    with pytest.raises(MnasError, match=r"output cannot be trusted: the line\n  .*Inference"):
+        parse_benchmark_log(COMPILED.replace(before, after))
+
+
+def test_rows_of_litert_agree_with_its_results() -> None:
+    counts = "INFO: count=3 curr=1500(all same)\nINFO: count=20 curr=1300(all same)\n"
+    with pytest.raises(MnasError, match=r"contradicts the row of 20 runs, whose mean is 1\.3 ms"):
+        parse_benchmark_log(counts + COMPILED)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import mnas.devices
+from mnas.devices.board_agent import check_delegate
 from mnas.space import load_space
 from mnas.tflite.random_model import write_random_model
 
@@ -67,3 +68,22 @@ def test_what_a_board_does_not_have(change: dict[str, Any], message: str) -> Non
 
 def test_it_needs_nothing_of_mnas() -> None:
     assert "mnas." not in AGENT.read_text().replace("`mnas `", "")
+
+
+class Runtime:
+    """An interpreter of these operators."""
+
+    def __init__(self, *operators: str) -> None:
+        self._operators = operators
+
+    def _get_ops_details(self) -> list[dict[str, str]]:
+        return [{"op_name": name} for name in self._operators]
+
+
+def test_a_delegate_that_does_nothing_is_no_delegate() -> None:
+    check_delegate(Runtime("DELEGATE", "SOFTMAX"), "xnnpack")
+    check_delegate(Runtime("CONV_2D"), "none")
+    with pytest.raises(RuntimeError, match="XNNPACK runs none of this network's operators here: use --delegate none"):
+        check_delegate(Runtime("CONV_2D"), "xnnpack")
+    with pytest.raises(RuntimeError, match="this runtime uses XNNPACK although --delegate is none"):
+        check_delegate(Runtime("DELEGATE"), "none")

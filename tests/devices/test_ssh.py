@@ -124,7 +124,7 @@ def open_it(board: Board, **options: object) -> BoardDevice:
 def test_a_network_is_measured_and_nothing_stays_on_the_board(board: Board, delegate: str) -> None:
     device = open_it(board, delegate=delegate)
     with device.measuring():
-        assert len(board.files) == 1
+        assert len(board.files) == 2  # the agent's folder, and its lock
         model, other = device.load(DATA), device.load(DATA)
         times = model.warm_run_times_ms(5, warm_up=2)
         assert other.run_times_ms(3).shape == (3,)
@@ -260,12 +260,46 @@ def test_nobody_there(board: Board) -> None:
 
 
 def test_a_board_without_python_or_runtime(board: Board) -> None:
-    with pytest.raises(MnasError, match=r"no such Python: choose one with --device ssh:HOST:/PATH"):
+    with pytest.raises(
+        MnasError, match=r"/no/such/python is no program there; choose one with --device ssh:HOST:/PATH"
+    ):
         open_device("ssh:board:/no/such/python")
     python = board.folder / "bin" / "python3"
+    with pytest.raises(MnasError, match="/etc/passwd cannot be executed; choose one with"):
+        open_device("ssh:board:/etc/passwd")
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')  # a Python without any packages
     with pytest.raises(MnasError, match=r"No module named .*\n.*bin/python3 -m pip install ai-edge-litert"):
         open_it(board)
+    assert board.files == []
+
+
+def test_a_python_that_is_too_old(board: Board) -> None:
+    python = board.folder / "bin" / "python3"
+    python.write_text("#!/bin/sh\ncase $1 in -c) exit 3 ;; -V) echo Python 3.7.2 >&2 ;; esac\n")
+    with pytest.raises(
+        MnasError, match=r"mnas needs Python 3\.8 there, and .*/bin/python3 is Python 3\.7\.2: choose one"
+    ):
+        open_it(board)
+    assert board.files == []
+
+
+def test_a_port_instead_of_a_configuration(board: Board) -> None:
+    board.configure("user", 1)  # where nobody answers
+    device = open_device(f"ssh:board:{board.port}:{board.folder}/bin/python3")
+    with device.measuring():
+        assert device.load(DATA).run_times_ms(2).shape == (2,)
+    assert board.files == []
+
+
+def test_two_computers_do_not_measure_on_one_board_at_a_time(board: Board) -> None:
+    first, second = open_it(board), open_it(board)
+    with first.measuring():
+        said = f"this board is being measured by process {os.getpid()} on .* since"
+        with pytest.raises(MnasError, match=said), second.measuring():
+            pass
+        assert first.load(DATA).run_times_ms(2).shape == (2,)
+    with second.measuring():
+        assert second.load(DATA).run_times_ms(2).shape == (2,)
     assert board.files == []
 
 
@@ -360,7 +394,9 @@ def test_chatter_is_not_an_answer(board: Board) -> None:
     assert open_it(board).configuration("float32").device == "ssh"
 
 
-@pytest.mark.parametrize("spec", ["-oProxyCommand=touch gone", "a b", ":", "host:22", "host:python3", ""])
+@pytest.mark.parametrize(
+    "spec", ["-oProxyCommand=touch gone", "a b", ":", "host:0", "host:70000", "host:python3", "::1", "[x]", ""]
+)
 def test_what_is_no_host(spec: str) -> None:
     with pytest.raises(InputError, match="expected ssh:HOST"):
         open_board(spec, runtime="litert", threads=1, delegate="xnnpack")

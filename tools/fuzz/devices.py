@@ -107,9 +107,10 @@ def _same_phone(data: bytes, understood: dict[str, Any]) -> bool:
 
 
 def _same_heat(data: bytes, understood: dict[str, Any]) -> bool:
-    numbers = {int(number) for number in re.findall(r"-?\d{1,4}", data.decode("utf-8", "replace"))}
+    numbers = {float(number) for number in re.findall(r"-?\d{1,4}(?:\.\d{1,3})?", data.decode("utf-8", "replace"))}
     celsius = understood["celsius"]
-    return (celsius is None or round(celsius * 10) in numbers) and understood["status"] in {0, *numbers}
+    known = celsius is None or celsius in numbers or round(celsius * 10) in numbers
+    return known and understood["status"] in {0, *numbers}
 
 
 def _same_states(data: bytes, understood: dict[str, str]) -> bool:
