@@ -1,7 +1,8 @@
 """Published networks by name.
 
 Sources: tensorflow/tpu models/official/mnasnet/mnasnet_models.py; Sandler et al. 2018 (MobileNetV2);
-tensorflow/tpu models/official/efficientnet (builder and lite).
+tensorflow/tpu models/official/efficientnet (builder and lite); google/automl efficientnetv2 (Tan and Le 2021), whose
+networks of keras.applications are the same.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ _EFFICIENTNET_B0 = (
     "r3_k3_s22_e6_i40_o80_se0.25|r3_k5_s11_e6_i80_o112_se0.25|r4_k5_s22_e6_i112_o192_se0.25|"
     "r1_k3_s11_e6_i192_o320_se0.25"
 )
+_EFFICIENTNET_V2_B0 = (
+    "cn_r1_k3_s1_c16_skip|er_r2_k3_s2_e4_c32|er_r2_k3_s2_e4_c48|ir_r3_k3_s2_e4_c96_se0.25|"
+    "ir_r5_k3_s1_e6_c112_se0.25|ir_r8_k3_s2_e6_c192_se0.25"
+)
 
 # Keras names the width alpha. Its head is as wide as at a width of 1 or wider.
 MOBILENET_V2_WIDTHS: dict[str, float] = {
@@ -51,8 +56,15 @@ EFFICIENTNET_ROWS: dict[str, tuple[float, float, int, float]] = {
     "b6": (1.8, 2.6, 528, 0.5),
     "b7": (2.0, 3.1, 600, 0.5),
 }
+EFFICIENTNET_V2_ROWS: dict[str, tuple[float, float, int, float]] = {
+    "v2-b0": (1.0, 1.0, 224, 0.2),
+    "v2-b1": (1.0, 1.1, 240, 0.2),
+    "v2-b2": (1.1, 1.2, 260, 0.2),
+    "v2-b3": (1.2, 1.4, 300, 0.2),
+}
 # Top-1 accuracy on ImageNet in percent by resolution, as published: MnasNet's and MobileNetV2's papers and
-# tensorflow/models research/slim/nets/mobilenet/README.md; EfficientNet's paper; the README of EfficientNet-Lite.
+# tensorflow/models research/slim/nets/mobilenet/README.md; EfficientNet's paper; the README of EfficientNet-Lite; and
+# for EfficientNetV2 Keras's table of applications.
 IMAGENET_TOP1: dict[str, dict[int, float]] = {
     "mnasnet-a1": {224: 75.2},
     "mnasnet-b1": {224: 74.5},
@@ -71,6 +83,10 @@ IMAGENET_TOP1: dict[str, dict[int, float]] = {
     "efficientnet-b5": {456: 83.6},
     "efficientnet-b6": {528: 84.0},
     "efficientnet-b7": {600: 84.3},
+    "efficientnet-v2-b0": {224: 78.7},
+    "efficientnet-v2-b1": {240: 79.8},
+    "efficientnet-v2-b2": {260: 80.5},
+    "efficientnet-v2-b3": {300: 82.0},
     "efficientnet-lite0": {224: 75.1},
     "efficientnet-lite1": {240: 76.7},
     "efficientnet-lite2": {260: 77.6},
@@ -102,13 +118,18 @@ def _zoo() -> dict[str, Architecture]:
     for base, rows, lite in ((b0, EFFICIENTNET_ROWS, False), (lite0, LITE_ROWS, True)):
         for name, row in rows.items():
             networks[f"efficientnet-{name}"] = resize_row(base, row, lite=lite)
+    v2 = Architecture(parse_stages(_EFFICIENTNET_V2_B0), activation="swish", stochastic_depth=0.2)
+    for name, row in EFFICIENTNET_V2_ROWS.items():
+        networks[f"efficientnet-{name}"] = resize_row(v2, row, nearest=True)
     return networks
 
 
-def resize_row(base: Architecture, row: tuple[float, float, int, float], *, lite: bool = False) -> Architecture:
+def resize_row(
+    base: Architecture, row: tuple[float, float, int, float], *, lite: bool = False, nearest: bool = False
+) -> Architecture:
     """Apply one published row of width, depth, resolution and dropout."""
     width, depth, resolution, dropout = row
-    return resize(base, width=width, depth=depth, resolution=resolution, dropout=dropout, lite=lite)
+    return resize(base, width=width, depth=depth, resolution=resolution, dropout=dropout, lite=lite, nearest=nearest)
 
 
 ZOO: dict[str, Architecture] = _zoo()

@@ -1,4 +1,4 @@
-"""Published weights from keras.applications: MobileNetV2 and EfficientNetB0 to B7.
+"""Published weights from keras.applications: MobileNetV2, EfficientNetB0 to B7, EfficientNetV2B0 to B3.
 
 Keras's EfficientNet rescales and normalises its input; mnas's networks take [-1, 1], so this is folded into the first
 convolution. The result is exact except at the border, where mnas pads with grey and Keras with its mean colour.
@@ -105,7 +105,7 @@ def _fold_input(model: Any, name: str, arrays: Arrays, *, downloaded: bool) -> N
     low, high = _INPUT.get(name, (0.0, 255.0))
     size = max(32, first.kernel_size[0])
     values = [np.asarray(before(np.full((1, size, size, 3), value, np.float32)))[0, 4, 4] for value in (low, high)]
-    factor = np.float32(1) if downloaded else _left_out(model)
+    factor = np.float32(1) if downloaded or "V2" in name else _left_out(model)
     slope, middle = factor * (values[1] - values[0]) / 2, factor * (values[1] + values[0]) / 2
     kernel, mean = arrays[0], arrays[3]  # gamma and beta stand between them
     arrays[3] = mean - np.einsum("hwio,i->o", kernel, middle)

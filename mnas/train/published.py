@@ -80,6 +80,7 @@ def _lite(number: int, sha256: str) -> Wheel:
 PUBLISHED: dict[str, Application | Wheel] = {
     **{name: Application("MobileNetV2", width) for name, width in MOBILENET_V2_WIDTHS.items()},
     **{f"efficientnet-b{number}": Application(f"EfficientNetB{number}") for number in range(8)},
+    **{f"efficientnet-v2-b{number}": Application(f"EfficientNetV2B{number}") for number in range(4)},
     "efficientnet-lite0": _lite(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
     "efficientnet-lite1": _lite(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
     "efficientnet-lite2": _lite(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),

@@ -20,6 +20,10 @@ PARAMS = {
     "efficientnet-b5": 30_389_784,
     "efficientnet-b6": 43_040_704,
     "efficientnet-b7": 66_347_960,
+    "efficientnet-v2-b0": 7_139_704,
+    "efficientnet-v2-b1": 8_141_052,
+    "efficientnet-v2-b2": 10_096_086,
+    "efficientnet-v2-b3": 14_358_406,
     "efficientnet-lite0": 4_652_008,
     "efficientnet-lite1": 5_416_680,
     "efficientnet-lite2": 6_092_072,
@@ -56,9 +60,17 @@ ROUNDED_MADDS = {  # millions, as printed
 }
 
 
+EFFICIENTNET_V2 = {  # billions of multiply-adds: google/automl efficientnetv2
+    "efficientnet-v2-b0": 0.72,
+    "efficientnet-v2-b1": 1.2,
+    "efficientnet-v2-b2": 1.7,
+    "efficientnet-v2-b3": 3.0,
+}
+
+
 def test_every_network_is_checked():
     assert set(PARAMS) | set(MOBILENET_V2) == set(ZOO)
-    assert set(PARAMS) == set(EXACT_MADDS) | set(ROUNDED_MADDS)
+    assert set(PARAMS) == set(EXACT_MADDS) | set(ROUNDED_MADDS) | set(EFFICIENTNET_V2)
 
 
 @pytest.mark.parametrize("name", MOBILENET_V2)
@@ -77,6 +89,12 @@ def test_parameters(name):
 @pytest.mark.parametrize("name", EXACT_MADDS)
 def test_multiply_adds_to_the_last_digit(name):
     assert complexity(zoo(name)).madds == EXACT_MADDS[name]
+
+
+@pytest.mark.parametrize("name", EFFICIENTNET_V2)
+def test_multiply_adds_of_efficientnet_v2(name):
+    printed = EFFICIENTNET_V2[name]
+    assert round(complexity(zoo(name)).madds / 1e9, len(str(printed)) - 2) == printed
 
 
 @pytest.mark.parametrize("name", ROUNDED_MADDS)
@@ -101,6 +119,7 @@ def test_rounding_as_published():
         16, 24, 32, 48, 88, 120, 208, 352, 1408,
     ]  # fmt: skip
     assert round_filters(12, 1.0) == 12
+    assert (round_filters(16, 1.2), round_filters(16, 1.2, nearest=True)) == (24, 16)
     assert [round_repeats(r, 1.1) for r in (1, 2, 3, 4)] == [2, 3, 4, 5]
 
 
