@@ -12,9 +12,9 @@ and every operator waits longer. So the sum has a factor that depends on the net
 pass. It reduced the error from 2.8 % to 1.9 % on one machine; separate deviations of blocks or pairs of operators did
 not help.
 
-A network whose measurement was disturbed is set aside: first those far off the lines of least absolute deviations, then,
-with these aside, all that are far from what the other networks predict for them. Without such networks the fit is that
-of all.
+A network whose measurement was disturbed is set aside: first those far off the lines of least absolute deviations, then
+all that are far from what the other networks predict for them; and only if the others are predicted better without
+them, by cross-validation. If there are none, the fit is that of all.
 """
 
 from __future__ import annotations
