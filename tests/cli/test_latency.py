@@ -217,13 +217,15 @@ def test_a_table_of_several_resolutions_is_shown_and_compared(sizes: Path) -> No
 def test_a_table_of_several_resolutions_is_profiled_and_checked(sizes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mnas.devices.registry.open_device", lambda *_, **__: FakeDevice())
     monkeypatch.setattr("mnas.profiling.collect.MOST", 40)
+    for limit in ("MOST_ERROR", "MOST_MARGIN"):  # so few networks give wide intervals
+        monkeypatch.setattr(f"mnas.latency.limits.{limit}", 0.5)
     space, out = sizes / "sizes.toml", sizes / "new.json"
     text = run("profile", "--space", space, "--resolutions", "16,8", "--minutes", 0.1, "--out", out)
     assert "16 px" in text
     assert "8 px" in text
     assert json.loads(out.read_text())["resolutions"] == [16, 8]
     checked = json.loads(run("table", "check", out, "--space", space, "--count", 6, "--minutes", 0.05, "--json"))
-    assert checked["holds"] is not bool(checked["faults"])  # few networks: the intervals may be too wide
+    assert checked["holds"]
     with pytest.raises(InputError, match="--resolutions is '16;8': expected whole numbers"):
         run("profile", "--space", space, "--resolutions", "16;8", "--out", out)
     with pytest.raises(InputError, match="expected one of them"):
