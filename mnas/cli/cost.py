@@ -58,9 +58,9 @@ def _report(architecture: Architecture, table: Path | None) -> dict[str, Any]:
     }
     if table is not None:
         from mnas.latency.estimator import LatencyEstimator
-        from mnas.latency.table import LatencyTable
+        from mnas.latency.limits import load_table
 
-        estimate = LatencyEstimator(LatencyTable.load(table)).predict(architecture)
+        estimate = LatencyEstimator(load_table(table)).predict(architecture)
         report["latency_ms"] = estimate.latency_ms
         report["latency_interval_ms"] = [estimate.low_ms, estimate.high_ms]
         for block, latency_ms in zip(blocks, estimate.blocks_ms, strict=True):

@@ -146,10 +146,10 @@ def _document(library: BlockLibrary, table: Path | None, resolution: int | None 
     latencies = None
     if table is not None:
         from mnas.latency.estimator import LatencyEstimator
-        from mnas.latency.table import LatencyTable
+        from mnas.latency.limits import load_table
 
         one_size = space.at(resolution or sizes[0])
-        _, latencies = LatencyEstimator(LatencyTable.load(table)).costs(one_size).additive()
+        _, latencies = LatencyEstimator(load_table(table)).costs(one_size).additive()
     blocks = []
     for number, (stage, losses) in enumerate(zip(space.stages, library.losses, strict=True)):
         names = stage.decisions[0].choices

@@ -44,7 +44,7 @@ def menu(
     from mnas.data.dataset import count_classes
     from mnas.errors import InputError
     from mnas.experiments.menu import list_menu
-    from mnas.latency.table import LatencyTable
+    from mnas.latency.limits import load_table
     from mnas.study.menu import to_plain
 
     opened = None
@@ -58,7 +58,7 @@ def menu(
     }
     source = _source(data, opened, seed)
     classes: dict[str, Any] = {} if source is None else {"num_classes": count_classes(source.name)}
-    listed = list_menu(LatencyTable.load(table), budget_ms, **chosen, **classes)
+    listed = list_menu(load_table(table), budget_ms, **chosen, **classes)
     tried = None
     if source is not None:
         if out is None:

@@ -63,6 +63,7 @@ def profile(
         _show_several(finished, json)
         return
     from mnas.devices.registry import open_device
+    from mnas.latency.limits import table_faults
     from mnas.profiling.profile import profile as run
 
     with output.progress(f"Profiling {chosen.name}") as report:
@@ -72,7 +73,8 @@ def profile(
         return
     print(f"Written to {out}: {len(table.entries)} blocks.")
     print_report_card(table)
-    print(f"Use it: mnas cost ARCH --table {out}, or mnas search --table {out}.")
+    if not table_faults(table):
+        print(f"Use it: mnas cost ARCH --table {out}, or mnas search --table {out}.")
 
 
 def _show_several(finished: list[Outcome], json: bool) -> None:
@@ -102,7 +104,9 @@ def _show_several(finished: list[Outcome], json: bool) -> None:
 
 
 def describe(table: LatencyTable) -> dict[str, Any]:
-    """What a table says about itself: header, report card, number of entries."""
+    """What a table says about itself: header, report card, the limits that this fails, number of entries."""
+    from mnas.latency.limits import table_faults
+
     fitted = sum(entry.source == "fitted" for entry in table.entries.values())
     header = table.header()
     card = header.pop("report_card")
@@ -111,6 +115,7 @@ def describe(table: LatencyTable) -> dict[str, Any]:
         "header": header,
         "report_card": card,
         **cards,
+        "faults": list(table_faults(table)),
         "num_entries": len(table.entries),
         "num_fitted": fitted,
         "sha256": table.sha256,
@@ -127,10 +132,28 @@ def print_report_card(table: LatencyTable) -> None:
     print(f"  Predictions are {card.mape:.1%} off on average; the device repeats itself to {card.repeatability:.1%}.")
     print(f"  {card.within_5_percent:.0%} of networks are within 5 %, {card.within_10_percent:.0%} within 10 %.")
     print(f"  Ranking, Kendall's tau: {card.kendall_tau:.3f} (1 is the measured order).")
-    print(f"  {card.within_interval:.0%} fall inside their own 90 % interval.")
+    wide = "" if card.margin is None else f", which is plus and minus {card.margin:.1%} on average"
+    print(f"  {card.within_interval:.0%} fall inside their own 90 % interval{wide}.")
     if card.repeatability > 0.03:
         print("  Something else kept the device busy. Close it and measure again, or give it more --minutes.")
     print(f"  Against medians instead of the quiet device, predictions are {card.median_mape:.1%} off.")
+    print_sizes(table)
+    print_faults(table)
+
+
+def print_faults(table: LatencyTable) -> None:
+    """Which limits the report card fails, and how to mend it; nothing if it holds."""
+    from mnas.latency.limits import MENDING, table_faults
+
+    if faults := table_faults(table):
+        print("This table is bad; do not rely on it:")
+        for fault in faults:
+            print(f"  {fault[0].upper()}{fault[1:]}.")
+        print(f"  To mend it, {MENDING}.")
+
+
+def print_sizes(table: LatencyTable) -> None:
+    """The report cards of single resolutions, if there are several."""
     if not table.report_cards:
         return
     rows = [

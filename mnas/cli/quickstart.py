@@ -60,14 +60,14 @@ class _Quickstart:
     seed: int
 
     def run(self) -> dict[str, Any]:
-        from mnas.latency.table import LatencyTable
+        from mnas.latency.limits import load_table
         from mnas.system.native_output import load_tensorflow
 
         table_path = self.folder / "this_machine.json"
         _say(1, f"Profile this machine: how long does every block of {SPACE} take here?")
         if not table_path.exists():
             self._profile(table_path)
-        table = LatencyTable.load(table_path)
+        table = load_table(table_path)
         budget_ms = self._budget(table)
         _say(2, f"Search: {TRIALS} networks within {budget_ms:g} ms, chosen by a trained controller; then at random")
         load_tensorflow()

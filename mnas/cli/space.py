@@ -119,9 +119,9 @@ def _document(space: SearchSpace, table: Path | None) -> dict[str, Any]:
     }
     if table is not None:
         from mnas.latency.estimator import LatencyEstimator
-        from mnas.latency.table import LatencyTable
+        from mnas.latency.limits import load_table
 
-        document["latency_ms"] = _range(LatencyEstimator(LatencyTable.load(table)).costs(space))
+        document["latency_ms"] = _range(LatencyEstimator(load_table(table)).costs(space))
     return document
 
 

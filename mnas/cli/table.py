@@ -75,6 +75,9 @@ def check(
 ) -> None:
     """Measure new random networks and report whether a table still holds. Exit code 1 if it does not.
 
+    It must also be within absolute limits: predictions at most 8 % off on average, Kendall's tau at least 0.8, and
+    90 % intervals of at most plus and minus 25 %.
+
     Example: mnas table check latency_tables/laptop.json --minutes 1
     """
     from dataclasses import asdict
@@ -108,9 +111,11 @@ def check(
         print(f"measured over predicted is {result.bias:.3f}; {result.within_interval:.0%} are inside their interval.")
         if result.slowdown > 1.1:
             print(f"The device is {result.slowdown:.2f} times slower than when the table was made: is it busy?")
+        print(f"Ranking, Kendall's tau: {result.kendall_tau:.3f}; intervals are plus and minus {result.margin:.1%}.")
         print("The table holds." if result.holds else "The table does not hold.")
     if not result.holds:
-        raise MnasError(f"make the table again: mnas profile --space {loaded.space} --out {table}")
+        failed = f"the table fails its limits: {'; '.join(result.faults)}\n  " if result.faults else ""
+        raise MnasError(f"{failed}make the table again: mnas profile --space {loaded.space} --out {table}")
 
 
 def compare(first: Path = TABLE, second: Path = TABLE, json: bool = JSON) -> None:

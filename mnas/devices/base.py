@@ -38,6 +38,11 @@ class MeasurementSettings:
     first_looks: int = 50
     wave_networks: int = 60
 
+    @property
+    def starts_apart(self) -> bool:
+        """Whether every burst is the start of another program: a slow one says nothing of the next."""
+        return self.start_ms > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Details:

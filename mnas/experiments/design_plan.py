@@ -18,6 +18,7 @@ from mnas.devices.base import Device
 from mnas.devices.registry import open_device
 from mnas.errors import InputError
 from mnas.latency.extrapolation import ExtendedEstimator
+from mnas.latency.limits import load_table
 from mnas.latency.table import LatencyTable
 from mnas.library.library import TEACHER, open_library
 from mnas.profiling.bench import measure_files
@@ -363,7 +364,7 @@ class DesignPlan:
         """The budget's share of the teacher's latency, as far as it is known."""
         if self.table.is_file():
             try:
-                teacher_ms = ExtendedEstimator(LatencyTable.load(self.table)).latency_ms(self._network)
+                teacher_ms = ExtendedEstimator(load_table(self.table)).latency_ms(self._network)
                 return min(1.0, self.options.budget_ms / teacher_ms)
             except InputError:
                 pass

@@ -20,6 +20,7 @@ from mnas.data.dataset import Dataset, DataSource, count_classes
 from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimate
 from mnas.latency.extrapolation import ExtendedEstimator
+from mnas.latency.limits import load_table
 from mnas.latency.table import LatencyTable
 from mnas.profiling.meter import AUTO, LatencyMeter, open_meter
 from mnas.search.measuring import TOLERANCE
@@ -207,7 +208,7 @@ def try_menu(
         InputError: for images or a table that cannot be used.
         MnasError: if a training diverges, or a file cannot be written.
     """
-    table = LatencyTable.load(table_path)
+    table = load_table(table_path)
     meter = open_meter(table_path, measure, folder, benchmark_binary=benchmark_binary)
     # What is measured before it is trained may look too slow at first.
     menu = list_menu(

@@ -16,6 +16,7 @@ from mnas.arch.spec import Architecture, ClassifierSpec
 from mnas.arch.text import format_classifier
 from mnas.arch.walk import PlacedBlock, unroll
 from mnas.errors import InputError
+from mnas.latency.limits import load_table
 from mnas.latency.table import Entry, LatencyTable
 from mnas.space.costs import SpaceCosts
 from mnas.space.files import SPACES
@@ -206,12 +207,12 @@ class LatencyCosts(SpaceCosts):
 
 
 def table_costs(path: str, space: SearchSpace) -> tuple[LatencyCosts, LatencyEstimator]:
-    """Price a space by a table, for batches and for single networks.
+    """Price a space by a table, for batches and for single networks. A bad report card is warned of.
 
     Raises:
         InputError: if the table is not for all resolutions of the space, or lacks a block of it.
     """
-    table = LatencyTable.load(path)
+    table = load_table(path)
     lacking = [size for size in space.input_sizes if size not in table.input_sizes]
     if lacking:
         sizes = ",".join(map(str, space.input_sizes))

@@ -27,7 +27,8 @@ from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, PlacedBlock, layers, unroll
 from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator, params_factor
-from mnas.latency.operator_regression import canonical, line_features, non_negative_least_squares, operator_group
+from mnas.latency.least_squares import non_negative_least_squares
+from mnas.latency.operator_regression import canonical, line_features, operator_group
 from mnas.latency.table import Entry, LatencyTable
 
 Array = npt.NDArray[np.float64]

@@ -11,6 +11,10 @@ Latencies do not quite add up: the more weights a network has, the fewer stay in
 and every operator waits longer. So the sum has a factor that depends on the network's parameters, fitted in a first
 pass. It reduced the error from 2.8 % to 1.9 % on one machine; separate deviations of blocks or pairs of operators did
 not help.
+
+A network whose measurement was disturbed is set aside: first those far off the lines of least absolute deviations, then
+all that are far from what the other networks predict for them; and only if the others are predicted better without
+them, by cross-validation. If there are none, the fit is that of all.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from mnas.arch.complexity import complexity, layer_complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, layers, unroll
 from mnas.errors import InputError
+from mnas.latency.least_squares import least_deviation_residuals, non_negative_least_squares
 from mnas.statistics import Array
 
 _SMOOTH = (0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)  # deviation shared by similar operators, as a fraction of the prior
@@ -38,7 +43,13 @@ _LEAST = 0.05  # of its prior: an operator's lower bound
 _OVERHEAD = 0.05  # deviation of the overhead from the prior's, as a fraction of a mean network
 _TILES = (16, 32)  # filters that vector kernels compute at a time, needed or not
 _MOST_FOR_EVIDENCE = 400
-_RIDGE = 1e-2  # of the least squares, for columns that a few networks cannot distinguish
+_SUSPECT, _FAR = 4.0, 5.0  # typical deviations from the robust lines, and from the prediction of the other networks
+_LEAST_FAR = 0.1  # relative deviation below which no network is an outlier
+_MOST_OUTLIERS = 0.1  # share of the networks
+_BETTER = 0.9  # error on the other networks over that without outliers, at most
+_ASIDE = 100.0  # an outlier's noise is multiplied by it
+_ROUNDS = 4  # of choosing outliers
+_FOLDS = 4
 
 
 @cache
@@ -65,7 +76,8 @@ class OperatorModel:
         covariance_ms2: shape (number of operators, number of operators).
         overhead_ms: of every network; below zero if large networks take more than the sum of their operators.
         curve: points (parameters, factor on the sum), see `LatencyTable.params_curve`.
-        seen: number of measured networks with each operator.
+        seen: number of measured networks with each operator, without those set aside.
+        outliers: the places of the networks that were set aside.
     """
 
     operators: dict[Layer, int]
@@ -74,6 +86,7 @@ class OperatorModel:
     overhead_ms: float
     curve: tuple[tuple[float, float], ...]
     seen: npt.NDArray[np.intp]
+    outliers: tuple[int, ...] = ()
 
     def total(self, counts: Counter[Layer]) -> tuple[float, float, int]:
         """Sum operators: mean in ms, standard deviation in ms, and the smallest number of networks with one of them."""
@@ -112,10 +125,11 @@ def fit_operators(
     params = np.array([complexity(architecture).params for architecture in architectures], dtype=np.float64)
     noise = _relative_noise(num_bursts, len(measured))
     similarity = _similarity(operators)
-    curve = _curve(_solve(counts, measured, noise, operators, similarity, params), params)
+    bent, aside = _without_outliers(counts, measured, noise, operators, similarity, params)
+    curve = _curve(bent, params)
     points = np.array(curve)
     unbent = measured / np.interp(params, points[:, 0], points[:, 1])
-    flat = _solve(counts, unbent, noise, operators, similarity, None)
+    flat = _solve(counts, unbent, noise, operators, similarity, None, aside)
     mean, covariance = flat.operators()
     return OperatorModel(
         operators=index,
@@ -123,7 +137,8 @@ def fit_operators(
         covariance_ms2=covariance,
         overhead_ms=flat.overhead_ms(),
         curve=curve,
-        seen=(counts > 0).sum(axis=0),
+        seen=(counts[~aside] > 0).sum(axis=0),
+        outliers=tuple(int(place) for place in np.flatnonzero(aside)),
     )
 
 
@@ -140,6 +155,8 @@ class _Solution:
     inverse: Array  # of the covariance of the measurements
     alpha: Array  # that inverse times the residual
     loose: float  # variance of the overhead
+    spread: Array  # standard deviation of the noise of each measurement, if it were not set aside
+    noise: Array  # and as it is
 
     def operators(self) -> tuple[Array, Array]:
         """Return mean and covariance of the operators' latencies."""
@@ -148,6 +165,16 @@ class _Solution:
         gain = covariance @ self.counts.T
         mean = np.maximum(self.prior + gain @ self.alpha, _LEAST * self.prior)
         return mean, covariance - gain @ self.inverse @ gain.T
+
+    def left_out(self) -> tuple[Array, Array]:
+        """Return each measurement minus its prediction by the others (Rasmussen and Williams, eq. 5.12), in ms.
+
+        Returns:
+            The differences, and their standard deviations for measurements that are not outliers; shape (networks,).
+        """
+        variance = 1.0 / np.diag(self.inverse)
+        expected = np.maximum(variance - self.noise**2, 0.0) + self.spread**2
+        return self.alpha * variance, np.sqrt(expected)
 
     def overhead_ms(self) -> float:
         """Return the overhead of every network."""
@@ -172,22 +199,90 @@ def _solve(
     operators: Sequence[Layer],
     similarity: Array,
     params: Array | None,
+    aside: npt.NDArray[np.bool_],
 ) -> _Solution:
-    """Condition on the measured networks; with `params`, the factor depends on them."""
-    prior, overhead = _prior(counts, measured, operators)
+    """Condition on the measured networks, without those set aside; with `params`, the factor depends on them."""
+    prior, overhead = _prior(counts[~aside], measured[~aside], operators)
     total = counts @ prior
     smooth = prior[:, None] * similarity * prior
     loose = (_OVERHEAD * float(measured.mean())) ** 2
     hinges: Array = np.zeros((len(measured), 1)) if params is None else _hinges(params, _knots(params))
     effect = hinges * total[:, None]
     fixed = loose + _BEND**2 * effect @ effect.T
-    parts = (counts @ smooth @ counts.T, (counts * prior**2) @ counts.T, np.diag((measured * noise) ** 2), fixed)
+    spread = measured * noise
+    given = np.where(aside, _ASIDE * spread, spread)
+    parts = (counts @ smooth @ counts.T, (counts * prior**2) @ counts.T, np.diag(given**2), fixed)
     residual = measured - total - overhead
     few = slice(0, _MOST_FOR_EVIDENCE)  # enough for three weights
     fewer = tuple(part[few, few] for part in parts)
     weights = _climb(lambda weights: _evidence(residual[few], fewer, weights))
     inverse = np.asarray(np.linalg.inv(_combine(parts, weights)), dtype=np.float64)
-    return _Solution(counts, prior, similarity, overhead, weights, hinges, inverse, inverse @ residual, loose)
+    alpha = inverse @ residual
+    scales = weights[2] * spread, weights[2] * given
+    return _Solution(counts, prior, similarity, overhead, weights, hinges, inverse, alpha, loose, *scales)
+
+
+def _without_outliers(
+    counts: Array, measured: Array, noise: Array, operators: Sequence[Layer], similarity: Array, params: Array
+) -> tuple[_Solution, npt.NDArray[np.bool_]]:
+    """Solve with a factor that depends on the parameters, and choose which networks to set aside."""
+
+    def solve(aside: npt.NDArray[np.bool_]) -> _Solution:
+        return _solve(counts, measured, noise, operators, similarity, params, aside)
+
+    nobody = np.zeros(len(measured), dtype=bool)
+    residuals = least_deviation_residuals(_line_design(counts, operators)[0], measured)
+    aside = _furthest(residuals / max(_typical(residuals), _LEAST_FAR / _SUSPECT), _SUSPECT)
+    for _ in range(_ROUNDS):
+        solution = solve(aside)
+        difference, deviation = solution.left_out()
+        far = difference / deviation
+        chosen = _furthest(far / max(_typical(far[~aside]), 1.0), _FAR)
+        if chosen.any():
+            limit = _SUSPECT * _typical(_errors(solve, measured, aside)[~aside])
+            chosen &= np.abs(_off(difference, measured)) > max(_LEAST_FAR, limit)
+        if np.array_equal(chosen, aside):
+            break
+        aside = chosen
+    if aside.any():  # only if the others are predicted better for it
+        errors = [np.abs(_errors(solve, measured, each)[~aside]).mean() for each in (aside, nobody)]
+        aside = aside if errors[0] < _BETTER * errors[1] else nobody
+    return solve(aside), aside
+
+
+def _off(difference: Array, measured: Array) -> Array:
+    """Return the logarithms of measured over predicted."""
+    return np.asarray(np.log(measured / np.maximum(measured - difference, 1e-3 * measured)))
+
+
+def _errors(
+    solve: Callable[[npt.NDArray[np.bool_]], _Solution], measured: Array, aside: npt.NDArray[np.bool_]
+) -> Array:
+    """Return each network's relative error by a fit in which it took no part, by cross-validation.
+
+    The lines of few networks follow each of them, so that they are close to any that takes part. With many networks
+    that is not so, and one fit is enough.
+    """
+    if len(measured) > _MOST_FOR_EVIDENCE:
+        return _off(solve(aside).left_out()[0], measured)
+    errors = np.zeros(len(measured))
+    for fold in range(_FOLDS):
+        out = np.arange(len(measured)) % _FOLDS == fold
+        if (~aside & ~out).any():
+            errors[out] = _off(solve(aside | out).left_out()[0], measured)[out]
+    return errors
+
+
+def _typical(residuals: Array) -> float:
+    """Return the standard deviation of most residuals, by their median: a few large ones do not matter."""
+    return 1.4826 * float(np.median(np.abs(residuals)))
+
+
+def _furthest(residuals: Array, limit: float) -> npt.NDArray[np.bool_]:
+    """Return which residuals are beyond the limit, at most `_MOST_OUTLIERS` of all."""
+    size = np.abs(residuals)
+    most = int(_MOST_OUTLIERS * len(size))
+    return np.asarray((size > limit) & (size >= np.sort(size)[-most] if most else False))
 
 
 def _knots(params: Array) -> Array:
@@ -253,37 +348,31 @@ def line_features(layer: Layer) -> Array:
     return np.array([1000.0, read, cost.params, *scaled]) / 1000.0
 
 
-def _prior(counts: Array, measured: Array, operators: Sequence[Layer]) -> tuple[Array, float]:
-    """Fit the lines, and return each operator's latency and the overhead in ms; latencies are positive."""
+def _line_design(counts: Array, operators: Sequence[Layer]) -> tuple[Array, Array, Array]:
+    """Return what the lines are fitted with.
+
+    Returns:
+        The networks' features, each at most 1, shape (networks, width); what they were divided by, shape (width,); and
+        the operators' features, shape (operators, width - 1): the last column is the overhead.
+    """
     groups = {group: number for number, group in enumerate(dict.fromkeys(operator_group(layer) for layer in operators))}
     width = len(line_features(operators[0]))
     basis = np.zeros((len(operators), width * len(groups)))
     for row, layer in enumerate(operators):
         start = width * groups[operator_group(layer)]
         basis[row, start : start + width] = line_features(layer)
-    design = np.column_stack([counts @ basis, np.ones(len(measured))])
+    design = np.column_stack([counts @ basis, np.ones(len(counts))])
     scale = np.maximum(design.max(axis=0), 1e-12)
-    solution = non_negative_least_squares(design / scale / measured[:, None], np.ones(len(measured))) / scale
+    return design / scale, scale, basis
+
+
+def _prior(counts: Array, measured: Array, operators: Sequence[Layer]) -> tuple[Array, float]:
+    """Fit the lines, and return each operator's latency and the overhead in ms; latencies are positive."""
+    design, scale, basis = _line_design(counts, operators)
+    solution = non_negative_least_squares(design / measured[:, None], np.ones(len(measured))) / scale
     prior = basis @ solution[:-1]
     # An operator whose line is zero gets a small share of a typical latency.
     return np.maximum(prior, 0.02 * float(np.median(prior[prior > 0]))), float(solution[-1])
-
-
-def non_negative_least_squares(design: Array, target: Array) -> Array:
-    """Solve ridge-regularized least squares with non-negative coefficients.
-
-    Args:
-        design: shape (count, coefficients).
-        target: shape (count,).
-
-    Returns:
-        Shape (coefficients,).
-    """
-    from scipy.optimize import nnls
-
-    count = design.shape[1]
-    augmented = np.vstack([design, _RIDGE * np.eye(count)])
-    return np.asarray(nnls(augmented, np.append(target, np.zeros(count)), maxiter=10 * count)[0])
 
 
 def _similarity(operators: Sequence[Layer]) -> Array:

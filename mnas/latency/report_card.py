@@ -39,6 +39,7 @@ def make_report_card(
         repeatability=float(np.mean([abs(first / second - 1) for first, second in halves_ms])),
         median_mape=float(np.abs(predicted / np.asarray(median_ms) - 1).mean()),
         pairs_ms=tuple(zip(predicted.tolist(), quiet.tolist(), strict=True)),
+        margin=float(np.mean([(e.high_ms - e.latency_ms) / e.latency_ms for e in estimates])),
     )
 
 

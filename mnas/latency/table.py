@@ -114,6 +114,7 @@ class ReportCard:
         repeatability: mean relative difference between two halves of a network's own measurements: the noise floor.
         median_mape: mean absolute error over the median latency, which includes disturbances.
         pairs_ms: predicted and measured latency in ms of every held-out network, for plots; empty in old tables.
+        margin: of the 90 % intervals over the prediction, on average: 0.05 is plus and minus 5 %; None in old tables.
     """
 
     num_networks: Annotated[int, Meta(ge=1, le=10**9)]
@@ -125,15 +126,16 @@ class ReportCard:
     repeatability: Error
     median_mape: Error
     pairs_ms: tuple[Pair, ...] = ()
+    margin: Error | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
         object.__setattr__(self, "pairs_ms", tuple((float(first), float(second)) for first, second in self.pairs_ms))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, without pairs if there are none: an old table keeps its hash."""
-        plain = asdict(self)
-        return plain if self.pairs_ms else {name: value for name, value in plain.items() if name != "pairs_ms"}
+        """Return plain data, without pairs or margin if there are none: an old table keeps its hash."""
+        absent = {name for name in ("pairs_ms", "margin") if not getattr(self, name) and getattr(self, name) != 0}
+        return {name: value for name, value in asdict(self).items() if name not in absent}
 
 
 @dataclass(frozen=True)

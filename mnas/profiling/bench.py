@@ -34,7 +34,7 @@ HEAVY = replace(ZOO["mnasnet-a1"], head_filters=320, resolution=32, num_classes=
 
 def open_reference(device: Device, *, known_ms: float = 0.0) -> Reference:
     """Load the reference networks on a device; `known_ms` is the light one's quiet latency, 0 if it is not known."""
-    heavy = None if device.pace.start_ms else write_random_model(HEAVY)
+    heavy = None if device.pace.starts_apart else write_random_model(HEAVY)
     return Reference(device, write_random_model(LIGHT), heavy, known_ms=known_ms)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mnas.devices.base import Device
 from mnas.latency.estimator import LatencyEstimator
+from mnas.latency.limits import card_faults
 from mnas.latency.table import LatencyTable
 from mnas.profiling.bench import measure_files
 from mnas.profiling.profile import OnProgress, report_card
@@ -33,8 +34,11 @@ class CheckResult:
         within_interval: share inside their own 90 % interval.
         repeatability: the noise floor of these measurements.
         slowdown: the device's slowdown compared with when the table was made; 1 is none.
-        holds: whether the device is about as fast as then, and either most networks are inside their interval, or the
-            bias is small and the error is at most 1.5 times that of the report card.
+        holds: whether the device is about as fast as then, no limit is failed, and either most networks are inside
+            their interval, or the bias is small and the error is at most 1.5 times that of the report card.
+        kendall_tau: rank correlation.
+        margin: of the 90 % intervals over the prediction, on average.
+        faults: the limits of `mnas.latency.limits` that these measurements fail, each with its value.
     """
 
     num_networks: int
@@ -44,6 +48,9 @@ class CheckResult:
     repeatability: float
     slowdown: float
     holds: bool
+    kendall_tau: float
+    margin: float
+    faults: tuple[str, ...] = ()
 
 
 def check_table(
@@ -89,5 +96,17 @@ def check_table(
     bias = float(np.median(np.array([measured.quiet_ms for measured in times]) / predicted_ms))
     known_mape = table.report_card.mape if table.report_card else 0.0
     near = abs(bias - 1) <= _MOST_BIAS and card.mape <= 1.5 * known_mape
-    holds = slowdown <= _MOST_SLOWDOWN and (card.within_interval >= _LEAST_INSIDE or near)
-    return CheckResult(count, card.mape, bias, card.within_interval, card.repeatability, slowdown, holds)
+    faults = card_faults(card)
+    holds = slowdown <= _MOST_SLOWDOWN and not faults and (card.within_interval >= _LEAST_INSIDE or near)
+    return CheckResult(
+        num_networks=count,
+        mape=card.mape,
+        bias=bias,
+        within_interval=card.within_interval,
+        repeatability=card.repeatability,
+        slowdown=slowdown,
+        holds=holds,
+        kendall_tau=card.kendall_tau,
+        margin=card.margin or 0.0,
+        faults=faults,
+    )

@@ -5,6 +5,10 @@ core is slower; run times are divided by its slowdown over its own quiet latency
 fit into a core's own caches, and shows that other programs use the memory: networks of a few megabytes then take much
 longer, and the light one hardly changes. A burst is quiet if both were near their quiet latencies before and after it.
 The result is the quiet-device latency, a low quantile over the runs of quiet bursts, and the median.
+
+Where every burst starts a program, as on a phone, a single start can be slow by itself: a slow sample of the reference
+says nothing of the burst beside it. There, run times are divided only by the slowdown that all samples around a
+network's bursts share, such as that of a phone that throttles.
 """
 
 from __future__ import annotations
@@ -27,7 +31,8 @@ _FEWEST_LOOKS = 20  # samples of the heavy reference, before its quiet latency i
 WARM_UP_RUNS = 3  # at first the caches hold another network
 FEWEST_RUNS = 3  # of a burst
 _PATIENCE_S = 0.15  # the maximum wait before a burst for the device to become quiet
-FEWEST_BURSTS = 3  # that a result is computed from, quiet or not
+FEWEST_BURSTS = 3  # quiet ones, even when the time is over
+_MOST_LATE_BURSTS = 6  # after which a network without these has to do with what it has
 
 _Positive = Annotated[int, Meta(ge=1, le=10**7)] | Annotated[float, Meta(ge=1e-9, le=1e7)]
 _Count = Annotated[int, Meta(ge=0, le=10**9)]
@@ -44,7 +49,7 @@ class NetworkTime:
         halves_ms: the quiet latency from even and from odd bursts only; their difference is the noise.
         num_runs: of all bursts.
         num_bursts, num_quiet: the number of bursts, and of quiet ones among them.
-        slowdown: of the device during the bursts that count; 1 is quiet.
+        slowdown: of the device during the bursts that count, by the reference; 1 is quiet.
         reference_ms: the light reference network's quiet latency that `quiet_ms` is relative to.
     """
 
@@ -150,45 +155,68 @@ def disturbance(look: ReferenceSample, quiet: ReferenceSample) -> float:
 
 @dataclass
 class _Record:
-    """One network's bursts: run times, and the slower of the two samples around each."""
+    """One network's bursts: run times, and the slower of the two samples around each.
+
+    `fastest_look_ms` is the light reference's, of all samples around its bursts.
+    """
 
     place: int
     model: LoadedModel
     runs: int
     wanted: int
+    starts_apart: bool
     bursts: list[Array] = field(default_factory=list)
     looks: list[ReferenceSample] = field(default_factory=list)
+    fastest_look_ms: float = float("inf")
     final: NetworkTime | None = None
+
+    def add(self, times: Array, before: ReferenceSample, after: ReferenceSample) -> None:
+        self.bursts.append(times)
+        self.looks.append(after.slower(before))
+        self.fastest_look_ms = min(self.fastest_look_ms, before.light_ms, after.light_ms)
 
     def unfinished(self, quiet: ReferenceSample, late: bool) -> bool:
         if self.final is not None:
             return False
-        return len(self.bursts) < FEWEST_BURSTS if late else self.num_quiet(quiet) < self.wanted
+        num_quiet = self.num_quiet(quiet)
+        if not late:
+            return num_quiet < self.wanted
+        return len(self.bursts) < (FEWEST_BURSTS if num_quiet >= FEWEST_BURSTS else _MOST_LATE_BURSTS)
 
     def num_quiet(self, quiet: ReferenceSample) -> int:
         return sum(disturbance(look, quiet) <= 1 for look in self.looks)
 
+    def counting(self, quiet: ReferenceSample) -> list[int]:
+        """The quiet bursts, or if there are none the least disturbed ones."""
+        disturbances = [disturbance(look, quiet) for look in self.looks]
+        if min(disturbances) <= 1:
+            return [index for index, disturbed in enumerate(disturbances) if disturbed <= 1]
+        return sorted(int(index) for index in np.argsort(disturbances, kind="stable")[:FEWEST_BURSTS])
+
+    def slowdowns(self, chosen: Sequence[int], quiet: ReferenceSample) -> Array:
+        """What the run times of each chosen burst are divided by."""
+        if self.starts_apart:
+            return np.full(len(chosen), max(self.fastest_look_ms / quiet.light_ms, 1.0))
+        return np.array([self.looks[index].light_ms / quiet.light_ms for index in chosen])
+
     def summary(self, quiet: ReferenceSample) -> NetworkTime:
-        order = np.argsort([disturbance(look, quiet) for look in self.looks], kind="stable")
-        chosen = np.sort(order[: max(FEWEST_BURSTS, self.num_quiet(quiet))])
-        light_ms = np.array([self.looks[index].light_ms for index in chosen])
-        bursts = [
-            self.bursts[index] * (quiet.light_ms / look_ms) for index, look_ms in zip(chosen, light_ms, strict=True)
-        ]
-        undisturbed = np.concatenate([self.bursts[index] for index in chosen])
+        chosen = self.counting(quiet)
+        slowdowns = self.slowdowns(chosen, quiet)
+        bursts = [self.bursts[index] / slowdown for index, slowdown in zip(chosen, slowdowns, strict=True)]
+        counted = np.concatenate([self.bursts[index] for index in chosen])
         everything = np.concatenate(self.bursts)
         halves = [bursts[start::2] or bursts for start in (0, 1)]
         return NetworkTime(
             quiet_ms=quiet_latency(bursts),
-            median_ms=float(np.median(undisturbed)),
-            p90_ms=float(np.quantile(undisturbed, 0.9)),
-            min_ms=float(undisturbed.min()),
+            median_ms=float(np.median(counted)),
+            p90_ms=float(np.quantile(counted, 0.9)),
+            min_ms=float(counted.min()),
             median_all_ms=float(np.median(everything)),
             halves_ms=(quiet_latency(halves[0]), quiet_latency(halves[1])),
             num_runs=len(everything),
             num_bursts=len(self.bursts),
             num_quiet=self.num_quiet(quiet),
-            slowdown=float(np.median(light_ms)) / quiet.light_ms,
+            slowdown=float(np.median(slowdowns)),
             reference_ms=quiet.light_ms,
         )
 
@@ -213,7 +241,8 @@ def measure_networks(
     Args:
         models: the loaded networks.
         reference: on the same device.
-        seconds: the maximum time, approximately; every network gets a minimum number of bursts in any case.
+        seconds: the maximum time, approximately; every network gets a few quiet bursts in any case, or twice as many if
+            the device does not become quiet.
         quiet_bursts: the number that is enough, for each network.
         seed: of the order within rounds.
         progress: called after every burst.
@@ -222,7 +251,7 @@ def measure_networks(
     """
     rng = np.random.default_rng(seed)
     records = [
-        _Record(place, model, _runs_per_burst(model, reference.pace), wanted)
+        _Record(place, model, _runs_per_burst(model, reference.pace), wanted, reference.pace.starts_apart)
         for place, (model, wanted) in enumerate(zip(models, quiet_bursts, strict=True))
     ]
     deadline = time.monotonic() + seconds
@@ -240,8 +269,7 @@ def measure_networks(
             record = left[index]
             times = record.model.warm_run_times_ms(record.runs, warm_up=WARM_UP_RUNS)
             before, look = look, reference.look_after_burst()
-            record.bursts.append(times)
-            record.looks.append(look.slower(before))
+            record.add(times, before, look)
             progress()
             _finish([record], quiet, late, finished)
             if time.monotonic() > deadline and not late:

@@ -9,7 +9,8 @@ from pathlib import Path
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
-from mnas.latency.table import Configuration, LatencyTable
+from mnas.latency.limits import load_table
+from mnas.latency.table import Configuration
 from mnas.tflite.flatbuffer import DTYPES
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def predict(architecture: Architecture, table: Path, *, dtype: str, file: Path) 
     Raises:
         InputError: if the table cannot be read, is for another dtype, or lacks a block.
     """
-    loaded = LatencyTable.load(table)
+    loaded = load_table(table)
     priced = loaded.configuration.dtype
     if dtype and (computed := computed_dtype(dtype, file)) != priced:
         widened = "" if computed == dtype else ", whose weights are widened to float32 when it is loaded"

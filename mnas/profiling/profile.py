@@ -135,7 +135,7 @@ def fit_table(
         resolution=space.resolution,
         resolutions=space.resolutions,
         date=datetime.date.today().isoformat(),
-        method=_method(len(fitting), len(held_out)),
+        method=_method(len(fitting), len(held_out), len(model.outliers)),
         mnas_version=__version__,
         overhead_ms=model.overhead_ms,
         relative_error=0.0,
@@ -179,9 +179,10 @@ def _entry(model: OperatorModel, counts: Counter[Layer]) -> Entry:
     return Entry(latency_ms, error_ms, seen, "measured" if seen else "fitted")
 
 
-def _method(num_fitting: int, num_held_out: int) -> str:
+def _method(num_fitting: int, num_held_out: int, num_outliers: int) -> str:
+    aside = f", {num_outliers} of them set aside as disturbed" if num_outliers else ""
     return (
-        f"{num_fitting} whole networks in interleaved bursts, quiet-device latency (lower quartile over bursts "
+        f"{num_fitting} whole networks{aside} in interleaved bursts, quiet-device latency (lower quartile over bursts "
         "during which two reference networks ran undisturbed, corrected for drift); operators' latencies by Gaussian "
         f"regression on the sums; judged by {num_held_out} other networks"
     )

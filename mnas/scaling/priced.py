@@ -8,7 +8,7 @@ from pathlib import Path
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.latency.extrapolation import ExtendedEstimator
-from mnas.latency.table import LatencyTable
+from mnas.latency.limits import load_table
 from mnas.scaling.compound import Coefficients
 from mnas.scaling.family import Member
 from mnas.scaling.to_latency import LatencyGoal, Scaled, scale_to_latency
@@ -30,7 +30,7 @@ class Devices:
             name = Path(path).stem
             if name in self.estimators:
                 raise InputError(f"two latency tables are called {name}: rename one")
-            self.estimators[name] = ExtendedEstimator(LatencyTable.load(path))
+            self.estimators[name] = ExtendedEstimator(load_table(path))
 
     def member(self, name: str, architecture: Architecture, accuracy: float | None = None) -> Member:
         """Return a network with its predicted latencies.

@@ -131,7 +131,8 @@ def test_table_compare(files: Path) -> None:
 
 
 def test_table_check_says_that_a_made_up_table_does_not_hold(files: Path) -> None:
-    with pytest.raises(MnasError, match="make the table again"):
+    failed = r"fails its limits: predictions are .* off on average \(limit 8%\).*\n  make the table again"
+    with pytest.raises(MnasError, match=failed):
         run("table", "check", files / "table.json", "--count", 3, "--minutes", 0.02)
     with pytest.raises(InputError, match="--device local"):
         run("table", "check", files / "table.json", "--device", "adb")
@@ -149,6 +150,31 @@ def test_profile_writes_a_table_that_cost_can_use(files: Path) -> None:
     cost = json.loads(run("cost", files / "net.json", "--table", out, "--json"))
     low, high = cost["latency_interval_ms"]
     assert 0 <= low <= cost["latency_ms"] <= high
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_profile_recommends_no_bad_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, good: bool
+) -> None:
+    class Erratic(FakeDevice):
+        """Networks take what they like."""
+
+        def load(self, data: bytes):  # type: ignore[no-untyped-def]
+            model = super().load(data)
+            model.latency_ms *= self.rng.uniform(0.3, 3)
+            return model
+
+    monkeypatch.setattr("mnas.devices.registry.open_device", lambda *_, **__: FakeDevice() if good else Erratic())
+    save_space(small_space(3), tmp_path / "space.toml")
+    out = tmp_path / "table.json"
+    said = run("profile", "--space", tmp_path / "space.toml", "--out", out, "--minutes", 0.05)
+    assert ("Use it: mnas cost" in said) is good
+    assert ("This table is bad; do not rely on it:" in said) is not good
+    assert ("off on average (limit 8%)" in said) is not good
+    assert ("run mnas profile again with more --minutes" in said) is not good
+    assert bool(json.loads(run("table", "show", out, "--json"))["faults"]) is not good
+    run("space", "show", tmp_path / "space.toml", "--table", out)
+    assert (f"the latency table {out} is bad" in caplog.text) is not good
 
 
 @pytest.fixture
@@ -191,6 +217,8 @@ def test_a_table_of_several_resolutions_is_shown_and_compared(sizes: Path) -> No
 def test_a_table_of_several_resolutions_is_profiled_and_checked(sizes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mnas.devices.registry.open_device", lambda *_, **__: FakeDevice())
     monkeypatch.setattr("mnas.profiling.collect.MOST", 40)
+    for limit in ("MOST_ERROR", "MOST_MARGIN"):  # so few networks give wide intervals
+        monkeypatch.setattr(f"mnas.latency.limits.{limit}", 0.5)
     space, out = sizes / "sizes.toml", sizes / "new.json"
     text = run("profile", "--space", space, "--resolutions", "16,8", "--minutes", 0.1, "--out", out)
     assert "16 px" in text

@@ -12,7 +12,7 @@ from mnas.arch.complexity import complexity, layer_complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, layers
 from mnas.errors import InputError
-from mnas.latency.operator_regression import canonical, count_operators, fit_operators, non_negative_least_squares
+from mnas.latency.operator_regression import OperatorModel, canonical, count_operators, fit_operators
 from mnas.profiling.plan import MOST_HELD_OUT, class_counts, plan_networks
 from tests.spaces import small_space
 
@@ -129,15 +129,22 @@ def test_class_counts_are_three_different_ones() -> None:
     assert len(set(class_counts(1000))) == len(set(class_counts(37))) == 3
 
 
-def test_non_negative_least_squares() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        design, truth = rng.random((30, 8)), np.maximum(rng.normal(size=8), 0)
-        found = non_negative_least_squares(design, design @ truth)
-        assert found == pytest.approx(truth, abs=0.01)
-        target = rng.normal(size=30)  # at the optimum nothing can fall, and what is above zero has no slope
-        found = non_negative_least_squares(design, target)
-        slope = design.T @ (design @ found - target) + 1e-4 * found
-        assert (found >= 0).all()
-        assert (slope > -1e-8).all()
-        assert np.abs(slope[found > 0]).max(initial=0) < 1e-8
+@pytest.mark.parametrize("wrong", [0.4, 1.6, 3.0])
+def test_a_poisoned_network_does_not_turn_the_fit(wrong: float) -> None:
+    fitting, unseen = sample(60, 5), sample(40, 6)
+    measured = np.array([latency(network) for network in fitting])
+    measured *= 1 + 0.002 * np.random.default_rng(5).standard_normal(60)
+    poisoned = measured.copy()
+    poisoned[[7, 31]] *= wrong
+    clean, robust = (fit_operators(fitting, latencies.tolist(), OPERATORS) for latencies in (measured, poisoned))
+    assert clean.outliers == ()
+    assert robust.outliers == (7, 31)
+    truth = np.array([latency(network) for network in unseen])
+
+    def error(model: OperatorModel) -> float:
+        knots, factors = zip(*model.curve, strict=True)
+        params = [complexity(network).params for network in unseen]
+        sums = np.array([model.total(count_operators(network))[0] + model.overhead_ms for network in unseen])
+        return float(np.abs(sums * np.interp(params, knots, factors) / truth - 1).mean())
+
+    assert error(robust) < error(clean) + 0.005

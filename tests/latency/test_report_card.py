@@ -24,6 +24,7 @@ def test_every_figure() -> None:
     assert card.kendall_tau == 1.0
     assert card.repeatability == pytest.approx(0.02)
     assert card.median_mape == 0.0
+    assert card.margin == pytest.approx(0.05 * (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
 
 
 def test_nothing_to_compare_is_an_error() -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from mnas.devices.android import AndroidDevice
 from mnas.devices.base import Array, Device, LoadedModel
 from mnas.latency.table import Configuration
 from tests.latency.tables import CONFIGURATION
@@ -49,6 +54,37 @@ class FakeDevice(Device):
             self.dies.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return _FakeModel(self, true_latency_ms(data))
+
+
+class FakePhone(FakeDevice):
+    """Every burst and every look is the start of a program. A share of the starts is disturbed, each by itself.
+
+    Args:
+        disturbed_starts: the share.
+        noise: of the runs of a start.
+        seed: of noise and disturbances.
+
+    Attributes:
+        now: the seconds that everything took; a profile within `own_clock` goes by it.
+        sustained: how many times slower everything is, as when a phone throttles.
+    """
+
+    pace = AndroidDevice.pace
+    start_noise = 0.005  # of all runs of a start
+
+    def __init__(self, disturbed_starts: float = 0.0, *, noise: float = 0.01, seed: int = 0) -> None:
+        super().__init__(noise=noise)
+        self.rng = np.random.default_rng(seed)
+        self.disturbed_starts, self.now, self.sustained = disturbed_starts, 0.0, 1.0
+
+    def load(self, data: bytes) -> LoadedModel:
+        return _PhoneModel(self, _known_latency_ms(data))
+
+    @contextmanager
+    def own_clock(self) -> Iterator[None]:
+        """Let time pass as it does on the phone."""
+        with patch("time.monotonic", lambda: self.now):
+            yield
 
 
 def with_all_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +125,29 @@ class _FakeModel(LoadedModel):
 
     def close(self) -> None:
         self.latency_ms = float("nan")
+
+
+class _PhoneModel(_FakeModel):
+    """A file that a program reads at each start."""
+
+    device: FakePhone
+
+    def run_times_ms(self, num_runs: int) -> Array:
+        return self.warm_run_times_ms(num_runs, warm_up=1)
+
+    def warm_run_times_ms(self, num_runs: int, *, warm_up: int) -> Array:
+        phone = self.device
+        factor = phone.sustained * (1 + phone.start_noise * abs(phone.rng.standard_normal()))
+        if phone.rng.random() < phone.disturbed_starts:
+            factor *= phone.rng.uniform(1.3, 3.0)
+        times = self.latency_ms * factor * (1 + phone.noise * np.abs(phone.rng.standard_normal(num_runs)))
+        phone.now += (phone.pace.start_ms + times.sum() + warm_up * self.latency_ms * factor) / 1e3
+        return times
+
+
+@lru_cache(maxsize=4096)
+def _known_latency_ms(data: bytes) -> float:
+    return true_latency_ms(data)
 
 
 def true_latency_ms(data: bytes) -> float:

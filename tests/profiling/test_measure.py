@@ -9,7 +9,7 @@ from mnas.profiling.bench import bench, open_reference
 from mnas.profiling.measure import NetworkTime, measure_networks
 from mnas.space import load_space
 from mnas.tflite.random_model import write_random_model
-from tests.profiling.fakes import FakeDevice, true_latency_ms
+from tests.profiling.fakes import FakeDevice, FakePhone, true_latency_ms
 
 
 def test_disturbances_are_kept_out() -> None:
@@ -156,3 +156,68 @@ def test_what_only_large_networks_feel_is_kept_out() -> None:
     times = measure_networks(models, open_reference(device), seconds=20, quiet_bursts=[40] * 6, seed=0)
     assert [t.quiet_ms for t in times] == pytest.approx([true_latency_ms(data) for data in files], rel=0.01)
     assert sum(t.num_bursts > t.num_quiet for t in times) > 0
+
+
+@pytest.mark.parametrize("disturbed", [0.02, 0.05, 0.3])
+def test_a_disturbed_start_of_the_reference_does_not_halve_a_phones_latency(disturbed: float) -> None:
+    """With little time, so that many networks have few bursts."""
+    files = [write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(seed))) for seed in range(40)]
+    phone = FakePhone(disturbed)
+    with phone.own_clock():
+        reference = open_reference(phone)
+        times = measure_networks([phone.load(d) for d in files], reference, seconds=1, quiet_bursts=[5] * 40, seed=0)
+    ratios = np.array([t.quiet_ms / true_latency_ms(data) for t, data in zip(times, files, strict=True)])
+    assert ratios.min() > 0.98, "nothing is divided by a look that was slow by itself"
+    assert np.median(ratios) == pytest.approx(1, abs=0.02)
+    assert all(t.quiet_ms > 0.99 * t.min_ms for t in times)
+    if disturbed < 0.1:
+        assert ratios.max() < 1.03
+        assert all(t.num_quiet >= 3 for t in times), "measured again"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_bench_of_a_phone_is_never_below_its_fastest_run(seed: int) -> None:
+    data = write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(1)))
+    phone = FakePhone(0.05, seed=seed)
+    with phone.own_clock():
+        measured = bench(data, phone, seconds=0)
+    assert measured.min_ms <= measured.quiet_ms == pytest.approx(true_latency_ms(data), rel=0.03)
+
+
+def test_what_a_phone_is_slowed_down_by_all_the_time_is_set_right() -> None:
+    data = write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(1)))
+    phone = FakePhone()
+    with phone.own_clock():
+        known_ms = open_reference(phone).quiet_ms
+        phone.sustained = 1.4
+        throttled = bench(data, phone, seconds=3, reference_ms=known_ms)
+    assert throttled.num_quiet == 0
+    assert throttled.num_bursts >= 6, "it was given another chance"
+    assert throttled.slowdown == pytest.approx(1.4, rel=0.03)
+    assert throttled.quiet_ms == pytest.approx(true_latency_ms(data), rel=0.03)
+    assert throttled.median_ms == pytest.approx(1.4 * true_latency_ms(data), rel=0.03)
+
+
+def test_one_quiet_burst_is_worth_more_than_two_disturbed_ones() -> None:
+    """The reference is slow in all samples but those around one burst; the network is slow with it, but less."""
+    data = write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(1)))
+
+    class Moody(FakeDevice):
+        calls = 0
+
+        def load(self, data: bytes):  # type: ignore[no-untyped-def]
+            model = super().load(data)
+            run, network = model.run_times_ms, self.loaded == 3
+
+            def run_times_ms(num_runs: int):  # type: ignore[no-untyped-def]
+                self.calls += not network
+                calm = self.calls <= 53
+                return run(num_runs) * (1.0 if calm else 1.1 if network else 2.0)
+
+            model.run_times_ms = run_times_ms  # type: ignore[method-assign]
+            return model
+
+    device = Moody()
+    reference = open_reference(device)
+    times = measure_networks([device.load(data)], reference, seconds=0, quiet_bursts=[20], seed=0)[0]
+    assert times.quiet_ms == pytest.approx(true_latency_ms(data), rel=0.01)

@@ -166,6 +166,21 @@ def test_check_holds_on_the_same_device_and_not_on_a_slower_one(table: LatencyTa
     assert not check_table(table, SPACE, Slower(), count=8, seconds=5, seed=1).holds
 
 
+def test_check_fails_a_table_whose_intervals_are_wide_enough_for_anything(table: LatencyTable) -> None:
+    rng = np.random.default_rng(0)
+    entries = {
+        key: replace(entry, latency_ms=entry.latency_ms * rng.uniform(0.4, 1.8))
+        for key, entry in sorted(table.entries.items())
+    }
+    wild = replace(table, entries=entries, relative_error=0.5)
+    result = check_table(wild, SPACE, FakeDevice(), count=12, seconds=5, seed=1)
+    assert result.within_interval == 1
+    assert not result.holds
+    assert any("off on average (limit 8%)" in fault for fault in result.faults)
+    assert any("intervals are plus and minus" in fault for fault in result.faults)
+    assert result.margin > 0.8
+
+
 def test_options_are_checked() -> None:
     with pytest.raises(InputError, match="--dtype"):
         ProfileOptions(dtype="float64")
