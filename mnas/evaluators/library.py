@@ -249,6 +249,7 @@ class FineTuningEvaluator(Evaluator):
         epochs: passes over the training images; None for the recipe's own number.
         distill: weight of the teacher's logits as soft targets, 0 to 1.
         class_weights: none or balanced, as in `mnas.train.recipe.Recipe`.
+        augment: as `mnas.train.recipe.augmented` takes it.
         folder: where trained networks are kept; None keeps none.
         seed: of the order of images and their augmentation.
     """
@@ -260,11 +261,12 @@ class FineTuningEvaluator(Evaluator):
         epochs: int | None = None,
         distill: float = 0.5,
         class_weights: str = "none",
+        augment: str | None = None,
         folder: Path | None = None,
         seed: int = 0,
     ) -> None:
         self._data, self._epochs, self._distill, self._folder, self._seed = data, epochs, distill, folder, seed
-        self._class_weights = class_weights
+        self._class_weights, self._augment = class_weights, augment
         self._on_progress: OnProgress = lambda share, what: None
 
     def accuracy(self, architecture: Architecture) -> float:
@@ -312,6 +314,7 @@ class FineTuningEvaluator(Evaluator):
             teacher=library.teacher.folder if self._distill else None,
             distill=self._distill,
             class_weights=self._class_weights,
+            augment=self._augment,
             progress=self._report,
             **overrides,
         )
@@ -345,6 +348,7 @@ class FineTuningEvaluator(Evaluator):
             epochs=self._epochs,
             distill=self._distill,
             class_weights=self._class_weights,
+            augment=self._augment,
             folder=self._folder,
             seed=seed,
         )
@@ -354,6 +358,8 @@ class FineTuningEvaluator(Evaluator):
         own: dict[str, Any] = {"epochs": self._epochs, "distill": self._distill, "seed": self._seed}
         if self._class_weights != "none":  # as before there were any
             own["class_weights"] = self._class_weights
+        if self._augment is not None:
+            own["augment"] = self._augment
         return {"kind": "fine-tuning", "library": self._data.library.fingerprint, **own}
 
 
@@ -364,6 +370,7 @@ def open_evaluator(
     epochs: int | None = None,
     distill: float = 0.5,
     class_weights: str = "none",
+    augment: str | None = None,
     finalists: Path | None = None,
     seed: int = 0,
 ) -> LibraryEvaluator:
@@ -375,6 +382,7 @@ def open_evaluator(
         epochs: of a finalist's fine-tuning; None for the recipe's own number.
         distill: weight of the teacher's logits in it.
         class_weights: none or balanced, in it.
+        augment: in it, as `mnas.train.recipe.augmented` takes it.
         finalists: where fine-tuned networks are kept; None keeps none.
         seed: of the fine-tuning.
 
@@ -385,7 +393,13 @@ def open_evaluator(
     source = replace(library.teacher.data, name=library.made_from["data"]["name"] if data is None else data)
     opened = LibraryData(library, source)
     tuning = FineTuningEvaluator(
-        opened, epochs=epochs, distill=distill, class_weights=class_weights, folder=finalists, seed=seed
+        opened,
+        epochs=epochs,
+        distill=distill,
+        class_weights=class_weights,
+        augment=augment,
+        folder=finalists,
+        seed=seed,
     )
     return LibraryEvaluator(opened, fine_tuning=tuning)
 
@@ -399,6 +413,7 @@ def make(request: EvaluatorRequest) -> LibraryEvaluator:
         epochs=options["final_epochs"],
         distill=options["distill"],
         class_weights=options["class_weights"],
+        augment=options["augment"],
         finalists=None if request.folder is None else request.folder / "finalists",
         seed=options["seed"],
     )

@@ -175,6 +175,7 @@ def trained_job(
 
 def _compress(trained: Trained, model: Any, dataset: Dataset, compression: Compression, display: Display) -> Compressed:
     from mnas.export.compress import compress
+    from mnas.train.mirroring import is_mirrored
 
     with display("Fine-tuning") as report:
         return compress(
@@ -182,7 +183,7 @@ def _compress(trained: Trained, model: Any, dataset: Dataset, compression: Compr
             model,
             dataset.train,
             compression,
-            flip=bool(trained.training["configuration"]["recipe"]["flip"]),
+            flip=is_mirrored(trained.training),
             progress=lambda done, total: report(done / total, compression.kind),
         )
 
