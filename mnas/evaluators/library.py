@@ -21,6 +21,7 @@ from msgspec import Struct
 from mnas.arch.codec import architecture_fingerprint
 from mnas.arch.spec import Architecture
 from mnas.checks import Share, convert
+from mnas.data.classes import with_classes
 from mnas.data.dataset import DataSource, normalise
 from mnas.errors import InputError, MnasError
 from mnas.evaluators.base import Evaluator, OnProgress
@@ -61,23 +62,25 @@ class LibraryData:
             InputError: if they cannot be loaded, or are not the data that the library was made from.
         """
         if resolution not in self._loaded:
-            found = self.source.load(resolution)
+            network = f"the library {self.library.folder}"
+            names = self.library.teacher.training["class_names"]
+            found = with_classes(self.source.load(resolution), names, network=network)
             self._check(found, resolution)
             self._loaded[resolution] = found
         return self._loaded[resolution]
 
     def _check(self, found: Dataset, resolution: int) -> None:
-        """Check that data are the library's: every pixel at the teacher's resolution, classes and labels at others."""
+        """Check that data are the library's: every pixel at the teacher's resolution, labels at others."""
         made_from, teacher = self.library.made_from["data"], self.library.teacher
-        same = found.class_names == tuple(teacher.training["class_names"])
+        same = True
         if resolution == teacher.architecture.resolution:
-            same = same and found.fingerprint == made_from["fingerprint"]
+            same = found.fingerprint == made_from["fingerprint"]
         elif "labels_sha256" in made_from:
-            same = same and found.labels_sha256 == made_from["labels_sha256"]
+            same = found.labels_sha256 == made_from["labels_sha256"]
         if not same:
             raise InputError(
                 f"{self.source.name} is not the data that {self.library.folder} was made from ({made_from['name']}): "
-                "classes, images or split differ. Build a library for them, or pass the right --data"
+                "images or split differ. Build a library for them, or pass the right --data"
             )
 
     @cached_property
@@ -310,7 +313,7 @@ class FineTuningEvaluator(Evaluator):
             seed=self._seed,
             resume=True,
             dataset=self._data.dataset(architecture.resolution),
-            weights=Pretrained.of(self._data.stitcher.weights(architecture)),
+            weights=Pretrained.of(self._data.stitcher.weights(architecture), library.teacher.training["class_names"]),
             teacher=library.teacher.folder if self._distill else None,
             distill=self._distill,
             class_weights=self._class_weights,

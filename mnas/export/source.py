@@ -147,7 +147,7 @@ def trained_job(
     from mnas.export.pipeline import images_to_check
     from mnas.export.verify import check_loss
 
-    dataset = trained.load_data() if data is None else _other_data(data, trained.architecture)
+    dataset = trained.load_data() if data is None else _other_data(data, trained)
     count = images_to_check(complexity(trained.architecture).madds, len(dataset.test))
     model = trained.build()
     job = ExportJob(
@@ -188,16 +188,13 @@ def _compress(trained: Trained, model: Any, dataset: Dataset, compression: Compr
         )
 
 
-def _other_data(data: str, architecture: Architecture) -> Dataset:
+def _other_data(data: str, trained: Trained) -> Dataset:
+    """Other data than the training's, with labels by the names of the network's classes."""
+    from mnas.data.classes import with_classes
     from mnas.data.dataset import DataSource
 
-    dataset = DataSource(data).load(architecture.resolution)
-    if dataset.num_classes != architecture.num_classes:
-        raise InputError(
-            f"{data} has {dataset.num_classes} classes and the network {architecture.num_classes}: expected data with "
-            "the network's classes"
-        )
-    return dataset
+    dataset = DataSource(data).load(trained.architecture.resolution)
+    return with_classes(dataset, trained.training["class_names"], network=str(trained.folder))
 
 
 def untrained_job(architecture: Architecture, data: str | None, seed: int) -> ExportJob:

@@ -146,7 +146,8 @@ def winner_start(study: Study, architecture: Architecture, *, data: str | None =
     from mnas.train.pretrained import Pretrained
 
     opened = _library_data(study, data)
-    weights = Pretrained.of(opened.stitcher.weights(architecture))
+    names = opened.library.teacher.training["class_names"]
+    weights = Pretrained.of(opened.stitcher.weights(architecture), names)
     return WinnerStart(weights, opened.library.teacher.folder, opened.source)
 
 

@@ -106,6 +106,7 @@ def train_network(
     if isinstance(weights, str):
         weights = open_pretrained(weights, architecture)
     dataset = dataset or source.load(architecture.resolution)
+    weights = weights and weights.for_classes(dataset.class_names)
     if not isinstance(recipe, Recipe):
         recipe = recipe or ("finetune" if weights else "short")
         recipe = recipe_for(source.name, name=recipe, images=len(dataset.train), augment=augment, **overrides)

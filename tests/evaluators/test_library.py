@@ -133,7 +133,7 @@ def test_other_data_than_the_librarys_are_refused(tiny_library, monkeypatch):
     assert data.dataset(8) is data.dataset(8)
     other = LibraryData(data.library, replace(data.source, seed=3))
     with pytest.raises(
-        InputError, match=r"digits is not the data that .* was made from .digits.: classes, images or split differ"
+        InputError, match=r"digits is not the data that .* was made from .digits.: images or split differ"
     ):
         other.dataset(8)
     with pytest.raises(InputError, match="is not the data"):
