@@ -141,7 +141,7 @@ def test_other_data_than_the_librarys_are_refused(tiny_library, monkeypatch):
     assert isinstance(data.dataset(6), Dataset)
     loaded = replace(data.dataset(8), class_names=("a", "b"))
     monkeypatch.setattr("mnas.data.dataset.DataSource.load", lambda self, resolution: loaded)
-    with pytest.raises(InputError, match="is not the data"):
+    with pytest.raises(InputError, match="a, b of the data are not of the network"):
         LibraryData(data.library, data.source).dataset(6)
 
 
