@@ -146,6 +146,7 @@ def trained_job(
     from mnas.export.on_device import IMAGES
     from mnas.export.pipeline import images_to_check
     from mnas.export.verify import check_loss
+    from mnas.train.mirroring import MIRRORING, describe_augmentation
 
     dataset = trained.load_data() if data is None else _other_data(data, trained)
     count = images_to_check(complexity(trained.architecture).madds, len(dataset.test))
@@ -162,6 +163,7 @@ def trained_job(
             "training": trained.training["configuration"],
             "test_accuracy": trained.training["test_accuracy"],
             "check_data": dataset.name,
+            **({"augmentation": describe_augmentation(trained.training)} if MIRRORING in trained.training else {}),
         },
     )
     if compression is not None:
@@ -176,7 +178,10 @@ def trained_job(
 def _compress(trained: Trained, model: Any, dataset: Dataset, compression: Compression, display: Display) -> Compressed:
     from mnas.export.compress import compress
     from mnas.train.mirroring import is_mirrored
+    from mnas.train.recipe import SHIFT
 
+    recipe = trained.training["configuration"]["recipe"]
+    moved = bool(recipe["shift"]) or recipe.get("crop", 1) < 1
     with display("Fine-tuning") as report:
         return compress(
             trained.architecture,
@@ -184,6 +189,7 @@ def _compress(trained: Trained, model: Any, dataset: Dataset, compression: Compr
             dataset.train,
             compression,
             flip=is_mirrored(trained.training),
+            shift=SHIFT if moved else 0.0,
             progress=lambda done, total: report(done / total, compression.kind),
         )
 
