@@ -188,8 +188,9 @@ def _search(
 
     if not resume and (folder / "study.json").exists():
         raise InputError(f"{folder} already holds a study: add --resume to resume it, or name another folder")
-    if options.trains:
-        output.console(stderr=True).print(f"Augmentation of training images: {_augmentation(options)}.")
+    if options.augment is not None or options.full_trainings:
+        chosen = options.augment or "the recipe's, mirrored where a check allows it"
+        output.console(stderr=True).print(f"Augmentation of training images: {chosen}.")
     try:
         with ExitStack() as stack:
             stack.enter_context(output.mirrored(mirror))
@@ -201,12 +202,6 @@ def _search(
         elif options.evaluator == "library":  # while the teacher was trained, or the library built
             output.console(stderr=True).print("Interrupted: the same command resumes.")
         raise
-
-
-def _augmentation(options: SearchOptions) -> str:
-    if options.augment is not None:
-        return options.augment
-    return "the recipe's, mirrored where a check allows it" if options.full_trainings else "none"
 
 
 def _observers(stack: ExitStack, tensorboard: Path | None, mirror: Mirror | None) -> list[Observer]:
