@@ -12,7 +12,7 @@ import typer
 
 from mnas.cli import output
 from mnas.cli.options import BENCHMARK_BINARY, DEVICE, JSON, THREADS
-from mnas.search.options import ClassWeights, MaxTrainImages
+from mnas.search.options import Augment, ClassWeights, MaxTrainImages
 
 if TYPE_CHECKING:
     from mnas.experiments.design import Design
@@ -42,6 +42,7 @@ def design(
     ),
     family: int = typer.Option(2, min=0, max=10, help="Larger networks to scale the winner to."),
     class_weights: ClassWeights = "none",
+    augment: Augment | None = None,
     max_train_images: MaxTrainImages | None = None,
     seed: int = typer.Option(0, min=0, help="Of everything."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only show what would be done, and how long it takes."),
@@ -69,6 +70,7 @@ def design(
         epochs=epochs,
         family=family,
         class_weights=class_weights,
+        augment=augment,
         max_train_images=max_train_images,
         seed=seed,
     )

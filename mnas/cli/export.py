@@ -16,7 +16,7 @@ def export(
     network: str = typer.Argument(..., metavar="DIR|ARCH", help="A folder from mnas train; ARCH with --untrained."),
     out: Path = typer.Option(..., "--out", help="The file to write, e.g. models/NAME.tflite."),
     dtype: str = typer.Option("float32", help="float32, float16, dynamic (int8 weights only) or int8."),
-    io: str = typer.Option("float32", help="What an int8 file takes and gives: float32 or int8."),
+    io: str = typer.Option("float32", help="What an int8 file takes and gives: float32, int8 or uint8."),
     qat: bool = typer.Option(False, "--qat", help="Quantisation-aware training first; the file is int8."),
     prune: float = typer.Option(None, "--prune", help="Fine-tune until this share of the weights is 0, e.g. 0.5."),
     cluster: int = typer.Option(None, "--cluster", help="Fine-tune until a layer has this many different weights."),

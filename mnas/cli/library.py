@@ -9,6 +9,7 @@ import typer
 
 from mnas.cli import output
 from mnas.cli.options import JSON, add_command
+from mnas.search.options import Augment
 
 if TYPE_CHECKING:
     from mnas.library.library import BlockLibrary
@@ -30,6 +31,7 @@ def build(
     steps: int = typer.Option(60, min=1, help="Training steps of an alternative."),
     batch_size: int = typer.Option(32, min=2, help="Images in a step."),
     learning_rate: float = typer.Option(2e-3, help="Of Adam, at the first step."),
+    augment: Augment | None = None,
     seed: int = typer.Option(0, min=0, help="Of the order of images, and of the training of a teacher."),
     workers: int = typer.Option(0, min=0, max=1024, help="Processes; 0 for one per CPU. The result is the same."),
     max_memory_mb: float = typer.Option(None, min=1, help="For activations; 40 % of this machine's memory by default."),
@@ -64,7 +66,13 @@ def build(
     try:
         with output.progress("The teacher") as report:
             trained = prepare_teacher(
-                teacher, out / TEACHER, data=data, resolution=largest, seed=seed, on_progress=report
+                teacher,
+                out / TEACHER,
+                data=data,
+                resolution=largest,
+                seed=seed,
+                augment=augment,
+                on_progress=report,
             )
     except KeyboardInterrupt:
         output.console(stderr=True).print("Interrupted: the same command resumes.")

@@ -9,7 +9,7 @@ import typer
 
 from mnas.cli import output
 from mnas.cli.options import BENCHMARK_BINARY, JSON, read_integers
-from mnas.search.options import ClassWeights
+from mnas.search.options import Augment, ClassWeights
 
 if TYPE_CHECKING:
     from mnas.data.dataset import DataSource
@@ -32,6 +32,7 @@ def menu(
     tuned: int = typer.Option(2, min=1, help="The best of these, whose weights are all trained."),
     epochs: int = typer.Option(None, min=1, help="Of the training of all weights."),
     class_weights: ClassWeights = "none",
+    augment: Augment | None = None,
     seed: int = typer.Option(0, min=0, help="Of the trainings."),
     measure: str = typer.Option("auto", help="Where latencies are measured: local, adb, ssh:HOST, none, or auto."),
     benchmark_binary: Path = BENCHMARK_BINARY,
@@ -72,6 +73,7 @@ def menu(
             tuned=tuned,
             epochs=epochs,
             class_weights=class_weights,
+            augment=augment,
             seed=seed,
             measure=measure,
             benchmark_binary=benchmark_binary,

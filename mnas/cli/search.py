@@ -56,6 +56,7 @@ def search(
     final_epochs: declare.FinalEpochs | None = None,
     distill: declare.Distill = 0.5,
     class_weights: declare.ClassWeights = "none",
+    augment: declare.Augment | None = None,
     measure_finalists: declare.MeasureFinalists = declare.AUTO,
     benchmark_binary: declare.BenchmarkBinary | None = None,
     score_dtype: declare.ScoreDtype = "float32",
@@ -107,6 +108,7 @@ def search(
         "final_epochs": final_epochs,
         "distill": distill,
         "class_weights": class_weights,
+        "augment": augment,
         "measure_finalists": measure_finalists,
         "benchmark_binary": benchmark_binary,
         "score_dtype": score_dtype,
@@ -186,6 +188,9 @@ def _search(
 
     if not resume and (folder / "study.json").exists():
         raise InputError(f"{folder} already holds a study: add --resume to resume it, or name another folder")
+    if options.augment is not None or options.full_trainings:
+        chosen = options.augment or "the recipe's, mirrored where a check allows it"
+        output.console(stderr=True).print(f"Augmentation of training images: {chosen}.")
     try:
         with ExitStack() as stack:
             stack.enter_context(output.mirrored(mirror))

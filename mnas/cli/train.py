@@ -11,7 +11,7 @@ import typer
 from mnas.cli import output
 from mnas.cli.options import ARCH, JSON, MIRROR
 from mnas.cli.progress import TrainingProgress
-from mnas.search.options import ClassWeights, MaxTrainImages
+from mnas.search.options import Augment, ClassWeights, MaxTrainImages
 
 if TYPE_CHECKING:
     from mnas.arch.spec import Architecture
@@ -48,6 +48,7 @@ def train(
     teacher: Path = typer.Option(None, "--teacher", help="A trained folder whose answers are soft targets."),
     distill: float = typer.Option(None, "--distill", help="The teacher's weight in the loss, 0 to 1: 0.5."),
     class_weights: ClassWeights = "none",
+    augment: Augment | None = None,
     mixed_precision: bool = typer.Option(False, "--mixed-precision", help="float16 where there are GPUs."),
     resolution: int = typer.Option(None, help="Side of the images in pixels, if not the architecture's own."),
     seed: int = typer.Option(
@@ -62,9 +63,9 @@ def train(
     from mnas.checks import check_choice
     from mnas.errors import InputError
     from mnas.study.references import resolve_architecture
-    from mnas.train.recipe import CLASS_WEIGHTS
+    from mnas.train.recipe import CLASS_WEIGHTS, check_augment
 
-    architecture = resolve_architecture(arch)
+    architecture, augment = resolve_architecture(arch), augment or _augment_of_study(arch)
     if resolution is not None:
         architecture = replace(architecture, resolution=resolution)
     overrides = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
@@ -80,6 +81,7 @@ def train(
     elif data is None:
         raise InputError("--data is missing: expected digits, fashion_mnist, cifar10, cifar100, or a folder of images")
     check_choice("--class-weights", class_weights, CLASS_WEIGHTS)
+    check_augment(augment)
     if distill is not None and teacher is None:
         raise InputError("--distill is the weight of a teacher: pass its folder with --teacher")
     overrides |= {"freeze": freeze or None, "teacher": teacher, "distill": distill}
@@ -94,13 +96,17 @@ def train(
         weights=start,
         mixed_precision=mixed_precision,
         class_weights=class_weights,
+        augment=augment,
         **{name: value for name, value in overrides.items() if value is not None},
     )
+    from mnas.train.mirroring import describe_augmentation
+
     record = trained.training
     if json:
         output.print_json({"folder": str(trained.folder), **record})
         return
     print(
+        f"Augmentation: {describe_augmentation(record)}.\n"
         f"Accuracy: {record['validation_accuracy']:.2%} on validation, {record['test_accuracy']:.2%} on test images.\n"
         f"Written to {trained.folder}. Next: mnas export {trained.folder} --out models/NAME.tflite"
     )
@@ -110,6 +116,17 @@ def _source(data: str | None, seed: int, limit: int | None) -> DataSource:
     from mnas.data.dataset import DataSource
 
     return DataSource(str(data), seed=seed, limit=limit)
+
+
+def _augment_of_study(arch: str) -> str | None:
+    """The augmentation that a network's search was told to use; None for other networks."""
+    folder = Path(arch.partition("#")[0])
+    if not (folder / "study.json").is_file():
+        return None
+    from mnas.study.study import Study
+
+    chosen = Study.open(folder).arguments.get("augment")
+    return None if chosen is None else str(chosen)
 
 
 def _library_start(arch: str, architecture: Architecture, data: str | None) -> WinnerStart | None:

@@ -21,6 +21,7 @@ from msgspec import Struct
 from mnas.arch.codec import architecture_fingerprint
 from mnas.arch.spec import Architecture
 from mnas.checks import Share, convert
+from mnas.data.classes import with_classes
 from mnas.data.dataset import DataSource, normalise
 from mnas.errors import InputError, MnasError
 from mnas.evaluators.base import Evaluator, OnProgress
@@ -61,23 +62,25 @@ class LibraryData:
             InputError: if they cannot be loaded, or are not the data that the library was made from.
         """
         if resolution not in self._loaded:
-            found = self.source.load(resolution)
+            network = f"the library {self.library.folder}"
+            names = self.library.teacher.training["class_names"]
+            found = with_classes(self.source.load(resolution), names, network=network)
             self._check(found, resolution)
             self._loaded[resolution] = found
         return self._loaded[resolution]
 
     def _check(self, found: Dataset, resolution: int) -> None:
-        """Check that data are the library's: every pixel at the teacher's resolution, classes and labels at others."""
+        """Check that data are the library's: every pixel at the teacher's resolution, labels at others."""
         made_from, teacher = self.library.made_from["data"], self.library.teacher
-        same = found.class_names == tuple(teacher.training["class_names"])
+        same = True
         if resolution == teacher.architecture.resolution:
-            same = same and found.fingerprint == made_from["fingerprint"]
+            same = found.fingerprint == made_from["fingerprint"]
         elif "labels_sha256" in made_from:
-            same = same and found.labels_sha256 == made_from["labels_sha256"]
+            same = found.labels_sha256 == made_from["labels_sha256"]
         if not same:
             raise InputError(
                 f"{self.source.name} is not the data that {self.library.folder} was made from ({made_from['name']}): "
-                "classes, images or split differ. Build a library for them, or pass the right --data"
+                "images or split differ. Build a library for them, or pass the right --data"
             )
 
     @cached_property
@@ -249,6 +252,7 @@ class FineTuningEvaluator(Evaluator):
         epochs: passes over the training images; None for the recipe's own number.
         distill: weight of the teacher's logits as soft targets, 0 to 1.
         class_weights: none or balanced, as in `mnas.train.recipe.Recipe`.
+        augment: as `mnas.train.recipe.augmented` takes it.
         folder: where trained networks are kept; None keeps none.
         seed: of the order of images and their augmentation.
     """
@@ -260,11 +264,12 @@ class FineTuningEvaluator(Evaluator):
         epochs: int | None = None,
         distill: float = 0.5,
         class_weights: str = "none",
+        augment: str | None = None,
         folder: Path | None = None,
         seed: int = 0,
     ) -> None:
         self._data, self._epochs, self._distill, self._folder, self._seed = data, epochs, distill, folder, seed
-        self._class_weights = class_weights
+        self._class_weights, self._augment = class_weights, augment
         self._on_progress: OnProgress = lambda share, what: None
 
     def accuracy(self, architecture: Architecture) -> float:
@@ -308,10 +313,11 @@ class FineTuningEvaluator(Evaluator):
             seed=self._seed,
             resume=True,
             dataset=self._data.dataset(architecture.resolution),
-            weights=Pretrained.of(self._data.stitcher.weights(architecture)),
+            weights=Pretrained.of(self._data.stitcher.weights(architecture), library.teacher.training["class_names"]),
             teacher=library.teacher.folder if self._distill else None,
             distill=self._distill,
             class_weights=self._class_weights,
+            augment=self._augment,
             progress=self._report,
             **overrides,
         )
@@ -345,6 +351,7 @@ class FineTuningEvaluator(Evaluator):
             epochs=self._epochs,
             distill=self._distill,
             class_weights=self._class_weights,
+            augment=self._augment,
             folder=self._folder,
             seed=seed,
         )
@@ -354,6 +361,8 @@ class FineTuningEvaluator(Evaluator):
         own: dict[str, Any] = {"epochs": self._epochs, "distill": self._distill, "seed": self._seed}
         if self._class_weights != "none":  # as before there were any
             own["class_weights"] = self._class_weights
+        if self._augment is not None:
+            own["augment"] = self._augment
         return {"kind": "fine-tuning", "library": self._data.library.fingerprint, **own}
 
 
@@ -364,6 +373,7 @@ def open_evaluator(
     epochs: int | None = None,
     distill: float = 0.5,
     class_weights: str = "none",
+    augment: str | None = None,
     finalists: Path | None = None,
     seed: int = 0,
 ) -> LibraryEvaluator:
@@ -375,6 +385,7 @@ def open_evaluator(
         epochs: of a finalist's fine-tuning; None for the recipe's own number.
         distill: weight of the teacher's logits in it.
         class_weights: none or balanced, in it.
+        augment: in it, as `mnas.train.recipe.augmented` takes it.
         finalists: where fine-tuned networks are kept; None keeps none.
         seed: of the fine-tuning.
 
@@ -385,7 +396,13 @@ def open_evaluator(
     source = replace(library.teacher.data, name=library.made_from["data"]["name"] if data is None else data)
     opened = LibraryData(library, source)
     tuning = FineTuningEvaluator(
-        opened, epochs=epochs, distill=distill, class_weights=class_weights, folder=finalists, seed=seed
+        opened,
+        epochs=epochs,
+        distill=distill,
+        class_weights=class_weights,
+        augment=augment,
+        folder=finalists,
+        seed=seed,
     )
     return LibraryEvaluator(opened, fine_tuning=tuning)
 
@@ -399,6 +416,7 @@ def make(request: EvaluatorRequest) -> LibraryEvaluator:
         epochs=options["final_epochs"],
         distill=options["distill"],
         class_weights=options["class_weights"],
+        augment=options["augment"],
         finalists=None if request.folder is None else request.folder / "finalists",
         seed=options["seed"],
     )

@@ -23,6 +23,7 @@ from mnas.data.dataset import Dataset, Split, normalise
 from mnas.errors import InputError, MnasError
 from mnas.evaluators.base import Evaluator
 from mnas.random_streams import Stream, generator
+from mnas.train.recipe import SHIFT
 from mnas.train.sgd import descend, loss_and_gradient
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class ProxyRecipe:
         weight_decay: on kernels.
         label_smoothing: share of the target spread over all classes.
         max_shift: images are moved by up to this many pixels in each direction.
+        flip: half of the images are mirrored.
         seed: of the weights, the order of images and the shifts.
         rungs: number of times that a candidate is scored, so that an unpromising one can be stopped: after all steps,
             after half of them, a quarter and so on.
@@ -57,6 +59,7 @@ class ProxyRecipe:
     weight_decay: Annotated[float, Meta(ge=0)] = 1e-4
     label_smoothing: Annotated[float, Meta(ge=0, le=0.9)] = 0.0
     max_shift: Annotated[int, Meta(ge=0)] = 0
+    flip: bool = False
     seed: Annotated[int, Meta(ge=0, le=10**18)] = 0
     rungs: Annotated[int, Meta(ge=1, le=20)] = 1
 
@@ -109,9 +112,12 @@ class ProxyEvaluator(Evaluator):
     def describe(self) -> dict[str, Any]:
         """The recipe and the data, for the study file."""
         data = {"name": self.dataset.name, "fingerprint": self.dataset.fingerprint}
+        recipe = asdict(self.recipe)
+        if not self.recipe.flip:  # as before it was a choice
+            del recipe["flip"]
         return {
             "kind": "proxy",
-            **asdict(self.recipe),
+            **recipe,
             "num_validation": len(self._validation),
             "data": data,
         }
@@ -190,7 +196,8 @@ class ProxyEvaluator(Evaluator):
 
         def shifted(step: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
             images, labels = batches(step)
-            return _shifted(images, self.recipe.max_shift, rng), labels
+            moved = _shifted(images, self.recipe.max_shift, rng)
+            return _mirrored(moved, rng) if self.recipe.flip else moved, labels
 
         return shifted
 
@@ -249,14 +256,16 @@ class _Trainer:
 
 def make(request: EvaluatorRequest) -> ProxyEvaluator:
     """Make the evaluator of a search."""
-    options = request.options
+    options, data, augment = request.options, request.training_data, request.options["augment"]
     recipe = ProxyRecipe(
         steps=options["proxy_steps"],
         batch_size=options["proxy_batch"],
         seed=options["seed"],
         rungs=options["rungs"],
+        max_shift=round(SHIFT * data.train.images.shape[1]) if augment in ("shift", "flip") else 0,
+        flip=augment == "flip",
     )
-    return ProxyEvaluator(request.training_data, recipe, max_validation=MAX_VALIDATION)
+    return ProxyEvaluator(data, recipe, max_validation=MAX_VALIDATION)
 
 
 def _check_fit(architecture: Architecture, dataset: Dataset) -> None:
@@ -279,3 +288,9 @@ def _shifted(images: npt.NDArray[np.float32], max_shift: int, rng: np.random.Gen
     columns = offsets[:, 1, None] + np.arange(size)
     moved: npt.NDArray[np.float32] = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
     return moved
+
+
+def _mirrored(images: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Mirror half of the images."""
+    chosen = rng.random((len(images), 1, 1, 1)) < 0.5
+    return np.where(chosen, images[:, :, ::-1], images)

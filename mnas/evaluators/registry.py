@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mnas.space.space import SearchSpace
 
 GROUP = "mnas.evaluators"  # of entry points
-_TRAINING = ("seed", "proxy_steps", "proxy_batch")  # options of the short trainings
+_TRAINING = ("seed", "proxy_steps", "proxy_batch", "augment")  # options of the short trainings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class EvaluatorEntry:
 EVALUATORS = {
     "library": EvaluatorEntry(
         make="mnas.evaluators.library:make",
-        options=("seed", "library", "data", "final_epochs", "distill", "class_weights"),
+        options=("seed", "library", "data", "final_epochs", "distill", "class_weights", "augment"),
         trains=True,
         preparation="a block library is calibrated",
         any_resolution=True,

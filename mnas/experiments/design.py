@@ -32,6 +32,7 @@ from mnas.study.study import Study
 from mnas.system.files import read_json, write_json
 from mnas.system.native_output import load_tensorflow
 from mnas.tflite.random_model import write_random_model
+from mnas.train.mirroring import describe_augmentation
 from mnas.train.trained_network import Trained, open_trained
 
 _SEARCH: dict[str, Any] = {"strategy": "exact", "trials": 40, "batch": 20, "finalists": 1, "retrain_seeds": 0}
@@ -80,9 +81,11 @@ class Design(DesignPlan):
                 resolution=self._network.resolution,
                 seed=self.options.seed,
                 class_weights=self.options.class_weights,
+                augment=self.options.augment,
                 limit=self.options.max_train_images,
                 on_progress=progress,
             )
+        self._note(f"In the teacher's training, {describe_augmentation(teacher.training)}.")
         if not self._best_done():
             with observing() as observers:
                 self._search(observers)
@@ -121,6 +124,7 @@ class Design(DesignPlan):
             measure_finalists=self._measuring,
             benchmark_binary=self._binary,
             class_weights=self.options.class_weights,
+            augment=self.options.augment,
             max_train_images=self.options.max_train_images,
             seed=self.options.seed,
             **_SEARCH,
@@ -139,6 +143,7 @@ class Design(DesignPlan):
                     tuned=self.num_published,
                     epochs=self.epochs,
                     class_weights=self.options.class_weights,
+                    augment=self.options.augment,
                     seed=self.options.seed,
                     measure=self._measuring,
                     benchmark_binary=self._binary,

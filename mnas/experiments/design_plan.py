@@ -33,7 +33,7 @@ from mnas.system.files import is_document, read_json, write_json
 from mnas.tflite.flatbuffer import DTYPES
 from mnas.tflite.random_model import write_random_model
 from mnas.train.published import PUBLISHED
-from mnas.train.recipe import CLASS_WEIGHTS, recipe_for
+from mnas.train.recipe import CLASS_WEIGHTS, check_augment, recipe_for
 from mnas.train.trained_network import is_trained, open_trained
 
 DESIGN = "design.json"
@@ -74,6 +74,7 @@ class DesignOptions:
         epochs: of the winner's fine-tuning, and of the published networks'; None for 8, or fewer to save time.
         family: number of larger networks to scale the winner to.
         class_weights: none or balanced, in every training.
+        augment: in every training, as `mnas.train.recipe.augmented` takes it; None for the recipes' own, checked.
         max_train_images: maximum number of images for training and validation together; None for all.
         seed: of everything.
     """
@@ -92,6 +93,7 @@ class DesignOptions:
     epochs: int | None = None
     family: int = 2
     class_weights: str = "none"
+    augment: str | None = None
     max_train_images: int | None = None
     seed: int = 0
 
@@ -99,6 +101,7 @@ class DesignOptions:
         check_number("--budget-ms", self.budget_ms, 1e-6, 1e9)
         check_choice("--dtype", self.dtype, DTYPES)
         check_choice("--class-weights", self.class_weights, CLASS_WEIGHTS)
+        check_augment(self.augment)
         if self.epochs is not None:
             check_integer("--epochs", self.epochs, 1, 100_000)
         check_integer("--family", self.family, 0, 10)
@@ -136,6 +139,7 @@ class _Record(Struct, frozen=True):
     teacher: str
     resolution: int
     class_weights: str = "none"
+    augment: str | None = None
     max_train_images: int | None = None
 
 
@@ -190,6 +194,7 @@ class DesignPlan:
             "teacher": self._teacher_name,
             "resolution": self._network.resolution,
             "class_weights": self.options.class_weights,
+            "augment": self.options.augment,
             "max_train_images": self.options.max_train_images,
         }
         write_json(self.folder / DESIGN, {"format": FORMAT, "version": VERSION, **record})

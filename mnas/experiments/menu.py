@@ -27,6 +27,7 @@ from mnas.search.measuring import TOLERANCE
 from mnas.study.menu import TriedMenu, TriedNetwork, write_menu
 from mnas.train.keras_weights import DownloadError
 from mnas.train.published import PUBLISHED, Application
+from mnas.train.recipe import check_augment
 from mnas.train.trained_network import Trained
 from mnas.train.trainer import Progress, train_network
 
@@ -176,6 +177,7 @@ def try_menu(
     tuned: int = 2,
     epochs: int | None = None,
     class_weights: str = "none",
+    augment: str | None = None,
     seed: int = 0,
     measure: str = AUTO,
     benchmark_binary: str | Path | None = None,
@@ -196,6 +198,7 @@ def try_menu(
         tuned: number of the best of these whose weights are all trained.
         epochs: of that training; None for the recipe's own number.
         class_weights: none or balanced, in the trainings.
+        augment: in the trainings, as `mnas.train.recipe.augmented` takes it.
         seed: of the trainings.
         measure: where latencies are measured, as in `SearchOptions.measure_finalists`.
         benchmark_binary: the `benchmark_model` for a phone.
@@ -208,6 +211,7 @@ def try_menu(
         InputError: for images or a table that cannot be used.
         MnasError: if a training diverges, or a file cannot be written.
     """
+    check_augment(augment)
     table = load_table(table_path)
     meter = open_meter(table_path, measure, folder, benchmark_binary=benchmark_binary)
     # What is measured before it is trained may look too slow at first.
@@ -219,7 +223,7 @@ def try_menu(
         num_classes=count_classes(source.name),
         perhaps=meter is not None,
     )
-    overrides = {"class_weights": class_weights} | ({} if epochs is None else {"epochs": epochs})
+    overrides = {"class_weights": class_weights, "augment": augment} | ({} if epochs is None else {"epochs": epochs})
     trials = _Trials(folder, source, budget_ms, overrides, seed, meter, on_progress)
     candidates = trials.train_classifiers(promising(menu), frozen)
     if not candidates:
@@ -322,7 +326,7 @@ class _Trials:
 
     def _train_classifier(self, item: MenuItem, measured_ms: float | None, share: float) -> _Candidate:
         self.on_progress(0.4 * share, f"the classifier of {item.name} at {item.resolution} px")
-        how = {"freeze": True, "class_weights": self.overrides["class_weights"]}
+        how = {"freeze": True, **{name: self.overrides[name] for name in ("class_weights", "augment")}}
         return _Candidate(item, measured_ms, self._train(item, "classifier-", weights="imagenet", **how))
 
     def train_all(self, candidate: _Candidate, share: float) -> TriedNetwork:

@@ -22,7 +22,7 @@ from mnas.data.dataset import Split
 from mnas.errors import InputError
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train.augment import training_epoch
-from mnas.train.recipe import Recipe
+from mnas.train.recipe import SHIFT, Recipe
 
 KINDS = ("qat", "prune", "cluster")
 Wrapped = tuple[Any, list[Any]]  # a model, and the callbacks that its training needs
@@ -88,6 +88,7 @@ def compress(
     compression: Compression,
     *,
     flip: bool = True,
+    shift: float = SHIFT,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Compressed:
     """Fine-tune a trained network for one kind of compression.
@@ -98,6 +99,7 @@ def compress(
         images: training images.
         compression: kind of compression, and how to fine-tune.
         flip: whether a mirrored image has the same class.
+        shift: images are moved by up to this share of their side.
         progress: called with the steps done and the total number of steps.
 
     Raises:
@@ -108,7 +110,7 @@ def compress(
     still = replace(architecture, dropout=0, stochastic_depth=0)
     plain = build_model(still, keras=keras, probabilities=True)
     set_layer_weights(plain, still, get_layer_weights(model, architecture))
-    recipe = Recipe(batch_size=compression.batch_size, flip=flip)
+    recipe = Recipe(batch_size=compression.batch_size, flip=flip, shift=shift)
     steps = compression.epochs * (len(images) // min(recipe.batch_size, len(images)))
     wrap = {"qat": _quantisation_aware, "prune": _pruned, "cluster": _clustered}[compression.kind]
     wrapped, callbacks = wrap(keras, tfmot, plain, compression, steps)

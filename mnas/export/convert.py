@@ -23,6 +23,7 @@ from mnas.tflite.quantized_ranges import widen_dead_ranges
 _LOGGER = logging.getLogger(__name__)
 
 DTYPES = ("float32", "float16", "dynamic", "int8")
+IO_DTYPES = ("float32", "int8", "uint8")  # of an int8 file's input and output
 CALIBRATION_IMAGES = 256
 
 
@@ -79,7 +80,7 @@ def quantizer(
             int8 weights and float32 activations; `int8` computes in integers only, with one scale per channel of the
             weights and ranges of activations from the calibration images.
         calibration: for int8: a few hundred training images as the network takes them, (count, size, size, 3).
-        io: type of input and output of an int8 file: `float32` (scaled inside the file) or `int8`.
+        io: type of input and output of an int8 file: `float32` (scaled inside the file), `int8` or `uint8`.
         learned: whether the model was trained quantisation-aware; int8 then takes its ranges and no calibration.
 
     Raises:
@@ -101,8 +102,8 @@ def quantizer(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if dtype == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if io == "int8":
-            converter.inference_input_type = converter.inference_output_type = tf.int8
+        if io != "float32":
+            converter.inference_input_type = converter.inference_output_type = getattr(tf, io)
         if images is not None:
             converter.representative_dataset = lambda: ([image[None]] for image in images)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -117,7 +118,7 @@ def check_dtype(dtype: str, io: str) -> None:
         InputError: for an unknown dtype, or integer input and output of a file that is not int8.
     """
     check_choice("dtype", dtype, DTYPES)
-    check_choice("io", io, ("float32", "int8"))
+    check_choice("io", io, IO_DTYPES)
     if dtype != "int8" and io != "float32":
         raise InputError(f"io is {io!r} for {dtype}: only an int8 file can have integer input and output")
 

@@ -43,7 +43,7 @@ def export_network(
         network: a folder that `mnas.train_network` wrote; with `untrained`, an architecture as `mnas cost` takes it.
         out: the file to write; ends in .tflite.
         dtype: float32, float16, dynamic or int8.
-        io: what an int8 file takes and gives: float32 or int8.
+        io: what an int8 file takes and gives: float32, int8 or uint8.
         qat: train quantisation-aware first; the file is int8.
         prune: fine-tune until this share of the weights is 0.
         cluster: fine-tune until a layer has this many different weights.

@@ -19,10 +19,12 @@ from mnas.export.verify import TOLERANCES, Batch, Check, check_tolerance, compar
 from mnas.system.environment import versions
 from mnas.system.files import check_writable, read_bytes, write_together
 from mnas.tflite.description import FORMAT, VERSION
+from mnas.tflite.flatbuffer import read_model
 from mnas.tflite.metadata import LABELS, add_metadata, labels_text
 from mnas.tflite.operators import check_integers, check_operators
 from mnas.tflite.runner import Floats
 
+NORMALISATION = "byte / 127.5 - 1"
 CHECK_MADDS = 3e11  # multiply-adds of a check: about half a minute on one or two laptop cores
 
 
@@ -50,7 +52,7 @@ def export_model(
             class names, `labels.txt` in the same folder has one a line; where that file has other lines already,
             such as another network's, they are written to NAME.labels.txt instead.
         dtype: float32, float16, dynamic or int8.
-        io: type of input and output of an int8 file: float32 or int8.
+        io: type of input and output of an int8 file: float32, int8 or uint8.
         batches: images to check with, as the network takes them, and their labels (of the test split).
         calibration: training images for int8.
         trained: False for random weights: then differences are checked, and agreement is not.
@@ -116,11 +118,20 @@ def _with_metadata(content: bytes, architecture: Architecture, dtype: str, about
         **about,
         "architecture": architecture_to_dict(architecture),
         "dtype": dtype,
-        "normalisation": "byte / 127.5 - 1",
+        "preparation": preparation(size),
+        "normalisation": NORMALISATION,
         "made_with": versions(),
     }
     says = f"Image classifier, {size}x{size} RGB, {architecture.num_classes} classes, {dtype}"
-    return add_metadata(content, name="mnas image classifier", description=says, labels=labels, provenance=provenance)
+    image = f"RGB image: {preparation(size)}"
+    return add_metadata(
+        content, name="mnas image classifier", description=says, image=image, labels=labels, provenance=provenance
+    )
+
+
+def preparation(size: int) -> str:
+    """Return how an image becomes the pixels that a network of this input size was trained on, in words."""
+    return f"upright (EXIF), transparency on white, RGB, the centre square resized to {size}x{size} (Lanczos)"
 
 
 def check_target(out: Path) -> None:
@@ -148,6 +159,7 @@ def _describe(
     architecture: Architecture, content: bytes, *, dtype: str, io: str, trained: bool, check: Check
 ) -> dict[str, Any]:
     size = architecture.resolution
+    scales = _scales(content) if io != "float32" else ({}, {})
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -158,13 +170,29 @@ def _describe(
             "shape": [1, size, size, 3],
             "dtype": io,
             "layout": "NHWC, RGB",
-            "preparation": "upright (EXIF), transparency on white, RGB, the centre square resized to "
-            f"{size}x{size} (Lanczos)",
-            "normalisation": "byte / 127.5 - 1" if io == "float32" else "byte / 127.5 - 1, then the tensor's scale",
+            "preparation": preparation(size),
+            "normalisation": NORMALISATION if io == "float32" else f"{NORMALISATION}, then the tensor's scale",
+            **scales[0],
         },
-        "output": {"shape": [1, architecture.num_classes], "dtype": io, "meaning": "class probabilities"},
+        "output": {
+            "shape": [1, architecture.num_classes],
+            "dtype": io,
+            "meaning": "class probabilities",
+            **scales[1],
+        },
         "check": dataclasses.asdict(check),
         "sha256": hashlib.sha256(content).hexdigest(),
         "size_bytes": len(content),
         "made_with": versions(),
     }
+
+
+def _scales(content: bytes) -> tuple[dict[str, float], dict[str, float]]:
+    """Scale and zero point of an integer file's input and output: a value is (integer - zero point) * scale."""
+    graph = read_model(content).subgraphs[0]
+    taken, given = (graph.tensors[ends[0]].quantization for ends in (graph.inputs, graph.outputs))
+    return _scale(taken), _scale(given)
+
+
+def _scale(quantization: Any) -> dict[str, float]:
+    return {"scale": float(quantization.scale[0]), "zero_point": int(quantization.zeroPoint[0])}

@@ -146,8 +146,9 @@ def trained_job(
     from mnas.export.on_device import IMAGES
     from mnas.export.pipeline import images_to_check
     from mnas.export.verify import check_loss
+    from mnas.train.mirroring import MIRRORING, describe_augmentation
 
-    dataset = trained.load_data() if data is None else _other_data(data, trained.architecture)
+    dataset = trained.load_data() if data is None else _other_data(data, trained)
     count = images_to_check(complexity(trained.architecture).madds, len(dataset.test))
     model = trained.build()
     job = ExportJob(
@@ -162,6 +163,7 @@ def trained_job(
             "training": trained.training["configuration"],
             "test_accuracy": trained.training["test_accuracy"],
             "check_data": dataset.name,
+            **({"augmentation": describe_augmentation(trained.training)} if MIRRORING in trained.training else {}),
         },
     )
     if compression is not None:
@@ -175,28 +177,30 @@ def trained_job(
 
 def _compress(trained: Trained, model: Any, dataset: Dataset, compression: Compression, display: Display) -> Compressed:
     from mnas.export.compress import compress
+    from mnas.train.mirroring import is_mirrored
+    from mnas.train.recipe import SHIFT
 
+    recipe = trained.training["configuration"]["recipe"]
+    moved = bool(recipe["shift"]) or recipe.get("crop", 1) < 1
     with display("Fine-tuning") as report:
         return compress(
             trained.architecture,
             model,
             dataset.train,
             compression,
-            flip=bool(trained.training["configuration"]["recipe"]["flip"]),
+            flip=is_mirrored(trained.training),
+            shift=SHIFT if moved else 0.0,
             progress=lambda done, total: report(done / total, compression.kind),
         )
 
 
-def _other_data(data: str, architecture: Architecture) -> Dataset:
+def _other_data(data: str, trained: Trained) -> Dataset:
+    """Other data than the training's, with labels by the names of the network's classes."""
+    from mnas.data.classes import with_classes
     from mnas.data.dataset import DataSource
 
-    dataset = DataSource(data).load(architecture.resolution)
-    if dataset.num_classes != architecture.num_classes:
-        raise InputError(
-            f"{data} has {dataset.num_classes} classes and the network {architecture.num_classes}: expected data with "
-            "the network's classes"
-        )
-    return dataset
+    dataset = DataSource(data).load(trained.architecture.resolution)
+    return with_classes(dataset, trained.training["class_names"], network=str(trained.folder))
 
 
 def untrained_job(architecture: Architecture, data: str | None, seed: int) -> ExportJob:

@@ -8,7 +8,7 @@ import queue
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.memory import physical_memory
 from mnas.checks import check_choice
+from mnas.data.classes import with_classes
 from mnas.errors import InputError, MnasError
 from mnas.library.alternatives import Alternative, alternative_path, read_alternative, write_alternative
 from mnas.library.library import (
@@ -74,8 +75,8 @@ def build_library(
 
     Args:
         teacher: a trained network.
-        dataset: images at the teacher's resolution; alternatives are trained on the training split without its labels,
-            and their losses are measured on the validation split.
+        dataset: images of the teacher's classes at its resolution; alternatives are trained on the training split
+            without its labels, and their losses are measured on the validation split.
         folder: the library's.
         space: the alternatives; the space around the teacher by default.
         options: how they are trained.
@@ -92,7 +93,8 @@ def build_library(
     """
     folder, options = Path(folder), options or LibraryOptions()
     space = space or space_around(teacher.architecture, name=f"around-{teacher.folder.name}"[:100])
-    _check_data(teacher, dataset)
+    dataset = with_classes(dataset, teacher.training["class_names"], network=f"the teacher {teacher.folder}")
+    _check_size(teacher, dataset)
     made_from = _made_from(teacher, dataset, space, options)
     check_choice("--executor", executor, EXECUTORS)
     with hold(folder / "lock", f"the library {folder}", remove=True):
@@ -130,22 +132,13 @@ def build_library(
     return open_library(folder)
 
 
-def _check_data(teacher: Trained, dataset: Dataset) -> None:
-    """Check that the data are those of a network like the teacher."""
-    names, size = tuple(teacher.training["class_names"]), dataset.train.images.shape[1]
-    if names != dataset.class_names:
-        raise InputError(
-            f"the teacher {teacher.folder} knows the classes {_listed(names)}, and {dataset.name} has "
-            f"{_listed(dataset.class_names)}: fine-tune the teacher on these data first, with mnas train"
-        )
+def _check_size(teacher: Trained, dataset: Dataset) -> None:
+    """Check that the images have the teacher's size."""
+    size = dataset.train.images.shape[1]
     if size != teacher.architecture.resolution:
         raise InputError(
             f"the teacher {teacher.folder} takes {teacher.architecture.resolution} px, and the images have {size} px"
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
 
 
 def _made_from(teacher: Trained, dataset: Dataset, space: SearchSpace, options: LibraryOptions) -> dict[str, Any]:

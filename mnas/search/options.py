@@ -15,7 +15,7 @@ from msgspec import Meta
 from mnas.checks import check_choice, check_fields
 from mnas.errors import InputError
 from mnas.evaluators.registry import find_evaluator
-from mnas.train.recipe import CLASS_WEIGHTS
+from mnas.train.recipe import CLASS_WEIGHTS, check_augment
 
 if TYPE_CHECKING:
     from mnas.study.study import Study
@@ -89,6 +89,14 @@ ClassWeights = Annotated[
         "search for --evaluator library."
     ),
 ]
+Augment = Annotated[
+    str,
+    Meta(
+        description="Changes to training images: none, shift (moved or cropped), flip (mirrored too) or rand (and "
+        "RandAugment). By default the recipe's, mirrored where a check on validation images allows it; short "
+        "trainings of a search: none."
+    ),
+]
 MeasureFinalists = Annotated[
     str,
     Meta(
@@ -150,6 +158,7 @@ class SearchOptions:
     final_epochs: FinalEpochs | None = None
     distill: Distill = 0.5
     class_weights: ClassWeights = "none"
+    augment: Augment | None = None
     measure_finalists: MeasureFinalists = AUTO
     benchmark_binary: BenchmarkBinary | None = None
     score_dtype: ScoreDtype = "float32"
@@ -171,6 +180,7 @@ class SearchOptions:
         check_strategy(self.strategy)
         check_choice("--score-dtype", self.score_dtype, ("float32", "int8"))
         check_choice("--class-weights", self.class_weights, CLASS_WEIGHTS)
+        _check_augment(self)
         _check_evaluator(self)
         _check_reward(self)
         if len(self.table) != len(self.budget_ms):
@@ -232,6 +242,22 @@ def changed_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None and value != (list(default) if isinstance(default, tuple) else default):
             changed[option] = value
     return changed
+
+
+def _check_augment(options: SearchOptions) -> None:
+    if options.augment is None:
+        return
+    check_augment(options.augment)
+    if not find_evaluator(options.evaluator).trains:
+        raise InputError(
+            f"--augment {options.augment} is for evaluators that train, and the evaluator is {options.evaluator}: "
+            "leave it out"
+        )
+    if options.augment == "rand" and options.evaluator != "library":
+        raise InputError(
+            f"--augment rand is for full trainings, and the evaluator {options.evaluator} trains shortly: search with "
+            "none, shift or flip, and give it to mnas train with the winner"
+        )
 
 
 def _check_evaluator(options: SearchOptions) -> None:

@@ -146,7 +146,8 @@ def winner_start(study: Study, architecture: Architecture, *, data: str | None =
     from mnas.train.pretrained import Pretrained
 
     opened = _library_data(study, data)
-    weights = Pretrained.of(opened.stitcher.weights(architecture))
+    names = opened.library.teacher.training["class_names"]
+    weights = Pretrained.of(opened.stitcher.weights(architecture), names)
     return WinnerStart(weights, opened.library.teacher.folder, opened.source)
 
 
@@ -224,6 +225,7 @@ def _teacher(options: SearchOptions, folder: Path, on_progress: OnProgress) -> T
         seed=options.seed,
         limit=options.max_train_images,
         class_weights=options.class_weights,
+        augment=options.augment,
         on_progress=lambda share, what: on_progress(_TRAINING_SHARE * share, what),
     )
 
@@ -237,6 +239,7 @@ def prepare_teacher(
     seed: int = 0,
     limit: int | None = None,
     class_weights: str = "none",
+    augment: str | None = None,
     on_progress: OnProgress = lambda share, what: None,
 ) -> Trained:
     """Return a teacher; one of the zoo is fine-tuned on the data first, or one trained from scratch.
@@ -249,6 +252,7 @@ def prepare_teacher(
         seed: of its training, and of the choice of validation images.
         limit: maximum number of images.
         class_weights: none or balanced, in its training.
+        augment: in its training, as `mnas.train.recipe.augmented` takes it.
         on_progress: called with the share done, 0 to 1, and a description of the current work.
 
     Raises:
@@ -276,6 +280,7 @@ def prepare_teacher(
         progress=show,
         weights=None if name == FROM_DATA else "imagenet",
         class_weights=class_weights,
+        augment=augment,
     )
 
 

@@ -38,7 +38,13 @@ _RGB, _AXIS_LABELS = 1, 2
 
 
 def add_metadata(
-    content: bytes, *, name: str, description: str, labels: Sequence[str], provenance: Mapping[str, Any]
+    content: bytes,
+    *,
+    name: str,
+    description: str,
+    labels: Sequence[str],
+    provenance: Mapping[str, Any],
+    image: str = "RGB image",
 ) -> bytes:
     """Return the file with metadata added, in place of what it had under the same names.
 
@@ -48,13 +54,14 @@ def add_metadata(
         description: of the model, one sentence.
         labels: of the classes in the order of the output; without labels there is no label file.
         provenance: plain data for the entry `mnas`.
+        image: of the input, one sentence.
 
     Raises:
         MnasError: if the content is not a TFLite file.
     """
     model = read_model(content)
     text = json.dumps(provenance, sort_keys=True, allow_nan=False).encode()
-    entries = {STANDARD: _standard(name, description, bool(labels)), OWN: text}
+    entries = {STANDARD: _standard(name, description, image, bool(labels)), OWN: text}
     replaced = {*entries, *(name.encode() for name in entries)}
     kept = [entry for entry in model.metadata or [] if entry.name not in replaced]
     for key, data in entries.items():
@@ -127,7 +134,7 @@ def _with_labels(content: bytes, labels: Sequence[str]) -> bytes:
     return file.getvalue()
 
 
-def _standard(name: str, description: str, labels: bool) -> bytes:
+def _standard(name: str, description: str, image_text: str, labels: bool) -> bytes:
     """Write ModelMetadata for an image as input and a row of probabilities as output."""
     fb = _Tables(flatbuffers.Builder(1024))
     options = fb.table({0: fb.floats([MEAN]), 1: fb.floats([STD])})
@@ -135,7 +142,7 @@ def _standard(name: str, description: str, labels: bool) -> bytes:
     image = fb.table({0: np.uint8(_IMAGE_PROPERTIES), 1: fb.table({0: np.int8(_RGB)})})
     stats = fb.table({0: fb.floats([1.0]), 1: fb.floats([-1.0])})
     taken = fb.table(
-        {0: fb.text("image"), 1: fb.text("RGB image"), 3: image, 4: fb.vector([unit]), 5: stats},
+        {0: fb.text("image"), 1: fb.text(image_text), 3: image, 4: fb.vector([unit]), 5: stats},
     )
     given = fb.table(
         {

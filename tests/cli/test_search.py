@@ -262,6 +262,9 @@ def test_minutes_count_with_resume_until_there_is_a_study(paced, tmp_path):
         (["--reward", "vast"], "unknown reward 'vast'"),
         (["--class-weights", "heavy"], "--class-weights is 'heavy': expected one of none, balanced"),
         (["--class-weights", "balanced"], "is for the fine-tuning of --evaluator library, and the evaluator is"),
+        (["--augment", "mirror"], "--augment is 'mirror': expected one of none, shift, flip, rand"),
+        (["--augment", "shift"], "--augment shift is for evaluators that train, and the evaluator is tabular:"),
+        (["--evaluator", "proxy", "--data", "digits", "--augment", "rand"], "--augment rand is for full trainings"),
     ],
 )
 def test_bad_arguments_get_one_message_and_exit_2(folder, arguments, message):

@@ -132,13 +132,13 @@ def test_a_file_is_verified_where_it_is_asked_to_be(folder, monkeypatch):
 
 @pytest.mark.usefixtures("two_classes", "damaged")
 @pytest.mark.parametrize(("arguments", "code", "message"), [
-    (["export", "run", "--data", "pets", "--out", "y.tflite"], 2, "has 2 classes and the network 10: expected"),
+    (["export", "run", "--data", "pets", "--out", "y.tflite"], 2, "run 10, and they are not the same: cats, dogs"),
     (["train", "arch.json", "--data", "digits", "--out", "z", "--weights", "imagenet"], 2, "published weights (mobile"),
     (["train", "arch.json", "--data", "digits", "--out", "z", "--recipe", "long"], 2, "short, finetune, mnasnet"),
     (["train", "arch.json", "--data", "digits", "--out", "z", "--distill", "0.5"], 2, "its folder with --teacher"),
     (["train", "arch.json", "--data", "digits", "--out", "z", "--class-weights", "1"], 2, "one of none, balanced"),
     (["train", "arch.json", "--data", "digits", "--out", "z", "--freeze"], 2, "with --weights"),
-    (["train", "arch.json", "--data", "pets", "--out", "z", "--teacher", "run"], 2, "other classes than the data"),
+    (["train", "arch.json", "--data", "pets", "--out", "z", "--teacher", "run"], 2, "--teacher run 10, and they"),
     (["export", "run", "--out", "model.onnx"], 2, "ends in .tflite"),
     (["export", "run", "--dtype", "int4", "--out", "y.tflite"], 2, "expected one of float32, float16, dynamic, int8"),
     (["export", "run", "--qat", "--prune", "0.5", "--out", "y.tflite"], 2, "--qat and --prune cannot be combined"),

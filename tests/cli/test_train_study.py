@@ -1,6 +1,7 @@
 """`mnas train STUDY`: the winner of a search on a block library starts from its weights."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,7 +38,7 @@ def trained(monkeypatch, tmp_path):
     monkeypatch.setattr(command, "train_with_display", train_with_display)
     monkeypatch.setattr("mnas.system.native_output.load_tensorflow", lambda: None)
     monkeypatch.setattr("mnas.study.references.resolve_architecture", lambda text: zoo("mnasnet-a1"))
-    monkeypatch.setattr("mnas.study.study.Study.open", lambda folder: folder)
+    monkeypatch.setattr("mnas.study.study.Study.open", lambda folder: SimpleNamespace(arguments={"augment": "shift"}))
     monkeypatch.setattr(
         "mnas.search.teacher.winner_start", lambda study, architecture, data: WinnerStart("stitched", OWN, SOURCE)
     )
@@ -73,3 +74,8 @@ def test_a_weight_of_soft_targets_needs_a_teacher(trained):
 def test_validation_images_are_those_of_the_library_whatever_the_seed(trained):
     assert trained(seed=3, data=None)["source"] == SOURCE
     assert trained(seed=3, from_scratch=True)["source"] == DataSource("digits", seed=3)
+
+
+def test_the_augmentation_is_that_of_the_search_unless_given(trained):
+    assert trained()["augment"] == "shift"
+    assert trained(augment="none")["augment"] == "none"

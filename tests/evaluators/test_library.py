@@ -117,15 +117,17 @@ def test_finalists_are_fine_tuned_from_the_librarys_weights(tiny_library, tmp_pa
     assert evaluator.for_finalists(0).trained_folder(network) is None, "they are not kept"
 
 
-def test_finalists_are_fine_tuned_with_class_weights_where_they_are_asked_for(tiny_library, tmp_path, evaluator):
-    options = {"epochs": 1, "class_weights": "balanced", "finalists": tmp_path / "finalists"}
+def test_finalists_are_fine_tuned_with_class_weights_and_augmentation_as_asked(tiny_library, tmp_path, evaluator):
+    options = {"epochs": 1, "class_weights": "balanced", "augment": "shift", "finalists": tmp_path / "finalists"}
     tuning = evaluator_of(tiny_library.folder, **options).for_finalists(0).with_seed(1)
     network = tiny_library.space.decode([1, 5, 1, 1])
     tuning.accuracy(network)
     configuration = open_trained(tuning.trained_folder(network)).training["configuration"]
     assert configuration["recipe"]["class_weights"] == "balanced"
     assert tuning.describe()["class_weights"] == "balanced"
-    assert "class_weights" not in evaluator.for_finalists(0).describe()
+    assert tuning.describe()["augment"] == "shift"
+    assert configuration["recipe"]["flip"] is False
+    assert not {"class_weights", "augment"} & set(evaluator.for_finalists(0).describe())
 
 
 def test_other_data_than_the_librarys_are_refused(tiny_library, monkeypatch):
@@ -133,7 +135,7 @@ def test_other_data_than_the_librarys_are_refused(tiny_library, monkeypatch):
     assert data.dataset(8) is data.dataset(8)
     other = LibraryData(data.library, replace(data.source, seed=3))
     with pytest.raises(
-        InputError, match=r"digits is not the data that .* was made from .digits.: classes, images or split differ"
+        InputError, match=r"digits is not the data that .* was made from .digits.: images or split differ"
     ):
         other.dataset(8)
     with pytest.raises(InputError, match="is not the data"):
@@ -141,7 +143,7 @@ def test_other_data_than_the_librarys_are_refused(tiny_library, monkeypatch):
     assert isinstance(data.dataset(6), Dataset)
     loaded = replace(data.dataset(8), class_names=("a", "b"))
     monkeypatch.setattr("mnas.data.dataset.DataSource.load", lambda self, resolution: loaded)
-    with pytest.raises(InputError, match="is not the data"):
+    with pytest.raises(InputError, match="a, b of the data are not of the network"):
         LibraryData(data.library, data.source).dataset(6)
 
 

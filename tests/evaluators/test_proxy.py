@@ -7,7 +7,8 @@ import pytest
 
 from mnas.data.dataset import load_dataset
 from mnas.errors import InputError, MnasError
-from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
+from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe, make
+from mnas.evaluators.registry import EvaluatorRequest
 from mnas.space import load_space
 from tests.images import without_test
 
@@ -90,3 +91,18 @@ def test_a_training_that_is_read_no_further_goes_no_further(digits, candidate, m
 def test_more_rungs_than_halvings_of_the_steps_are_refused():
     with pytest.raises(InputError, match="5 rungs need at least 16 steps, not 8"):
         ProxyRecipe(steps=8, rungs=5)
+
+
+def test_augmentation_is_described_and_changes_the_training(digits, candidate):
+    def of(augment):
+        options = {"proxy_steps": 3, "proxy_batch": 16, "seed": 0, "rungs": 1, "augment": augment}
+        return make(EvaluatorRequest(name="proxy", options=options, space=SPACE, dataset=digits))
+
+    plain, none, shift, flip = map(of, (None, "none", "shift", "flip"))
+    assert plain.describe() == none.describe()
+    assert "flip" not in plain.describe()
+    assert (shift.recipe.max_shift, shift.recipe.flip) == (1, False)
+    assert (flip.recipe.max_shift, flip.recipe.flip) == (1, True)
+    assert flip.describe()["flip"] is True
+    first, *others = (each.fit(candidate).weights for each in (plain, shift, flip))
+    assert not any(np.array_equal(first, other) for other in others)

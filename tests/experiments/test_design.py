@@ -99,7 +99,7 @@ def test_everything_comes_out_and_is_not_made_again(options, published, tmp_path
     with pytest.raises(InputError, match=r"--epochs is 2, and the design in .* is with 1"):
         Design(replace(options, epochs=2), tmp_path / "out")
     assert Design(replace(options, epochs=None), tmp_path / "out").epochs == 1
-    for name, value in (("family", 3), ("class_weights", "balanced"), ("max_train_images", 100)):
+    for name, value in (("family", 3), ("class_weights", "balanced"), ("augment", "shift"), ("max_train_images", 100)):
         with pytest.raises(InputError, match=f"--{name.replace('_', '-')} is {value}, and the design in"):
             Design(replace(options, **{name: value}), tmp_path / "out")
     with pytest.raises(InputError, match=r"--seed is 5, and the design in .* is with 0"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mnas.arch import Architecture, parse_stages
+from mnas.data.classes import with_classes
 from mnas.data.dataset import Dataset, DataSource
 from mnas.errors import InputError, MnasError
 from mnas.nn.build import get_layer_weights
@@ -154,13 +155,35 @@ def test_a_teacher_alone_can_teach_what_the_labels_get_wrong(trained, tmp_path):
 
 
 def test_a_teacher_for_other_classes_is_refused(trained, tmp_path):
-    with pytest.raises(InputError, match="knows other classes than the data: red, green, blue, expected cat, dog, eel"):
+    with pytest.raises(
+        InputError, match="the same: cat, dog, eel of the data are not of the network; red, green, blue of the"
+    ):
         train_network(
             TINY, SOURCE, tmp_path, teacher=trained.folder, dataset=colours(names=("cat", "dog", "eel")), **FEW
         )
     with pytest.raises(InputError, match=r"--distill is 1\.5"):
         train_network(TINY, SOURCE, tmp_path, teacher=trained.folder, distill=1.5, dataset=colours(), **FEW)
     assert not list(tmp_path.iterdir())
+
+
+def reordered(size=8):
+    """The same images and classes as `colours`, in another order."""
+    return with_classes(colours(size), ("blue", "red", "green"), network="another network")
+
+
+def test_classes_in_another_order_are_matched_by_name(trained, tmp_path):
+    data = reordered()
+    start = open_pretrained(str(trained.folder), TINY).for_classes(data.class_names)
+    frozen = {"freeze": True, "learning_rate": 1e-9, "epochs": 1, "dataset": data}
+    same = train_network(TINY, SOURCE, tmp_path / "same", weights=str(trained.folder), **frozen)
+    assert same.training["test_accuracy"] == pytest.approx(trained.training["test_accuracy"], abs=0.05)
+    other = open_pretrained(str(trained.folder), TINY).for_classes(("cat", "dog", "eel"))
+    assert start.arrays[-2].any()
+    assert not other.arrays[-2].any()
+    wrong = replace(data, train=replace(data.train, labels=(data.train.labels + 1) % 3))
+    options = {"teacher": trained.folder, "distill": 1.0, "epochs": 20, "batch_size": 8}
+    student = train_network(TINY, SOURCE, tmp_path / "student", dataset=wrong, **options)
+    assert student.training["test_accuracy"] > 0.6
 
 
 def test_a_damaged_teacher_has_a_name(trained, tmp_path):

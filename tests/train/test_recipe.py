@@ -23,8 +23,7 @@ def test_short_training_forgets_faster():
     assert [batch_norm_momentum(steps) for steps in (100, 5000, 100_000)] == [0.9, 0.97, 0.99]
 
 
-def test_digits_are_not_mirrored():
-    assert not recipe_for("digits").flip
+def test_a_value_replaces_the_recipes_own():
     assert recipe_for("cifar10", epochs=3) == Recipe(epochs=3)
 
 

@@ -34,6 +34,7 @@ from mnas.export.convert import quantizer, to_tflite
 from mnas.nn.build import build_model
 from mnas.profiling.bench import measure_files
 from mnas.system.native_output import load_tensorflow, quiet
+from mnas.train.mirroring import is_mirrored
 from tools.bench.resumable import ResumableRun
 from tools.command_line import make_parser
 
@@ -214,7 +215,7 @@ def _exported(trained: Any, dataset: Any, model: Any, form: str, out: Path, imag
     expected = model
     if form in COMPRESSED:
         part = dataset.train.take(slice(images))
-        flip = bool(trained.training["configuration"]["recipe"]["flip"])
+        flip = is_mirrored(trained.training)
         done = compress(trained.architecture, model, part, Compression(form), flip=flip)
         expected, learned, dtype = done.model, done.learned_ranges, "int8" if form == "qat" else dtype
     try:
