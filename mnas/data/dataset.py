@@ -148,6 +148,8 @@ def load_dataset(
         former = split(*choose_first(total, count))
         dataset = former if former.fingerprint == fingerprint else dataset
     _warn_of_missing(dataset)
+    if name not in LOADERS:
+        _warn_of_shared(dataset)
     return dataset
 
 
@@ -160,6 +162,21 @@ def _warn_of_missing(dataset: Dataset) -> None:
             f"{dataset.name}: {len(missing)} of {dataset.num_classes} classes have no validation image, as there are "
             f"{len(dataset.validation)} validation and {len(dataset.train)} training images: "
             f"{listed(missing)}. Candidates are not scored on them; add images of these classes"
+        )
+
+
+def _warn_of_shared(dataset: Dataset) -> None:
+    """Warn of images that are in several splits: their accuracies would be too high."""
+    train, validation, test = (
+        [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in split.images]
+        for split in (dataset.train, dataset.validation, dataset.test)
+    )
+    validated, tested = len(set(train) & set(validation)), len({*train, *validation} & set(test))
+    if validated or tested:
+        say_once(
+            f"{dataset.name}: equal images are in several splits: {tested} of {len(test)} test images and {validated} "
+            f"of {len(validation)} validation images, so accuracies will be too high. "
+            f"mnas data {dataset.name} names them"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from pathlib import Path
 
@@ -45,7 +44,6 @@ def load_folder(name: str, resolution: int, *, seed: int = 0) -> tuple[Bytes, La
     reader.say(root, contents)
     classes = list(contents.images["train"])
     if "test" in splits:
-        _warn_of_shared(root, read["train"][0], read["test"][0])
         return (*read["train"], *read["test"], classes)
     images, labels = read["train"]
     held = _held_out(labels, seed)
@@ -104,18 +102,3 @@ class _Reader:
         say_skipped(root, contents, self._unreadable)
         if flat := describe_flat(self._levels):
             _log.warning("%s: %s", root, flat)
-
-
-def _warn_of_shared(root: Path, train: Bytes, test: Bytes) -> None:
-    """Warn of test images that are training images too: the test accuracy would be too high."""
-    known = {_digest(image) for image in train}
-    if shared := sum(_digest(image) in known for image in test):
-        _log.warning(
-            "%s: %d of %d test images are training images too, so the test accuracy will be too high: "
-            "mnas data %s names them",
-            *(root, shared, len(test), root),
-        )
-
-
-def _digest(image: Bytes) -> bytes:
-    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()

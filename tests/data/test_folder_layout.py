@@ -184,4 +184,4 @@ def test_images_of_both_splits_are_warned_of(tmp_path, caplog):
     classes(tmp_path / "test", count=2)
     (tmp_path / "test" / "cats" / "copy.png").write_bytes((tmp_path / "train" / "cats" / "3.png").read_bytes())
     load_dataset(str(tmp_path), resolution=8)
-    assert "1 of 5 test images are training images too" in caplog.text
+    assert "equal images are in several splits: 1 of 5 test images and 0 of 2 validation images" in caplog.text

@@ -64,7 +64,7 @@ def open_executor(
         raise InputError(f"--gpus is {gpus:g}: expected a whole number, or less than 1 for workers that share one")
     if gpus and kind != "ray":
         raise InputError("--gpus places workers on a cluster: add --executor ray, or leave it out")
-    arguments = {**options.to_dict(), _DATA_DESCRIPTION: prepared.config["data"]}
+    arguments = {**options.to_dict(), _DATA_DESCRIPTION: prepared.config.get("data")}
     job = Job(_MAKE, to_plain(arguments), to_plain(_fingerprint(prepared)))
     objectives, most_minutes = _objectives(prepared.search), most_minutes_of(options.evaluation_minutes)
     if kind == "ray":
