@@ -1,6 +1,7 @@
 """Studies and trainings go on wherever they and their images are."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,19 +40,16 @@ def test_a_study_goes_on_from_another_folder_and_with_moved_images(photos, monke
     assert (arguments["data"], arguments["data_path"]) == ("photos", str(photos))
     assert "data_path" not in changed_options(arguments)
     monkeypatch.chdir("../there")
-    again = SearchOptions.from_dict(arguments, trials=2)
-    assert again.data == str(photos)
-    assert run_study(again, study, resume=True)["num_trials"] == 2
+    assert SearchOptions.from_dict(arguments).data == str(photos)
     moved = photos.rename(photos.parent.parent / "moved")
-    assert (
-        run_study(SearchOptions.from_dict(arguments, trials=3, data=str(moved)), study, resume=True)["num_trials"] == 3
-    )
+    again = SearchOptions.from_dict(arguments, trials=2, data=str(moved))
+    assert run_study(again, study, resume=True)["num_trials"] == 2
 
 
 def test_a_trained_network_finds_its_images_from_another_folder(photos, monkeypatch):
     fingerprint = DataSource("photos").load(16).fingerprint
     data = {"name": "photos", "seed": 0, "limit": None, "validation_share": 0.15, "fingerprint": fingerprint}
-    trained = Trained(Path("run"), zoo("mnasnet-a1", resolution=16), {"configuration": {"data": data}})
+    trained = Trained(Path("run"), replace(zoo("mnasnet-a1"), resolution=16), {"configuration": {"data": data}})
     assert trained.load_data().num_classes == 2
     monkeypatch.chdir("../there")
     trained.training["data_path"] = str(photos)
