@@ -11,7 +11,8 @@ import numpy as np
 
 from mnas.checks import check_integer
 from mnas.data.dataset import normalise
-from mnas.data.image_folder import decode_image, image_paths
+from mnas.data.folder_layout import image_paths
+from mnas.data.image_file import decode_image
 from mnas.devices.local import Runtime
 from mnas.errors import InputError, MnasError
 from mnas.system.files import read_bytes, read_json

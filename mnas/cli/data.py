@@ -42,9 +42,8 @@ def _print(report: FolderReport) -> None:
         print(f"Sizes in pixels: {sizes}. Modes: {', '.join(f'{mode} {n}' for mode, n in report.modes.items())}.")
     if report.imbalance is not None:
         print(f"The largest class has {report.imbalance:.2f} times the images of the smallest.")
-    if report.other_files:
-        others = ", ".join(f"{suffix} {count}" for suffix, count in report.other_files.items())
-        print(f"Not read, as their names are not those of images: {others}.")
+    if others := report.skipped | report.other_files:
+        print(f"Not read: {', '.join(f'{kind} {count}' for kind, count in others.items())}.")
     _print_some("Unreadable", [f"{path}: {error}" for path, error in report.unreadable.items()])
     _print_some("Equal or similar images", [_line(group) for group in _worst_first(report.duplicates)])
     for text in report.problems:

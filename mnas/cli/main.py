@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -46,6 +47,15 @@ class _InterruptedError(MnasError):
     """Ctrl-C."""
 
     exit_code = 130
+
+
+_NOT_OURS = {  # errors of the system that a user can act on, and what to do
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "Check the permissions of this file or folder and of those above it."),
+    errno.EROFS: "Choose a folder that can be written to.",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Make room on the disk; what was finished is kept."),
+    **dict.fromkeys((errno.EIO, errno.ESTALE), "The disk or its network failed; what was finished is kept."),
+    errno.ENAMETOOLONG: "Use a shorter name.",
+}
 
 
 class _LazyGroup(TyperGroup):
@@ -104,6 +114,11 @@ def options(
     """  # noqa: D301  that character keeps click from filling the lines
 
 
+def _drop_output() -> None:
+    """Drop what could not be printed, so that the interpreter does not try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run() -> None:
     """Entry point: every error a user can act on is one message and exit code 1 or 2."""
     debug = "--debug" in sys.argv
@@ -114,7 +129,10 @@ def run() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text; stderr escapes them anyway
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here an error can be said, at the interpreter's end not
     except MnasError as error:
         if debug:
             traceback.print_exc()
@@ -124,11 +142,16 @@ def run() -> None:
         print("mnas: interrupted; what was finished is kept", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno in _NOT_OURS:
+            _drop_output()
+            where = f" {error.filename}" if error.filename else ""
+            print(f"mnas: cannot read or write{where}: {error.strerror}. {_NOT_OURS[error.errno]}", file=sys.stderr)
+            sys.exit(1)
         print(
             f"mnas: this is a defect of mnas, not yours: {type(error).__name__}: {error}\n"
             "  Run the same command with --debug and report what it prints.",

@@ -19,7 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.checks import check_integer, check_number
-from mnas.data.image_folder import class_names, find_splits, load_folder, open_folder
+from mnas.data.folder_layout import class_names, find_splits, listed, open_folder, say_once
+from mnas.data.image_folder import load_folder
+from mnas.data.splitting import choose, choose_first
 from mnas.errors import InputError, MnasError
 from mnas.system.native_output import downloading, load_tensorflow
 
@@ -102,8 +104,12 @@ def load_dataset(
     validation_share: float = 0.15,
     seed: int = 0,
     limit: int | None = None,
+    fingerprint: str | None = None,
 ) -> Dataset:
     """Load a data set at one resolution.
+
+    Validation images, and those within the limit, are chosen at random; class by class where a class would otherwise
+    be missing among the training or the validation images.
 
     Args:
         name: digits, fashion_mnist, cifar10, cifar100, or the path of a folder with one folder of images a class
@@ -112,6 +118,8 @@ def load_dataset(
         validation_share: the share of the training images set aside for scoring candidates.
         seed: decides which images are set aside.
         limit: maximum number of images for training and validation together, chosen by the seed.
+        fingerprint: of data that a study or a training began with. mnas 0.1.0 lost classes: its choice of images is
+            returned if it has this fingerprint.
 
     Raises:
         InputError: for an unknown name, a missing folder, a single class, or too few images.
@@ -121,24 +129,55 @@ def load_dataset(
     check_number("validation_share", validation_share, 0.01, 0.9)
     loaded = LOADERS[name](resolution) if name in LOADERS else load_folder(name, resolution, seed=seed)
     images, labels, test_images, test_labels, classes = loaded
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(labels))
     if limit is not None:
         check_integer("limit", limit, 1, 1_000_000_000)
-        order = order[:limit]
-    count = max(1, round(len(order) * validation_share))
-    if len(order) - count < len(classes):
+    total = min(limit or len(labels), len(labels))
+    count = max(1, round(total * validation_share))
+    if total - count < len(classes):
         raise InputError(
-            f"{name} gives {len(order)} training images for {len(classes)} classes: too few to train and to score on"
+            f"{name} gives {total} training images for {len(classes)} classes: too few to train and to score on"
         )
-    everything = Split(images, labels)
-    return Dataset(
-        name=name,
-        class_names=tuple(classes),
-        train=everything.take(order[count:]),
-        validation=everything.take(order[:count]),
-        test=Split(test_images, test_labels),
+    order = np.random.default_rng(seed).permutation(len(labels))
+    everything, test = Split(images, labels), Split(test_images, test_labels)
+
+    def split(train: npt.NDArray[np.intp], validation: npt.NDArray[np.intp]) -> Dataset:
+        return Dataset(name, tuple(classes), everything.take(order[train]), everything.take(order[validation]), test)
+
+    dataset = split(*choose(labels[order], total, count))
+    if fingerprint not in (None, dataset.fingerprint):
+        former = split(*choose_first(total, count))
+        dataset = former if former.fingerprint == fingerprint else dataset
+    _warn_of_missing(dataset)
+    if name not in LOADERS:
+        _warn_of_shared(dataset)
+    return dataset
+
+
+def _warn_of_missing(dataset: Dataset) -> None:
+    """Warn of classes that no validation image is left for; their accuracy has no influence on what is chosen."""
+    counts = np.bincount(dataset.validation.labels, minlength=dataset.num_classes)
+    missing = [name for name, count in zip(dataset.class_names, counts, strict=True) if not count]
+    if missing:
+        say_once(
+            f"{dataset.name}: {len(missing)} of {dataset.num_classes} classes have no validation image, as there are "
+            f"{len(dataset.validation)} validation and {len(dataset.train)} training images: "
+            f"{listed(missing)}. Candidates are not scored on them; add images of these classes"
+        )
+
+
+def _warn_of_shared(dataset: Dataset) -> None:
+    """Warn of images that are in several splits: their accuracies would be too high."""
+    train, validation, test = (
+        [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in split.images]
+        for split in (dataset.train, dataset.validation, dataset.test)
     )
+    validated, tested = len(set(train) & set(validation)), len({*train, *validation} & set(test))
+    if validated or tested:
+        say_once(
+            f"{dataset.name}: equal images are in several splits: {tested} of {len(test)} test images and {validated} "
+            f"of {len(validation)} validation images, so accuracies will be too high. "
+            f"mnas data {dataset.name} names them"
+        )
 
 
 def to_square_rgb(images: npt.NDArray[np.uint8], resolution: int) -> Bytes:
@@ -262,10 +301,10 @@ class DataSource:
     limit: int | None = None
     validation_share: float = 0.15
 
-    def load(self, resolution: int) -> Dataset:
-        """Load it at one resolution.
+    def load(self, resolution: int, *, fingerprint: str | None = None) -> Dataset:
+        """Load it at one resolution, with the split of earlier data as `load_dataset`.
 
         Raises:
             InputError: as `load_dataset`.
         """
-        return load_dataset(**asdict(self), resolution=resolution)
+        return load_dataset(**asdict(self), resolution=resolution, fingerprint=fingerprint)

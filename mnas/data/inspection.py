@@ -15,15 +15,15 @@ import numpy as np
 
 from mnas.data.dataset import LOADERS
 from mnas.data.duplicates import Hash, difference_hash, group_similar
-from mnas.data.image_folder import (
-    FORMATS,
-    class_names,
-    find_splits,
-    image_paths,
-    is_image,
-    open_folder,
+from mnas.data.folder_layout import Contents, find_splits, list_contents, open_folder
+from mnas.data.image_file import (
+    describe_failure,
+    describe_flat,
+    formats,
     refuse_bombs,
+    shrink_or_refuse,
     to_rgb,
+    upright_size,
 )
 from mnas.errors import InputError
 from mnas.system.files import read_bytes
@@ -31,8 +31,6 @@ from mnas.system.files import read_bytes
 FEW_IMAGES = 10
 HIGH_IMBALANCE = 5.0
 _THUMBNAIL = 72  # px, to which JPEG files are decoded: 8 pixels for each grey value of the hash
-_SWAPPED_SIDES = range(5, 9)  # EXIF orientations that turn an image on its side
-_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,7 @@ class ImageFacts:
         split, label: the split and class it is in.
         width, height: in pixels, upright.
         mode: Pillow's, such as RGB, L, RGBA, CMYK.
+        levels: as in `mnas.data.image_file.Picture`.
         digest: of the file's bytes.
         hash: the difference hash; None for an image with too little detail for it.
     """
@@ -54,6 +53,7 @@ class ImageFacts:
     width: int
     height: int
     mode: str
+    levels: tuple[int, int] | None
     digest: bytes
     hash: Hash | None
 
@@ -87,6 +87,7 @@ class FolderReport:
         modes: number of images by Pillow's mode.
         unreadable: the error by file, relative to the folder; mnas skips these.
         other_files: number of files that are not read, by suffix.
+        skipped: number of what else is not read, by kind, such as hidden images.
         imbalance: images of the largest class over those of the smallest, in training; None if a class has none.
         duplicates: groups of equal and of similar images.
         problems: what `mnas train` and `mnas search` would refuse.
@@ -101,6 +102,7 @@ class FolderReport:
     modes: dict[str, int]
     unreadable: dict[str, str]
     other_files: dict[str, int]
+    skipped: dict[str, int]
     imbalance: float | None
     duplicates: tuple[DuplicateGroup, ...]
     problems: tuple[str, ...]
@@ -130,12 +132,13 @@ def inspect_folder(
         raise InputError(f"{name} is a data set without files to look at: expected a folder of images, or its address")
     root = open_folder(str(name))
     splits = _name_splits(root, find_splits(root))
-    classes = {split: class_names(folder) for split, folder in splits.items()}
+    contents = list_contents(root, splits)
+    classes = {split: list(paths) for split, paths in contents.images.items()}
     listed = [
         (path, split, label)
-        for split, folder in splits.items()
-        for label in classes[split]
-        for path in image_paths(folder / label)
+        for split, labels in contents.images.items()
+        for label, paths in labels.items()
+        for path in paths
     ]
     facts, unreadable = _read_all(root, listed, progress)
     counts = {split: dict.fromkeys(labels, 0) for split, labels in classes.items()}
@@ -153,11 +156,12 @@ def inspect_folder(
         sizes=_sizes(facts),
         modes=dict(Counter(image.mode for image in facts).most_common()),
         unreadable=unreadable,
-        other_files=_count_other_files(root, splits),
+        other_files=contents.other_files,
+        skipped=contents.skipped,
         imbalance=imbalance,
         duplicates=tuple(duplicates),
         problems=tuple(_problems(classes, counts)),
-        warnings=tuple(_warnings(root, splits, counts, imbalance, duplicates, len(unreadable))),
+        warnings=tuple(_warnings(contents, counts, imbalance, duplicates, facts, len(unreadable))),
     )
 
 
@@ -168,7 +172,8 @@ def _name_splits(root: Path, splits: dict[str, Path]) -> dict[str, Path]:
 
 def _describe_layout(splits: dict[str, Path]) -> str:
     if len(splits) == 1:
-        return "one folder a class; mnas sets test images aside"
+        (only,) = splits
+        return f"{'' if only == 'all' else f'in {only}, '}one folder a class; mnas sets test images aside"
     train, test = splits
     return f"{train}/CLASS to train and validate on, {test}/CLASS to test on"
 
@@ -193,20 +198,25 @@ def _read_all(
     return facts, unreadable
 
 
-def _read(listed: tuple[Path, str, str]) -> tuple[int, int, str, bytes, Hash | None] | str:
-    """Return width, height, mode, digest and hash of an image; or why it cannot be read."""
+_Read = tuple[int, int, str, "tuple[int, int] | None", bytes, "Hash | None"]
+
+
+def _read(listed: tuple[Path, str, str]) -> _Read | str:
+    """Return width, height, mode, levels, digest and hash of an image; or why it cannot be read."""
     from PIL import Image
 
     try:
         content = read_bytes(listed[0], "an image")
-        with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-            (width, height), mode = file.size, file.mode
-            if file.getexif().get(_ORIENTATION) in _SWAPPED_SIDES:
-                width, height = height, width
+        with Image.open(io.BytesIO(content), formats=formats()) as file:
+            size, mode = upright_size(file), file.mode
+            shrink_or_refuse(file, _THUMBNAIL)
             file.draft("RGB", (_THUMBNAIL, _THUMBNAIL))
-            return width, height, mode, hashlib.sha256(content).digest(), difference_hash(to_rgb(file))
+            image = to_rgb(file)
+            levels = image.getextrema()[0] if mode.startswith(("I", "F")) else None
+            digest = hashlib.sha256(content).digest()
+            return *size, mode, levels, digest, difference_hash(image)  # type: ignore[return-value]
     except Exception as error:  # Pillow raises many kinds of errors for damaged files
-        return str(error)
+        return describe_failure(error)
 
 
 def _sizes(facts: list[ImageFacts]) -> dict[str, tuple[int, int]]:
@@ -214,20 +224,6 @@ def _sizes(facts: list[ImageFacts]) -> dict[str, tuple[int, int]]:
     if not sizes:
         return {}
     return {"smallest": sizes[0], "median": sizes[len(sizes) // 2], "largest": sizes[-1]}
-
-
-def _count_other_files(root: Path, splits: dict[str, Path]) -> dict[str, int]:
-    """Count the files that are no images by their names, in the folders that are read."""
-    found = [path for folder in splits.values() for path in folder.rglob("*")]
-    if root not in splits.values():
-        found += root.glob("*")
-    files = (path for path in found if path.is_file() and not path.name.startswith("."))
-    return dict(Counter(path.suffix.lower() or path.name for path in files if not is_image(path.name)).most_common())
-
-
-def _count_loose(root: Path, splits: dict[str, Path]) -> int:
-    """Count the images that are in no class's folder."""
-    return sum(is_image(path.name) for folder in {root, *splits.values()} for path in folder.iterdir())
 
 
 def _find_duplicates(facts: list[ImageFacts]) -> list[DuplicateGroup]:
@@ -260,22 +256,26 @@ def _problems(classes: dict[str, list[str]], counts: dict[str, dict[str, int]]) 
                 yield f"{two} lacks the classes {', '.join(missing)}, which {one} has"
     for split, labels in counts.items():
         for label, count in labels.items():
-            if count < 2:
-                yield f"{_place(split, label)} has {_plural(count, 'readable image')}: two or more are needed"
+            least = 2 if split == first else 1
+            if count < least:
+                needed = "two or more are" if least == 2 else "one or more is"
+                yield f"{_place(split, label)} has {_plural(count, 'readable image')}: {needed} needed"
 
 
 def _warnings(
-    root: Path,
-    splits: dict[str, Path],
+    contents: Contents,
     counts: dict[str, dict[str, int]],
     imbalance: float | None,
     duplicates: list[DuplicateGroup],
+    facts: list[ImageFacts],
     unreadable: int,
 ) -> Iterator[str]:
-    if loose := _count_loose(root, splits):
-        yield f"not read, as they are in no class's folder: {_plural(loose, 'image')}"
+    if contents.loose:
+        yield f"not read, as they are in no class's folder: {_plural(contents.loose, 'image')}"
     if unreadable:
         yield f"unreadable and skipped: {_plural(unreadable, 'file')}"
+    if flat := describe_flat([image.levels for image in facts if image.levels is not None]):
+        yield flat
     for split, labels in counts.items():
         if few := [f"{label} ({count})" for label, count in labels.items() if count < FEW_IMAGES]:
             yield f"fewer than {FEW_IMAGES} images in {_place(split, ', '.join(few))}: their accuracy is mostly chance"
@@ -296,7 +296,7 @@ def _warnings(
             f"{_count(across_splits)} in several splits, such as {_example(across_splits[0])}: the test accuracy "
             "will be too high; remove them from one of the splits"
         )
-    if len(splits) == 1 and duplicates:
+    if len(counts) == 1 and duplicates:
         yield (
             f"{_count(duplicates)}: as the test images are chosen at random, some may be among the training images "
             "too, and the test accuracy too high; keep one of each, or make the folders train and test"

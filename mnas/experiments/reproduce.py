@@ -62,7 +62,7 @@ def reproduce_study(
     study = Study.open(folder)
     options = SearchOptions.of(study)
     load_tensorflow_for(options)
-    prepared = prepare(options)
+    prepared = prepare(options, begun_with=study.config)
     with open_executor(options, prepared, workers=workers) as executor:
         return reproduce(study, prepared.search, prepared.config, executor=executor, on_trial=on_trial)
 

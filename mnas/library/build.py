@@ -8,7 +8,7 @@ import queue
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -98,7 +98,7 @@ def build_library(
     made_from = _made_from(teacher, dataset, space, options)
     check_choice("--executor", executor, EXECUTORS)
     with hold(folder / "lock", f"the library {folder}", remove=True):
-        _check_same(folder, made_from)
+        made_from = _as_begun(folder, made_from)
         builder = _Builder(folder, made_from, space)
         builder.load()
         builder.save()  # before the teacher's copy, so that this is never another teacher's
@@ -160,16 +160,18 @@ def weights_sha256(teacher: Trained) -> str:
     return hashlib.sha256(read_bytes(stored(teacher.folder / WEIGHTS), "weights", most=1 << 32)).hexdigest()
 
 
-def _check_same(folder: Path, made_from: Mapping[str, Any]) -> None:
+def _as_begun(folder: Path, made_from: dict[str, Any]) -> dict[str, Any]:
+    """What the library that is there is made from: the same, but for the path of the data."""
     manifest = read_manifest(folder)
     if manifest is None:
-        return
+        return made_from
     difference = first_difference(manifest.made_from, made_from)
     if difference:
         raise InputError(
             f"{folder} holds a library of another teacher, other data or other options: {difference}. "
             "Name another folder, or delete this one"
         )
+    return manifest.made_from
 
 
 def _copy_teacher(teacher: Trained, folder: Path) -> None:

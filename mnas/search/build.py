@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,17 +39,20 @@ class Prepared:
     space: SearchSpace
 
 
-def prepare(options: SearchOptions, folder: Path | None = None) -> Prepared:
+def prepare(
+    options: SearchOptions, folder: Path | None = None, *, begun_with: Mapping[str, Any] | None = None
+) -> Prepared:
     """Load space, data and tables, and build the search.
 
     Args:
         options: of the search.
         folder: the study's, where an evaluator may keep trained weights; None keeps nothing.
+        begun_with: the configuration of a study that goes on, whose images are split as then.
 
     Raises:
         InputError: for wrong options, before any work is done.
     """
-    space, dataset = load_space_and_data(options)
+    space, dataset = load_space_and_data(options, fingerprint=_fingerprint(begun_with))
     budgets, tables = _budgets(options, space)
     limits = _limits(options, tables)
     constraints = [*budgets, *limits]
@@ -104,8 +107,20 @@ def _data_description(evaluator: Evaluator, dataset: Dataset | None) -> Any:
     return evaluator.describe().get("data") if evaluator.is_additive else None
 
 
-def load_space_and_data(options: SearchOptions) -> tuple[SearchSpace, Dataset | None]:
+def _fingerprint(config: Mapping[str, Any] | None) -> str | None:
+    data = (config or {}).get("data")
+    found = data.get("fingerprint") if isinstance(data, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def load_space_and_data(
+    options: SearchOptions, *, fingerprint: str | None = None
+) -> tuple[SearchSpace, Dataset | None]:
     """Load the space, with the data's number of classes, and the data; None if the evaluator does not train.
+
+    Args:
+        options: of the search.
+        fingerprint: of the data that it began with, as for `mnas.data.dataset.load_dataset`.
 
     Raises:
         InputError: if one of them cannot be loaded.
@@ -122,7 +137,13 @@ def load_space_and_data(options: SearchOptions) -> tuple[SearchSpace, Dataset | 
         )
     from mnas.data.dataset import load_dataset
 
-    dataset = load_dataset(options.data, resolution=space.resolution, seed=options.seed, limit=options.max_train_images)
+    dataset = load_dataset(
+        options.data,
+        resolution=space.resolution,
+        seed=options.seed,
+        limit=options.max_train_images,
+        fingerprint=fingerprint,
+    )
     return space.with_data(num_classes=dataset.num_classes), dataset
 
 

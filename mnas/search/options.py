@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 
 from mnas.checks import check_choice, check_fields
+from mnas.data.folder_layout import find_again
 from mnas.errors import InputError
 from mnas.evaluators.registry import find_evaluator
 from mnas.train.recipe import CLASS_WEIGHTS, check_augment
@@ -25,6 +26,7 @@ _DATA = "digits, fashion_mnist, cifar10, cifar100, or a folder of images by clas
 _NAMES_IN_FILES = {"max_train_images": "limit", "retrain_seeds": "verdict_seeds"}
 # Options that studies of version 0.1 have; `mnas search` says what to use instead.
 REMOVED_OPTIONS = ("supernet_steps", "supernet_batch", "supernet_sampling", "supernet_paths", "inherit")
+DATA_PATH = "data_path"  # beside the options of a study: the folder's absolute path, if it is one
 _NAMES_IN_OPTIONS = {file: name for name, file in _NAMES_IN_FILES.items()}
 
 DEFAULT_SPACE, OWN_SPACE = "mnasnet-32", "library"
@@ -216,6 +218,8 @@ class SearchOptions:
         """
         kept = {_NAMES_IN_OPTIONS.get(name, name): value for name, value in data.items()}
         known = {name: value for name, value in kept.items() if name in SearchOptions.__dataclass_fields__}
+        if isinstance(known.get("data"), str):
+            known["data"] = find_again(known["data"], kept.get(DATA_PATH))
         return SearchOptions(**{**known, **changes})
 
     @staticmethod
@@ -235,7 +239,7 @@ def changed_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
     defaults = SearchOptions.__dataclass_fields__
     changed = {}
     for name, value in arguments.items():
-        if name in REMOVED_OPTIONS:
+        if name in (*REMOVED_OPTIONS, DATA_PATH):
             continue
         option = _NAMES_IN_OPTIONS.get(name, name)
         default = defaults[option].default if option in defaults else None

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnas.data.folder_layout import absolute_path
 from mnas.search.build import Prepared, prepare
 from mnas.search.optimum import write_optimum
-from mnas.search.options import SearchOptions
+from mnas.search.options import DATA_PATH, SearchOptions
 from mnas.search.run import Search, run_search
 from mnas.search.teacher import ensure_library
 from mnas.strategies.registry import needs_tensorflow
@@ -73,8 +74,14 @@ def run_study(
 
     if options.evaluator == "library" and prepared is None:
         options = ensure_library(options, folder, on_progress=on_preparation)
-    prepared = prepare(options, folder) if prepared is None else prepared
-    arguments = {**options.to_dict(), **({"workers": workers} if workers > 1 else {})}
+    if prepared is None:
+        prepared = prepare(options, folder, begun_with=_configuration(folder))
+    path = absolute_path(options.data)
+    arguments = {
+        **options.to_dict(),
+        **({DATA_PATH: path} if path else {}),
+        **({"workers": workers} if workers > 1 else {}),
+    }
     with open_executor(options, prepared, workers=workers, kind=executor, address=address, gpus=gpus) as opened:
         study = (Study.resume if resume else Study.create)(folder, prepared.config, arguments)
 
@@ -95,6 +102,11 @@ def run_study(
             observer.on_plan(plan_of(prepared.search, workers=workers))
         run_search(study, prepared.search, executor=opened, on_trial=on_trial, on_update=on_update)
     return report(study)
+
+
+def _configuration(folder: Path) -> dict[str, Any] | None:
+    """The configuration of the study that is there."""
+    return Study.open(folder).config if (folder / "study.json").is_file() else None
 
 
 def load_tensorflow_for(options: SearchOptions) -> None:

@@ -214,9 +214,9 @@ class Study:
 
 
 def first_difference(before: Any, now: Any, path: str = "") -> str | None:
-    """Describe the first difference of two plain documents; None if they are equal."""
+    """Describe the first difference of two plain documents; None if they are equal but for the path of the data."""
     if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted({*before, *now}):
+        for key in sorted({*before, *now} - _names_of_equal(before, now)):
             found = first_difference(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
             if found:
                 return found
@@ -227,6 +227,11 @@ def first_difference(before: Any, now: Any, path: str = "") -> str | None:
     if before == now:
         return None
     return f"{path} was {shown(before)} and is {shown(now)} now"
+
+
+def _names_of_equal(before: dict[str, Any], now: dict[str, Any]) -> set[str]:
+    """The keys that may differ: data with the same fingerprint may have moved, or be named by another path."""
+    return {"name"} if before.get("fingerprint") and before["fingerprint"] == now.get("fingerprint") else set()
 
 
 def is_locked(folder: Path) -> bool:

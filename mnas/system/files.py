@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mnas.errors import InputError, MnasError
 
 MOST_BYTES = 1 << 28
 _SUFFIX = ".mnas-tmp"
 _PART_BYTES = 1 << 20
+# What file systems answer to a call that they do not have.
+UNSUPPORTED = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, errno.EPERM}
 
 
 def write_atomically(path: Path | str, data: bytes | str) -> None:
@@ -36,26 +39,48 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
     """
     staged: dict[Path, str] = {}
     path = Path()
-    with contextlib.ExitStack() as stack:
-        try:
+    try:
+        with contextlib.ExitStack() as stack:  # in the `try`, as closing a file may fail again on a full disk
             for path, data in files.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _sweep(path)
                 handle, staged[path] = tempfile.mkstemp(prefix=_prefix(path), suffix=_SUFFIX, dir=path.parent)
                 file = stack.enter_context(os.fdopen(handle, "wb"))
-                fcntl.flock(file, fcntl.LOCK_EX)  # held until it is in place, so that `_sweep` keeps it
+                with if_supported():
+                    fcntl.flock(file, fcntl.LOCK_EX)  # held until it is in place, so that `_sweep` keeps it
                 file.write(data.encode() if isinstance(data, str) else data)
-                file.flush()
-                os.fsync(file.fileno())
-                os.fchmod(file.fileno(), 0o666 & ~_umask())
+                sync(file)
+                with if_supported():
+                    os.fchmod(file.fileno(), 0o666 & ~_umask())
             for path, temporary in staged.items():
                 os.replace(temporary, path)
-        except OSError as error:
-            raise MnasError(f"cannot write {path}: {error.strerror or error}") from None
-        finally:
-            for temporary in staged.values():
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
+    except OSError as error:
+        raise MnasError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        for temporary in staged.values():
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def if_supported() -> Iterator[None]:
+    """Do something that a file system need not be able to do; network disks lack locks, modes or fsync."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+
+
+def sync(file: IO[bytes]) -> None:
+    """Bring what was written to the disk, as far as its file system can promise this.
+
+    Raises:
+        OSError: on a full disk.
+    """
+    file.flush()
+    with if_supported():
+        os.fsync(file.fileno())
 
 
 def check_writable(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnas.errors import MnasError
-from mnas.system.files import parse_json, read_bytes
+from mnas.system.files import parse_json, read_bytes, sync
 
 _LOGGER = logging.getLogger(__name__)
 _MOST_BYTES = 1 << 30
@@ -66,8 +66,7 @@ class JsonLines:
         try:
             with open(self.path, "ab") as file:
                 file.write(line.encode())
-                file.flush()
-                os.fsync(file.fileno())
+                sync(file)
         except OSError as error:
             raise self._unwritable(error) from None
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import platform
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import IO
 
 from mnas.errors import MnasError
+from mnas.system.files import UNSUPPORTED
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -25,7 +30,8 @@ def hold(path: Path, what: str, *, remove: bool = False, wait: bool = False) -> 
         wait: whether to wait until it is free.
 
     Raises:
-        MnasError: if another process holds it (the message names it and the time), or it cannot be written.
+        MnasError: if another process holds it (the message names it and the time), or it cannot be written. A file
+            system without locks is only warned of.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +45,9 @@ def hold(path: Path, what: str, *, remove: bool = False, wait: bool = False) -> 
             file.seek(0)
             raise MnasError(f"{what} is being worked on by {file.read().strip() or 'another process'}") from None
         except OSError as error:
-            raise MnasError(f"cannot lock {path} for {what}: {error.strerror or error}") from None
+            if error.errno not in UNSUPPORTED:
+                raise MnasError(f"cannot lock {path} for {what}: {error.strerror or error}") from None
+            _warn_of_missing_lock(path.parent, error.strerror)
         if not _is_still(path, file):  # its holder has just removed it
             raise MnasError(f"{what} was just finished by another process: try again")
         with contextlib.suppress(OSError):  # the lock holds on a full disk too
@@ -56,6 +64,13 @@ def hold(path: Path, what: str, *, remove: bool = False, wait: bool = False) -> 
 def owner() -> str:
     """This process, for messages of others: `process 12 on laptop since 2026-02-03 04:05:06`."""
     return f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+
+
+@cache
+def _warn_of_missing_lock(folder: Path, why: str) -> None:
+    _LOGGER.warning(
+        "the file system of %s has no locks (%s): make sure that no second process works there", folder, why
+    )
 
 
 def is_held(path: Path) -> bool:

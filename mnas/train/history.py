@@ -45,13 +45,19 @@ def refuse_another(path: Path, configuration: dict[str, Any]) -> dict[str, Any]:
     found = record.get("configuration") if isinstance(record, dict) else None
     if not isinstance(found, dict):
         raise InputError(f"{path} is not a training's record; use another --out")
-    differing = [key for key in {**configuration, **found} if found.get(key) != configuration.get(key)]
+    differing = [key for key in {**configuration, **found} if _compared(found, key) != _compared(configuration, key)]
     if differing:
         raise InputError(
             f"{path.parent} belongs to another training (its {', '.join(differing)} differ); "
             "use another --out, or delete that folder"
         )
     return record
+
+
+def _compared(configuration: dict[str, Any], key: str) -> Any:
+    """A part of a configuration without the path of the data, which may have moved: their fingerprint counts."""
+    part = configuration.get(key)
+    return {name: part[name] for name in part if name != "name"} if key == "data" and isinstance(part, dict) else part
 
 
 def read_progress(out: Path, configuration: dict[str, Any], *, resume: bool) -> History:

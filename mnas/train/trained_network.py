@@ -16,6 +16,7 @@ from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture
 from mnas.checks import AnyText, Share, convert
 from mnas.data.dataset import Dataset, DataSource
+from mnas.data.folder_layout import find_again
 from mnas.errors import InputError, MnasError
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.system.arrays import read_arrays, stored, write_arrays
@@ -60,7 +61,8 @@ class Trained:
     def data(self) -> DataSource:
         """The data that it was trained on."""
         said = self.training["configuration"]["data"]
-        return DataSource(said["name"], said["seed"], said["limit"], said["validation_share"])
+        name = find_again(said["name"], self.training.get("data_path"))
+        return DataSource(name, said["seed"], said["limit"], said["validation_share"])
 
     def load_data(self) -> Dataset:
         """Load the data that it was trained on, with the same splits.
@@ -68,8 +70,9 @@ class Trained:
         Raises:
             InputError: if the data is missing or has changed.
         """
-        dataset = self.data.load(self.architecture.resolution)
-        if dataset.fingerprint != self.training["configuration"]["data"]["fingerprint"]:
+        fingerprint = self.training["configuration"]["data"]["fingerprint"]
+        dataset = self.data.load(self.architecture.resolution, fingerprint=fingerprint)
+        if dataset.fingerprint != fingerprint:
             raise InputError(
                 f"{self.data.name} is not the data that {self.folder} was trained on: images or split changed; "
                 "train again, or pass other data to check on with --data"

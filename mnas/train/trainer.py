@@ -17,6 +17,7 @@ from mnas.arch.codec import architecture_to_dict
 from mnas.arch.memory import check_strides
 from mnas.arch.spec import Architecture
 from mnas.data.dataset import Dataset, DataSource, Labels
+from mnas.data.folder_layout import absolute_path
 from mnas.errors import InputError, MnasError
 from mnas.system.arrays import stored
 from mnas.system.environment import versions
@@ -316,6 +317,7 @@ class _Run:
             "version": folder_of.VERSION,
             "configuration": self.configuration,
             "class_names": list(self.dataset.class_names),
+            "data_path": absolute_path(self.source.name),
             "train_images": len(self.dataset.train),
             "history": history,
             "validation_accuracy": evaluate(model, self.dataset.validation, self.recipe.batch_size),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,48 @@ def test_errors_are_one_message(args, code, said):
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_to_a_full_disk_is_one_message():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mnas", "zoo"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("mnas: cannot read or write: No space left on device. Make room on the disk")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cost FILE",
+        "data FILE",
+        "table show FILE",
+        "predict FILE FILE",
+        "bench FILE",
+        "report FILE",
+        "export FILE --out x.tflite",
+    ],
+)
+def test_a_folder_without_permission_is_one_message(tmp_path, line):
+    drop = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if drop and shutil.which("setpriv") is None:
+        pytest.skip("root may read everything, and setpriv is not installed")
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(0)
+    words = [*drop, sys.executable, "-m", "mnas", *line.replace("FILE", str(locked / "file")).split()]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    finally:
+        locked.chmod(0o700)
+    assert done.returncode in (1, 2)
+    assert "ermission" in done.stderr
+    assert "defect" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert str(locked) in done.stderr
 
 
 def test_debug_shows_the_traceback():

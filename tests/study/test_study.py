@@ -119,3 +119,17 @@ def test_chosen_networks_keep_the_numbers_of_a_long_search(tmp_path, name):
     study.log("trials").append(chosen[0])
     with pytest.raises(InputError, match="has 1 trials, and one of them has the number 1999: was the file"):
         study.log("trials").read()
+
+
+def test_data_may_have_moved_and_must_be_the_same(tmp_path):
+    data = {"name": "photos", "classes": 3, "fingerprint": "ab"}
+    Study.create(tmp_path, {**CONFIG, "data": data, "evaluator": {"data": data}})
+    moved = {**data, "name": "/mnt/disk/photos"}
+    assert Study.resume(tmp_path, {**CONFIG, "data": moved, "evaluator": {"data": moved}}).config["data"] == data
+    other = {**data, "fingerprint": "cd"}
+    with pytest.raises(InputError, match=r"data.fingerprint was 'ab' and is 'cd' now"):
+        Study.resume(tmp_path, {**CONFIG, "data": other, "evaluator": {"data": data}})
+
+
+def test_a_name_without_a_fingerprint_counts():
+    assert first_difference({"name": "a"}, {"name": "b"}) == "name was 'a' and is 'b' now"

@@ -1,6 +1,8 @@
 """Files are written whole or not at all."""
 
 import os
+import tempfile
+from unittest import mock
 
 import pytest
 
@@ -46,3 +48,21 @@ def test_nan_is_never_written(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "x.json", float("nan"))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_that_stays_full_while_a_file_is_closed_is_named(tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    write_atomically(tmp_path / "file", "old")
+    real = tempfile.mkstemp
+
+    def on_a_full_disk(**where):
+        handle, name = real(**where)
+        with open("/dev/full", "wb") as full:
+            os.dup2(full.fileno(), handle)
+        return handle, name
+
+    with mock.patch("tempfile.mkstemp", on_a_full_disk), pytest.raises(MnasError, match=r"file: No space left"):
+        write_atomically(tmp_path / "file", "new")
+    assert (tmp_path / "file").read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]

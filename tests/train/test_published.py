@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mnas.arch import Architecture, parse_stages, zoo
-from mnas.data.image_folder import read_image
+from mnas.data.image_file import decode_image
 from mnas.errors import InputError, MnasError
 from mnas.train import pretrained, published
 from mnas.train.published import PUBLISHED, Wheel, published_name
@@ -105,7 +105,7 @@ def test_lite0_recognises_photographs():
     from mnas.nn.build import build_model, set_layer_weights
 
     paths = sorted(SAMPLES.glob("*.jpg"))
-    images = np.stack([read_image(path, 224) for path in paths])
+    images = np.stack([decode_image(path, 224) for path in paths])
     labels = np.array([int(path.stem) for path in paths])
     architecture = zoo("efficientnet-lite0")
     model = build_model(architecture)

@@ -31,6 +31,7 @@ from mnas.study.summary import report
 from mnas.study.trial_log import TrialLog
 from tools.fuzz import valid_inputs as valid
 from tools.fuzz.devices import DEVICES
+from tools.fuzz.folders import FOLDERS
 from tools.fuzz.oracle import (
     as_many,
     finite_sums,
@@ -215,6 +216,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "image folder": Scenario(valid.image_folder, _read_folder, lambda data, fine: fine, name="images/cat/0.png"),
     "image file (IDX)": Scenario(lambda folder: valid.idx(), _read_idx_file),
+    **FOLDERS,
     **WORK,
     **DEVICES,
 }

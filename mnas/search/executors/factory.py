@@ -21,6 +21,7 @@ from mnas.system.environment import num_cpus
 from mnas.system.native_output import load_tensorflow
 from mnas.system.ray_cluster import EXECUTORS
 
+_DATA_DESCRIPTION = "data_description"  # among a worker's options
 _MAKE = "mnas.search.executors.factory:make_objectives"
 SEARCH = "search"  # the objective of the search's candidates, not of its finalists
 
@@ -63,7 +64,8 @@ def open_executor(
         raise InputError(f"--gpus is {gpus:g}: expected a whole number, or less than 1 for workers that share one")
     if gpus and kind != "ray":
         raise InputError("--gpus places workers on a cluster: add --executor ray, or leave it out")
-    job = Job(_MAKE, to_plain(options.to_dict()), to_plain(_fingerprint(prepared)))
+    arguments = {**options.to_dict(), _DATA_DESCRIPTION: prepared.config.get("data")}
+    job = Job(_MAKE, to_plain(arguments), to_plain(_fingerprint(prepared)))
     objectives, most_minutes = _objectives(prepared.search), most_minutes_of(options.evaluation_minutes)
     if kind == "ray":
         from mnas.search.executors.on_ray import RayExecutor
@@ -91,7 +93,7 @@ def make_objectives(arguments: dict[str, Any]) -> tuple[Objectives, Any]:
     options = SearchOptions.from_dict(arguments, strategy="random", baseline=False)
     if options.trains:
         load_tensorflow(threads=options.threads, onednn=options.full_trainings)
-    prepared = prepare(options)
+    prepared = prepare(options, begun_with={"data": arguments.get(_DATA_DESCRIPTION)})
     finals = prepared.search.finalist_objective
     search = replace(prepared.search, retrainings=[] if finals is None else make_retrainings(options, finals))
     return _objectives(search), _fingerprint(prepared)

@@ -1,0 +1,187 @@
+"""Images in files, of any size, mode and orientation, as the RGB squares that networks see."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mnas.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MOST_PIXELS = 1 << 28  # of a JPEG file, which can be decoded at a smaller size
+MOST_PLAIN_PIXELS = (1 << 30) // 12  # of other files, Pillow's own limit: 1 GiB as 32-bit RGB
+FEW_LEVELS = 64
+_ORIENTATION = 0x0112
+_SIDEWAYS = range(5, 9)  # orientations that turn an image on its side
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded image.
+
+    Attributes:
+        pixels: uint8 of shape (resolution, resolution, 3).
+        levels: the darkest and the lightest of the 256 levels that an image of more than 8 bits came to; else None.
+    """
+
+    pixels: Bytes
+    levels: tuple[int, int] | None
+
+
+def decode_image(path: Path, resolution: int) -> Bytes:
+    """Read an image as an RGB square: rotated by its EXIF, transparency on white, the centre square, antialiased.
+
+    Returns:
+        uint8 of shape (resolution, resolution, 3).
+
+    Raises:
+        InputError: for a file that is not an image, is damaged, or has too many pixels.
+    """
+    return decode_picture(path, resolution).pixels
+
+
+def decode_picture(path: Path, resolution: int) -> Picture:
+    """As `decode_image`, with the grey levels that an image of more than 8 bits came to."""
+    from PIL import Image, ImageOps
+
+    try:
+        with refuse_bombs(), Image.open(path, formats=formats()) as file:
+            shrink_or_refuse(file, 2 * resolution)
+            is_deep = file.mode.startswith(("I", "F"))
+            image = to_rgb(file)
+            square = ImageOps.fit(image, (resolution, resolution), Image.Resampling.LANCZOS)
+            return Picture(np.asarray(square), image.getextrema()[0] if is_deep else None)  # type: ignore[arg-type]
+    except Exception as error:  # Pillow raises many kinds of errors for damaged files
+        raise InputError(f"{path}: not a readable image ({describe_failure(error)})") from None
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Return the formats to read. Pillow recognises them by content, and some start other programs (EPS): not these."""
+    from PIL import features
+
+    return ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", *(["AVIF"] if features.check("avif") else []))
+
+
+@contextmanager
+def refuse_bombs() -> Iterator[None]:
+    """Make Pillow refuse images of so many pixels that they are likely meant to fill the memory."""
+    from PIL import Image
+
+    most = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # on damaged metadata
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = most
+
+
+def shrink_or_refuse(file: Image.Image, size: int) -> None:
+    """Let a very large JPEG file be decoded at a smaller size, at least `size` px; call it before the pixels are read.
+
+    Raises:
+        InputError: for another file of so many pixels.
+    """
+    if file.width * file.height <= MOST_PLAIN_PIXELS:
+        return
+    if file.format not in ("JPEG", "MPO"):
+        raise InputError(_too_large(f"{file.width}x{file.height}"))
+    file.draft(file.mode, (size, size))
+
+
+def describe_failure(error: Exception) -> str:
+    """Say in a few words why an image cannot be read."""
+    from PIL import Image
+
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return _too_large("it")
+    return str(error) or type(error).__name__
+
+
+def _too_large(what: str) -> str:
+    plain, most = (round(count / 1e6) for count in (MOST_PLAIN_PIXELS, MOST_PIXELS))
+    return f"{what} is too large: expected at most {plain} megapixels, or {most} in a JPEG file"
+
+
+def upright_size(file: Image.Image) -> tuple[int, int]:
+    """Return width and height in pixels, as the image is seen; call it before the pixels are read."""
+    turned = _orientation(file) in _SIDEWAYS and file.format != "TIFF"  # Pillow turns the latter itself
+    return (file.height, file.width) if turned else file.size
+
+
+def to_rgb(file: Image.Image) -> Image.Image:
+    """Return an image as the networks see it: rotated by its EXIF, transparency on white, 16 bits stretched to 8."""
+    from PIL import Image
+
+    image = _upright(file)
+    if image.mode.startswith(("I", "F")):  # 16-bit and float greys: stretch to bytes, do not clip
+        image = Image.fromarray(_stretch(np.asarray(image)))
+    if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image.convert("RGB")
+
+
+def _upright(file: Image.Image) -> Image.Image:
+    """Rotate by the orientation alone: Pillow's `exif_transpose` fails at any other tag that it cannot write again."""
+    from PIL.Image import Transpose
+
+    methods = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    file.load()  # TIFF files lose their orientation here, as Pillow rotates them
+    method = methods.get(_orientation(file))
+    return file if method is None else file.transpose(method)
+
+
+def _orientation(file: Image.Image) -> int:
+    """Return the EXIF orientation; 1 (upright) where the metadata cannot be read."""
+    try:
+        found = file.getexif().get(_ORIENTATION, 1)
+        return int(found) if found in range(1, 9) else 1
+    except Exception:  # Pillow raises many kinds of errors for damaged metadata
+        return 1
+
+
+def _stretch(values: npt.NDArray[np.generic]) -> Bytes:
+    numbers = np.nan_to_num(values.astype(np.float64))
+    low, high = float(numbers.min()), float(numbers.max())
+    if high <= 255 and low >= 0:
+        return numbers.astype(np.uint8)
+    top = 65535.0 if low >= 0 and high <= 65535 else high
+    bottom = 0.0 if low >= 0 else low
+    return np.round((numbers - bottom) * (255 / max(top - bottom, 1e-9))).astype(np.uint8)
+
+
+def describe_flat(levels: list[tuple[int, int]]) -> str | None:
+    """Say what is lost in images of more than 8 bits, of the levels in `Picture`; None if enough is kept."""
+    if not levels:
+        return None
+    low, high = min(low for low, _ in levels), max(high for _, high in levels)
+    if high - low >= FEW_LEVELS - 1:
+        return None
+    return (
+        f"the {len(levels)} images of more than 8 bits come to {high - low + 1} of 256 grey levels, as their values "
+        "fill a small part of 0 to 65535, which is mapped to 0 to 255: stretch them, all by the same factor"
+    )
