@@ -195,6 +195,8 @@ class LocalProfiles:
             child = Child("mnas.profiling.job", alone=True)
             self._children.add(child)
             try:
+                if self._stopped:  # while it was started
+                    break
                 message = child.ask(job.to_dict())
                 while not message.keys() & {"table", "failed"}:
                     self._shown.receive(job.device, message)

@@ -11,13 +11,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import mnas
 
 MOST_TRIES = 3  # of one piece of work that ends its process
-_GRACE_S = 20.0  # for an interrupted process to clean up
+_GRACE_S = 15.0  # for an interrupted process to clean up, twice: an interrupt in a destructor is lost
 _PART_BYTES = 1 << 16
 # `python -m` and `python -c` look for modules in the current folder first: a foreign json.py there would run.
 # `-P` and PYTHONSAFEPATH need Python 3.11, and the latter would also affect processes of a user's own evaluator.
@@ -114,13 +115,12 @@ class Child:
 
     def interrupt(self) -> None:
         """Interrupt the process as Ctrl-C would, so that it cleans up; end it if it does not end in time."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self._process.wait()
+        for _ in range(2):
+            if self._process.poll() is None:
+                self._process.send_signal(signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_GRACE_S)
+        self.end()
 
     def end(self) -> None:
         """End the process, if it has not ended."""

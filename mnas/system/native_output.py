@@ -10,6 +10,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
+from mnas.errors import InputError
+
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 _log = logging.getLogger(__name__)
@@ -65,6 +67,9 @@ def load_tensorflow(*, threads: int = 0, onednn: bool = True) -> None:
         onednn: use oneDNN's operators, unless the variable TF_ENABLE_ONEDNN_OPTS decides: TensorFlow itself leaves them
             out on processors without AVX-512. They make full trainings faster, and short ones with small batches
             slower.
+
+    Raises:
+        InputError: if TensorFlow runs in this process already, with another number of threads.
     """
     if not debugging():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -75,8 +80,14 @@ def load_tensorflow(*, threads: int = 0, onednn: bool = True) -> None:
         import tensorflow as tf
 
         if threads:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(threads)
+            try:
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
+                tf.config.threading.set_inter_op_parallelism_threads(threads)
+            except RuntimeError:
+                raise InputError(
+                    f"threads is {threads}, and TensorFlow runs in this process already with another number: use the "
+                    "same one, leave threads at 0, or start another process"
+                ) from None
         tf.config.list_logical_devices()
 
 

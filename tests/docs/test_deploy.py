@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnas.data.image_folder import decode_image
+from mnas.data.image_file import decode_image
 from mnas.export.pipeline import export_model
 from mnas.predict import predict_images
 from tests.conftest import TINY

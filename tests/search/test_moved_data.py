@@ -33,7 +33,7 @@ def photos(tmp_path, monkeypatch):
 @pytest.mark.tensorflow
 def test_a_study_goes_on_from_another_folder_and_with_moved_images(photos, monkeypatch):
     short = {"trials": 1, "batch": 1, "proxy_steps": 1, "finalists": 1, "final_steps": 1, "retrain_seeds": 0}
-    options = SearchOptions(space="mnasnet-16", data="photos", strategy="random", baseline=False, threads=1, **short)
+    options = SearchOptions(space="mnasnet-16", data="photos", strategy="random", baseline=False, **short)
     run_study(options, "study")
     study = Path("study").absolute()
     arguments = json.loads((study / "study.json").read_text())["arguments"]
