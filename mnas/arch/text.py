@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from mnas.arch.spec import BlockSpec, ClassifierSpec
+from mnas.arch.spec import EXPANDING, BlockSpec, ClassifierSpec
 
 OP_PREFIX = {"conv": "cn", "sepconv": "ds", "mbconv": "ir", "fused_mbconv": "er", "uib": "uir", "identity": "id"}
-_WITH_RATIO = ("mbconv", "fused_mbconv", "uib")
-_WITH_SKIP = ("sepconv", *_WITH_RATIO)
+_WITH_SKIP = ("sepconv", *EXPANDING)
 
 
 def format_number(value: float) -> str:
@@ -25,7 +21,7 @@ def format_block(block: BlockSpec, repeats: int | None = None) -> str:
     if block.op == "uib":
         parts.append(f"a{block.start_kernel_size}")
     parts += [f"k{block.kernel_size}", f"s{block.stride}"]
-    if block.op in _WITH_RATIO:
+    if block.op in EXPANDING:
         parts.append(f"e{format_number(block.expand_ratio)}")
     parts.append(f"c{block.filters}")
     if block.se_ratio:

@@ -8,7 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from mnas.data.dataset import Dataset, Split
+from mnas.data.folder_layout import listed
 from mnas.errors import InputError
+
+_SHOWN = 3  # classes that a message names
 
 
 def match_classes(known: Sequence[str], names: Sequence[str], *, network: str, data: str) -> list[int]:
@@ -28,9 +31,9 @@ def match_classes(known: Sequence[str], names: Sequence[str], *, network: str, d
     if lacking or unknown or len(known) != len(names):
         words = []
         if unknown:
-            words.append(f"{_few(unknown)} of the data {_is(unknown)} not of the network")
+            words.append(f"{listed(unknown, _SHOWN)} of the data {_is(unknown)} not of the network")
         if lacking:
-            words.append(f"{_few(lacking)} of the network {_is(lacking)} not of the data")
+            words.append(f"{listed(lacking, _SHOWN)} of the network {_is(lacking)} not of the data")
         raise InputError(
             f"{data} has {len(names)} classes and {network} {len(known)}, and they are not the same: "
             f"{'; '.join(words) or 'a name is there twice'}. Expected data with the network's classes: rename the "
@@ -60,11 +63,6 @@ def with_classes(dataset: Dataset, known: Sequence[str], *, network: str) -> Dat
         validation=relabelled(dataset.validation),
         test=relabelled(dataset.test),
     )
-
-
-def _few(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:3])
-    return f"{shown} and {len(names) - 3} more" if names[3:] else shown
 
 
 def _is(names: Sequence[str]) -> str:
