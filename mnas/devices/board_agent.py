@@ -172,7 +172,10 @@ def check_delegate(interpreter: Any, delegate: str) -> None:
         return
     used = any(operator["op_name"] == "DELEGATE" for operator in operators())
     if not used and delegate == "xnnpack":
-        raise RuntimeError("XNNPACK runs none of this network's operators here: use --delegate none")
+        raise RuntimeError(
+            "XNNPACK runs none of this network's operators here: use --delegate none (tflite-runtime 2.14 runs no int8 "
+            "network with XNNPACK; ai-edge-litert does)"
+        )
     if used and delegate != "xnnpack":
         raise RuntimeError("this runtime uses XNNPACK although --delegate is none: use --delegate xnnpack")
 

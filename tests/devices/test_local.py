@@ -111,22 +111,29 @@ print(json.dumps([times_ms, list(output), where.runtime, where.runtime_version, 
 """
 
 
-@pytest.mark.parametrize("delegate", ["xnnpack", "none"])
-@pytest.mark.parametrize("dtype", ["float32", "int8"])
-def test_tflite_runtime_runs_the_same_files(dtype: str, delegate: str) -> None:
+def _with_tflite_runtime(*asked: object) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).parents[2]
     python = Path(os.environ.get("MNAS_TFLITE_RUNTIME") or root / ".tflite-runtime") / "bin" / "python"
     if not python.is_file():
         pytest.skip(
             "no tflite-runtime: bash tools/environments/tflite_runtime.sh .tflite-runtime makes an environment with it"
         )
+    return subprocess.run(
+        [python, "-c", _WITH_TFLITE_RUNTIME],
+        input=json.dumps([architecture_to_json(NETWORK), *asked]),
+        capture_output=True,
+        text=True,
+        cwd=root,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(("dtype", "delegate"), [("float32", "xnnpack"), ("float32", "none"), ("int8", "none")])
+def test_tflite_runtime_runs_the_same_files(dtype: str, delegate: str) -> None:
     here = TFLiteRunner(write_random_model(NETWORK, dtype=dtype))
     size = NETWORK.resolution
     image = np.random.default_rng(0).uniform(-1, 1, (size, size, 3)).astype(np.float32)
-    asked = json.dumps([architecture_to_json(NETWORK), dtype, delegate, here.taken(image).tolist()])
-    done = subprocess.run(
-        [python, "-c", _WITH_TFLITE_RUNTIME], input=asked, capture_output=True, text=True, cwd=root, timeout=120
-    )
+    done = _with_tflite_runtime(dtype, delegate, here.taken(image).tolist())
     assert done.returncode == 0, done.stderr
     times_ms, output, *configuration = json.loads(done.stdout.splitlines()[-1])
     assert len(times_ms) == 5
@@ -135,3 +142,9 @@ def test_tflite_runtime_runs_the_same_files(dtype: str, delegate: str) -> None:
     # The last bit of an integer is each runtime's own business, layer by layer: as far apart as export lets devices be.
     there, expected = here.read(bytes(output)), here(image[None])[0]
     np.testing.assert_allclose(there, expected, atol=1e-5 if dtype == "float32" else 0.1)
+
+
+def test_tflite_runtime_says_that_it_runs_int8_without_xnnpack() -> None:
+    done = _with_tflite_runtime("int8", "xnnpack", [])
+    assert done.returncode != 0
+    assert "tflite-runtime: XNNPACK runs none of this network's operators here: use --delegate none" in done.stderr
