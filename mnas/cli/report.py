@@ -196,7 +196,7 @@ def _bench(bench: dict[str, Any]) -> str:
 def _show_test(test: dict[str, Any]) -> None:
     """Print the winner's results on the test images: by class, the largest confusions, recall at a precision."""
     classes = sorted(test["classes"], key=lambda own: own["recall"] is not None and own["recall"])
-    title = "The winner on the test images"
+    title = f"{test['published_network'] or 'The winner'} on the test images"
     if len(classes) > _MOST_CLASSES:
         title += f": the {_MOST_CLASSES} of {len(classes)} classes with the lowest recall"
     else:

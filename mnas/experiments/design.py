@@ -157,18 +157,21 @@ class Design(DesignPlan):
         """Choose the winner by its validation accuracy, scale, export and measure it."""
         best = Study.open(self.study).best()
         assert best is not None
-        name, chosen, predicted_ms = "searched", open_trained(self.study / best["trained"]), best["latency_ms"]
+        searched = open_trained(self.study / best["trained"])
+        name, chosen, predicted_ms = "searched", searched, best["latency_ms"]
+        others: list[tuple[str, Trained]] = []
         published = [] if menu is None else [each for each in menu.tried if each.folder is not None]
         if published and (published[0].validation_accuracy or 0) > best["accuracy"]:
             first, *published = published
             name, chosen, predicted_ms = first.name, open_trained(self.published_folder(first)), first.predicted_ms
+            others.append(("searched", searched))
             self._note(
                 f"The search did not beat {name} at {first.resolution} px, which is the winner: "
                 f"{first.validation_accuracy:.2%} against {best['accuracy']:.2%} on validation images."
             )
         files, int8_accuracy = self._export(chosen)
         self._scale(chosen)
-        others = [(each.name, open_trained(self.published_folder(each))) for each in published]
+        others.extend((each.name, open_trained(self.published_folder(each))) for each in published)
         others.append((f"the teacher, {self._teacher_name}", teacher))
         measured = self._measure(files[self.options.dtype], [each.architecture for _, each in others])
         winner = {

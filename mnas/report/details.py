@@ -17,6 +17,7 @@ def details(facts: ReportData) -> dict[str, Any]:
 
     Returns:
         `devices`, `blocks`, `benches` and `family`, lists of rows; unknown values are None. `test` has the accuracy,
+        `published_network` (the one that the search did not beat, whose test it is; else None),
         `classes`, `confusion` (rows are the images' own classes), the largest `confusions`, the worst `mistakes` and
         `recall_at_precision` (None but for two classes); None without a trained winner.
     """
@@ -33,7 +34,7 @@ def details(facts: ReportData) -> dict[str, Any]:
             }
             for member in facts.family
         ],
-        "test": None if facts.test is None else _test(facts.test),
+        "test": None if facts.test is None else {"published_network": facts.tested, **_test(facts.test)},
     }
 
 

@@ -20,6 +20,7 @@ from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
 from mnas.latency.table import LatencyTable
 from mnas.scaling.family import FamilyMember, read_family
 from mnas.study.diagnostics_log import Update, UpdateLog
+from mnas.study.menu import FOLDER as MENU
 from mnas.study.study import LOGS, Study
 from mnas.study.summary import report
 from mnas.study.winner import trained_folder
@@ -98,8 +99,9 @@ class ReportData:
         blocks: the winner's blocks.
         benches: measurements of the winner's files, from `bench*.json` in the folder.
         family: scaled networks, from `family` in the folder.
-        test: the trained winner on its test images; None if the study has no trained winner, or it was trained by a
-            version of mnas that did not keep this.
+        test: the trained winner on its test images, or a published network that the winner did not beat; None if the
+            study has neither, or it was trained by a version of mnas that did not keep this.
+        tested: the published network whose test it is; None for the winner's.
     """
 
     study: Study
@@ -117,6 +119,7 @@ class ReportData:
     benches: tuple[Bench, ...]
     family: tuple[FamilyMember, ...]
     test: Assessment | None = None
+    tested: str | None = None
 
     @property
     def num_latencies(self) -> int:
@@ -142,6 +145,7 @@ def load_report_data(study: Study) -> ReportData:
     best = summary["best"]
     winner = None if best is None else architecture_from_dict(best["architecture"])
     targets = _targets(study, winner)
+    tested, test = _test(study, summary)
     logs = {name: tuple(sorted(study.log(name).read(), key=lambda trial: trial.number)) for name in LOGS}
     return ReportData(
         study=study,
@@ -153,7 +157,8 @@ def load_report_data(study: Study) -> ReportData:
         blocks=() if winner is None else _blocks(winner, targets),
         benches=tuple(_benches(study)),
         family=read_family(study.folder, *((targets[0].table, targets[0].path) if targets else (None,))),
-        test=_test(study, best),
+        test=test,
+        tested=tested,
     )
 
 
@@ -208,10 +213,23 @@ def _benches(study: Study) -> list[Bench]:
     return benches
 
 
-def _test(study: Study, best: dict[str, Any] | None) -> Assessment | None:
+def _test(study: Study, summary: dict[str, Any]) -> tuple[str | None, Assessment | None]:
+    """The published network that the search did not beat, None if it did; and the test of it or of the winner."""
     try:
-        folder = trained_folder(study.folder, best)
-        return None if folder is None else read_assessment(folder)
+        published = _unbeaten(study, summary["menu"])
+        if published is not None:
+            return published
+        folder = trained_folder(study.folder, summary["best"])
+        return None, None if folder is None else read_assessment(folder)
     except MnasError as error:
         _LOGGER.warning("the report does not show the winner's test: %s", error)
+        return None, None
+
+
+def _unbeaten(study: Study, menu: dict[str, Any] | None) -> tuple[str, Assessment | None] | None:
+    if menu is None or menu["beaten"] is not False:
         return None
+    first = menu["tried"][0]
+    if first["folder"] is None:
+        return None
+    return f"{first['name']} at {first['resolution']} px", read_assessment(study.folder / MENU / first["folder"])

@@ -6,12 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from mnas.data.dataset import Split
 from mnas.errors import InputError
 from mnas.report.confusion import MOST_CLASSES, confusion_view
 from mnas.report.facts import load_report_data
 from mnas.report.page import study_page
+from mnas.study.menu import TriedMenu, TriedNetwork, write_menu
 from mnas.study.study import Study
 from mnas.study.winner import trained_folder
 from mnas.train.assessment import assess, write_assessment
@@ -105,3 +107,23 @@ def test_a_trained_folder_elsewhere_is_not_read(study):
     assert trained_folder(study, None) is None
     with pytest.raises(InputError, match="outside of the study"):
         trained_folder(study, {**best, "trained": "../../else"})
+
+
+def test_a_published_network_that_the_search_did_not_beat_is_the_one_whose_test_is_shown(study):
+    record = json.loads((study / "study.json").read_text())
+    record["config"]["evaluator"] = {"kind": "library"}
+    (study / "study.json").write_text(json.dumps(record))
+    best = json.loads((study / "best.json").read_text())
+    (study / "best.json").write_text(json.dumps({**best, "trained_longer": True}))
+    write_assessment(assessment_of(("cat", "dog", "eel")), study / "finalists" / "a")
+    (study / "menu" / "lite").mkdir(parents=True)
+    write_assessment(published := assessment_of(("cat", "dog", "eel"), seed=1), study / "menu" / "lite")
+    tried = TriedNetwork("efficientnet-lite0", 64, 1.0, None, 0.5, best["accuracy"], 0.9, "lite")
+    write_menu(TriedMenu(1.0, (tried,)), study / "menu")
+    name = "efficientnet-lite0 at 64 px"
+    assert f"{name} on the test images" in " ".join(run("report", study).split())
+    assert f"The search did not beat {name}, fine-tuned" in (study / "report.html").read_text()
+    document = json.loads(run("report", study, "--no-page", "--json"))["test"]
+    assert (document["published_network"], document["accuracy"]) == (name, published.accuracy)
+    write_menu(TriedMenu(1.0, (structs.replace(tried, validation_accuracy=0.0),)), study / "menu")
+    assert "The winner on the test images" in run("report", study)
