@@ -83,6 +83,7 @@ class Design(DesignPlan):
                 class_weights=self.options.class_weights,
                 augment=self.options.augment,
                 limit=self.options.max_train_images,
+                epochs=self.teacher_epochs,
                 on_progress=progress,
             )
         self._note(f"In the teacher's training, {describe_augmentation(teacher.training)}.")

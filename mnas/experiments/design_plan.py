@@ -52,7 +52,9 @@ _LIBRARY = 4.8  # one image through a block and back, against the block's share 
 _SEARCH_SECONDS, _START_SECONDS, _LAST_SECONDS = 150.0, 25.0, 60.0
 _USUAL_EPOCHS, _FEWEST_EPOCHS = 8, 3
 _USUAL_PUBLISHED = 2
+_FEWEST_TEACHER_EPOCHS, _LEAST_OF_TEACHER = 5, 1 / 3  # of a teacher from scratch: epochs, and their share of the usual
 _CHOSEN = ("teacher", "resolution", "epochs")  # options that are chosen where they are not given
+_OWN = "teacher_epochs"  # in the record, and no option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,7 @@ class _Record(Struct, frozen=True):
     class_weights: str = "none"
     augment: str | None = None
     max_train_images: int | None = None
+    teacher_epochs: int | None = None
 
 
 class _Target(Struct, frozen=True):
@@ -170,6 +173,8 @@ class DesignPlan:
         self.options, self.folder, self._note = options, Path(folder), note
         self.epochs, self.num_published = options.epochs or _USUAL_EPOCHS, _USUAL_PUBLISHED
         record = self._read_record()
+        self.teacher_epochs = None if record is None else record.teacher_epochs
+        self._begun = record is not None
         self.num_images, self.num_classes = _count(options.data, options.max_train_images, note)
         self._teacher_name = self._choose_teacher(record)
         self._network = self._teacher_network(None if record is None else record.resolution)
@@ -196,6 +201,7 @@ class DesignPlan:
             "class_weights": self.options.class_weights,
             "augment": self.options.augment,
             "max_train_images": self.options.max_train_images,
+            "teacher_epochs": self.teacher_epochs,
         }
         write_json(self.folder / DESIGN, {"format": FORMAT, "version": VERSION, **record})
         plan = {"epochs": self.epochs, "num_published": self.num_published, "family": self.options.family}
@@ -209,7 +215,7 @@ class DesignPlan:
         if not is_document(document, FORMAT, VERSION):
             raise InputError(f"{path} is not a design of this version of mnas: name another folder for --out")
         record = convert(document, _Record, str(path))
-        self._refuse_change(record, self.folder, record.__struct_fields__)
+        self._refuse_change(record, self.folder, [name for name in record.__struct_fields__ if name != _OWN])
         return record
 
     def _refuse_change(self, record: Struct, folder: Path, names: Sequence[str]) -> None:
@@ -345,9 +351,12 @@ class DesignPlan:
         return self.options.profile_minutes * 60
 
     def _teacher_seconds(self) -> float:
+        return self._training_seconds(1.0, self.teacher_epochs or self._usual_teacher_epochs)
+
+    @property
+    def _usual_teacher_epochs(self) -> int:
         name = "short" if self._teacher_name == FROM_DATA else "finetune"
-        recipe = recipe_for(self.options.data, name=name, images=self.num_images)
-        return self._training_seconds(1.0, recipe.epochs)
+        return recipe_for(self.options.data, name=name, images=self.num_images).epochs
 
     def _training_seconds(self, share: float, epochs: int) -> float:
         """Of a network with this share of the teacher's latency."""
@@ -384,7 +393,7 @@ class DesignPlan:
         return classifiers + self.num_published * self._training_seconds(self._share, self.epochs)
 
     def _fit_minutes(self) -> None:
-        """Save time where --minutes asks for it: fewer epochs, one published network, a smaller resolution."""
+        """Save time where --minutes asks for it: one published network, fewer epochs, a smaller resolution."""
         minutes = self.options.minutes
         if minutes is None:
             return
@@ -401,6 +410,8 @@ class DesignPlan:
             self.num_published = 1
         elif self.options.epochs is None and self.epochs > _FEWEST_EPOCHS:
             self.epochs -= 1
+        elif self._can_shorten_teacher():
+            self.teacher_epochs = (self.teacher_epochs or self._usual_teacher_epochs) - 1
         elif self._can_shrink():
             self._network = replace(self._network, resolution=self._network.resolution - _STEP_PX)
             for name in ("space", "_local_seconds", "_share"):  # they are of the larger one
@@ -408,6 +419,13 @@ class DesignPlan:
         else:
             return False
         return True
+
+    def _can_shorten_teacher(self) -> bool:
+        """Whether the teacher, trained from scratch for this design, may have fewer epochs."""
+        if self._teacher_name != FROM_DATA or self._begun:
+            return False
+        usual = self._usual_teacher_epochs
+        return (self.teacher_epochs or usual) > max(_FEWEST_TEACHER_EPOCHS, usual * _LEAST_OF_TEACHER)
 
     def _can_shrink(self) -> bool:
         fixed = self.options.resolution or self.options.table or is_trained(self.teacher)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import ZOO, network_for_images
@@ -240,6 +240,7 @@ def prepare_teacher(
     limit: int | None = None,
     class_weights: str = "none",
     augment: str | None = None,
+    epochs: int | None = None,
     on_progress: OnProgress = lambda share, what: None,
 ) -> Trained:
     """Return a teacher; one of the zoo is fine-tuned on the data first, or one trained from scratch.
@@ -253,6 +254,7 @@ def prepare_teacher(
         limit: maximum number of images.
         class_weights: none or balanced, in its training.
         augment: in its training, as `mnas.train.recipe.augmented` takes it.
+        epochs: of its training; None for the recipe's.
         on_progress: called with the share done, 0 to 1, and a description of the current work.
 
     Raises:
@@ -268,6 +270,8 @@ def prepare_teacher(
     if data is None:
         raise InputError(f"the teacher {name} is trained first: add --data")
 
+    chosen: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+
     def show(state: Progress) -> None:
         on_progress(state.step / state.steps, f"the teacher, epoch {state.epoch} of {state.epochs}")
 
@@ -281,6 +285,7 @@ def prepare_teacher(
         weights=None if name == FROM_DATA else "imagenet",
         class_weights=class_weights,
         augment=augment,
+        **chosen,
     )
 
 

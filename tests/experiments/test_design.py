@@ -153,6 +153,18 @@ def test_less_time_gives_fewer_epochs_and_then_says_so(options, tmp_path):
     assert (ample.num_published, ample.epochs) == (2, 5)
 
 
+def test_less_time_shortens_a_teacher_from_scratch_and_the_design_keeps_to_it(options, published, tmp_path):
+    train = replace(options, teacher="train", table=None, epochs=None, resolution=32)
+    usual = Design(train, tmp_path / "usual")
+    assert usual.teacher_epochs is None
+    short = Design(replace(train, minutes=1), tmp_path / "out")
+    assert short.epochs == 3
+    assert 5 <= short.teacher_epochs < 60
+    assert usual.steps()[1].seconds > 2 * short.steps()[1].seconds
+    short.write()
+    assert Design(train, tmp_path / "out").teacher_epochs == short.teacher_epochs
+
+
 @pytest.mark.parametrize("splits", [(), ("train", "test")])
 def test_images_of_a_folder_are_counted_with_and_without_a_test_split(options, splits, tmp_path):
     photos = tmp_path / "photos"
