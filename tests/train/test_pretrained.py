@@ -83,7 +83,7 @@ def test_files_that_do_not_fit(tmp_path):
         Pretrained([np.zeros((1, 2))], "")([np.zeros((3, 4)), np.zeros(4)])
 
 
-@pytest.mark.parametrize("width", [0.35, 0.5, 0.75, 1.3, 1.4])
+@pytest.mark.parametrize("width", [0.35, 1.4])  # below 1 the head keeps its width; the counts of all are in tests/arch
 def test_other_widths_are_those_of_keras(width, tmp_path):
     import keras
 
