@@ -147,9 +147,13 @@ def scale(
     if grid:
         return _grid(name, base, grid_step, lite, scorer, path, kept, bool(keep_weights), progress)
     devices = Devices(tables)
+    phis: dict[str, float] = {} if phi is None else {f"phi{phi:g}": phi}
+    if family is not None:
+        phis = {f"phi{one}": one for one in read_range(family)}
 
     def prepare(kept: KeptWeights | None) -> _Prepared:
-        own, notes = (base, []) if kept is None else (kept.trained.architecture, [])
+        own = base if kept is None else kept.trained.architecture
+        notes: list[str] = []
         if to_ms:
             progress(0.0, "finding networks of this latency")
             landed = scale_to_latencies(own, devices, to_ms, chosen, lite=lite, fit=_fit(kept))
@@ -157,7 +161,6 @@ def scale(
         elif published is not None:
             networks, notes = fit_all([(published, scale_published(own, published))], kept)
         else:
-            phis = {f"phi{phi:g}": phi} if family is None else {f"phi{one}": one for one in read_range(family)}
             scaled = [(member, scale_by_formula(own, one, chosen, lite=lite)) for member, one in phis.items()]
             networks, notes = fit_all(scaled, kept)
         return _Prepared(own, networks, _grow(networks, kept, path, family is not None, progress), notes)
@@ -165,7 +168,10 @@ def scale(
     found, kept, notes = keep_if_possible(prepare, kept, required=bool(keep_weights))
     many = len(found.networks) > 1 or family is not None
     _check_out(path, many)
-    members = _members(found.networks, devices, _starting(scorer, kept), progress)
+    for folder in found.grown:
+        check_target(folder)
+    scorer = _starting(scorer, kept)
+    members = _members(found.networks, devices, scorer, progress)
     for folder, network in found.grown.items():
         network.write(folder)
     if path is not None and many:
@@ -192,8 +198,6 @@ def _grow(
     if kept is None or out is None:
         return {}
     folders = {name: out / name if family or len(networks) > 1 else out for name, _ in networks}
-    for folder in folders.values():
-        check_target(folder)
     progress(0.0, "growing the weights")
     return {folders[name]: kept.grow(network) for name, network in networks}
 

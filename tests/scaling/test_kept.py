@@ -140,8 +140,9 @@ def test_bad_input(options, said, tiny_teacher, tmp_path):
 
 def test_a_study_is_no_target(tiny_teacher, tmp_path):
     (tmp_path / "study.json").write_text("{}")
-    with pytest.raises(InputError, match="holds a study: use another --out, such as .*family"):
-        mnas.scale(str(tiny_teacher.folder), **SAME_SIZE, out=tmp_path, keep_weights=True)
+    for keep in (None, True):
+        with pytest.raises(InputError, match=r"holds a study: use another --out, such as .*family"):
+            mnas.scale(str(tiny_teacher.folder), **SAME_SIZE, out=tmp_path, keep_weights=keep)
 
 
 def test_weights_are_for_trainings(tiny_teacher, tmp_path):
