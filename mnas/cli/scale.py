@@ -42,11 +42,23 @@ def scale(
     batch: int = typer.Option(64, min=2, help="Images in each training step."),
     max_train_images: MaxTrainImages | None = None,
     grid_step: float = typer.Option(0.1, help="Distance between the points of the grid."),
-    seed: int = typer.Option(0, min=0, help="Seed of the short trainings."),
-    out: Path = typer.Option(None, "--out", help="A JSON file; a folder for a family."),
+    keep_weights: bool = typer.Option(
+        None,
+        "--keep-weights/--no-keep-weights",
+        help="Begin with the weights of a trained network, which give the same outputs; the default where ARCH has "
+        "weights and they can be kept, for a folder as --out, and for --grid.",
+    ),
+    seed: int = typer.Option(0, min=0, help="Seed of the short trainings, and of grown weights."),
+    out: Path = typer.Option(
+        None, "--out", help="A JSON file; a folder for a family, or for a network with its weights."
+    ),
     json: bool = JSON,
 ) -> None:
-    """Grow a network into a larger one. Example: mnas scale efficientnet-b0 --phi 1 --out b1.json."""
+    """Grow a network into a larger one. Example: mnas scale efficientnet-b0 --phi 1 --out b1.json.
+
+    A trained network or a study's trained winner keeps its weights: mnas scale runs/first --phi 1 --out runs/bigger,
+    then mnas train runs/bigger --out runs/bigger-trained.
+    """
     from mnas.evaluators.multi_resolution import make_scorer
     from mnas.scaling import members
 
@@ -65,8 +77,12 @@ def scale(
             grid_step=grid_step,
             scorer=scorer,
             out=out,
+            keep_weights=keep_weights,
+            seed=seed,
             progress=progress,
         )
+    for note in found.notes:
+        output.console(stderr=True).print(note, soft_wrap=True)
     if json:
         output.print_json(found.document)
     elif grid:
@@ -91,6 +107,10 @@ def _show(found: Scaling) -> None:
         print(f"Latency{f' {number}' if len(names) > 1 else ''}: predicted by {name}.")
     file, kind = found.document["file"], "FOLDER" if "members" in found.document else "FILE.json"
     print(f"Written to {file}." if file else f"Add --out {kind} to keep it.")
+    if "weights_from" in found.document:
+        folder = f"{file}/{first.name}" if "members" in found.document else file
+        print(f"Begins with the weights of {found.document['weights_from']}.")
+        print(f"Next: mnas train {folder} --out {folder}-trained")
 
 
 def _row(member: Member) -> list[str]:

@@ -28,7 +28,7 @@ def train(
         None,
         "--data",
         help="digits, fashion_mnist, cifar10, cifar100, or a folder of images; those of its block library for a "
-        "study's winner.",
+        "study's winner, of its record for a network from mnas scale with weights.",
     ),
     out: Path = typer.Option(..., "--out", help="The folder for weights, architecture and record."),
     epochs: int = typer.Option(None, min=1, help="Passes over the training images: 10, or more where they are few."),
@@ -42,7 +42,9 @@ def train(
         None, "--weights", help="Start from imagenet (see mnas zoo), from a file of weights, or from a trained folder."
     ),
     from_scratch: bool = typer.Option(
-        False, "--from-scratch", help="A study's winner starts from random weights, not from its block library's."
+        False,
+        "--from-scratch",
+        help="Start from random weights, not from a block library's (a study's winner) or grown ones (mnas scale).",
     ),
     freeze: bool = typer.Option(False, "--freeze", help="Train the classifier only, on features computed once."),
     teacher: Path = typer.Option(None, "--teacher", help="A trained folder whose answers are soft targets."),
@@ -71,6 +73,7 @@ def train(
     overrides = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "optimizer": optimizer}
     start: Any = weights
     own = _library_start(arch, architecture, data) if weights is None and not from_scratch else None
+    grown = _grown(arch) if weights is None and not from_scratch else None
     if own is not None:
         if max_train_images is not None:
             raise InputError("the images are those of the block library: leave out --max-train-images")
@@ -78,6 +81,9 @@ def train(
         teacher = own.teacher if guided else teacher
         targets = "; its teacher gives soft targets" if guided else ""
         output.console(stderr=True).print(f"The weights are those of the block library{targets}.")
+    elif grown is not None:
+        start = str(grown.folder)
+        output.console(stderr=True).print(f"The weights are those grown from {grown.grown_from}.", soft_wrap=True)
     elif data is None:
         raise InputError("--data is missing: expected digits, fashion_mnist, cifar10, cifar100, or a folder of images")
     check_choice("--class-weights", class_weights, CLASS_WEIGHTS)
@@ -87,7 +93,7 @@ def train(
     overrides |= {"freeze": freeze or None, "teacher": teacher, "distill": distill}
     trained = train_with_display(
         architecture,
-        _source(data, seed, max_train_images) if own is None else own.source,
+        own.source if own is not None else _source(data, seed, max_train_images, grown),
         out,
         mirror=output.open_mirror(out, mirror),
         seed=seed,
@@ -112,10 +118,21 @@ def train(
     )
 
 
-def _source(data: str | None, seed: int, limit: int | None) -> DataSource:
+def _source(data: str | None, seed: int, limit: int | None, grown: Trained | None) -> DataSource:
     from mnas.data.dataset import DataSource
 
+    if data is None and grown is not None:
+        return grown.data if limit is None else replace(grown.data, limit=limit)
     return DataSource(str(data), seed=seed, limit=limit)
+
+
+def _grown(arch: str) -> Trained | None:
+    """A network that `mnas scale` wrote with weights, which are not trained yet; None for all others."""
+    from mnas.scaling.kept import find_weights
+
+    folder = Path(arch)
+    trained = find_weights(arch) if (folder / "training.json").is_file() else None
+    return None if trained is None or trained.grown_from is None else trained
 
 
 def _augment_of_study(arch: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from mnas.evaluators.user_defined import user_defined_evaluator
 from mnas.scaling.members import Scorer
 from mnas.system.native_output import load_tensorflow
 from mnas.system.plugins import is_user_defined
+from mnas.train.pretrained import Pretrained
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,15 @@ class ScaledProxy:
         data: as `mnas.data.dataset.load_dataset` takes it.
         recipe: the same short training for every network.
         limit: maximum number of training images.
+        start: from a network to its initial weights; None for random ones.
+        origin: a hash of the weights that those are made of.
     """
 
     data: str
     recipe: ProxyRecipe
     limit: int | None = None
+    start: Callable[[Architecture], Pretrained] | None = None
+    origin: str | None = None
     _loaded: dict[int, Dataset] = field(default_factory=dict, repr=False)
 
     def dataset(self, resolution: int) -> Dataset:
@@ -75,11 +81,18 @@ class ScaledProxy:
             MnasError: if the training diverges.
         """
         dataset = self.dataset(architecture.resolution)
-        return ProxyEvaluator(dataset, self.recipe).accuracy(replace(architecture, num_classes=dataset.num_classes))
+        start = self.start and self.start(architecture)
+        evaluator = ProxyEvaluator(dataset, self.recipe, start=start)
+        return evaluator.accuracy(replace(architecture, num_classes=dataset.num_classes))
+
+    def starting_from(self, start: Callable[[Architecture], Pretrained], origin: str) -> ScaledProxy:
+        """See `mnas.scaling.members.TrainingScorer`."""
+        return replace(self, start=start, origin=origin)
 
     def describe(self) -> dict[str, Any]:
         """See `Scorer`."""
-        return {"kind": "proxy", "data": self.data, "limit": self.limit, **asdict(self.recipe)}
+        start = {} if self.origin is None else {"weights": self.origin}
+        return {"kind": "proxy", "data": self.data, "limit": self.limit, **asdict(self.recipe), **start}
 
 
 def make_scorer(

@@ -29,6 +29,7 @@ from mnas.train.sgd import descend, loss_and_gradient
 if TYPE_CHECKING:
     from mnas.evaluators.registry import EvaluatorRequest
     from mnas.nn.functional import Network
+    from mnas.train.pretrained import Pretrained
 
 NUM_CALIBRATION_BATCHES = 4
 MAX_VALIDATION = 2000  # images that score a candidate of a search; finalists are scored on all that are set aside
@@ -83,18 +84,27 @@ class ProxyRecipe:
 
 
 class ProxyEvaluator(Evaluator):
-    """Trains each candidate from scratch for a fixed number of steps."""
+    """Trains each candidate from scratch, or from given weights, for a fixed number of steps."""
 
-    def __init__(self, dataset: Dataset, recipe: ProxyRecipe, *, max_validation: int | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        recipe: ProxyRecipe,
+        *,
+        max_validation: int | None = None,
+        start: Pretrained | None = None,
+    ) -> None:
         """Nothing is computed yet.
 
         Args:
             dataset: candidates are trained on its train split and scored on its validation split.
             recipe: the training.
             max_validation: maximum number of validation images to score on.
+            start: initial weights of `accuracy` and `fit`, for networks that they fit.
         """
         self.dataset = dataset
         self.recipe = recipe
+        self._start = start and start.for_classes(dataset.class_names)
         self._validation = dataset.validation.take(slice(max_validation))
 
     def with_steps(self, steps: int) -> ProxyEvaluator:
@@ -176,7 +186,7 @@ class ProxyEvaluator(Evaluator):
     ) -> Iterator[TrainedNetwork]:
         """Yield the network after each of these numbers of steps; it is not trained further than is read."""
         _check_fit(architecture, self.dataset)
-        trainer = _Trainer(architecture, self.recipe)
+        trainer = _Trainer(architecture, self.recipe, self._start)
         batches = self._batches(Stream.PROXY_BATCHES)
         for step in range(stops[-1]):
             images, labels = batches(step)
@@ -228,12 +238,14 @@ class TrainedNetwork:
 class _Trainer:
     """One network in training: its weights and its momentum."""
 
-    def __init__(self, architecture: Architecture, recipe: ProxyRecipe) -> None:
+    def __init__(self, architecture: Architecture, recipe: ProxyRecipe, start: Pretrained | None) -> None:
         from mnas.nn.functional import Network
 
         self.network = Network(architecture)
         self._recipe = recipe
         self._weights = self.network.initial_weights(recipe.seed)
+        if start is not None:
+            self._weights = self.network.vector(start(self.network.initial_layer_weights(recipe.seed)))
         self._velocity = np.zeros_like(self._weights)
         self._decay = self.network.decay_mask() * np.float32(recipe.weight_decay)
 

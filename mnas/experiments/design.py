@@ -225,14 +225,17 @@ class Design(DesignPlan):
         if not self.options.family:
             return
         try:
-            scale(
-                str(chosen.folder / "architecture.json"),
+            found = scale(
+                str(chosen.folder),
                 family=f"0..{self.options.family}",
                 tables=[self.table],
                 out=self.study / "family",
             )
         except InputError as error:
             self._note(f"no family: {error}")
+            return
+        for note in found.notes:
+            self._note(note)
 
 
 def _row(name: str, trained: Trained, measured_ms: float | None) -> dict[str, Any]:

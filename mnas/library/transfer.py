@@ -6,7 +6,6 @@ The centre of a larger kernel, zeros around a smaller one; of the middle channel
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import islice
 
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from mnas.arch.complexity import layer_complexity
 from mnas.arch.walk import Layer, PlacedBlock, layers
+from mnas.nn.initial import draw_layer
 
 Array = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
@@ -63,7 +63,7 @@ def _middle_channels(known: dict[str, list[Array]], alternative: PlacedBlock) ->
 
 
 def _layer(layer: Layer, known: list[Array] | None, middle: Indices | None, rng: np.random.Generator) -> list[Array]:
-    fresh = _fresh(layer, rng)
+    fresh = draw_layer(layer, rng)
     if known is None:
         return fresh
     rows, columns = _all(known[0].shape[2]), _all(known[0].shape[3])
@@ -97,14 +97,3 @@ def _copy_kernel(kernel: Array, known: Array, rows: Indices, columns: Indices) -
     for row in range(side):
         for column in range(side):
             kernel[to + row, to + column][used] = known[of + row, of + column][chosen]
-
-
-def _fresh(layer: Layer, rng: np.random.Generator) -> list[Array]:
-    side = layer.kernel_size
-    shape = (side, side, layer.in_filters, 1 if layer.kind == "depthwise" else layer.filters)
-    deviation = math.sqrt(2 / (side**2 * (1 if layer.kind == "depthwise" else layer.filters)))
-    kernel = (rng.standard_normal(shape) * deviation).astype(np.float32)
-    if not layer.norm:
-        return [kernel, np.zeros(layer.filters, np.float32)]
-    ones, zeros = np.ones(layer.filters, np.float32), np.zeros(layer.filters, np.float32)
-    return [kernel, ones, zeros, zeros.copy(), ones.copy()]

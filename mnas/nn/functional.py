@@ -166,6 +166,11 @@ class Network:
         statistics = np.concatenate([np.repeat(np.array([0, 1], np.float32), count) for count in filters])
         return [array for own in self.layer_weights(self.initial_weights(seed), statistics) for array in own]
 
+    def vector(self, arrays: Sequence[npt.NDArray[np.float32]]) -> Vector:
+        """Return the flat vector of weights from arrays in the order of `mnas.nn.build.get_layer_weights`."""
+        given = iter(arrays)
+        return np.concatenate([block.vectors(list(islice(given, block.num_arrays)))[0] for block in self.blocks])
+
     def cut(self, vector: Vector) -> list[Vector]:
         """Split the flat vector into views, one per block, as `train` takes them."""
         return np.split(vector, np.cumsum([block.num_weights for block in self.blocks])[:-1])

@@ -6,7 +6,7 @@ Tan and Le 2019, section 3.3: phi is 1, alpha * beta^2 * gamma^2 is about 2, and
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -64,12 +64,19 @@ def grid(*, step: float = 0.1, tolerance: float = 0.1) -> list[Coefficients]:
 
 
 def different(
-    base: Architecture, points: list[Coefficients], *, lite: bool = False
+    base: Architecture,
+    points: list[Coefficients],
+    *,
+    lite: bool = False,
+    fit: Callable[[Architecture], Architecture] = lambda scaled: scaled,
 ) -> dict[Architecture, Coefficients]:
-    """Return the networks of the points, each with its first point: rounding makes many small networks equal."""
+    """Return the networks of the points, each with its first point: rounding makes many small networks equal.
+
+    Each network is passed through `fit`, which may change it.
+    """
     found: dict[Architecture, Coefficients] = {}
     for point in points:
-        found.setdefault(scale_by_formula(base, 1, point, lite=lite), point)
+        found.setdefault(fit(scale_by_formula(base, 1, point, lite=lite)), point)
     return found
 
 

@@ -11,7 +11,7 @@ from mnas.latency.extrapolation import ExtendedEstimator
 from mnas.latency.limits import load_table
 from mnas.scaling.compound import Coefficients
 from mnas.scaling.family import Member
-from mnas.scaling.to_latency import LatencyGoal, Scaled, scale_to_latency
+from mnas.scaling.to_latency import Fit, LatencyGoal, Scaled, scale_to_latency
 
 
 class Devices:
@@ -49,9 +49,17 @@ class Devices:
 
 
 def scale_to_latencies(
-    base: Architecture, devices: Devices, wanted_ms: Sequence[float], coefficients: Coefficients, *, lite: bool = False
+    base: Architecture,
+    devices: Devices,
+    wanted_ms: Sequence[float],
+    coefficients: Coefficients,
+    *,
+    lite: bool = False,
+    fit: Fit = lambda scaled: scaled,
 ) -> list[tuple[str, Scaled]]:
     """Return one network that meets a latency for each table, or with one table a network for each latency, named.
+
+    Options are those of `scale_to_latency`.
 
     Raises:
         InputError: if the numbers of tables and latencies do not match, or a latency is out of reach.
@@ -70,5 +78,5 @@ def scale_to_latencies(
     for group in groups:
         goals = [LatencyGoal(each.latency_ms, wanted) for each, wanted in zip(estimators, group, strict=True)]
         name = "_".join(f"{wanted:g}ms" for wanted in group)
-        found.append((name, scale_to_latency(base, goals, coefficients, lite=lite)))
+        found.append((name, scale_to_latency(base, goals, coefficients, lite=lite, fit=fit)))
     return found

@@ -20,6 +20,7 @@ from mnas.errors import InputError, MnasError
 from mnas.scaling.compound import Coefficients, grow
 
 Latency = Callable[[Architecture], float]
+Fit = Callable[[Architecture], Architecture]
 TOLERANCE = 0.03
 _LOWEST_PHI, _HIGHEST_PHI = -8.0, 20.0
 _BANDS = (0.3, 0.6, 1.2, 2.4)  # the maximum distance of each dimension's phi from the common one, tried in turn
@@ -68,11 +69,12 @@ def scale_to_latency(
     *,
     lite: bool = False,
     tolerance: float = TOLERANCE,
+    fit: Fit = lambda scaled: scaled,
 ) -> Scaled:
     """Scale a network up or down until it has the wanted latency.
 
     With several goals the network reaches one of them and stays below the others. Networks below a goal are preferred
-    to networks above it.
+    to networks above it. Each network is passed through `fit`, which may change it, or exclude it by an `InputError`.
 
     Raises:
         InputError: without goals, or for a latency out of reach of this family.
@@ -81,7 +83,7 @@ def scale_to_latency(
     if not goals:
         raise InputError("scaling to a latency needs at least one latency table and one --to-ms")
     chosen = coefficients or Coefficients()
-    family = _Family(architecture, chosen, tuple(goals), lite)
+    family = _Family(architecture, chosen, tuple(goals), lite, fit)
     phi = family.find_phi()
     nearest: tuple[float, Scaled | None] = (math.inf, None)
     for band in _BANDS:
@@ -116,6 +118,7 @@ class _Family:
     coefficients: Coefficients
     goals: tuple[LatencyGoal, ...]
     lite: bool
+    fit: Fit
 
     def load(self, latencies_ms: Sequence[float]) -> float:
         """The largest latency relative to its goal: 1 where the first goal is reached."""
@@ -124,7 +127,7 @@ class _Family:
     def at(self, depth: float, width: float, size: float) -> Architecture | None:
         """A member, or None if it would not be a valid architecture."""
         try:
-            grown = grow(self.base, depth, width, size, lite=self.lite)
+            grown = self.fit(grow(self.base, depth, width, size, lite=self.lite))
             check_strides(grown)
         except InputError:
             return None

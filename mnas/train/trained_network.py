@@ -27,6 +27,7 @@ VERSION = 2  # 1: the weights are in a .npz file
 ARCHITECTURE = "architecture.json"
 WEIGHTS = "weights.safetensors"
 TRAINING = "training.json"
+GROWN = "grown"  # in the configuration: what the weights were grown from
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,12 @@ class Trained:
         model = build_model(self.architecture, probabilities=probabilities, fused=fused)
         load_weights(model, self.architecture, stored(self.folder / WEIGHTS))
         return model
+
+    @property
+    def grown_from(self) -> str | None:
+        """The folder of the network that it was scaled from, if its weights were grown and not trained since."""
+        grown = self.training["configuration"].get(GROWN)
+        return str(grown["folder"]) if isinstance(grown, dict) and "folder" in grown else None
 
     @property
     def data(self) -> DataSource:

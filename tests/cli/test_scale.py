@@ -140,6 +140,8 @@ def test_published_rows(row, mnas):
     (["mnasnet-a1", "--family", "0..2", "--out", "x.json"], 2, "a family needs a folder"),
     (["mnasnet-a1", "--family", "0..2", "--out", "/dev/full/x"], 1, "cannot write /dev/full/x"),
     (["mnasnet-a1", "--family", "-1..2"], 2, "phi is -1"),
+    (["mnasnet-a1", "--phi", 1, "--keep-weights"], 2, "--keep-weights needs weights, and mnasnet-a1 has none"),
+    (["mnasnet-a1", "--phi", 1, "--keep-weights", "--out", "n.json"], 2, "--keep-weights writes a folder, such as n"),
     (["mnasnet-a1", "--phi", 1, "--coefficients", "phone.json"], 2, "not a file of coefficients"),
     (["mnasnet-a1", "--phi", 1, "--table", "phone.json", "--out", "/dev/full/n.json"], 1, "cannot write"),
 ])  # fmt: skip

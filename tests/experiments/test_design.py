@@ -14,9 +14,11 @@ from mnas.experiments import design as module
 from mnas.experiments.design import Design
 from mnas.experiments.design_plan import DesignOptions
 from mnas.experiments.menu import EmptyMenuError
+from mnas.scaling.kept import find_weights
 from mnas.space.around import space_around
 from mnas.study.menu import TriedMenu, TriedNetwork
 from mnas.study.study import Study
+from mnas.train.trained_network import open_trained
 from tests.latency.tables import CONFIGURATION, make_table
 from tests.libraries import TEACHER
 
@@ -85,6 +87,7 @@ def test_everything_comes_out_and_is_not_made_again(options, published, tmp_path
     assert [row["name"] for row in document["baselines"]] == [f"the teacher, {options.teacher}"]
     assert "no published network is that fast" in notes
     assert (design.study / "family" / "family.json").is_file()
+    assert open_trained(design.study / "family" / "phi1").grown_from == str(find_weights(str(design.study)).folder)
     assert "Published networks" in titles
 
     log = (design.study / "trials.jsonl").read_bytes()
