@@ -122,6 +122,7 @@ def scale(
         networks = [(member, scaled.architecture) for member, scaled in landed]
     many = len(networks) > 1 or family is not None
     _check_out(path, many)
+    devices.check([network for _, network in networks])
     members = _members(networks, devices, scorer, progress)
     if path is not None and many:
         made = {"base": name, "options": options, "coefficients": [chosen.alpha, chosen.beta, chosen.gamma]}
@@ -148,7 +149,8 @@ def _members(
     for number, (name, network) in enumerate(networks):
         if scorer is not None:
             progress(number / len(networks), f"scoring {name}")
-        members.append(devices.member(name, network, scorer(network) if scorer else None))
+        accuracy = scorer(network) if scorer else None
+        members.append(devices.member(name, network, accuracy, unpriced=len(networks) > 1))
     return tuple(members)
 
 
