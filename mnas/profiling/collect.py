@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from mnas.devices.base import Device, LoadedModel, MeasurementSettings, naming
+from mnas.devices.base import Array, Device, LoadedModel, MeasurementSettings, naming
 from mnas.profiling.bench import open_reference
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import FEWEST_BURSTS, FEWEST_RUNS, WARM_UP_RUNS, NetworkTime, measure_networks
@@ -69,13 +69,16 @@ def collect(
         wave, models = _load_wave(plan, networks, device, log, dtype)
         if not wave:
             continue  # the log has them all
+        latency_s = np.array([float(model.run_times_ms(3).min()) / 1e3 for model in models])
         few = [FEWEST_BURSTS] * len(models)
-        least = device.clock() - began + _quiet_seconds(models, few, device.pace)
+        least = device.clock() - began + _quiet_seconds(latency_s, few, device.pace)
         wanted = [HELD_OUT_BURSTS if networks[number].held_out else FITTING_BURSTS for number in wave]
         if device.pace.starts_apart and len(networks) - len(wave) < LEAST:
-            left = max(finish - device.clock(), 0.0) * len(wave) / max(LEAST - len(networks) + len(wave), len(wave))
-            wanted = _affordable(wanted, left / _quiet_seconds(models, wanted, device.pace))
-        patience = max(_PATIENCE * _quiet_seconds(models, wanted, device.pace), LEAST_PATIENCE_S)
+            to_come = max(LEAST - len(networks), 0) + len(wave)
+            left_s = max(finish - device.clock(), 0.0) * len(wave) / to_come
+            left_s -= _FURTHER_STARTS * len(wave) * device.pace.start_ms / 1e3
+            wanted = _affordable(wanted, left_s / _quiet_seconds(latency_s, wanted, device.pace))
+        patience = max(_PATIENCE * _quiet_seconds(latency_s, wanted, device.pace), LEAST_PATIENCE_S)
         limit = min(patience, max(finish - device.clock(), 0.0))
         times = measure_networks(
             models,
@@ -108,7 +111,7 @@ class _Keeper:
 
 def _affordable(wanted: Sequence[int], share: float) -> list[int]:
     """Fewer bursts, where starts are slow: each network of the minimum has to get some within the time."""
-    return [max(FEWEST_BURSTS, int(count * min(share, 1.0))) for count in wanted]
+    return [max(FEWEST_BURSTS, int(count * min(max(share, 0.0), 1.0))) for count in wanted]
 
 
 def starts_seconds(pace: MeasurementSettings, count: int, *, bursts: float) -> float:
@@ -167,8 +170,7 @@ def _name(number: int) -> str:
     return f"network {number} of the profile"
 
 
-def _quiet_seconds(models: Sequence[LoadedModel], wanted: Sequence[int], pace: MeasurementSettings) -> float:
+def _quiet_seconds(latency_s: Array, wanted: Sequence[int], pace: MeasurementSettings) -> float:
     """Estimate how long a wave takes on a quiet device: bursts, their warm-up, samples of the reference."""
-    latency_s = np.array([float(model.run_times_ms(3).min()) / 1e3 for model in models])
     runs_s = np.maximum(pace.burst_ms / 1e3, FEWEST_RUNS * latency_s) + WARM_UP_RUNS * latency_s
     return float((runs_s + _LOOK_S + 2 * pace.start_ms / 1e3) @ np.asarray(wanted))
