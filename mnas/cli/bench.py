@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, DEVICE, JSON, RUNTIME, THREADS
+from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, DEVICE, JSON, RUNTIME, THREADS, WAIT
 
 _SLOWEST = 5
 
@@ -21,6 +21,7 @@ def bench(
     threads: int = THREADS,
     delegate: str = DELEGATE,
     benchmark_binary: Path = BENCHMARK_BINARY,
+    wait: float = WAIT,
     table: Path = typer.Option(None, "--table", help="A latency table: adds the prediction."),
     arch: str = typer.Option(
         None, "--arch", help="The network of the file, for --table and --append; by default FILE.json states it."
@@ -36,7 +37,13 @@ def bench(
     from mnas.profiling.bench import bench_file
 
     opened = partial(
-        open_device, device, runtime=runtime, threads=threads, delegate=delegate, benchmark_binary=benchmark_binary
+        open_device,
+        device,
+        runtime=runtime,
+        threads=threads,
+        delegate=delegate,
+        benchmark_binary=benchmark_binary,
+        wait_minutes=wait,
     )
     report = bench_file(file, opened, table=table, arch=arch, append=append, seconds=seconds).to_dict()
     if json:
@@ -57,12 +64,16 @@ def _print(report: dict[str, Any]) -> None:
     if report["slowdown"] > 1.1:
         print(f"The device is {report['slowdown']:.2f} times slower than when it is quiet: something keeps it busy.")
     if "predicted_ms" in report:
+        from mnas.latency.extrapolation import describe_extrapolated
+
         low, high = report["predicted_interval_ms"]
         inside = "inside" if low <= report["quiet_ms"] <= high else "outside"
         print(
             f"Predicted: {report['predicted_ms']:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms; measured is "
             f"{report['ratio']:.2f} times that, {inside} the interval."
         )
+        if report["extrapolated"]:
+            print(describe_extrapolated(report["extrapolated"]))
     if "details" in report:
         _print_details(report["details"])
 

@@ -32,8 +32,12 @@ def cost(
     output.table(f"{arch} at {report['resolution']} px", columns, rows)
     print(f"Float32 file: {report['file_mb']:.3g} MB; memory to run it: {report['memory_mb']:.3g} MB (XNNPACK).")
     if table:
+        from mnas.latency.extrapolation import describe_extrapolated
+
         low, high = report["latency_interval_ms"]
         print(f"Latency: {report['latency_ms']:.3f} ms predicted, 90 % interval {low:.3f} to {high:.3f} ms.")
+        if report["extrapolated"]:
+            print(f"* {describe_extrapolated(report['extrapolated'])}")
 
 
 def _report(architecture: Architecture, table: Path | None) -> dict[str, Any]:
@@ -57,17 +61,20 @@ def _report(architecture: Architecture, table: Path | None) -> dict[str, Any]:
         "blocks": blocks,
     }
     if table is not None:
-        from mnas.latency.estimator import LatencyEstimator
+        from mnas.latency.extrapolation import ExtendedEstimator
         from mnas.latency.limits import load_table
 
-        estimate = LatencyEstimator(load_table(table)).predict(architecture)
+        estimate = ExtendedEstimator(load_table(table)).predict(architecture)
         report["latency_ms"] = estimate.latency_ms
         report["latency_interval_ms"] = [estimate.low_ms, estimate.high_ms]
         for block, latency_ms in zip(blocks, estimate.blocks_ms, strict=True):
             block["latency_ms"] = latency_ms
+            block["extrapolated"] = block["key"] in estimate.extrapolated
+        report["extrapolated"] = list(estimate.extrapolated)
     return report
 
 
 def _row(name: str, entry: dict[str, Any], with_latency: bool) -> list[str]:
     row = [name, f"{entry['params']:,}", f"{entry['madds']:,}"]
-    return [*row, f"{entry['latency_ms']:.4f}"] if with_latency else row
+    mark = " *" if entry.get("extrapolated") is True else ""
+    return [*row, f"{entry['latency_ms']:.4f}{mark}"] if with_latency else row

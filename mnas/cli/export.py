@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS
+from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS, WAIT
 
 
 def export(
@@ -34,6 +34,7 @@ def export(
     threads: int = THREADS,
     delegate: str = DELEGATE,
     benchmark_binary: Path = BENCHMARK_BINARY,
+    wait: float = WAIT,
     table: Path = typer.Option(
         None, "--table", help="With --verify-on: that device's latency table, for the predicted time."
     ),
@@ -60,6 +61,7 @@ def export(
         threads=threads,
         delegate=delegate,
         benchmark_binary=benchmark_binary,
+        wait_minutes=wait,
         table=table,
         progress=print_step,
         display=output.progress,
@@ -115,5 +117,10 @@ def _device_check(check: dict[str, Any]) -> str:
     )
     if "predicted_ms" not in check:
         return f"{lines}."
+    from mnas.latency.extrapolation import describe_extrapolated
+
     low, high = check["predicted_interval_ms"]
-    return f"{lines}; predicted were {check['predicted_ms']:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms."
+    beyond = describe_extrapolated(check["extrapolated"])
+    return f"{lines}; predicted were {check['predicted_ms']:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms." + (
+        beyond and f"\n{beyond}"
+    )

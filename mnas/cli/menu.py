@@ -134,6 +134,8 @@ def _try(table: str, budget_ms: float, source: DataSource, out: Path, **rest: An
 def _show_list(menu: Menu, budget_ms: float) -> None:
     columns = ["network", "pixels", "ms", "90 % interval", "ImageNet", "weights"]
     output.table(f"Published networks within {budget_ms:g} ms", columns, [_row(item) for item in menu.items])
+    if any(item.predicted.extrapolated for item in menu.items):
+        print("* Has blocks that the table lacks; their latencies are extrapolated, which widens the interval.")
     print("Latencies are predicted by the table. ImageNet: published top-1 accuracy at that resolution.")
     if menu.lacking:
         print(f"Not within the budget at any resolution: {', '.join(menu.lacking)}.")
@@ -146,7 +148,7 @@ def _row(item: MenuItem) -> list[str]:
     return [
         item.name,
         str(item.resolution),
-        f"{predicted.latency_ms:.3f}",
+        f"{predicted.latency_ms:.3f}{' *' if predicted.extrapolated else ''}",
         f"{predicted.low_ms:.3f} to {predicted.high_ms:.3f}",
         "-" if top1 is None else f"{top1:.1f} %",
         item.weights or "-",

@@ -27,6 +27,9 @@ DELEGATE = typer.Option("xnnpack", help="xnnpack or none; on a phone also gpu or
 BENCHMARK_BINARY = typer.Option(
     None, help="For phones: the benchmark_model to measure with (docs/profile-your-phone.md says where to get it)."
 )
+WAIT = typer.Option(
+    0.0, "--wait", metavar="MINUTES", help="Wait so long for a phone or board that is gone, instead of ending at once."
+)
 MIRROR = typer.Option(
     None,
     metavar="URL",

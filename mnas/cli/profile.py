@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS, read_integers
+from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS, WAIT, read_integers
 from mnas.errors import MnasError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def profile(
     threads: int = THREADS,
     delegate: str = DELEGATE,
     benchmark_binary: Path = BENCHMARK_BINARY,
+    wait: float = WAIT,
     dtype: str = typer.Option("float32", help="float32 or int8."),
     minutes: float = typer.Option(3.0, help="Time for everything: more minutes, a better table."),
     classes: int = typer.Option(None, min=2, help="Number of classes, if not the space's."),
@@ -53,6 +54,7 @@ def profile(
         "threads": threads,
         "delegate": delegate,
         "benchmark_binary": benchmark_binary,
+        **({"wait_minutes": wait} if wait else {}),
     }
     if len(device) > 1 or executor != "local":
         from mnas.profiling.parallel import profile_devices

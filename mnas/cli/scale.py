@@ -104,7 +104,9 @@ def _show(found: Scaling) -> None:
     base += [""] * (len(columns) - len(base))
     output.table(f"Compound scaling of {found.name}", columns, [base, *map(_row, found.members)])
     for number, name in enumerate(names, 1):
-        print(f"Latency{f' {number}' if len(names) > 1 else ''}: predicted by {name}.")
+        beyond = sum(bool(member.extrapolated.get(name)) for member in found.members)
+        more = f"; {beyond} of {len(found.members)} have blocks that it lacks, extrapolated" if beyond else ""
+        print(f"Latency{f' {number}' if len(names) > 1 else ''}: predicted by {name}{more}.")
     file, kind = found.document["file"], "FOLDER" if "members" in found.document else "FILE.json"
     print(f"Written to {file}." if file else f"Add --out {kind} to keep it.")
     if "weights_from" in found.document:
@@ -125,8 +127,8 @@ def _row(member: Member) -> list[str]:
     if member.accuracy is not None:
         shown.append(f"{member.accuracy:.1%}")
     for name, latency in member.latencies_ms.items():
-        low, high = member.intervals_ms[name]
-        shown.append(f"{latency:.3g} ({low:.3g}-{high:.3g})")
+        interval = member.intervals_ms[name]
+        shown.append("" if interval is None else f"{latency:.3g} ({interval[0]:.3g}-{interval[1]:.3g})")
     return shown
 
 

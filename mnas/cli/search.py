@@ -59,6 +59,7 @@ def search(
     augment: declare.Augment | None = None,
     measure_finalists: declare.MeasureFinalists = declare.AUTO,
     benchmark_binary: declare.BenchmarkBinary | None = None,
+    wait: declare.Wait = 0.0,
     score_dtype: declare.ScoreDtype = "float32",
     max_train_images: declare.MaxTrainImages | None = None,
     retrain_seeds: declare.RetrainSeeds = 3,
@@ -111,6 +112,7 @@ def search(
         "augment": augment,
         "measure_finalists": measure_finalists,
         "benchmark_binary": benchmark_binary,
+        "wait": wait,
         "score_dtype": score_dtype,
         "max_train_images": max_train_images,
         "retrain_seeds": retrain_seeds,
@@ -139,7 +141,7 @@ def _check_used(options: SearchOptions, given: Set[str]) -> None:
         if options.teacher is None or Path(options.teacher).is_dir():  # it, or its library, has its data
             unused.append("max_train_images")
     else:
-        unused = ["confirmed", "final_epochs", "distill", "measure_finalists", "benchmark_binary"]
+        unused = ["confirmed", "final_epochs", "distill", "measure_finalists", "benchmark_binary", "wait"]
     for name in unused:
         if name in given:
             raise InputError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DEVICE, JSON, add_command
+from mnas.cli.options import BENCHMARK_BINARY, DEVICE, JSON, WAIT, add_command
 from mnas.cli.profile import describe, print_report_card
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def check(
     space: str = typer.Option(None, help="The space of the networks, by default the table's."),
     device: str = DEVICE,
     benchmark_binary: Path = BENCHMARK_BINARY,
+    wait: float = WAIT,
     count: int = typer.Option(20, min=2, max=1000, help="How many new random networks to measure."),
     minutes: float = typer.Option(1.0, help="At most about this long."),
     seed: int = typer.Option(1, min=0, help="Seed of the networks."),
@@ -98,6 +99,7 @@ def check(
         threads=where.threads,
         delegate=where.delegate,
         benchmark_binary=benchmark_binary,
+        wait_minutes=wait,
     )
     with output.progress("Measuring") as report:
         result = check_table(loaded, chosen, opened, count=count, seconds=minutes * 60, seed=seed, progress=report)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import shlex
 import subprocess
@@ -19,7 +20,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
+from mnas.devices.base import LostDeviceError
 from mnas.devices.benchmark_log import last_lines, printable
+from mnas.devices.waiting import wait_until_back
 from mnas.errors import InputError, MnasError
 
 _T = TypeVar("_T")
@@ -31,8 +34,13 @@ _TRANSFER_S = 300.0
 _MOST_BYTES = 1 << 24
 _BECOMING_READY_S = 5.0
 _MDNS = "._adb-tls-"  # in serials of wireless debugging, such as adb-9B101FFAZ001XY-a1B2c3._adb-tls-connect._tcp
+_MOST_RETURNS = 3  # of a phone that then goes away again before it has answered
 PAUSES_S = (2.0, 10.0, 60.0)  # before another try
 _LONGEST_COMMAND = 80  # characters of it in a message
+# What adb says of copying when the connection breaks; a moment later the phone may be there again.
+_BROKEN = re.compile(
+    r"device offline|device '[^']*' not found|no devices|error: closed|protocol fault|feature set", re.I
+)
 _STATES = {
     "unauthorized": "it has not allowed this computer yet: unlock its screen and accept 'Allow USB debugging?'",
     "authorizing": "it is asking whether to allow this computer: unlock its screen and accept",
@@ -51,8 +59,8 @@ class SlowAnswerError(MnasError):
     """A command did not finish in time; the phone may answer others."""
 
 
-class LostPhoneError(MnasError):
-    """The connection to a phone broke."""
+class LostPhoneError(LostDeviceError):
+    """The connection to a phone broke, or there is none."""
 
 
 class Adb:
@@ -61,6 +69,7 @@ class Adb:
     Args:
         serial: as `adb devices` prints it (for wireless debugging `adb-XXXX._adb-tls-connect._tcp`), or HOST:PORT of a
             phone on the network; empty for the only phone.
+        wait_s: how long to wait for a phone that is gone, or not there yet.
 
     Raises:
         InputError: if there are several phones and no serial.
@@ -69,14 +78,19 @@ class Adb:
     Attributes:
         serial: of the phone.
         patience: whether what a broken connection has ended is done again, after pauses; a run of hours needs it.
+        waited_s: how long it has waited for the phone, in all.
     """
 
     sleep = staticmethod(time.sleep)
 
-    def __init__(self, serial: str = "") -> None:
+    def __init__(self, serial: str = "", *, wait_s: float = 0.0) -> None:
         self.patience = False
+        self.wait_s, self.waited_s = wait_s, 0.0
         serial = serial or os.environ.get("ANDROID_SERIAL", "")
-        self.serial = self._choose(serial)
+        try:
+            self.serial = self._choose(serial)
+        except LostPhoneError as error:
+            self.serial = self._wait(serial, error)
         self._limits_commands = False
         self._limits_commands = "yes" in self.shell("command -v timeout >/dev/null && echo yes")
 
@@ -88,7 +102,7 @@ class Adb:
             _run(["connect", serial], ANSWER_S)  # always exits with 0: check the state
         elif not serial:
             if not states:
-                raise MnasError(
+                raise LostPhoneError(
                     "adb sees no phone. Plug it in, switch on USB debugging in its developer options, and run: "
                     "adb devices"
                 )
@@ -106,7 +120,7 @@ class Adb:
             # A phone that was just plugged in, that lost its network, or that mDNS has to find, takes a while.
             is_lost = not state and _MDNS not in serial
             if is_lost or state in ("unauthorized", "no permissions") or time.monotonic() > give_up:
-                raise MnasError(_why_not(serial, state))
+                raise LostPhoneError(_why_not(serial, state))
             time.sleep(0.25)
 
     @staticmethod
@@ -154,7 +168,7 @@ class Adb:
         return output
 
     def _patiently(self, work: Callable[[], _T]) -> _T:
-        """Do it; with patience again after each pause, while the connection breaks."""
+        """Do it; with patience again after each pause, while the connection breaks, and when the phone is back."""
         for pause_s in PAUSES_S if self.patience else ():
             try:
                 return work()
@@ -163,7 +177,25 @@ class Adb:
             self.sleep(pause_s)
             with suppress(MnasError):
                 self._choose(self.serial)
+        for _ in range(_MOST_RETURNS if self.patience else 0):
+            try:
+                return work()
+            except LostPhoneError as error:
+                self._wait(self.serial, error)
         return work()
+
+    def _wait(self, serial: str, lost: LostPhoneError) -> str:
+        def connect() -> str:
+            if self._states().get(serial) == "offline":
+                _run(["-s", serial, "reconnect"], ANSWER_S)
+            return self._choose(serial)
+
+        name = f"the phone {printable(serial)}" if serial else "a phone"
+        began = time.monotonic()
+        try:
+            return wait_until_back(name, connect, lost, wait_s=self.wait_s, sleep=self.sleep)
+        finally:
+            self.waited_s += time.monotonic() - began
 
     def push(self, files: Sequence[Path], folder: str) -> None:
         """Copy files into a folder of the phone.
@@ -181,7 +213,7 @@ class Adb:
         said = done.stdout + done.stderr
         if "No space left" in said or "ENOSPC" in said:
             raise MnasError(f"the phone {self._name} has no space left: free some of it (mnas uses {folder})")
-        if self._states().get(self.serial) == "device":
+        if not _BROKEN.search(said) and self._states().get(self.serial) == "device":
             raise MnasError(f"the phone {self._name} does not accept files in {folder}:\n  {last_lines(said)}")
         raise self._gone(done)
 
@@ -195,15 +227,18 @@ class Adb:
         Raises:
             MnasError: if there is no such file, or the phone goes away.
         """
+        return self._patiently(lambda: self._pull(file, folder))
+
+    def _pull(self, file: str, folder: Path) -> bytes:
         target = folder / "pulled"
         target.unlink(missing_ok=True)
         late = f"copying from the phone {self._name} took longer than {_TRANSFER_S:g} s"
         done = self._phone(["pull", file, str(target)], _TRANSFER_S, late)
         if done.returncode == 0 and target.is_file():
             return target.read_bytes()
-        if self._states().get(self.serial) == "device":
-            said = last_lines(done.stdout + done.stderr)
-            raise MnasError(f"cannot read the file {file} of the phone {self._name}:\n  {said}")
+        said = done.stdout + done.stderr
+        if not _BROKEN.search(said) and self._states().get(self.serial) == "device":
+            raise MnasError(f"cannot read the file {file} of the phone {self._name}:\n  {last_lines(said)}")
         raise self._gone(done)
 
     def _phone(self, arguments: list[str], limit_s: float, late: str) -> subprocess.CompletedProcess[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,25 @@ from mnas.latency.table import Configuration
 
 Array = npt.NDArray[np.float64]
 SLOWER = 1.15  # slowdown above which a device throttles, or is used by other programs
+
+
+class LostDeviceError(MnasError):
+    """The connection to a device broke, or it does not answer."""
+
+
+@contextmanager
+def naming(network: str) -> Iterator[None]:
+    """Name the network in errors of running it, other than those of the connection: most devices run others.
+
+    Args:
+        network: a name that begins the message, such as `the file net.tflite`.
+    """
+    try:
+        yield
+    except LostDeviceError:
+        raise
+    except MnasError as error:
+        raise type(error)(f"{network}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +128,12 @@ class Device(ABC):
     """A device that runs networks."""
 
     pace: MeasurementSettings = MeasurementSettings()
+    runs_any_file: bool = True  # of any dtype and with any operators, as a CPU does; an accelerator may not
+    waited_s: float = 0.0  # for a device that was gone, in all
+
+    def clock(self) -> float:
+        """Seconds as `time.monotonic` counts them, without those of waiting for a device that was gone."""
+        return time.monotonic() - self.waited_s
 
     @abstractmethod
     def configuration(self, dtype: str) -> Configuration:

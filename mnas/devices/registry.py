@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mnas.checks import check_number
 from mnas.devices.base import Device
 from mnas.errors import InputError
 
@@ -17,6 +18,7 @@ def open_device(
     threads: int = 1,
     delegate: str = "xnnpack",
     benchmark_binary: Path | None = None,
+    wait_minutes: float = 0.0,
 ) -> Device:
     """Open the device of a specification.
 
@@ -26,14 +28,16 @@ def open_device(
         threads: of the runtime.
         delegate: xnnpack, none, gpu or nnapi.
         benchmark_binary: the `benchmark_model` to measure a phone with.
+        wait_minutes: how long to wait for a phone or board that is gone, or not there yet; 0 ends at once.
 
     Raises:
         InputError: for an unknown specification, or options that the device does not have.
         MnasError: if the device or its runtime is not available.
     """
+    check_number("--wait", wait_minutes, 0, 7 * 24 * 60)
     kind, separator, rest = spec.partition(":")
     if kind == "adb" and (rest or not separator):
-        return _phone(rest, runtime, threads, delegate, benchmark_binary)
+        return _phone(rest, runtime, threads, delegate, benchmark_binary, wait_minutes * 60)
     if benchmark_binary is not None:
         raise InputError(f"--benchmark-binary is for phones (--device adb); got --device {spec}")
     if spec == "local":
@@ -43,11 +47,11 @@ def open_device(
     if kind == "ssh" and rest:
         from mnas.devices.ssh import open_board
 
-        return open_board(rest, runtime=runtime, threads=threads, delegate=delegate)
+        return open_board(rest, runtime=runtime, threads=threads, delegate=delegate, wait_s=wait_minutes * 60)
     raise InputError(f"--device is {spec!r}: expected local, adb, adb:SERIAL or ssh:HOST")
 
 
-def _phone(serial: str, runtime: str, threads: int, delegate: str, path: Path | None) -> Device:
+def _phone(serial: str, runtime: str, threads: int, delegate: str, path: Path | None, wait_s: float) -> Device:
     from mnas.devices.adb import Adb
     from mnas.devices.android import AndroidDevice
     from mnas.devices.benchmark_binary import BenchmarkBinary
@@ -56,4 +60,4 @@ def _phone(serial: str, runtime: str, threads: int, delegate: str, path: Path | 
     if runtime not in (DEFAULT_RUNTIME, binary.runtime):
         raise InputError(f"this --benchmark-binary is {binary.runtime}, not {runtime}: on a phone it is the runtime")
     binary.check_delegate(delegate)
-    return AndroidDevice(Adb(serial), binary, threads=threads, delegate=delegate)
+    return AndroidDevice(Adb(serial, wait_s=wait_s), binary, threads=threads, delegate=delegate)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import logging
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -13,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.checks import check_choice, check_integer
-from mnas.devices.base import SLOWER, Array, Device, LoadedModel
+from mnas.devices.base import SLOWER, Array, Device, LoadedModel, LostDeviceError
 from mnas.devices.benchmark_log import printable
 from mnas.devices.board_agent import PACKAGES
 from mnas.devices.local import DELEGATES
 from mnas.devices.ssh_link import SshLink
+from mnas.devices.waiting import wait_until_back
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
 from mnas.system.lock import owner
@@ -32,6 +34,7 @@ _START_S, _LOAD_S, RUN_S = 180.0, 180.0, 600.0  # a slow board needs a minute to
 _LONGEST = 200
 
 _log = logging.getLogger(__name__)
+_Connection = tuple[SshLink, dict[str, Any]]
 
 
 class BoardDevice(Device):
@@ -44,14 +47,25 @@ class BoardDevice(Device):
         threads: of the runtime.
         delegate: xnnpack or none.
         port: of its sshd; None for that of the user's ssh configuration.
+        wait_s: how long to wait for a board that is gone, or not there yet.
 
     Raises:
         InputError: for unknown names or a number of threads out of range.
         MnasError: if the board cannot be reached, or lacks a package.
     """
 
+    sleep = staticmethod(time.sleep)
+
     def __init__(
-        self, host: str, python: str, *, runtime: str, threads: int, delegate: str, port: int | None = None
+        self,
+        host: str,
+        python: str,
+        *,
+        runtime: str,
+        threads: int,
+        delegate: str,
+        port: int | None = None,
+        wait_s: float = 0.0,
     ) -> None:
         check_choice("--runtime", runtime, tuple(PACKAGES))
         check_choice("--delegate", delegate, DELEGATES)
@@ -59,10 +73,12 @@ class BoardDevice(Device):
         self.host, self.python, self._port = host, python, port
         self.runtime, self.threads, self.delegate = runtime, threads, delegate
         self._number = 0
+        self._wait_s, self.waited_s = wait_s, 0.0
+        self._there: dict[int, bytes] = {}  # files that are loaded there
         self.link: SshLink | None = None
-        self.link, self._facts = self._connect()
+        self.link, self._facts = self._connect_in_time()
 
-    def _connect(self) -> tuple[SshLink, dict[str, Any]]:
+    def _connect(self) -> _Connection:
         link = SshLink(self.host, self.python, port=self._port)
         request = {"do": "start", "runtime": self.runtime, "threads": self.threads, "delegate": self.delegate}
         try:
@@ -88,13 +104,15 @@ class BoardDevice(Device):
             MnasError: if another mnas measures on the board.
         """
         if self.link is None:
-            self.link, self._facts = self._connect()
+            self.link, self._facts = self._connect_in_time()
         try:
             self.ask({"do": "hold", "owner": owner()}, limit_s=_LOAD_S)
             yield
         finally:
-            self.link.close()
+            if self.link is not None:
+                self.link.close()
             self.link = None
+            self._there.clear()
 
     def cool_down(self, slowdown: float = 1.0) -> None:
         """See `Device`. Does not wait: few boards cool down while they are on."""
@@ -131,14 +149,49 @@ class BoardDevice(Device):
     def load(self, data: bytes) -> LoadedModel:
         """See `Device`."""
         self._number += 1
-        self.ask({"do": "load", "id": self._number, "size": len(data)}, data, limit_s=_LOAD_S)
+        self.ask(*_loading(self._number, data), limit_s=_LOAD_S)
+        self._there[self._number] = data
         return BoardModel(self, self._number)
 
+    def unload(self, number: int) -> None:
+        """Release a network."""
+        self._there.pop(number, None)
+        self.ask({"do": "close", "id": number}, limit_s=_LOAD_S)
+
     def ask(self, request: dict[str, Any], data: bytes = b"", *, limit_s: float) -> Any:
-        """See `SshLink.ask`."""
+        """See `SshLink.ask`. If the board was gone, it is asked again when it is back."""
         if self.link is None:
             raise MnasError("networks can be loaded onto a board only within measuring()")
+        try:
+            return self.link.ask(request, data, limit_s=limit_s)
+        except LostDeviceError as error:
+            self.link, self._facts = self._wait(error, self._come_back)
         return self.link.ask(request, data, limit_s=limit_s)
+
+    def _connect_in_time(self) -> _Connection:
+        try:
+            return self._connect()
+        except LostDeviceError as error:
+            return self._wait(error, self._connect)
+
+    def _wait(self, lost: LostDeviceError, connect: Callable[[], _Connection]) -> _Connection:
+        began = time.monotonic()
+        try:
+            return wait_until_back(self.host, connect, lost, wait_s=self._wait_s, sleep=self.sleep)
+        finally:
+            self.waited_s += time.monotonic() - began
+
+    def _come_back(self) -> _Connection:
+        """Connect again, as the one who measures, and with the files that were loaded."""
+        link, facts = self._connect()
+        try:
+            link.ask({"do": "hold", "owner": owner()}, limit_s=_LOAD_S)
+            for number, data in self._there.items():
+                link.ask(*_loading(number, data), limit_s=_LOAD_S)
+        except MnasError:
+            link.close()
+            raise
+        return link, facts
 
 
 class BoardModel(LoadedModel):
@@ -171,7 +224,11 @@ class BoardModel(LoadedModel):
     def close(self) -> None:
         """See `LoadedModel`. If the board is gone, the next request raises."""
         with suppress(MnasError):
-            self.device.ask({"do": "close", "id": self._number}, limit_s=_LOAD_S)
+            self.device.unload(self._number)
+
+
+def _loading(number: int, data: bytes) -> tuple[dict[str, Any], bytes]:
+    return {"do": "load", "id": number, "size": len(data)}, data
 
 
 def _is_time(value: object) -> bool:
@@ -179,7 +236,7 @@ def _is_time(value: object) -> bool:
     return type(value) is int and 0 < value <= RUN_S * 1e9
 
 
-def open_board(spec: str, *, runtime: str, threads: int, delegate: str) -> BoardDevice:
+def open_board(spec: str, *, runtime: str, threads: int, delegate: str, wait_s: float = 0.0) -> BoardDevice:
     """Open a board by [USER@]HOST, with :PORT and :/PATH/TO/PYTHON if wanted; an IPv6 address stands in brackets.
 
     Raises:
@@ -194,4 +251,4 @@ def open_board(spec: str, *, runtime: str, threads: int, delegate: str) -> Board
     host = (found["user"] or "") + (found["ipv6"] or found["host"])
     port = int(found["port"]) if found["port"] else None
     python = found["python"] or "python3"
-    return BoardDevice(host, python, runtime=runtime, threads=threads, delegate=delegate, port=port)
+    return BoardDevice(host, python, runtime=runtime, threads=threads, delegate=delegate, port=port, wait_s=wait_s)

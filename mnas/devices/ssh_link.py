@@ -13,6 +13,7 @@ from contextlib import suppress
 from importlib import resources
 from typing import Any
 
+from mnas.devices.base import LostDeviceError
 from mnas.devices.benchmark_log import last_lines
 from mnas.errors import MnasError
 from mnas.system.files import parse_json
@@ -47,6 +48,7 @@ _HINTS = (
         "it does not answer: is it switched on, and on this network?",
     ),
 )
+_REFUSALS = r"HOST IDENTIFICATION HAS CHANGED|Host key verification failed|Permission denied"
 _NOT_STARTED = {
     "": "its login has not reached a shell that runs commands: does this print hello at once? ssh {host} echo hello",
     _SHELL: "its folder for temporary files cannot be written, or is full",
@@ -113,7 +115,8 @@ class SshLink:
             line = self._next(limit_s)
         except TimeoutError as error:
             self.close()
-            self._down = MnasError(f"{self.host} did not answer for {error.args[0]:g} s: {self._why_late()}")
+            kind = LostDeviceError if self._answered else MnasError
+            self._down = kind(f"{self.host} did not answer for {error.args[0]:g} s: {self._why_late()}")
             raise self._down from None
         if not line:
             self._down = self._gone()
@@ -198,7 +201,14 @@ class SshLink:
     def _gone(self) -> MnasError:
         self.close()
         said = self.complaints.decode("utf-8", "replace")
-        return MnasError(f"cannot measure on {self.host}: {self._why_gone(said)}\n  {self._heard()}")
+        kind = LostDeviceError if self._may_come_back(said) else MnasError
+        return kind(f"cannot measure on {self.host}: {self._why_gone(said)}\n  {self._heard()}")
+
+    def _may_come_back(self, said: str) -> bool:
+        """Whether the connection is at fault, not what the board has or whom it lets in."""
+        if self.stage == _PYTHON or self._answered:
+            return True
+        return not self.stage and self.process.wait() == _SSH_FAILED and not re.search(_REFUSALS, said)
 
     def _why_gone(self, said: str) -> str:
         word, _, rest = self.stage.partition(" ")

@@ -77,6 +77,7 @@ class MenuItem:
             "resolution": self.resolution,
             "predicted_ms": self.predicted.latency_ms,
             "interval_ms": [self.predicted.low_ms, self.predicted.high_ms],
+            "extrapolated": list(self.predicted.extrapolated),
             "imagenet_top1": self.imagenet_top1,
             "weights": self.weights,
         }

@@ -33,6 +33,7 @@ def export_network(
     threads: int = 1,
     delegate: str = "xnnpack",
     benchmark_binary: Path | None = None,
+    wait_minutes: float = 0.0,
     table: Path | None = None,
     progress: Callable[[str], None] = lambda step: None,
     display: Display = no_display,
@@ -57,12 +58,14 @@ def export_network(
         threads: of that runtime.
         delegate: of that runtime.
         benchmark_binary: the `benchmark_model` for a phone.
+        wait_minutes: how long to wait for the device if it is gone.
         table: latency table of that device, for the predicted latency.
         progress: is told what each step does.
         display: shows the progress of fine-tuning.
 
     Returns:
-        The content of the JSON file; with a table, its `device_check` has `predicted_ms` and `predicted_interval_ms`.
+        The content of the JSON file; with a table, its `device_check` has `predicted_ms`, `predicted_interval_ms`
+        and `extrapolated`, the keys of blocks that the table lacks.
 
     Raises:
         InputError: for options that cannot be combined, or a network, data or table that do not fit.
@@ -73,7 +76,8 @@ def export_network(
     dtype = "int8" if qat else dtype
     check_dtype(dtype, io)
     architecture, trained = resolve_network(str(network), untrained=untrained)
-    how = {"runtime": runtime, "threads": threads, "delegate": delegate, "benchmark_binary": benchmark_binary}
+    how: dict[str, Any] = {"runtime": runtime, "threads": threads, "delegate": delegate}
+    how |= {"benchmark_binary": benchmark_binary, "wait_minutes": wait_minutes}
     verifier = open_verifier(verify_on, how, table, architecture, dtype=dtype, out=out)
     progress("Loading TensorFlow and the data")
     load_tensorflow(onednn=False)  # nothing is trained: the same numbers in every process
@@ -112,4 +116,5 @@ def export_network(
         estimate = verifier.prediction.estimate
         document["device_check"]["predicted_ms"] = estimate.latency_ms
         document["device_check"]["predicted_interval_ms"] = [estimate.low_ms, estimate.high_ms]
+        document["device_check"]["extrapolated"] = list(estimate.extrapolated)
     return document

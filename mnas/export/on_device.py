@@ -157,7 +157,7 @@ def open_verifier(
         MnasError: if the device cannot be reached.
     """
     if name is None:
-        options = {"--table": table, "--benchmark-binary": how["benchmark_binary"]}
+        options = {"--table": table, "--benchmark-binary": how["benchmark_binary"], "--wait": how["wait_minutes"]}
         if given := [option for option, value in options.items() if value]:
             raise InputError(f"{' and '.join(given)} need --verify-on DEVICE: add it, e.g. --verify-on adb")
         return None

@@ -34,6 +34,7 @@ class LatencyEstimate:
         low_ms, high_ms: the 90 % interval.
         blocks_ms: by block, in the order of `unroll`, without the overhead but with the network's factor.
         num_fitted: number of blocks whose entry is fitted, not measured.
+        extrapolated: keys of the blocks that the table has no entry for, by `mnas.latency.extrapolation`.
     """
 
     latency_ms: float
@@ -41,6 +42,7 @@ class LatencyEstimate:
     high_ms: float
     blocks_ms: tuple[float, ...]
     num_fitted: int
+    extrapolated: tuple[str, ...] = ()
 
 
 class LatencyEstimator:
@@ -60,11 +62,16 @@ class LatencyEstimator:
         Raises:
             InputError: if there is none; the message names the key and how to measure it.
         """
+        found = self.find(placed)
+        if found is None:
+            raise InputError(self.missing(placed))
+        return found
+
+    def find(self, placed: PlacedBlock) -> Entry | None:
+        """Return what `entry` does, or None if there is none."""
         found = self.table.entries.get(placed.key)
         if found is None and isinstance(placed.block, ClassifierSpec):
             found = self._classifier(placed)
-        if found is None:
-            raise InputError(self._missing(placed))
         return found
 
     def block_ms(self, placed: PlacedBlock) -> float:
@@ -146,7 +153,8 @@ class LatencyEstimator:
         self._classifiers[placed.key] = entry
         return entry
 
-    def _missing(self, placed: PlacedBlock) -> str:
+    def missing(self, placed: PlacedBlock) -> str:
+        """Return the message that a block has no entry: its key, and how to measure it."""
         table, where = self.table, self.table.configuration
         if any(entry.source == "imported" for entry in table.entries.values()):
             return (

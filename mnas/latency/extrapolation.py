@@ -6,8 +6,9 @@ and weights can be fitted to them, as profiling fits lines to whole networks (`m
 Blocks of the table keep their entries; the others are on the lines.
 
 The error of the lines is measured: lines fitted to the table's faster blocks are compared with its slowest fifth. The
-interval of a prediction widens by that error, and again by it for every doubling beyond the largest operator of the
-kind. Kinds that the table does not have (another activation, another kernel size) are an error.
+interval of a prediction widens by that error for the part of the latency that is on the lines, and again by it for
+every doubling beyond the largest or the smallest operator of the kind. Kinds that the table does not have (another
+activation, another kernel size) are an error.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -39,69 +40,120 @@ _LEAST_ERROR = 0.02
 _features = cache(line_features)
 
 
+_MOST_KEYS = 3  # in a message
+
+
+def describe_extrapolated(keys: Sequence[str]) -> str:
+    """Return a sentence that names blocks which the table lacks; empty without any."""
+    if not keys:
+        return ""
+    named = ", ".join(keys[:_MOST_KEYS]) + (f" and {len(keys) - _MOST_KEYS} more" if len(keys) > _MOST_KEYS else "")
+    them = "1 of its blocks is" if len(keys) == 1 else f"{len(keys)} of its different blocks are"
+    return f"{them} not in the table and extrapolated, which widens the interval: {named}."
+
+
+class UnpricedError(InputError):
+    """A block has an operator of a kind that the table does not have."""
+
+
 class ExtendedEstimator:
     """An estimator that also prices blocks that the table lacks.
 
     Args:
-        table: the table.
-
-    Raises:
-        InputError: if the table has too few entries to fit lines to.
+        table: the table. If it has all blocks of a network, the prediction is that of `LatencyEstimator`.
     """
 
     def __init__(self, table: LatencyTable) -> None:
         self.table = table
-        blocks, latencies = _readable(table)
-        if len(blocks) < _LEAST_ENTRIES:
-            raise InputError(
-                f"the latency table for {table.space} has {len(blocks)} blocks that can be read, too few to price "
-                f"other networks from (at least {_LEAST_ENTRIES}): measure the device with mnas profile"
-            )
-        self._lines = _Lines(blocks, latencies)
-        self.line_error = max(_LEAST_ERROR, _error_beyond(blocks, latencies))
+        self._own = LatencyEstimator(table)
         self._known: dict[PlacedBlock, Entry] = {}
         self._sums: dict[PlacedBlock, tuple[float, int]] = {}
+
+    @cached_property
+    def _lines(self) -> _Lines:
+        return _Lines(*self._readable)
+
+    @cached_property
+    def line_error(self) -> float:
+        """The error of the lines beyond the table, as a share of a latency.
+
+        Raises:
+            InputError: if the table has too few entries to fit lines to.
+        """
+        return max(_LEAST_ERROR, _error_beyond(*self._readable))
+
+    @cached_property
+    def _readable(self) -> tuple[list[PlacedBlock], Array]:
+        blocks, latencies = _readable(self.table)
+        if len(blocks) < _LEAST_ENTRIES:
+            raise InputError(
+                f"the latency table for {self.table.space} has {len(blocks)} blocks that can be read, too few to price "
+                f"other networks from (at least {_LEAST_ENTRIES}): measure the device with mnas profile"
+            )
+        return blocks, latencies
 
     def predict(self, architecture: Architecture) -> LatencyEstimate:
         """Predict a network's latency with its 90 % interval; by the table alone if it has all blocks.
 
         Raises:
-            InputError: if a block has an operator of a kind that the table does not have.
+            UnpricedError: if a block has an operator of a kind that the table does not have.
+            InputError: if the table has too few entries to price further blocks from.
         """
         blocks = unroll(architecture)
-        missing = [placed for placed in dict.fromkeys(blocks) if placed.key not in self.table.entries]
+        missing = [placed for placed in dict.fromkeys(blocks) if self._own.find(placed) is None]
         if not missing:
-            return LatencyEstimator(self.table).predict_blocks(blocks)
-        entries = {placed.key: self._entry(placed) for placed in missing}
-        # Blocks on the same line have errors in the same direction, so this error is the network's, not each block's.
-        share = self.line_error * (1 + max(self._lines.doublings(placed) for placed in missing))
+            return self._own.predict_blocks(blocks)
+        entries = {placed.key: self._entry(placed) for placed in blocks}
+        # Blocks on the same line have errors in the same direction: they add up over the network.
+        error_ms = {p: self.line_error * (1 + self._lines.doublings(p)) * self._entry(p).latency_ms for p in missing}
+        error = math.fsum(error_ms.get(placed, 0.0) for placed in blocks)
+        total_ms = math.fsum(entries[placed.key].latency_ms for placed in blocks) + self.table.overhead_ms
+        share = error / total_ms if total_ms > 0 else math.inf
         table = replace(
-            self.table,
-            entries={**{p.key: self.table.entries[p.key] for p in blocks if p.key in self.table.entries}, **entries},
-            relative_error=min(10.0, math.hypot(self.table.relative_error, share)),
+            self.table, entries=entries, relative_error=min(10.0, math.hypot(self.table.relative_error, share))
         )
-        return LatencyEstimator(table).predict_blocks(blocks)
+        estimate = LatencyEstimator(table).predict_blocks(blocks)
+        return replace(estimate, extrapolated=tuple(placed.key for placed in missing))
 
     def latency_ms(self, architecture: Architecture) -> float:
         """Predict the same latency without its interval, much faster: for searches over sizes.
 
         Raises:
-            InputError: as `predict`.
+            UnpricedError, InputError: as `predict`.
         """
         sums = [self._sum(placed) for placed in unroll(architecture)]
         factor = float(params_factor(self.table, np.array([sum(params for _, params in sums)]))[0])
         return max(0.0, factor * (math.fsum(latency for latency, _ in sums) + self.table.overhead_ms))
 
+    def is_priced(self, architecture: Architecture) -> bool:
+        """Whether `predict` knows all kinds of its operators.
+
+        Raises:
+            InputError: if the table has too few entries to extrapolate from.
+        """
+        try:
+            self.latency_ms(architecture)
+        except UnpricedError:
+            return False
+        return True
+
     def _sum(self, placed: PlacedBlock) -> tuple[float, int]:
         if placed not in self._sums:
-            entry = self.table.entries.get(placed.key) or self._entry(placed)
-            self._sums[placed] = entry.latency_ms, block_complexity(placed).params
+            self._sums[placed] = self._entry(placed).latency_ms, block_complexity(placed).params
         return self._sums[placed]
 
     def _entry(self, placed: PlacedBlock) -> Entry:
+        """A block's entry, or what the lines give."""
         if placed not in self._known:
-            self._known[placed] = Entry(self._lines.price(placed), 0.0, 0, "fitted")
+            found = self._own.find(placed)
+            self._known[placed] = found or Entry(self._price(placed), 0.0, 0, "fitted")
         return self._known[placed]
+
+    def _price(self, placed: PlacedBlock) -> float:
+        kind = self._lines.unknown_kind(placed)
+        if kind is not None:
+            raise UnpricedError(f"{self._own.missing(placed)}\n  None of its blocks has an operator of the kind {kind}")
+        return self._lines.price(placed)
 
 
 class _Lines:
@@ -112,10 +164,12 @@ class _Lines:
         kinds = dict.fromkeys(operator_group(layer) for own in counts for layer in own)
         self._where = {kind: number for number, kind in enumerate(kinds)}
         self._largest: dict[tuple[object, ...], float] = {}
+        self._smallest: dict[tuple[object, ...], float] = {}
         for own in counts:
             for layer in own:
-                kind = operator_group(layer)
-                self._largest[kind] = max(self._largest.get(kind, 0.0), _work(layer))
+                kind, work = operator_group(layer), _work(layer)
+                self._largest[kind] = max(self._largest.get(kind, 0.0), work)
+                self._smallest[kind] = min(self._smallest.get(kind, math.inf), work)
         design = np.array([self._row(own) for own in counts])
         scale = np.maximum(design.max(axis=0), 1e-12)
         weight = np.maximum(latencies, np.quantile(latencies, _QUICK))[:, None]
@@ -129,27 +183,25 @@ class _Lines:
             row[start : start + width] += times * _features(layer)
         return row
 
-    def price(self, placed: PlacedBlock) -> float:
-        """Return a block's latency in ms.
+    def unknown_kind(self, placed: PlacedBlock) -> str | None:
+        """Return the first kind of operator in a block that has no line, in words; None if all have one."""
+        layer = next((layer for layer in _operators(placed) if operator_group(layer) not in self._where), None)
+        if layer is None:
+            return None
+        stride = f", stride {layer.stride}" if layer.stride > 1 else ""
+        return f"{layer.role} {layer.kernel_size}x{layer.kernel_size}{stride} with {layer.activation} activation"
 
-        Raises:
-            InputError: if it has an operator of a kind without a line.
-        """
-        counts = _operators(placed)
-        for layer in counts:
-            if operator_group(layer) not in self._where:
-                stride = f", stride {layer.stride}" if layer.stride > 1 else ""
-                raise InputError(
-                    f"the latency table cannot price {placed.key!r}: none of its blocks has an operator of the kind "
-                    f"{layer.role} {layer.kernel_size}x{layer.kernel_size}{stride} with {layer.activation} activation\n"
-                    "  Measure it with: mnas profile --space SPACE, where SPACE is a space that contains this block"
-                )
-        return float(self._row(counts) @ self._solution)
+    def price(self, placed: PlacedBlock) -> float:
+        """Return the latency in ms of a block whose kinds all have a line."""
+        return float(self._row(_operators(placed)) @ self._solution)
 
     def doublings(self, placed: PlacedBlock) -> float:
-        """Return by how many doublings the block's operators exceed the largest known of their kinds; 0 within."""
-        ratios = [_work(layer) / self._largest[operator_group(layer)] for layer in _operators(placed)]
-        return max(0.0, math.log2(max(ratios)))
+        """Return by how many doublings an operator is beyond the largest or smallest known of its kind; 0 within."""
+        beyond = 1.0
+        for layer in _operators(placed):
+            kind, work = operator_group(layer), _work(layer)
+            beyond = max(beyond, work / self._largest[kind], self._smallest[kind] / work)
+        return math.log2(beyond)
 
 
 def _work(layer: Layer) -> float:
@@ -181,11 +233,9 @@ def _error_beyond(blocks: Sequence[PlacedBlock], latencies: Array) -> float:
     lines = _Lines([blocks[i] for i in order[:cut]], latencies[order[:cut]])
     predicted, measured = [], []
     for index in order[cut:]:
-        try:
+        if lines.unknown_kind(blocks[index]) is None:
             predicted.append(lines.price(blocks[index]))
-        except InputError:
-            continue
-        measured.append(latencies[index])
+            measured.append(latencies[index])
     if not measured:
         return 1.0  # there is nothing to compare with
     return float(np.abs(np.array(predicted) - np.array(measured)).sum() / np.sum(measured))

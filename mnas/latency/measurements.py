@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,12 +10,15 @@ from mnas.arch.codec import architecture_to_dict
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.latency.calibration import FORMAT, VERSION, read_configuration, read_measurements
+from mnas.latency.identity import compare_configurations
 from mnas.latency.table import Configuration
 from mnas.system.files import read_json, write_json
 
+_log = logging.getLogger(__name__)
+
 
 def check_kept(path: Path, configuration: Configuration) -> None:
-    """Check that a measurement can be added to a document.
+    """Check that a measurement can be added to a document. Harmless differences are warned of.
 
     Raises:
         InputError: if it is not a document of measurements, or they were made elsewhere or in another way.
@@ -25,9 +29,11 @@ def check_kept(path: Path, configuration: Configuration) -> None:
     before = read_configuration(path)
     if before is None:
         raise InputError(f"{path} does not state where its networks were measured: name another file")
-    if different := before.differences(configuration):
-        listed = "; ".join(f"{name} was {old!r}, is {now!r}" for name, (old, now) in different.items())
-        raise InputError(f"{path} was measured in another way ({listed}): name another file")
+    different, harmless = compare_configurations(before, configuration)
+    if different:
+        raise InputError(f"{path} was measured in another way ({'; '.join(different)}): name another file")
+    if harmless:
+        _log.warning("%s has other measurements for which %s", path, "; ".join(harmless))
 
 
 def append_measurement(path: Path, architecture: Architecture, latency_ms: float, configuration: Configuration) -> int:
@@ -47,7 +53,10 @@ def append_measurement(path: Path, architecture: Architecture, latency_ms: float
         MnasError: if it cannot be written.
     """
     check_kept(path, configuration)
-    rows = read_json(path, "measurements of whole networks")["measurements"] if path.exists() else []
+    rows = []
+    if path.exists():
+        rows = read_json(path, "measurements of whole networks")["measurements"]
+        configuration = read_configuration(path) or configuration
     rows = [*rows, {"architecture": architecture_to_dict(architecture), "latency_ms": latency_ms}]
     document = {"format": FORMAT, "version": VERSION, "configuration": asdict(configuration), "measurements": rows}
     write_json(path, document)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from mnas.checks import Share, check_fields, convert
+from mnas.checks import Share, check_choice, check_fields, convert
 from mnas.errors import InputError
 from mnas.system.files import is_document, read_json, write_json
 
@@ -34,6 +34,10 @@ _Factor = Annotated[int, Meta(ge=1, le=10)] | Annotated[float, Meta(ge=0.1, le=1
 CurvePoint = Annotated[tuple[_Parameters, _Factor], Meta(title="a pair of parameters and factor")]
 Resolution = Annotated[int, Meta(ge=1, le=8192)]
 Pair = Annotated[tuple[Milliseconds, Milliseconds], Meta(title="a pair, predicted and measured")]
+
+
+FLOAT_REFERENCE = "float32"
+REFERENCES = (FLOAT_REFERENCE, "float32-plain", "int8", "int8-plain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,7 @@ class LatencyTable:
             outside; without points the factor is 1.
         reference_ms: the reference network's latency on the quiet device, with which later measurements distinguish a
             wrong table from a busy device; 0 if it is not known.
+        reference: which reference network that is: its dtype, `-plain` without squeeze-and-excitation.
         resolutions: two or more that it prices, in pixels, the largest first; empty if `resolution` is the only one.
         report_cards: by resolution, each over the held-out networks of that size; empty for a single resolution.
     """
@@ -177,10 +182,12 @@ class LatencyTable:
     reference_ms: Milliseconds = 0.0
     resolutions: tuple[Resolution, ...] = ()
     report_cards: Mapping[Resolution, ReportCard] = field(default_factory=dict)
+    reference: Line = FLOAT_REFERENCE
 
     def __post_init__(self) -> None:
         check_fields(self)
         _check_printable(self)
+        check_choice("reference", self.reference, REFERENCES)
         object.__setattr__(self, "params_curve", tuple((params, factor) for params, factor in self.params_curve))
         if any(second[0] <= first[0] for first, second in pairwise(self.params_curve)):
             raise InputError("params_curve: expected strictly rising numbers of parameters")
@@ -216,7 +223,9 @@ class LatencyTable:
         plain["params_curve"] = [list(point) for point in self.params_curve]
         plain["configuration"] = asdict(self.configuration)
         plain["report_card"] = None if self.report_card is None else self.report_card.to_dict()
-        # A table of one resolution has no further fields, so that an old one keeps its hash.
+        # What an old table does not have stays away from it, so that it keeps its hash.
+        if self.reference == FLOAT_REFERENCE:
+            del plain["reference"]
         if self.resolutions:
             plain["resolutions"] = list(self.resolutions)
         if self.report_cards:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from mnas.arch.resize import resize
 from mnas.arch.zoo import ZOO
 from mnas.checks import convert
-from mnas.devices.base import Details, Device
+from mnas.devices.base import Details, Device, naming
 from mnas.devices.benchmark_log import last_lines
 from mnas.devices.local import LocalDevice, Runtime
 from mnas.errors import InputError, MnasError
+from mnas.latency.table import FLOAT_REFERENCE
 from mnas.profiling.measure import NetworkTime, Reference, measure_networks
+from mnas.profiling.yardstick import reference_for_files, write_reference
 from mnas.system.child import run_module
 from mnas.tflite.random_model import write_random_model
 
@@ -32,18 +34,40 @@ LIGHT = replace(resize(ZOO["mnasnet-small"], width=0.5), head_filters=64, resolu
 HEAVY = replace(ZOO["mnasnet-a1"], head_filters=320, resolution=32, num_classes=10)
 
 
-def open_reference(device: Device, *, known_ms: float = 0.0) -> Reference:
-    """Load the reference networks on a device; `known_ms` is the light one's quiet latency, 0 if it is not known."""
-    heavy = None if device.pace.starts_apart else write_random_model(HEAVY)
-    return Reference(device, write_random_model(LIGHT), heavy, known_ms=known_ms)
+def open_reference(device: Device, *, known_ms: float = 0.0, name: str = FLOAT_REFERENCE) -> Reference:
+    """Load the reference networks on a device.
+
+    Args:
+        device: where.
+        known_ms: the light one's quiet latency, 0 if it is not known.
+        name: of the light one, as tables have it.
+
+    Raises:
+        MnasError: if the device cannot run them.
+    """
+    has_heavy = device.runs_any_file and not device.pace.starts_apart
+    heavy = write_random_model(HEAVY) if has_heavy else None
+    return Reference(device, write_reference(LIGHT, name), heavy, known_ms=known_ms, name=name)
 
 
 def bench(
-    data: bytes, device: Device, *, quiet_bursts: int = 20, seconds: float = 10.0, reference_ms: float = 0.0
+    data: bytes,
+    device: Device,
+    *,
+    quiet_bursts: int = 20,
+    seconds: float = 10.0,
+    reference_ms: float = 0.0,
+    reference: str | None = None,
 ) -> NetworkTime:
     """Measure a network as `bench_with_details` does, without the details."""
     return bench_with_details(
-        data, device, quiet_bursts=quiet_bursts, seconds=seconds, reference_ms=reference_ms, details=False
+        data,
+        device,
+        quiet_bursts=quiet_bursts,
+        seconds=seconds,
+        reference_ms=reference_ms,
+        reference=reference,
+        details=False,
     )[0]
 
 
@@ -54,7 +78,9 @@ def bench_with_details(
     quiet_bursts: int = 20,
     seconds: float = 10.0,
     reference_ms: float = 0.0,
+    reference: str | None = None,
     details: bool = True,
+    name: str = "the file",
 ) -> tuple[NetworkTime, Details]:
     """Measure a network until it has enough undisturbed bursts, or the time is over.
 
@@ -64,18 +90,29 @@ def bench_with_details(
         quiet_bursts: the number of undisturbed bursts that is enough.
         seconds: the maximum time, approximately.
         reference_ms: the reference network's quiet latency on this device, from a table; 0 if it is not known.
+        reference: name of that reference network in the table; by default what suits the file.
         details: whether to ask the device for what else it can report, in separate runs.
+        name: of the network, for messages.
 
     Raises:
         MnasError: if the device cannot run it.
     """
-    with (
-        device.measuring(),
-        closing(device.load(data)) as model,
-        closing(open_reference(device, known_ms=reference_ms)) as reference,
-    ):
-        (time,) = measure_networks([model], reference, seconds=seconds, quiet_bursts=[quiet_bursts], seed=0)
+    with device.measuring(), ExitStack() as stack:
+        with naming(name):
+            model = stack.enter_context(closing(device.load(data)))
+            if not device.runs_any_file:
+                model.run_times_ms(1)  # before the reference networks, of which an error would be
+        light = _reference(device, [data], reference_ms, reference)
+        watched = stack.enter_context(closing(open_reference(device, known_ms=reference_ms, name=light)))
+        (time,) = measure_networks([model], watched, seconds=seconds, quiet_bursts=[quiet_bursts], seed=0, names=[name])
         return time, model.details() if details else Details()
+
+
+def _reference(device: Device, files: Sequence[bytes], known_ms: float, name: str | None) -> str:
+    """The name of the reference network: the table's, or what suits the files."""
+    if known_ms:
+        return name or FLOAT_REFERENCE
+    return reference_for_files(device, files)
 
 
 def measure_files(
@@ -85,6 +122,7 @@ def measure_files(
     seconds: float,
     quiet_bursts: Sequence[int],
     reference_ms: float = 0.0,
+    reference: str | None = None,
     seed: int = 0,
     progress: Callable[[], None] = lambda: None,
 ) -> list[NetworkTime]:
@@ -96,6 +134,7 @@ def measure_files(
         seconds: as for `bench_with_details`.
         quiet_bursts: the number that is enough, for each file.
         reference_ms: as for `bench_with_details`.
+        reference: as for `bench_with_details`.
         seed: of the order of the bursts.
         progress: called after every burst.
 
@@ -103,10 +142,15 @@ def measure_files(
         MnasError: if the device cannot run one of them.
     """
     with device.measuring(), ExitStack() as stack:
-        reference = stack.enter_context(closing(open_reference(device, known_ms=reference_ms)))
-        models = [stack.enter_context(closing(device.load(content))) for content in files]
+        light = _reference(device, files, reference_ms, reference)
+        watched = stack.enter_context(closing(open_reference(device, known_ms=reference_ms, name=light)))
+        names = [f"network {number} of {len(files)}" for number in range(1, len(files) + 1)]
+        models = []
+        for own, content in zip(names, files, strict=True):
+            with naming(own):
+                models.append(stack.enter_context(closing(device.load(content))))
         return measure_networks(
-            models, reference, seconds=seconds, quiet_bursts=quiet_bursts, seed=seed, progress=progress
+            models, watched, seconds=seconds, quiet_bursts=quiet_bursts, seed=seed, progress=progress, names=names
         )
 
 
@@ -151,6 +195,7 @@ class FileBench:
             estimate = self.prediction.estimate
             document["predicted_ms"] = estimate.latency_ms
             document["predicted_interval_ms"] = [estimate.low_ms, estimate.high_ms]
+            document["extrapolated"] = list(estimate.extrapolated)
             document["ratio"] = time.quiet_ms / estimate.latency_ms
             document["same_machine"] = self.same_machine
         if self.num_kept is not None:
@@ -195,7 +240,7 @@ def bench_file(
         if arch is not None:
             raise InputError("--arch is for the prediction: add --table TABLE.json")
         opened = device if isinstance(device, Device) else device()
-        return FileBench(file, *bench_with_details(content, opened, seconds=seconds))
+        return FileBench(file, *bench_with_details(content, opened, seconds=seconds, name=str(file)))
     architecture, dtype = _described(file, content, arch)
     predicted = None if table is None else predict(architecture, table, dtype=dtype, file=file)
     if append is not None:
@@ -208,7 +253,14 @@ def bench_file(
     reference_ms = predicted.reference_ms if predicted is not None and same else 0.0
     if append is not None:
         check_kept(append, opened.configuration(dtype))
-    time, details = bench_with_details(content, opened, seconds=seconds, reference_ms=reference_ms)
+    time, details = bench_with_details(
+        content,
+        opened,
+        seconds=seconds,
+        reference_ms=reference_ms,
+        reference=predicted.reference if predicted is not None else None,
+        name=str(file),
+    )
     kept = None
     if append is not None:
         kept = append_measurement(append, architecture, time.quiet_ms, opened.configuration(dtype))

@@ -88,6 +88,7 @@ def check_table(
         seconds=seconds,
         quiet_bursts=[_QUIET_BURSTS] * count,
         reference_ms=table.reference_ms,
+        reference=table.reference,
         seed=seed,
         progress=lambda: progress(min(0.99, next(bursts) / (count * _QUIET_BURSTS)), f"measuring {count} networks"),
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from mnas.devices.base import Device, LoadedModel, MeasurementSettings
+from mnas.devices.base import Array, Device, LoadedModel, MeasurementSettings, naming
 from mnas.profiling.bench import open_reference
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import FEWEST_BURSTS, FEWEST_RUNS, WARM_UP_RUNS, NetworkTime, measure_networks
@@ -20,7 +20,11 @@ WAVE_BYTES = 400e6  # of the networks that are loaded at a time
 FITTING_BURSTS, HELD_OUT_BURSTS = 5, 24  # a low quantile over few bursts is too high, by 1 % for four
 _PATIENCE = 3.0  # how many times longer than on a quiet device a wave may take
 LEAST_PATIENCE_S = 1.0  # for a wave of few networks, which may be over before a disturbance is
+_FURTHER_STARTS = 2  # of each network, to learn how long it takes
+_MEAN_BURSTS = 0.75 * FITTING_BURSTS + 0.25 * HELD_OUT_BURSTS
 _LOOK_S = 0.004  # of a sample of the reference, on a device whose bursts start at once
+
+_log = logging.getLogger(__name__)
 
 
 def collect(
@@ -50,31 +54,40 @@ def collect(
     Raises:
         MnasError: if the device fails.
     """
-    start = time.monotonic()
+    start = device.clock()
     finish = start + seconds
     plan = plan_networks(space, seed=seed)
     networks: list[PlannedNetwork] = []
-    reference = open_reference(device)
+    reference = open_reference(device, name=log.reference)
+    says = _tell_starts(device.pace, seconds, LEAST - len(log.times))
     least = 0.0  # the minimum time of a wave, in seconds
-    while len(networks) < MOST and (len(networks) < LEAST or time.monotonic() + least < finish):
-        share = max(len(networks) / MOST, (time.monotonic() - start) / max(seconds, 1e-3))
-        progress(min(share, 1.0) * 0.96, f"measured {len(networks)} networks{describe_disturbance(log)}")
-        began = time.monotonic()
+    while len(networks) < MOST and (len(networks) < LEAST or device.clock() + least < finish):
+        share = max(len(networks) / MOST, (device.clock() - start) / max(seconds, 1e-3))
+        share = min(share, len(networks) / LEAST, 1.0)
+        progress(share * 0.96, f"measured {len(networks)} networks{says}{describe_disturbance(log)}")
+        began = device.clock()
         wave, models = _load_wave(plan, networks, device, log, dtype)
         if not wave:
             continue  # the log has them all
+        latency_s = np.array([float(model.run_times_ms(3).min()) / 1e3 for model in models])
         few = [FEWEST_BURSTS] * len(models)
-        least = time.monotonic() - began + _quiet_seconds(models, few, device.pace)
+        least = device.clock() - began + _quiet_seconds(latency_s, few, device.pace)
         wanted = [HELD_OUT_BURSTS if networks[number].held_out else FITTING_BURSTS for number in wave]
-        patience = max(_PATIENCE * _quiet_seconds(models, wanted, device.pace), LEAST_PATIENCE_S)
-        limit = min(patience, max(finish - time.monotonic(), 0.0))
+        if device.pace.starts_apart and len(networks) - len(wave) < LEAST:
+            to_come = max(LEAST - len(networks), 0) + len(wave)
+            left_s = max(finish - device.clock(), 0.0) * len(wave) / to_come
+            left_s -= _FURTHER_STARTS * len(wave) * device.pace.start_ms / 1e3
+            wanted = _affordable(wanted, left_s / _quiet_seconds(latency_s, wanted, device.pace))
+        patience = max(_PATIENCE * _quiet_seconds(latency_s, wanted, device.pace), LEAST_PATIENCE_S)
+        limit = min(patience, max(finish - device.clock(), 0.0))
         times = measure_networks(
             models,
             reference,
             seconds=limit,
             quiet_bursts=wanted,
             seed=len(networks),
-            finished=_Keeper(log, wave, began),
+            finished=_Keeper(log, wave, began, device.clock),
+            names=[_name(number) for number in wave],
         )
         for model in models:
             model.close()
@@ -87,13 +100,42 @@ def collect(
 class _Keeper:
     """Logs each network of a wave as soon as it is measured, with the seconds since the previous one."""
 
-    def __init__(self, log: ProfileLog, wave: Sequence[int], began: float) -> None:
-        self._log, self._wave, self._counted = log, wave, began
+    def __init__(self, log: ProfileLog, wave: Sequence[int], began: float, clock: Callable[[], float]) -> None:
+        self._log, self._wave, self._counted, self._clock = log, wave, began, clock
 
     def __call__(self, place: int, measured: NetworkTime) -> None:
-        now = time.monotonic()
+        now = self._clock()
         self._log.append(self._wave[place], measured, now - self._counted)
         self._counted = now
+
+
+def _affordable(wanted: Sequence[int], share: float) -> list[int]:
+    """Fewer bursts, where starts are slow: each network of the minimum has to get some within the time."""
+    return [max(FEWEST_BURSTS, int(count * min(max(share, 0.0), 1.0))) for count in wanted]
+
+
+def starts_seconds(pace: MeasurementSettings, count: int, *, bursts: float) -> float:
+    """Estimate how long networks take on a device where every burst, and the look beside it, starts a program."""
+    return count * (2 * bursts + _FURTHER_STARTS) * (pace.start_ms + pace.burst_ms) / 1e3
+
+
+def _tell_starts(pace: MeasurementSettings, seconds: float, least: int) -> str:
+    """Say what a start costs where each burst is one; warn if the networks that a table needs do not fit the time."""
+    if not pace.starts_apart:
+        return ""
+    needed = starts_seconds(pace, max(least, 0), bursts=FEWEST_BURSTS)
+    if needed > seconds:
+        _log.warning(
+            "a start of the program takes %.1f s on this device: the %d networks that a table needs take about %.0f "
+            "minutes, not the %.3g that are left; more --minutes give each network more measurements",
+            pace.start_ms / 1e3,
+            least,
+            needed / 60,
+            max(seconds, 0.0) / 60,
+        )
+        return f" of {LEAST}"
+    fit = int(seconds / starts_seconds(pace, 1, bursts=_MEAN_BURSTS))
+    return f" of about {min(max(fit, LEAST), MOST)} (a start takes {pace.start_ms / 1e3:.1f} s)"
 
 
 def describe_disturbance(log: ProfileLog) -> str:
@@ -115,7 +157,8 @@ def _load_wave(
         if number in log.times:
             continue
         data = write_random_model(networks[number].architecture, dtype=dtype, seed=number)
-        models.append(device.load(data))
+        with naming(_name(number)):
+            models.append(device.load(data))
         wave.append(number)
         size += len(data)
         if size > WAVE_BYTES:
@@ -123,8 +166,11 @@ def _load_wave(
     return wave, models
 
 
-def _quiet_seconds(models: Sequence[LoadedModel], wanted: Sequence[int], pace: MeasurementSettings) -> float:
+def _name(number: int) -> str:
+    return f"network {number} of the profile"
+
+
+def _quiet_seconds(latency_s: Array, wanted: Sequence[int], pace: MeasurementSettings) -> float:
     """Estimate how long a wave takes on a quiet device: bursts, their warm-up, samples of the reference."""
-    latency_s = np.array([float(model.run_times_ms(3).min()) / 1e3 for model in models])
     runs_s = np.maximum(pace.burst_ms / 1e3, FEWEST_RUNS * latency_s) + WARM_UP_RUNS * latency_s
     return float((runs_s + _LOOK_S + 2 * pace.start_ms / 1e3) @ np.asarray(wanted))

@@ -11,8 +11,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from mnas.checks import convert
+from mnas.checks import check_choice, convert
 from mnas.errors import InputError
+from mnas.latency.identity import harmless_fields
+from mnas.latency.table import FLOAT_REFERENCE, REFERENCES
 from mnas.profiling.measure import NetworkTime
 from mnas.system.files import parse_json, shorten
 from mnas.system.jsonlines import JsonLines
@@ -29,6 +31,9 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True):
 
 class ProfileLog:
     """Append-only JSON lines: a header, then networks by their number in the plan.
+
+    Attributes:
+        reference: name of the reference network; that of an earlier log stays.
 
     Args:
         path: of the log.
@@ -47,6 +52,7 @@ class ProfileLog:
         self._lines = JsonLines(path, "measurements")
         self._lines.repair()
         header = json.loads(json.dumps(header))
+        self.reference = str(header.get("reference", FLOAT_REFERENCE))
         if lines := self._lines.read():
             self._read([line for _, line in lines], header)
         else:
@@ -56,12 +62,15 @@ class ProfileLog:
         try:
             first, *rest = (parse_json(line) for line in lines)
             found = dict(first["profile"])
+            self.reference = found.pop("reference", FLOAT_REFERENCE)
+            check_choice("reference", self.reference, REFERENCES)
             for record in rest:
                 self._keep(record)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(
                 f"{self.path} is not a log of mnas profile ({shorten(str(error))}): move it away"
             ) from None
+        header.pop("reference", None)
         changed = _changes(found, header)
         harmless = _harmless(header)
         different = [text for name, text in changed.items() if name not in harmless]
@@ -117,10 +126,8 @@ def _fields(header: Mapping[str, Any]) -> dict[str, Any]:
 
 def _harmless(header: Mapping[str, Any]) -> set[str]:
     """The fields that do not make another profile: bursts are relative to a reference that is measured between them."""
-    names = {"options.minutes", "configuration.governor", "configuration.affinity", "configuration.binary_sha256"}
-    # A phone lists the cores that are switched on, and a warm one switches some off; elsewhere it is the processor.
-    is_phone = dict(header.get("configuration", {})).get("device") == "adb"
-    return names | {"configuration.cpu"} if is_phone else names
+    device = str(dict(header.get("configuration", {})).get("device"))
+    return {"options.minutes", *(f"configuration.{name}" for name in harmless_fields(device))}
 
 
 def _shown(value: Any) -> str:

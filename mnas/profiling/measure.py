@@ -13,15 +13,15 @@ network's bursts share, such as that of a phone that throttles.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
 
-from mnas.devices.base import Array, Device, LoadedModel, MeasurementSettings
+from mnas.devices.base import Array, Device, LoadedModel, MeasurementSettings, naming
 
 QUIET_QUANTILE = 0.25
 _REFERENCE_QUANTILE = 0.10
@@ -101,16 +101,25 @@ class Reference:
         heavy: of the heavy one; None if starting a burst takes long, to use the light one only.
         known_ms: the light one's quiet latency from an earlier measurement, 0 for none. Without it, a device that is
             busy all the time seems quiet.
+        name: of the light one, for messages.
+
+    Raises:
+        MnasError: if the device cannot run them.
     """
 
-    def __init__(self, device: Device, light: bytes, heavy: bytes | None = None, *, known_ms: float = 0.0) -> None:
+    def __init__(
+        self, device: Device, light: bytes, heavy: bytes | None = None, *, known_ms: float = 0.0, name: str = "float32"
+    ) -> None:
         self._known_ms = known_ms
-        self._light = device.load(light)
+        self._name = f"the reference network ({name}), which is measured between the others"
+        with naming(self._name):
+            self._light = device.load(light)
         self._heavy = None if heavy is None else device.load(heavy)
-        self.pace = device.pace
+        self.pace, self.clock = device.pace, device.clock
         self._seen: list[ReferenceSample] = []
-        for _ in range(self.pace.first_looks):
-            self.look()
+        with naming(self._name):
+            for _ in range(self.pace.first_looks):
+                self.look()
 
     def look(self) -> ReferenceSample:
         """Sample the light one."""
@@ -235,6 +244,7 @@ def measure_networks(
     seed: int,
     progress: Callable[[], None] = lambda: None,
     finished: Callable[[int, NetworkTime], None] | None = None,
+    names: Sequence[str] = (),
 ) -> list[NetworkTime]:
     """Measure networks in interleaved rounds until each has its quiet bursts, or the time is over.
 
@@ -248,17 +258,22 @@ def measure_networks(
         progress: called after every burst.
         finished: called with the index and the final result of every network, as soon as it has its bursts. Without it,
             a network is measured again if bursts that seemed quiet turn out to have been disturbed.
+        names: of the networks, for messages; none by default.
+
+    Raises:
+        MnasError: if the device cannot run one of them.
     """
     rng = np.random.default_rng(seed)
-    records = [
-        _Record(place, model, _runs_per_burst(model, reference.pace), wanted, reference.pace.starts_apart)
-        for place, (model, wanted) in enumerate(zip(models, quiet_bursts, strict=True))
-    ]
-    deadline = time.monotonic() + seconds
+    records = []
+    for place, (model, wanted) in enumerate(zip(models, quiet_bursts, strict=True)):
+        with naming(names[place]) if names else nullcontext():
+            runs = _runs_per_burst(model, reference.pace)
+        records.append(_Record(place, model, runs, wanted, reference.pace.starts_apart))
+    deadline = reference.clock() + seconds
     look = reference.look()
     while True:
         quiet = reference.quiet
-        late = time.monotonic() > deadline
+        late = reference.clock() > deadline
         _finish(records, quiet, late, finished)
         left = [record for record in records if record.unfinished(quiet, late)]
         if not left:
@@ -272,7 +287,7 @@ def measure_networks(
             record.add(times, before, look)
             progress()
             _finish([record], quiet, late, finished)
-            if time.monotonic() > deadline and not late:
+            if reference.clock() > deadline and not late:
                 break
 
 
@@ -292,8 +307,8 @@ def _finish(
 
 def _wait_until_quiet(reference: Reference, look: ReferenceSample, quiet: ReferenceSample) -> ReferenceSample:
     """Sample the light reference until it is quiet or the wait is over; the heavy one keeps its last sample."""
-    give_up = time.monotonic() + _PATIENCE_S
-    while look.light_ms > quiet.light_ms * _LIGHT_TOLERANCE and time.monotonic() < give_up:
+    give_up = reference.clock() + _PATIENCE_S
+    while look.light_ms > quiet.light_ms * _LIGHT_TOLERANCE and reference.clock() < give_up:
         look = ReferenceSample(reference.look().light_ms, look.heavy_ms)
     return look
 

@@ -33,6 +33,7 @@ class LatencyMeter:
         device_name: the device's name in the file: another device's latencies are not this one's.
         path: of the file that keeps what was measured, device by device; None keeps it in memory.
         reference_ms: of the reference network on this device; 0 if it is not known.
+        reference: name of that reference network; None for what suits the files.
     """
 
     device: Device
@@ -40,6 +41,7 @@ class LatencyMeter:
     device_name: str = "local"
     path: Path | None = None
     reference_ms: float = 0.0
+    reference: str | None = None
     _record: dict[str, float] = field(default_factory=dict)
     _others: dict[str, dict[str, float]] = field(default_factory=dict)  # on other devices
 
@@ -91,6 +93,7 @@ class LatencyMeter:
             seconds=_SECONDS * len(contents),
             quiet_bursts=[_QUIET_BURSTS] * len(contents),
             reference_ms=self.reference_ms,
+            reference=self.reference,
         )
         return [time.quiet_ms for time in times]
 
@@ -101,7 +104,12 @@ def _key(architecture: Architecture) -> str:
 
 
 def open_meter(
-    table_path: str, where: str = AUTO, folder: Path | None = None, *, benchmark_binary: str | Path | None = None
+    table_path: str,
+    where: str = AUTO,
+    folder: Path | None = None,
+    *,
+    benchmark_binary: str | Path | None = None,
+    wait_minutes: float = 0.0,
 ) -> LatencyMeter | None:
     """Open the device of a latency table, to measure other networks on it.
 
@@ -110,6 +118,7 @@ def open_meter(
         where: `local`, `adb`, `ssh:HOST`; `none`; or `auto`, which is the table's device if that is this machine.
         folder: where the latencies are kept, in `measured.json`; None keeps them in memory.
         benchmark_binary: the `benchmark_model` for a phone.
+        wait_minutes: how long to wait for the device if it is gone.
 
     Returns:
         None if nothing is to be measured.
@@ -131,6 +140,7 @@ def open_meter(
         threads=configuration.threads,
         delegate=configuration.delegate,
         benchmark_binary=None if benchmark_binary is None else Path(benchmark_binary),
+        wait_minutes=wait_minutes,
     )
     now = device.configuration(configuration.dtype)
     if automatic and (now.cpu, now.soc) != (configuration.cpu, configuration.soc):
@@ -141,6 +151,7 @@ def open_meter(
         _device_name(now),
         None if folder is None else folder / MEASURED,
         table.reference_ms if check_same(configuration, now) else 0.0,
+        table.reference,
     )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
-from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
+from mnas.latency.estimator import LatencyEstimate
+from mnas.latency.extrapolation import ExtendedEstimator
+from mnas.latency.identity import compare_configurations
 from mnas.latency.limits import load_table
-from mnas.latency.table import Configuration
+from mnas.latency.table import FLOAT_REFERENCE, Configuration
 from mnas.tflite.flatbuffer import DTYPES
 
 _log = logging.getLogger(__name__)
@@ -24,11 +26,13 @@ class Prediction:
         estimate: the latency with its 90 % interval.
         reference_ms: the reference network's quiet latency on the table's device.
         configuration: of the table.
+        reference: name of the reference network.
     """
 
     estimate: LatencyEstimate
     reference_ms: float
     configuration: Configuration
+    reference: str = FLOAT_REFERENCE
 
 
 def predict(architecture: Architecture, table: Path, *, dtype: str, file: Path) -> Prediction:
@@ -41,14 +45,15 @@ def predict(architecture: Architecture, table: Path, *, dtype: str, file: Path) 
         file: that file, for messages.
 
     Raises:
-        InputError: if the table cannot be read, is for another dtype, or lacks a block.
+        InputError: if the table cannot be read, is for another dtype, or cannot price a block.
     """
     loaded = load_table(table)
     priced = loaded.configuration.dtype
     if dtype and (computed := computed_dtype(dtype, file)) != priced:
         widened = "" if computed == dtype else ", whose weights are widened to float32 when it is loaded"
         raise InputError(f"{file} is {dtype}{widened}; the table is for {priced}: profile with --dtype {computed}")
-    return Prediction(LatencyEstimator(loaded).predict(architecture), loaded.reference_ms, loaded.configuration)
+    estimate = ExtendedEstimator(loaded).predict(architecture)
+    return Prediction(estimate, loaded.reference_ms, loaded.configuration, loaded.reference)
 
 
 def computed_dtype(dtype: str, file: Path) -> str:
@@ -67,11 +72,11 @@ def computed_dtype(dtype: str, file: Path) -> str:
 
 
 def check_same(table: Configuration, now: Configuration) -> bool:
-    """Check that a measurement can be compared with a table's predictions.
+    """Check that a measurement can be compared with a table's predictions. Other differences are warned of.
 
     Returns:
-        Whether it is the same machine, as far as known. If not, a warning is logged: the comparison is between two
-        machines, and the table's quiet latency of the reference network does not hold here.
+        Whether it is the same machine, as far as known. If not, the comparison is between two machines, and the
+        table's quiet latency of the reference network does not hold here.
 
     Raises:
         InputError: the message names what differs.
@@ -82,13 +87,15 @@ def check_same(table: Configuration, now: Configuration) -> bool:
             raise InputError(f"the table is for --{name} {before}; this is --{name} {here}")
     if table.model != now.model:
         raise InputError(f"the table is for {table.model or 'an unnamed device'}; this is {now.model}")
-    if table.binary_sha256 != now.binary_sha256:
-        raise InputError("the table was measured with another build of benchmark_model: profile with this one")
-    if (table.soc, table.cpu) == (now.soc, now.cpu):
-        return True
-    _log.warning(
-        "the table and its predictions are for another machine (%s), this is %s: make a table for it with mnas profile",
-        table.cpu or table.soc,
-        now.cpu or now.soc,
-    )
-    return False
+    if (table.soc, table.cpu) != (now.soc, now.cpu) and now.device != "adb":
+        _log.warning(
+            "the table and its predictions are for another machine (%s), this is %s: make a table for it with mnas "
+            "profile",
+            table.cpu or table.soc,
+            now.cpu or now.soc,
+        )
+        return False
+    different, harmless = compare_configurations(replace(table, dtype=now.dtype), now)
+    if different or harmless:
+        _log.warning("since the table was made, %s", "; ".join((*different, *harmless)))
+    return table.soc == now.soc

@@ -18,11 +18,12 @@ from mnas.errors import MnasError
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.operator_regression import OperatorModel, canonical, fit_operators
 from mnas.latency.report_card import conformal_relative_error, make_report_card
-from mnas.latency.table import Configuration, Entry, LatencyTable, ReportCard
+from mnas.latency.table import FLOAT_REFERENCE, Configuration, Entry, LatencyTable, ReportCard
 from mnas.profiling.collect import collect
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.plan import PlannedNetwork, table_blocks
+from mnas.profiling.yardstick import reference_for_space
 from mnas.space.space import SearchSpace
 from mnas.system.lock import hold
 from mnas.tflite.flatbuffer import DTYPES
@@ -77,6 +78,9 @@ def profile(
     configuration = device.configuration(options.dtype)
     log_path = out.with_name(out.name + ".log")
     header = {"space": space.fingerprint, "configuration": asdict(configuration), "options": asdict(options)}
+    reference = reference_for_space(device, space, options.dtype)
+    if reference != FLOAT_REFERENCE:  # logs were without it
+        header["reference"] = reference
     with hold(out.with_name(f".{out.name}.lock"), f"the profile {out}", remove=True):
         log = ProfileLog(log_path, header)
         seconds = options.minutes * 60
@@ -90,7 +94,8 @@ def profile(
             )
         progress(0.97, "fitting")
         times = {number: measured.at(reference_ms) for number, measured in log.times.items()}
-        table = replace(fit_table(space, configuration, networks, times), reference_ms=reference_ms)
+        table = fit_table(space, configuration, networks, times)
+        table = replace(table, reference_ms=reference_ms, reference=log.reference)
         table.save(out)
         log.remove()
         progress(1.0, "done")

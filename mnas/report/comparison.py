@@ -58,11 +58,12 @@ def family_figure(members: Sequence[Member], *, title: str) -> Figure:
         for row in rows
     )
     y = tuple(row["accuracy"] if scored else row["madds"] for row in rows)
-    drawn = [
-        Series(table or "family", look, tuple(row[key] for row in rows), y, kind="both", hover=hover)
-        for table, look in zip(tables or [""], cycle(CYCLE), strict=False)
-        for key in [f"latency_ms {table}" if table else "params"]
-    ]
+    drawn = []
+    for table, look in zip(tables or [""], cycle(CYCLE), strict=False):
+        key = f"latency_ms {table}" if table else "params"
+        priced = [place for place, row in enumerate(rows) if row[key] is not None]
+        x, heights = tuple(rows[place][key] for place in priced), tuple(y[place] for place in priced)
+        drawn.append(Series(table or "family", look, x, heights, "both", tuple(hover[place] for place in priced)))
     return Figure(
         "family",
         title,

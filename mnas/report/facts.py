@@ -16,7 +16,8 @@ from mnas.arch.spec import Architecture
 from mnas.arch.walk import PlacedBlock, named_blocks
 from mnas.checks import AnyText, convert
 from mnas.errors import MnasError
-from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
+from mnas.latency.estimator import LatencyEstimate
+from mnas.latency.extrapolation import ExtendedEstimator
 from mnas.latency.table import LatencyTable
 from mnas.scaling.family import FamilyMember, read_family
 from mnas.study.diagnostics_log import Update, UpdateLog
@@ -172,7 +173,7 @@ def _targets(study: Study, winner: Architecture | None) -> tuple[Target, ...]:
         estimate = None
         if table is not None and winner is not None:
             try:
-                estimate = LatencyEstimator(table).predict(winner)
+                estimate = ExtendedEstimator(table).predict(winner)
             except MnasError as error:
                 _LOGGER.warning("%s cannot predict the winner's latency: %s", path, error)
         found.append(Target(path, float(wanted["budget_ms"]), table, estimate))

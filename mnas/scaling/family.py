@@ -6,7 +6,7 @@ import csv
 import io
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from mnas.arch.complexity import complexity
 from mnas.arch.memory import footprint
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError, MnasError
-from mnas.latency.estimator import LatencyEstimator
+from mnas.latency.extrapolation import ExtendedEstimator
 from mnas.latency.table import LatencyTable
 from mnas.system.files import read_json, write_together
 
@@ -29,16 +29,18 @@ class Member:
     Attributes:
         name: such as `phi1`.
         architecture: the network.
-        latencies_ms: predicted, by the name of the latency table; empty without tables.
+        latencies_ms: predicted, by the name of the latency table; empty without tables, None if one cannot price it.
         intervals_ms: the 90 % intervals, by the same names.
         accuracy: by the evaluator, or None.
+        extrapolated: the keys of the blocks that a table lacks, by the same names.
     """
 
     name: str
     architecture: Architecture
-    latencies_ms: Mapping[str, float]
-    intervals_ms: Mapping[str, tuple[float, float]]
+    latencies_ms: Mapping[str, float | None]
+    intervals_ms: Mapping[str, tuple[float, float] | None]
     accuracy: float | None = None
+    extrapolated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """Plain data, one value per column."""
@@ -52,7 +54,8 @@ class Member:
             "memory_bytes": footprint(self.architecture).memory_bytes,
             "accuracy": self.accuracy,
             **{f"latency_ms {name}": latency for name, latency in self.latencies_ms.items()},
-            **{f"interval_ms {name}": list(interval) for name, interval in self.intervals_ms.items()},
+            **{f"interval_ms {name}": interval and list(interval) for name, interval in self.intervals_ms.items()},
+            **{f"extrapolated {name}": list(keys) for name, keys in self.extrapolated.items() if keys},
         }
 
 
@@ -90,7 +93,7 @@ def write_family(folder: Path, members: Sequence[Member], made: Mapping[str, Any
     document = {"format": "mnas.family", "version": 1, "made": dict(made), "members": rows}
     files[folder / "family.json"] = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
     table = io.StringIO()
-    columns = [name for name in rows[0] if not name.startswith("interval_ms")]
+    columns = [name for name in rows[0] if not name.startswith(("interval_ms", "extrapolated"))]
     writer = csv.DictWriter(table, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -156,7 +159,7 @@ def _member(name: str, data: Any, known: dict[str, Any], table: LatencyTable | N
     latency_ms = _latency_ms(more, table_path)
     if latency_ms is None and table is not None:
         try:
-            latency_ms = LatencyEstimator(table).predict(architecture).latency_ms
+            latency_ms = ExtendedEstimator(table).latency_ms(architecture)
         except MnasError:
             _LOGGER.info("the table cannot predict %s", name)
     return FamilyMember(name, architecture, cost.params, cost.madds, latency_ms, _number(more.get("accuracy")))

@@ -171,6 +171,7 @@ def scale(
     for folder in found.grown:
         check_target(folder)
     scorer = _starting(scorer, kept)
+    devices.check([network for _, network in found.networks])
     members = _members(found.networks, devices, scorer, progress)
     for folder, network in found.grown.items():
         network.write(folder)
@@ -224,7 +225,8 @@ def _members(
     for number, (name, network) in enumerate(networks):
         if scorer is not None:
             progress(number / len(networks), f"scoring {name}")
-        members.append(devices.member(name, network, scorer(network) if scorer else None))
+        accuracy = scorer(network) if scorer else None
+        members.append(devices.member(name, network, accuracy, unpriced=len(networks) > 1))
     return tuple(members)
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError
-from mnas.latency.extrapolation import ExtendedEstimator
+from mnas.latency.estimator import LatencyEstimate
+from mnas.latency.extrapolation import ExtendedEstimator, UnpricedError
 from mnas.latency.limits import load_table
 from mnas.scaling.compound import Coefficients
 from mnas.scaling.family import Member
 from mnas.scaling.to_latency import Fit, LatencyGoal, Scaled, scale_to_latency
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Devices:
@@ -21,7 +25,7 @@ class Devices:
         paths: of the tables.
 
     Raises:
-        InputError: for an unreadable table, one that is too small, or two of the same name.
+        InputError: for an unreadable table, or two of the same name.
     """
 
     def __init__(self, paths: Sequence[Path | str]) -> None:
@@ -32,19 +36,47 @@ class Devices:
                 raise InputError(f"two latency tables are called {name}: rename one")
             self.estimators[name] = ExtendedEstimator(load_table(path))
 
-    def member(self, name: str, architecture: Architecture, accuracy: float | None = None) -> Member:
-        """Return a network with its predicted latencies.
+    def check(self, networks: Sequence[Architecture]) -> None:
+        """Check that every table can price at least one of some networks.
 
         Raises:
-            InputError: if a table has no operator of a kind that the network needs.
+            UnpricedError: if one cannot; it is the reason for the first network.
         """
-        estimates = {device: estimator.predict(architecture) for device, estimator in self.estimators.items()}
+        for estimator in self.estimators.values():
+            if not any(estimator.is_priced(network) for network in networks):
+                estimator.latency_ms(networks[0])
+
+    def member(
+        self, name: str, architecture: Architecture, accuracy: float | None = None, *, unpriced: bool = False
+    ) -> Member:
+        """Return a network with its predicted latencies.
+
+        Args:
+            name: of the network.
+            architecture: the network.
+            accuracy: of it, or None.
+            unpriced: whether a table that cannot price the network is warned of, and gives no latency.
+
+        Raises:
+            UnpricedError: if a table has no operator of a kind that the network needs.
+            InputError: if a table is too small to extrapolate from.
+        """
+        estimates: dict[str, LatencyEstimate | None] = {}
+        for device, estimator in self.estimators.items():
+            try:
+                estimates[device] = estimator.predict(architecture)
+            except UnpricedError as error:
+                if not unpriced:
+                    raise
+                _LOGGER.warning("%s has no latency by %s: %s", name, device, error)
+                estimates[device] = None
         return Member(
             name,
             architecture,
-            {device: estimate.latency_ms for device, estimate in estimates.items()},
-            {device: (estimate.low_ms, estimate.high_ms) for device, estimate in estimates.items()},
+            {device: None if found is None else found.latency_ms for device, found in estimates.items()},
+            {device: None if found is None else (found.low_ms, found.high_ms) for device, found in estimates.items()},
             accuracy,
+            {device: found.extrapolated for device, found in estimates.items() if found},
         )
 
 

@@ -17,6 +17,7 @@ from mnas.arch.memory import check_fits, check_strides
 from mnas.arch.spec import Architecture
 from mnas.checks import check_number
 from mnas.errors import InputError, MnasError
+from mnas.latency.extrapolation import UnpricedError
 from mnas.scaling.compound import Coefficients, grow
 
 Latency = Callable[[Architecture], float]
@@ -25,6 +26,7 @@ TOLERANCE = 0.03
 _LOWEST_PHI, _HIGHEST_PHI = -8.0, 20.0
 _BANDS = (0.3, 0.6, 1.2, 2.4)  # the maximum distance of each dimension's phi from the common one, tried in turn
 _SAMPLES = 12  # of each dimension within its band
+_STEP, _MOST_STEPS = 0.1, 40  # how far from a phi whose network has no price another network's is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class LatencyGoal:
     """A latency to reach on one device.
 
     Attributes:
-        latency: from an architecture to ms, e.g. by a latency table.
+        latency: from an architecture to ms, e.g. by a latency table. Networks for which it raises `UnpricedError` are
+            passed over.
         wanted_ms: the latency to reach.
     """
 
@@ -78,6 +81,7 @@ def scale_to_latency(
 
     Raises:
         InputError: without goals, or for a latency out of reach of this family.
+        UnpricedError: if none of its networks has a latency.
         MnasError: if rounding leaves no network within the tolerance; it names the nearest.
     """
     if not goals:
@@ -165,15 +169,33 @@ class _Family:
             check_fits(member)
         except InputError:
             return None
-        return self.load(self.latencies_ms(member)) > 1
+        return self.load(self._near(phi)[1]) > 1
+
+    def _near(self, phi: float) -> tuple[Architecture, tuple[float, ...]]:
+        """The formula's member at a phi, or the nearest one that has latencies, and these.
+
+        Raises:
+            UnpricedError: if there is none.
+        """
+        unpriced = UnpricedError("no network of this family has a latency")
+        for number in range(2 * _MOST_STEPS + 1):
+            beside = phi + _STEP * ((number + 1) // 2) * (-1) ** number
+            member = self.at(*self._factors(beside, beside, beside))
+            if member is None:
+                continue
+            try:
+                return member, self.latencies_ms(member)
+            except UnpricedError as error:
+                unpriced = error
+        raise unpriced
 
     def _factors(self, depth: float, width: float, size: float) -> tuple[float, float, float]:
         chosen = self.coefficients
         return chosen.alpha**depth, chosen.beta**width, chosen.gamma**size
 
     def _refuse(self, phi: float, says: str) -> None:
-        member = self.at(*self._factors(phi, phi, phi)) or self.base
-        takes = ", ".join(f"{latency:.4g}" for latency in self.latencies_ms(member))
+        member, latencies_ms = self._near(phi)
+        takes = ", ".join(f"{latency:.4g}" for latency in latencies_ms)
         wanted = ", ".join(f"{goal.wanted_ms:g}" for goal in self.goals)
         raise InputError(f"--to-ms is {wanted}: {says} {takes} ms ({member.resolution} px)")
 
@@ -183,8 +205,13 @@ class _Family:
         phis = [phi - reach + 2 * reach * step / _SAMPLES for step in range(_SAMPLES + 1)]
         for depth, width, size in itertools.product(*(self._different(phis, axis) for axis in range(3))):
             member = self.at(depth, width, size)
-            if member is not None:
-                yield Scaled(member, phi, depth, width, size, self.latencies_ms(member))
+            if member is None:
+                continue
+            try:
+                latencies_ms = self.latencies_ms(member)
+            except UnpricedError:  # such as one whose shortcuts are of a kind that the table lacks
+                continue
+            yield Scaled(member, phi, depth, width, size, latencies_ms)
 
     def _different(self, phis: Sequence[float], axis: int) -> list[float]:
         """The factors along one dimension that result in different networks."""

@@ -138,7 +138,7 @@ def measured_choice(
     if not options.table:
         return None
     where, binary = options.measure_finalists, options.benchmark_binary
-    meter = open_meter(options.table[0], where, folder, benchmark_binary=binary)
+    meter = open_meter(options.table[0], where, folder, benchmark_binary=binary, wait_minutes=options.wait)
     if meter is None:
         return None
     budget = objective.budgets[0]

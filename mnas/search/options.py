@@ -110,6 +110,14 @@ BenchmarkBinary = Annotated[
     str,
     Meta(description="With --measure-finalists adb: the benchmark_model that the phone's table was measured with."),
 ]
+Wait = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=10_080,
+        description="Minutes to wait for the device of --measure-finalists if it is gone, instead of ending at once.",
+    ),
+]
 FinalSteps = Annotated[int, Meta(ge=1, description="Training steps of a finalist.")]
 ScoreDtype = Annotated[str, Meta(description="int8: finalists are quantised and scored as integer files.")]
 MaxTrainImages = Annotated[int, Meta(ge=1, description="Use at most this many training images.")]
@@ -163,6 +171,7 @@ class SearchOptions:
     augment: Augment | None = None
     measure_finalists: MeasureFinalists = AUTO
     benchmark_binary: BenchmarkBinary | None = None
+    wait: Wait = 0.0
     score_dtype: ScoreDtype = "float32"
     max_train_images: MaxTrainImages | None = None
     retrain_seeds: RetrainSeeds = 3

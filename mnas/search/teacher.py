@@ -83,7 +83,12 @@ def _check_before(options: SearchOptions) -> None:
         MnasError: if the device is not available.
     """
     if options.table:
-        open_meter(options.table[0], options.measure_finalists, benchmark_binary=options.benchmark_binary)
+        open_meter(
+            options.table[0],
+            options.measure_finalists,
+            benchmark_binary=options.benchmark_binary,
+            wait_minutes=options.wait,
+        )
     teacher = teacher_architecture(str(options.teacher), _largest_size(options))
     if not options.table:
         return

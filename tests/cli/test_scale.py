@@ -41,8 +41,14 @@ def test_to_a_latency(mnas):
     assert found["latency_ms phone"] == pytest.approx(20, rel=0.03)
     low, high = found["interval_ms phone"]
     assert low < 20 < high
-    code, out, _ = mnas("cost", "n.json", "--json")
+    assert found["extrapolated phone"]
+    code, out, _ = mnas("cost", "n.json", "--table", "phone.json", "--json")
     cost = json.loads(out)
+    assert cost["latency_ms"] == pytest.approx(found["latency_ms phone"])
+    assert cost["extrapolated"] == found["extrapolated phone"]
+    assert {b["key"] for b in cost["blocks"] if b["extrapolated"]} == set(cost["extrapolated"])
+    code, out, _ = mnas("cost", "n.json", "--table", "phone.json")
+    assert "not in the table and extrapolated" in " ".join(out.split())
     assert (cost["params"], cost["memory_mb"]) == (found["params"], found["memory_bytes"] / 1e6)
 
 

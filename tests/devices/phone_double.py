@@ -15,8 +15,11 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
+
+from mnas.tflite.operators import read_operators
 
 _MOVED = ("/data/local/tmp", "/sys/devices/system/cpu")
 _MAX_DATA = 4096
@@ -27,7 +30,8 @@ BENCHMARK_MODEL = """\
 #!/bin/sh
 # Stands for benchmark_model (--num_threads, --enable_op_profiling, --use_xnnpack): a network takes what its size says.
 # Files in $PHONE make it another build or phone: unknown (flags that it ignores), idle and partly (delegates that run
-# nothing or a part), old (words of TensorFlow 2.1), default_xnnpack, accelerators, log.sed (changes its output).
+# nothing or a part), int8_only (delegates run nothing of other files), old (words of TensorFlow 2.1), default_xnnpack,
+# accelerators, log.sed (changes its output).
 run() {
 for argument in "$@"; do
     grep -qxF -e "${argument%%=*}" "$PHONE/unknown" 2>/dev/null && { ignored="$ignored $argument"; continue; }
@@ -54,6 +58,8 @@ echo "INFO: Graph: [${graph#$PHONE}]"
 [ -e "$PHONE/accelerators" ] && echo "INFO: NNAPI accelerators available: [$(cat "$PHONE/accelerators")]"
 echo "INFO: Loaded model $graph"
 [ -e "$PHONE/default_xnnpack" ] && echo 'INFO: Created TensorFlow Lite XNNPACK delegate for CPU.'
+[ -e "$PHONE/int8_only" ] && [ "$(cat "$PHONE/kinds/${graph##*/}")" != int8-plain ] && touch "$PHONE/idle"
+[ -e "$PHONE/int8_only" ] && [ "$(cat "$PHONE/kinds/${graph##*/}")" = int8-plain ] && rm -f "$PHONE/idle"
 if [ -z "$delegate" ]; then :
 elif [ -e "$PHONE/old" ]; then echo "Applied $delegate delegate."
 elif [ -e "$PHONE/idle" ]; then
@@ -139,6 +145,7 @@ class PhoneDouble:
         full: whether it has no space left.
         damages: whether it changes the files that are copied to it.
         old: whether it speaks the shell protocol of before Android 7: no exit codes, one stream, other line ends.
+        slow_s: how long every command takes to start.
         starts_left: of benchmark_model, before the connection drops.
         root: where its files are.
     """
@@ -146,7 +153,7 @@ class PhoneDouble:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.authorized, self.full, self.old, self.starts_left = True, False, False, 10**9
-        self.damages = False
+        self.damages, self.slow_s = False, 0.0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._connections: list[socket.socket] = []
@@ -288,6 +295,7 @@ class _Stream:
             self.credit.acquire(timeout=20)
 
     def _shell(self, command: str) -> None:
+        time.sleep(self.phone.slow_s)
         environment = {"PATH": f"{self.phone.root}/bin:{os.environ['PATH']}", "PHONE": str(self.phone.root)}
         done = subprocess.run(
             ["sh", "-c", self.phone.moved(command)],
@@ -341,11 +349,20 @@ class _Stream:
             self.file.write(body[::-1] if self.phone.damages else body)
         elif request == b"DONE":
             self.file.close()
+            self._sort(Path(self.file.name))
             reason = b"couldn't write file: No space left on device"
             answer = b"FAIL" + struct.pack("<I", len(reason)) + reason if self.phone.full else b"OKAY" + bytes(4)
             self._later(answer)
         elif request == b"QUIT":
             self.transport.send(b"CLSE", self.number, self.number)
+
+    def _sort(self, file: Path) -> None:
+        """Note of what kind a network is, for an accelerator that takes one kind alone."""
+        if file.suffix == ".tflite" and (self.phone.root / "int8_only").exists():
+            operators = read_operators(file.read_bytes())
+            (self.phone.root / "kinds").mkdir(exist_ok=True)
+            kind = ("int8" if "QUANTIZE" in operators else "float32") + ("" if "MUL" in operators else "-plain")
+            (self.phone.root / "kinds" / file.name).write_text(kind)
 
     def _later(self, data: bytes) -> None:
         """Writing waits for the other side's OKAY, which comes to the thread that called."""

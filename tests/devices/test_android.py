@@ -5,26 +5,29 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mnas.arch.codec import architecture_to_json
-from mnas.devices.adb import Adb
+from mnas.arch.codec import architecture_to_dict, architecture_to_json
+from mnas.devices.adb import Adb, LostPhoneError
 from mnas.devices.android import AndroidDevice
 from mnas.devices.base import MeasurementSettings
 from mnas.devices.phone import read_heat, read_phone
 from mnas.devices.registry import open_device
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import LatencyTable
+from mnas.profiling.bench import bench_file
+from mnas.profiling.profile import ProfileOptions, profile
 from mnas.space import load_space
 from mnas.tflite.random_model import write_random_model
 from mnas.tflite.runner import TFLiteRunner
 from tests.commands import run
 from tests.devices.phone_double import COMPILED_MODEL, PhoneDouble
 from tests.latency.tables import make_table
+from tests.spaces import small_space
 
 DATA = write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(0)))
 
@@ -91,6 +94,56 @@ def test_the_flags_say_what_was_asked(phone: PhoneDouble, binary: Path) -> None:
         device.load(DATA).run_times_ms(3)
 
 
+@pytest.mark.usefixtures("quick")
+def test_an_accelerator_that_runs_int8_alone(phone: PhoneDouble, binary: Path, tmp_path: Path) -> None:
+    """The network that is measured in between must be one that it runs; a message says which network it does not."""
+    (phone.root / "int8_only").touch()
+    device = open_phone(phone, binary, delegate="nnapi")
+    space = small_space(3)
+    network = space.sample(np.random.default_rng(0))
+    assert not any(stage.block.se_ratio for stage in network.stages)
+    (tmp_path / "net.tflite").write_bytes(write_random_model(network, dtype="int8"))
+    (tmp_path / "net.json").write_text(json.dumps({"architecture": architecture_to_dict(network), "dtype": "int8"}))
+    found = bench_file(tmp_path / "net.tflite", device, seconds=0.1)
+    assert found.time.quiet_ms > 0
+    (tmp_path / "float.tflite").write_bytes(write_random_model(network))
+    with pytest.raises(MnasError, match=r"^.*float\.tflite: the phone did not run the network on NNAPI"):
+        bench_file(tmp_path / "float.tflite", device, seconds=0.1)
+    # A table from before says by what it was measured, and that is what a comparison needs.
+    configuration = device.configuration("int8")
+    old = make_table(space, configuration=configuration, reference_ms=2.0)
+    old.save(tmp_path / "old.json")
+    assert "reference" not in json.loads((tmp_path / "old.json").read_text())
+    with pytest.raises(MnasError, match=r"^the reference network \(float32\), which is measured between the others: "):
+        bench_file(tmp_path / "net.tflite", device, table=tmp_path / "old.json", seconds=0.1)
+    replace(old, reference="int8-plain").save(tmp_path / "new.json")
+    assert LatencyTable.load(tmp_path / "new.json").reference == "int8-plain"
+    assert bench_file(tmp_path / "net.tflite", device, table=tmp_path / "new.json", seconds=0.1).same_machine
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_int8_accelerator_is_profiled_and_an_older_log_keeps_its_reference(
+    phone: PhoneDouble, binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mnas.profiling.collect.LEAST", 6)
+    monkeypatch.setattr("mnas.profiling.profile.fit_table", lambda space, *rest: make_table(space))
+    options = ProfileOptions(minutes=0.05, dtype="int8")
+    device = open_phone(phone, binary, delegate="nnapi")
+    (phone.root / "int8_only").touch()
+    assert profile(small_space(3), device, tmp_path / "t.json", options).reference == "int8-plain"
+    header = {
+        "space": small_space(3).fingerprint,
+        "configuration": asdict(device.configuration("int8")),
+        "options": asdict(options),
+    }
+    (tmp_path / "old.json.log").write_text(json.dumps({"profile": header}) + "\n")  # before, it was always float32
+    with pytest.raises(MnasError, match=r"the reference network \(float32\)"):
+        profile(small_space(3), device, tmp_path / "old.json", options)
+    (phone.root / "int8_only").unlink()
+    (phone.root / "idle").unlink()
+    assert profile(small_space(3), device, tmp_path / "old.json", options).reference == "float32"
+
+
 def test_the_compiled_models_program(phone: PhoneDouble, tmp_path: Path) -> None:
     (tmp_path / "benchmark_model").write_text(COMPILED_MODEL)
     device = open_phone(phone, tmp_path / "benchmark_model")
@@ -149,7 +202,9 @@ def test_an_export_is_verified_on_the_phone(
 
 
 @pytest.mark.usefixtures("quick")
-def test_bench_and_check_on_the_command_line(phone: PhoneDouble, binary: Path, tmp_path: Path) -> None:
+def test_bench_and_check_on_the_command_line(
+    phone: PhoneDouble, binary: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "net.tflite").write_bytes(DATA)
     where = ["--device", f"adb:{phone.address}", "--benchmark-binary", binary]
     report = json.loads(run("bench", tmp_path / "net.tflite", *where, "--seconds", "0.1", "--json"))
@@ -163,23 +218,14 @@ def test_bench_and_check_on_the_command_line(phone: PhoneDouble, binary: Path, t
     space = load_space("mnasnet-16")
     table = make_table(space)
     here = open_phone(phone, binary).configuration("float32")
-    for change, message in (
-        ({"binary_sha256": "0" * 64}, "another build of benchmark_model"),
-        ({"model": "Pixel 9"}, "is for Pixel 9"),
-    ):
-        replace(table, configuration=replace(here, **change)).save(tmp_path / "table.json")
-        arguments = (
-            "bench",
-            tmp_path / "net.tflite",
-            *where,
-            "--table",
-            tmp_path / "table.json",
-            "--arch",
-            "mnasnet-a1",
-        )
-        (tmp_path / "a.json").write_text(architecture_to_json(space.sample(np.random.default_rng(0))))
-        with pytest.raises(InputError, match=message):
-            run(*arguments[:-1], tmp_path / "a.json")
+    (tmp_path / "a.json").write_text(architecture_to_json(space.sample(np.random.default_rng(0))))
+    compared = ["--table", tmp_path / "table.json", "--arch", tmp_path / "a.json", "--seconds", "0.1"]
+    replace(table, configuration=replace(here, binary_sha256="0" * 64)).save(tmp_path / "table.json")
+    assert "Predicted: " in run("bench", tmp_path / "net.tflite", *where, *compared)
+    assert f"binary_sha256 was '{'0' * 64}', is '{here.binary_sha256}'" in caplog.text
+    replace(table, configuration=replace(here, model="Pixel 9")).save(tmp_path / "table.json")
+    with pytest.raises(InputError, match="is for Pixel 9"):
+        run("bench", tmp_path / "net.tflite", *where, *compared)
     with pytest.raises(MnasError, match="make the table again"):
         run("table", "check", tmp_path / "table.json", *where, "--count", 2, "--minutes", 0.001)
     assert phone.files == []
@@ -395,3 +441,73 @@ def test_a_broken_connection_does_not_end_a_long_run(
     assert caplog.text.count("lost the phone during the work") == 2
     assert "Trying again in 10 s" in caplog.text
     assert phone.files == []
+
+
+def test_a_phone_that_comes_back_late_is_waited_for(
+    phone: PhoneDouble, binary: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the pauses of a connection that breaks; the time of a measurement stands still meanwhile."""
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        phone.starts_left = 10 if len(naps) == 6 else -1
+
+    monkeypatch.setattr(Adb, "sleep", staticmethod(nap))
+    device = open_phone(phone, binary, wait_minutes=60)
+    connect = device.adb._choose
+    monkeypatch.setattr(device.adb, "_choose", lambda serial: connect(serial) if len(naps) == 6 else _gone())
+    with device.measuring():
+        model = device.load(DATA)
+        phone.starts_left = 0
+        before, waited_s = device.clock(), device.waited_s
+        assert model.run_times_ms(3).shape == (3,)
+        assert device.waited_s > waited_s
+        assert device.clock() - before < 60
+    assert naps == [2.0, 10.0, 60.0, 2.0, 5.0, 10.0]
+    assert caplog.text.count("Waiting up to 60 minutes for the phone 127.0.0.1") == 1
+    assert caplog.text.count("is back after") == 1
+    assert phone.files == []
+
+
+def _gone() -> str:
+    raise LostPhoneError("gone")
+
+
+@pytest.mark.parametrize("wait_minutes", [0.0, 1e-3])
+def test_a_phone_that_does_not_come_back(
+    wait_minutes: float, phone: PhoneDouble, binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = open_phone(phone, binary, wait_minutes=wait_minutes)
+    with device.measuring():
+        model = device.load(DATA)
+        phone.starts_left = -(10**9)
+        monkeypatch.setattr(device.adb, "_choose", lambda serial: _gone())
+        with pytest.raises(MnasError) as ended:
+            model.run_times_ms(3)
+    assert ("It did not come back within the 0 seconds of --wait" in str(ended.value)) == (wait_minutes > 0)
+
+
+def test_waiting_for_a_phone_can_be_interrupted(
+    phone: PhoneDouble, binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone.authorized = False
+    with pytest.raises(MnasError, match="it has not allowed this computer yet"):
+        open_phone(phone, binary)
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Adb, "sleep", staticmethod(interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        open_phone(phone, binary, wait_minutes=60)
+    with pytest.raises(InputError, match="--wait"):
+        open_phone(phone, binary, wait_minutes=-1)
+
+
+def test_what_a_start_costs_is_measured(phone: PhoneDouble, binary: Path) -> None:
+    phone.slow_s = 0.3
+    device = open_phone(phone, binary)
+    assert device.pace.start_ms == 120
+    with device.measuring():
+        assert device.pace.start_ms > 300

@@ -177,6 +177,37 @@ def test_a_board_that_answers_nonsense(board: Board, monkeypatch: pytest.MonkeyP
             model.infer(np.zeros((1, 16, 16, 3), np.float32))
 
 
+def test_a_board_that_was_gone_is_waited_for(board: Board, caplog: pytest.LogCaptureFixture) -> None:
+    """It has lost the networks that were loaded; they are loaded again."""
+    device = open_it(board, wait_minutes=1)
+    with device.measuring():
+        model, closed = device.load(DATA), device.load(DATA)
+        closed.close()
+        assert device.link is not None
+        device.link.process.kill()
+        assert model.run_times_ms(3).shape == (3,)
+        with pytest.raises(MnasError, match="on board: KeyError"):
+            closed.run_times_ms(1)
+    assert "Waiting up to 60 seconds for board to come back" in caplog.text
+    assert "board is back after" in caplog.text
+    assert device.waited_s > 0
+    with open_it(board).measuring():  # the lock of the former connection is gone
+        pass
+    impatient = open_it(board)
+    with impatient.measuring():
+        model = impatient.load(DATA)
+        assert impatient.link is not None
+        impatient.link.process.kill()
+        with pytest.raises(MnasError, match="the connection broke"):
+            model.run_times_ms(3)
+
+
+def test_what_waiting_does_not_mend_is_said_at_once(board: Board) -> None:
+    board.configure("stranger")
+    with pytest.raises(MnasError, match="does not accept this computer's keys"):
+        open_it(board, wait_minutes=60)
+
+
 def test_bench_over_ssh(board: Board, tmp_path: Path) -> None:
     (tmp_path / "net.tflite").write_bytes(DATA)
     arguments = [

@@ -1,7 +1,9 @@
 """Pricing what a table has no entries for."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mnas.arch.complexity import complexity, layer_complexity
@@ -9,13 +11,15 @@ from mnas.arch.resize import resize
 from mnas.arch.walk import layers, unroll
 from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimator
-from mnas.latency.extrapolation import ExtendedEstimator
-from mnas.latency.table import Entry
+from mnas.latency.extrapolation import ExtendedEstimator, UnpricedError, describe_extrapolated
+from mnas.latency.table import Entry, LatencyTable
 from mnas.profiling.plan import table_blocks
+from mnas.space.files import load_space
 from tests.latency.tables import make_table
 from tests.spaces import small_space
 
 SPACE = small_space(3)
+ROOT = Path(__file__).parents[2]
 
 
 def truth(placed):
@@ -36,8 +40,6 @@ def estimator(table):
 
 
 def network(seed=0):
-    import numpy as np
-
     return SPACE.sample(np.random.default_rng(seed))
 
 
@@ -76,11 +78,71 @@ def test_a_curve_of_the_table_is_kept(table):
 
 
 def test_kinds_that_the_table_does_not_know_are_an_error(estimator):
-    with pytest.raises(InputError, match=r"cannot price '.*': none of its blocks .* with swish activation"):
-        estimator.predict(replace(network(), activation="swish", resolution=40))
+    swish = replace(network(), activation="swish", resolution=40)
+    with pytest.raises(UnpricedError, match=r"(?s)has no entry '.*mnas profile.*None of its .* with swish activation"):
+        estimator.predict(swish)
+    assert not estimator.is_priced(swish)
 
 
-def test_tables_with_hardly_any_entries_are_refused(table):
-    few = dict(list(table.entries.items())[:5])
-    with pytest.raises(InputError, match="5 blocks that can be read, too few"):
-        ExtendedEstimator(replace(table, entries={**few, "something else": next(iter(few.values()))}))
+def test_tables_with_hardly_any_entries_price_their_own_blocks_only(table):
+    own = {placed.key for placed in unroll(network())}
+    few = {key: entry for key, entry in table.entries.items() if key in own}
+    small = replace(table, entries={**few, "something else": next(iter(few.values()))})
+    assert len(few) < 20
+    assert ExtendedEstimator(small).predict(network()) == LatencyEstimator(small).predict(network())
+    with pytest.raises(InputError, match=f"{len(few)} blocks that can be read, too few"):
+        ExtendedEstimator(small).predict(resize(network(), width=2))
+
+
+def test_extrapolated_blocks_are_named_and_classifiers_of_other_sizes_are_interpolated(table, estimator):
+    classes = replace(network(), num_classes=50)
+    assert estimator.predict(classes) == LatencyEstimator(table).predict(classes)
+    assert estimator.predict(classes).extrapolated == ()
+    grown = resize(network(), width=1.6)
+    keys = [placed.key for placed in dict.fromkeys(unroll(grown)) if placed.key not in table.entries]
+    assert estimator.predict(grown).extrapolated == tuple(keys)
+    assert describe_extrapolated(keys[:1]) == (
+        f"1 of its blocks is not in the table and extrapolated, which widens the interval: {keys[0]}."
+    )
+
+
+def test_the_more_of_the_latency_is_extrapolated_the_wider(table):
+    """And blocks smaller than all of the table are as far away as larger ones."""
+
+    def margin(estimator, architecture):
+        found = estimator.predict(architecture)
+        return (found.high_ms - found.low_ms) / found.latency_ms
+
+    blocks = sorted(unroll(network()), key=truth)
+    margins = [
+        margin(ExtendedEstimator(replace(table, entries=_without(table, dropped))), network())
+        for dropped in ([], blocks[:1], blocks[-1:])
+    ]
+    assert margins == sorted(set(margins))
+    tiny = resize(network(), resolution=network().resolution // 4)
+    bare = ExtendedEstimator(table)
+    assert margin(bare, tiny) > 1.2 * margin(bare, resize(network(), width=1.3))
+
+
+def _without(table, blocks):
+    dropped = {placed.key for placed in blocks}
+    return {key: entry for key, entry in table.entries.items() if key not in dropped}
+
+
+@pytest.mark.parametrize("name", ["epyc_litert_float32_mnasnet-32", "epyc_litert_int8_mnasnet-32"])
+@pytest.mark.parametrize("slowest", [False, True])
+def test_intervals_cover_blocks_that_a_measured_table_was_without(name, slowest):
+    """The table's own error is taken out: what remains is the extrapolation's."""
+    table = replace(LatencyTable.load(ROOT / f"latency_tables/{name}.json"), relative_error=0.0)
+    exact = {key: replace(entry, error_ms=0.0) for key, entry in table.entries.items()}
+    table, space, rng = replace(table, entries=exact), load_space("mnasnet-32"), np.random.default_rng(0)
+    keys = sorted(exact, key=lambda key: exact[key].latency_ms)
+    dropped = set(keys[-len(keys) // 5 :] if slowest else rng.choice(keys, len(keys) // 5, replace=False))
+    reduced = ExtendedEstimator(replace(table, entries={k: entry for k, entry in exact.items() if k not in dropped}))
+    inside = []
+    for _ in range(30):
+        found, drawn = reduced.predict(sampled := space.sample(rng)), LatencyEstimator(table).predict(sampled)
+        if found.extrapolated:
+            inside.append(found.low_ms <= drawn.latency_ms <= found.high_ms)
+    assert len(inside) > 15
+    assert np.mean(inside) >= 0.8

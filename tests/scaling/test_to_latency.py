@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mnas.arch import unroll, zoo
 from mnas.arch.complexity import block_complexity
 from mnas.errors import InputError, MnasError
+from mnas.latency.extrapolation import UnpricedError
 from mnas.scaling import Coefficients
 from mnas.scaling.to_latency import LatencyGoal, scale_to_latency
 from mnas.space.files import load_space
@@ -84,6 +85,28 @@ def test_out_of_reach_says_what_is_in_reach():
         LatencyGoal(quick, -3.0)
     with pytest.raises(InputError, match="at least one latency table"):
         scale_to_latency(A1, [])
+
+
+def test_networks_without_a_latency_are_passed_over():
+    """Such as those whose shortcuts, as widths become equal, are of a kind that the table lacks."""
+
+    def partly(architecture):
+        if architecture.stages[3].block.filters % 16:
+            raise UnpricedError("no such operator")
+        return quick(architecture)
+
+    for wanted in (2.0, 9.0, 33.0):
+        scaled = scale_to_latency(A1, [LatencyGoal(partly, wanted)])
+        assert scaled.latencies_ms[0] == pytest.approx(wanted, rel=0.03)
+        assert scaled.architecture.stages[3].block.filters % 16 == 0
+
+
+def test_a_family_without_any_latency_gives_the_reason():
+    def never(architecture):
+        raise UnpricedError("no operator of the kind swish")
+
+    with pytest.raises(UnpricedError, match="no operator of the kind swish"):
+        scale_to_latency(A1, [LatencyGoal(never, 5.0)])
 
 
 def test_coarse_steps_name_the_nearest():

@@ -28,7 +28,7 @@ def device(monkeypatch):
     """A device with a latency for each network, by default as predicted; notes what was measured together."""
     told = SimpleNamespace(latencies={}, default=BUDGET_MS, measured=[])
 
-    def measure_files(device, files, *, seconds, quiet_bursts, reference_ms):
+    def measure_files(device, files, *, seconds, quiet_bursts, reference_ms, reference):
         networks = [architecture_from_dict(json.loads(file)) for file in files]
         told.measured.append(networks)
         assert len(quiet_bursts) == len(files)
