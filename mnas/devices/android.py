@@ -32,8 +32,8 @@ from mnas.system.lock import hold
 
 _PROGRAM = "benchmark_model"  # its name on the phone
 _LIMIT_S = 2 * MAX_SECONDS + 20
-_WARM, _HOT = 38.0, 41.0  # degrees of the battery: cool enough to continue; too warm to measure
-_THROTTLING = 2  # thermal status from which Android slows the CPU down
+_WARM, HOT = 38.0, 41.0  # degrees of the battery: cool enough to continue; too warm to measure
+THROTTLING = 2  # thermal status from which Android slows the CPU down
 _COOLING_S, COOLING_LIMIT_S = 10.0, 600.0
 _PROFILED_RUNS = 20
 
@@ -168,11 +168,14 @@ class AndroidDevice(Device):
                 "the phone ran %.2f times slower than at its best: it throttles, or another program uses it", slowdown
             )
         heat = self._heat()
-        if (heat.celsius or 0.0) < _HOT and heat.status < _THROTTLING:
+        if (heat.celsius or 0.0) < HOT and heat.status < THROTTLING:
+            return
+        if not self.waits_to_cool:
+            _log.warning("the phone is too warm to measure (%s): times are longer than on a cool one", heat)
             return
         _log.warning("the phone is too warm to measure (%s): waiting for it to cool down", heat)
         give_up = time.monotonic() + COOLING_LIMIT_S
-        while (heat.celsius or 0.0) > _WARM or heat.status >= _THROTTLING:
+        while (heat.celsius or 0.0) > _WARM or heat.status >= THROTTLING:
             if time.monotonic() > give_up:
                 raise MnasError(
                     f"the phone throttles and does not cool down ({heat}): take it out of its case, off the charger, "

@@ -104,9 +104,15 @@ class LoadedModel(ABC):
 
 
 class Device(ABC):
-    """A device that runs networks."""
+    """A device that runs networks.
+
+    Attributes:
+        pace: how to measure on it.
+        waits_to_cool: whether `cool_down` waits; if not, a warm device is measured as it is.
+    """
 
     pace: MeasurementSettings = MeasurementSettings()
+    waits_to_cool: bool = True
 
     @abstractmethod
     def configuration(self, dtype: str) -> Configuration:

@@ -79,6 +79,11 @@ class BenchmarkBinary:
         """Its name in tables."""
         return RUNTIMES[self.kind]
 
+    @property
+    def delegates(self) -> tuple[str, ...]:
+        """The delegates that it has flags for."""
+        return tuple(_FLAGS[self.kind])
+
     def check_delegate(self, delegate: str) -> None:
         """Raise InputError if it cannot run with this delegate."""
         known = _FLAGS[self.kind]

@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import time
@@ -25,7 +26,9 @@ PACKAGES = {
     "litert": ("ai-edge-litert", "ai_edge_litert.interpreter"),
     "tflite-runtime": ("tflite-runtime", "tflite_runtime.interpreter"),
 }
+_CORE = "/sys/devices/system/cpu/cpu{}/{}"
 _CPU = "/sys/devices/system/cpu/cpu{}/cpufreq/{}"
+_MOMENT_S = 0.5
 
 
 def serve(requests: BinaryIO, answers: TextIO) -> None:
@@ -34,7 +37,8 @@ def serve(requests: BinaryIO, answers: TextIO) -> None:
     Args:
         requests: `{"do": "start", "runtime", "threads", "delegate"}` first; then `load` with `id` and the `size` of the
             file that follows, `run` with `id`, `runs` and `warm_up`, `infer` with `id` and the `size` of the image that
-            follows, `close` with `id`; `heat`; `hold` with `owner`, to keep others from measuring meanwhile.
+            follows, `close` with `id`; `heat`; `hold` with `owner`, to keep others from measuring meanwhile;
+            `condition`, which needs no `start`.
         answers: `{"ok": ...}` or `{"error": TEXT}`.
     """
     board = Board()
@@ -81,6 +85,8 @@ class Board:
             del self._models[request["id"]]
         elif kind == "heat":
             return _celsius()
+        elif kind == "condition":
+            return condition()
         elif kind == "hold":
             self._lock = self._lock or Lock(request["owner"])
         else:
@@ -224,6 +230,63 @@ def pin(count: int) -> list[int]:
     chosen = sorted(fastest[:count])
     os.sched_setaffinity(0, chosen)
     return chosen
+
+
+def condition() -> dict[str, Any]:
+    """What this machine is, and how busy, warm and full; None for what it does not tell. Takes a moment."""
+    free = None
+    with suppress(OSError):
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+    return {
+        "model": _read("/proc/device-tree/model"),
+        "soc": platform.machine(),
+        "cpu": _cpu_model(),
+        "os": platform.system() + " " + platform.release(),
+        "cores": read_cores(),
+        "celsius": _celsius(),
+        "free_bytes": free,
+        "busy": _busy(),
+    }
+
+
+def read_cores() -> list[dict[str, Any]]:
+    """Every core: number, `max_khz` and `capacity` (0 if unknown), governor, and whether it is switched on."""
+    numbers = [int(path.name[3:]) for path in Path("/sys/devices/system/cpu").glob("cpu*") if path.name[3:].isdigit()]
+    cores = []
+    for number in sorted(numbers) or range(os.cpu_count() or 1):
+        khz, capacity = _read(_CPU.format(number, "cpuinfo_max_freq")), _read(_CORE.format(number, "cpu_capacity"))
+        cores.append(
+            {
+                "number": number,
+                "max_khz": int(khz) if khz.isdigit() else 0,
+                "capacity": int(capacity) if capacity.isdigit() else 0,
+                "governor": _read(_CPU.format(number, "scaling_governor")),
+                "online": _read(_CORE.format(number, "online")) != "0",
+            }
+        )
+    return cores
+
+
+def _busy() -> float | None:
+    """Share of the CPU time that programs use, over a moment; None if the system does not tell."""
+    before = _read("/proc/stat")
+    if not before:
+        return None
+    time.sleep(_MOMENT_S)
+    return busy_share(before, _read("/proc/stat"))
+
+
+def busy_share(before: str, after: str) -> float | None:
+    """Share of the CPU time that programs use between two texts of `/proc/stat`; None if they do not tell."""
+    times = []
+    for text in (before, after):
+        words = text.split("\n", 1)[0].split()
+        if len(words) < 5 or words[0] != "cpu" or not all(word.isdigit() for word in words[1:]):
+            return None
+        counts = [int(word) for word in words[1:9]]  # what follows is counted in these already
+        times.append((sum(counts), sum(counts[3:5])))
+    (total, idle), (later, later_idle) = times
+    return 1 - (later_idle - idle) / (later - total) if later > total else None
 
 
 def _cpu_model() -> str:

@@ -179,11 +179,14 @@ def _is_time(value: object) -> bool:
     return type(value) is int and 0 < value <= RUN_S * 1e9
 
 
-def open_board(spec: str, *, runtime: str, threads: int, delegate: str) -> BoardDevice:
-    """Open a board by [USER@]HOST, with :PORT and :/PATH/TO/PYTHON if wanted; an IPv6 address stands in brackets.
+def parse_board(spec: str) -> tuple[str, str, int | None]:
+    """Read [USER@]HOST, with :PORT and :/PATH/TO/PYTHON if wanted; an IPv6 address stands in brackets.
+
+    Returns:
+        The host as `ssh` takes it, the Python program there, and the port; None for that of the configuration.
 
     Raises:
-        InputError, MnasError: as `BoardDevice`.
+        InputError: for anything else.
     """
     found = _SPEC.fullmatch(spec)
     if found is None or int(found["port"] or 1) not in range(1, _MOST_PORT + 1):
@@ -192,6 +195,14 @@ def open_board(spec: str, *, runtime: str, threads: int, delegate: str) -> Board
             ":/PATH/TO/PYTHON at its end; everything else goes into ~/.ssh/config"
         )
     host = (found["user"] or "") + (found["ipv6"] or found["host"])
-    port = int(found["port"]) if found["port"] else None
-    python = found["python"] or "python3"
+    return host, found["python"] or "python3", int(found["port"]) if found["port"] else None
+
+
+def open_board(spec: str, *, runtime: str, threads: int, delegate: str) -> BoardDevice:
+    """Open a board by its specification, see `parse_board`.
+
+    Raises:
+        InputError, MnasError: as `BoardDevice`.
+    """
+    host, python, port = parse_board(spec)
     return BoardDevice(host, python, runtime=runtime, threads=threads, delegate=delegate, port=port)
