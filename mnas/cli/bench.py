@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, DEVICE, JSON, RUNTIME, THREADS
+from mnas.cli.options import BENCHMARK_BINARY, CORES, DELEGATE, DEVICE, JSON, RUNTIME, THREADS
 
 _SLOWEST = 5
 
@@ -19,6 +19,7 @@ def bench(
     device: str = DEVICE,
     runtime: str = RUNTIME,
     threads: int = THREADS,
+    cores: str = CORES,
     delegate: str = DELEGATE,
     benchmark_binary: Path = BENCHMARK_BINARY,
     table: Path = typer.Option(None, "--table", help="A latency table: adds the prediction."),
@@ -29,6 +30,14 @@ def bench(
         None, "--append", metavar="MEASURED.json", help="Add the latency to a document for mnas table calibrate --from."
     ),
     seconds: float = typer.Option(10.0, min=0.1, max=3600, help="Measure at most about this long."),
+    sustained: float = typer.Option(
+        0.0,
+        "--sustained",
+        metavar="SECONDS",
+        min=0,
+        max=3600,
+        help="Then run it that long without pauses, e.g. 60: how much slower it gets as the device warms up.",
+    ),
     json: bool = JSON,
 ) -> None:
     """Measure a .tflite file. Example: mnas bench models/net.tflite --table latency_tables/laptop.json."""
@@ -36,9 +45,16 @@ def bench(
     from mnas.profiling.bench import bench_file
 
     opened = partial(
-        open_device, device, runtime=runtime, threads=threads, delegate=delegate, benchmark_binary=benchmark_binary
+        open_device,
+        device,
+        runtime=runtime,
+        threads=threads,
+        delegate=delegate,
+        benchmark_binary=benchmark_binary,
+        cores=cores,
     )
-    report = bench_file(file, opened, table=table, arch=arch, append=append, seconds=seconds).to_dict()
+    found = bench_file(file, opened, table=table, arch=arch, append=append, seconds=seconds, sustained_s=sustained)
+    report = found.to_dict()
     if json:
         output.print_json(report)
         return
@@ -63,8 +79,19 @@ def _print(report: dict[str, Any]) -> None:
             f"Predicted: {report['predicted_ms']:.3f} ms, 90 % interval {low:.3f} to {high:.3f} ms; measured is "
             f"{report['ratio']:.2f} times that, {inside} the interval."
         )
+    if "sustained" in report:
+        _print_sustained(report["sustained"])
     if "details" in report:
         _print_details(report["details"])
+
+
+def _print_sustained(found: dict[str, Any]) -> None:
+    before, after = found["celsius_before"], found["celsius_after"]
+    heat = "temperature unknown" if before is None or after is None else f"from {before:.1f} to {after:.1f} degrees"
+    print(
+        f"Without pauses for {found['seconds']:.0f} s: median {found['first_ms']:.3f} ms in the first "
+        f"{found['window_s']:.0f} s, {found['last_ms']:.3f} ms in the last, {found['ratio']:.2f} times that; {heat}."
+    )
 
 
 def _print_details(details: dict[str, Any]) -> None:

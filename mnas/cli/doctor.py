@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DEVICE, JSON, RUNTIME, THREADS
+from mnas.cli.options import BENCHMARK_BINARY, CORES, DEVICE, JSON, RUNTIME, THREADS
 from mnas.errors import MnasError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def doctor(
     device: str = DEVICE,
     runtime: str = RUNTIME,
     threads: int = THREADS,
+    cores: str = CORES,
     benchmark_binary: Path = BENCHMARK_BINARY,
     json: bool = JSON,
 ) -> None:
@@ -33,7 +34,14 @@ def doctor(
     from mnas.profiling.doctor import examine
 
     with output.progress("Examining") as report:
-        found = examine(device, runtime=runtime, threads=threads, benchmark_binary=benchmark_binary, progress=report)
+        found = examine(
+            device,
+            runtime=runtime,
+            threads=threads,
+            cores=cores,
+            benchmark_binary=benchmark_binary,
+            progress=report,
+        )
     if json:
         output.print_json(found.to_dict())
     else:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS
+from mnas.cli.options import BENCHMARK_BINARY, CORES, DELEGATE, JSON, RUNTIME, THREADS
 
 
 def export(
@@ -32,6 +32,7 @@ def export(
     ),
     runtime: str = RUNTIME,
     threads: int = THREADS,
+    cores: str = CORES,
     delegate: str = DELEGATE,
     benchmark_binary: Path = BENCHMARK_BINARY,
     table: Path = typer.Option(
@@ -60,6 +61,7 @@ def export(
         threads=threads,
         delegate=delegate,
         benchmark_binary=benchmark_binary,
+        cores=cores,
         table=table,
         progress=print_step,
         display=output.progress,

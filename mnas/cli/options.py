@@ -23,6 +23,11 @@ ARCH = typer.Argument(
 DEVICE = typer.Option("local", help="Where to measure: local, adb[:SERIAL] (a phone), ssh:HOST (a Linux board).")
 RUNTIME = typer.Option("litert", help="litert or tflite-runtime; a phone runs --benchmark-binary.")
 THREADS = typer.Option(1, min=1, help="Threads of the runtime.")
+CORES = typer.Option(
+    "",
+    metavar="big|little|N|LIST",
+    help="Cores to pin to: big, little, the N fastest, or a list such as 4-6,7. By default the fastest, one a thread.",
+)
 DELEGATE = typer.Option("xnnpack", help="xnnpack or none; on a phone also gpu or nnapi.")
 BENCHMARK_BINARY = typer.Option(
     None, help="For phones: the benchmark_model to measure with (docs/profile-your-phone.md says where to get it)."

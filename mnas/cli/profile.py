@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS, read_integers
+from mnas.cli.options import BENCHMARK_BINARY, CORES, DELEGATE, JSON, RUNTIME, THREADS, read_integers
 from mnas.errors import MnasError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def profile(
     ),
     runtime: str = RUNTIME,
     threads: int = THREADS,
+    cores: str = CORES,
     delegate: str = DELEGATE,
     benchmark_binary: Path = BENCHMARK_BINARY,
     dtype: str = typer.Option("float32", help="float32 or int8."),
@@ -53,6 +54,7 @@ def profile(
         "threads": threads,
         "delegate": delegate,
         "benchmark_binary": benchmark_binary,
+        "cores": cores,
     }
     if len(device) > 1 or executor != "local":
         from mnas.profiling.parallel import profile_devices

@@ -98,6 +98,7 @@ def check(
         threads=where.threads,
         delegate=where.delegate,
         benchmark_binary=benchmark_binary,
+        cores=where.cores,
     )
     with output.progress("Measuring") as report:
         result = check_table(loaded, chosen, opened, count=count, seconds=minutes * 60, seed=seed, progress=report)

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ import numpy.typing as npt
 
 from mnas.checks import check_integer
 from mnas.devices.adb import Adb, SlowAnswerError
-from mnas.devices.base import SLOWER, Array, Details, Device, LoadedModel, MeasurementSettings
+from mnas.devices.base import SLOWER, Array, Details, Device, LoadedModel, MeasurementSettings, affinity
 from mnas.devices.benchmark_binary import MAX_SECONDS, NOT_WHOLE, BenchmarkBinary, not_whole
 from mnas.devices.benchmark_log import BenchmarkLog, parse_benchmark_log, printable
+from mnas.devices.board_agent import choose_cores, core_speeds
 from mnas.devices.phone import Cpu, Thermals, read_heat, read_phone
 from mnas.devices.phone_folder import PhoneFolder
 from mnas.errors import InputError, MnasError
@@ -48,9 +50,11 @@ class AndroidDevice(Device):
         binary: the program to measure with.
         threads: of the runtime.
         delegate: xnnpack, none, gpu or nnapi.
+        cores: big, little, a number of cores or a list; empty for the fastest, one for each thread.
 
     Raises:
-        InputError: if the program does not run on the phone, or has no such delegate.
+        InputError: if there are no such cores, programs cannot be pinned to them, the program does not run on the
+            phone, or has no such delegate.
         MnasError: if the phone goes away.
     """
 
@@ -59,21 +63,35 @@ class AndroidDevice(Device):
     )
     sleep = staticmethod(time.sleep)
 
-    def __init__(self, adb: Adb, binary: BenchmarkBinary, *, threads: int = 1, delegate: str = "xnnpack") -> None:
+    def __init__(
+        self, adb: Adb, binary: BenchmarkBinary, *, threads: int = 1, delegate: str = "xnnpack", cores: str = ""
+    ) -> None:
         check_integer("--threads", threads, 1, 64)
         binary.check_delegate(delegate)
-        self.adb, self.binary, self.threads, self.delegate = adb, binary, threads, delegate
+        self.adb, self.binary, self.threads, self.delegate, self.cores = adb, binary, threads, delegate, cores
         self.phone = read_phone(adb)
         if self.phone.cpus and threads > len(self.phone.cpus):
             raise InputError(f"--threads is {threads}: this phone has {len(self.phone.cpus)} cores")
         binary.check_abis(self.phone.abis)
-        self._cpus = self._pinnable(self.phone.fastest(threads))
+        self._cpus = self._wanted() if cores else self._pinnable(self.phone.fastest(threads))
         self._folder: Path | None = None
         self._there: PhoneFolder | None = None
         self._warned_partly = False
         self._number = 0
         self._waiting: list[Path] = []
         self._closed: list[str] = []
+
+    def _wanted(self) -> tuple[Cpu, ...]:
+        """The cores that `--cores` asks for."""
+        online = {cpu.number: cpu for cpu in self.phone.cpus if cpu.online}
+        try:
+            chosen = choose_cores(self.cores, core_speeds([asdict(cpu) for cpu in online.values()]), self.threads)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        cpus = tuple(online[number] for number in chosen)
+        if not self._runs(f"taskset {_mask(cpus)} true"):
+            raise InputError(f"--cores is {self.cores!r}: this phone does not let programs be pinned to cores")
+        return cpus
 
     def _pinnable(self, cpus: Sequence[Cpu]) -> tuple[Cpu, ...]:
         """The cores, if programs can be pinned to them."""
@@ -105,7 +123,7 @@ class AndroidDevice(Device):
             delegate=self.delegate,
             dtype=dtype,
             threads=self.threads,
-            affinity=",".join(str(cpu.number) for cpu in self._cpus),
+            affinity=affinity(self.cores, (cpu.number for cpu in self._cpus)),
             governor=",".join(dict.fromkeys(cpu.governor for cpu in self._cpus)),
             binary_sha256=self.binary.sha256,
         )
@@ -185,6 +203,10 @@ class AndroidDevice(Device):
             if self._there is not None:
                 self._there.shell("true")  # a long wait is no reason to take the phone over
             heat = self._heat()
+
+    def celsius(self) -> float | None:
+        """See `Device`."""
+        return self._heat().celsius
 
     def _heat(self) -> Thermals:
         """The temperature; unknown if the phone takes too long to tell."""

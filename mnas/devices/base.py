@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,17 @@ class Details:
     first_ms: float | None = None
     peak_memory_mb: float | None = None
     operators: tuple[OperatorRow, ...] = ()
+
+
+def affinity(cores: str, cpus: Iterable[int]) -> str:
+    """The text of `Configuration.affinity`.
+
+    Args:
+        cores: what `--cores` asked for; empty for the default.
+        cpus: the CPUs that are used.
+    """
+    listed = ",".join(map(str, cpus))
+    return f"{cores}: {listed}" if cores else listed
 
 
 class LoadedModel(ABC):
@@ -121,6 +133,10 @@ class Device(ABC):
     def measuring(self) -> AbstractContextManager[object]:
         """Context in which networks are loaded and run, such as pinned to a CPU; undone afterwards."""
         return nullcontext()
+
+    def celsius(self) -> float | None:
+        """The temperature in degrees: of a phone's battery, of the warmest sensor of others; None if unknown."""
+        return None
 
     def cool_down(self, slowdown: float = 1.0) -> None:  # noqa: B027  most devices are always ready
         """Wait until the device is ready to measure; called between waves of networks.

@@ -12,11 +12,12 @@ import importlib
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,16 +30,17 @@ PACKAGES = {
 _CORE = "/sys/devices/system/cpu/cpu{}/{}"
 _CPU = "/sys/devices/system/cpu/cpu{}/cpufreq/{}"
 _MOMENT_S = 0.5
+_SAME_KIND = 1.1  # ratio of two speeds up to which cores are of one kind
 
 
 def serve(requests: BinaryIO, answers: TextIO) -> None:
     """Answer requests until the input ends.
 
     Args:
-        requests: `{"do": "start", "runtime", "threads", "delegate"}` first; then `load` with `id` and the `size` of the
-            file that follows, `run` with `id`, `runs` and `warm_up`, `infer` with `id` and the `size` of the image that
-            follows, `close` with `id`; `heat`; `hold` with `owner`, to keep others from measuring meanwhile;
-            `condition`, which needs no `start`.
+        requests: `{"do": "start", "runtime", "threads", "delegate", "cores"}` first; then `load` with `id` and the
+            `size` of the file that follows, `run` with `id`, `runs` and `warm_up`, `infer` with `id` and the `size` of
+            the image that follows, `close` with `id`; `heat`; `hold` with `owner`, to keep others from measuring
+            meanwhile; `condition`, which needs no `start`.
         answers: `{"ok": ...}` or `{"error": TEXT}`.
     """
     board = Board()
@@ -84,7 +86,7 @@ class Board:
         elif kind == "close":
             del self._models[request["id"]]
         elif kind == "heat":
-            return _celsius()
+            return warmest_celsius()
         elif kind == "condition":
             return condition()
         elif kind == "hold":
@@ -96,7 +98,7 @@ class Board:
     def _start(self, options: dict[str, Any]) -> dict[str, Any]:
         self._options = options
         package, module = PACKAGES[options["runtime"]]
-        cpus = pin(options["threads"])
+        cpus = pin(options["threads"], options.get("cores", ""))
         self._module = importlib.import_module(module)
         try:
             found = version(package)
@@ -219,8 +221,15 @@ def _infer(interpreter: Any, image: bytes) -> str:
     return base64.b64encode(interpreter.get_tensor(given["index"]).tobytes()).decode()
 
 
-def pin(count: int) -> list[int]:
-    """Pin to the `count` fastest CPUs, the last of equal ones, and return them; [] if the system cannot pin."""
+def pin(count: int, wanted: str = "") -> list[int]:
+    """Pin to the wanted cores (see `choose_cores`), and return them.
+
+    By default these are the `count` fastest, the last of equal ones; [] if the system cannot pin.
+    """
+    if wanted:
+        chosen = choose_cores(wanted, usable_speeds(), count)
+        os.sched_setaffinity(0, chosen)
+        return chosen
     if not hasattr(os, "sched_setaffinity"):
         return []
     allowed = sorted(os.sched_getaffinity(0))
@@ -243,7 +252,7 @@ def condition() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "os": platform.system() + " " + platform.release(),
         "cores": read_cores(),
-        "celsius": _celsius(),
+        "celsius": warmest_celsius(),
         "free_bytes": free,
         "busy": _busy(),
     }
@@ -265,6 +274,73 @@ def read_cores() -> list[dict[str, Any]]:
             }
         )
     return cores
+
+
+def usable_speeds() -> dict[int, int]:
+    """The speeds of the cores that this process may be pinned to; raises ValueError if the system cannot pin."""
+    if not hasattr(os, "sched_setaffinity"):
+        raise ValueError("--cores: this system cannot pin programs to cores: leave the option out")
+    allowed = os.sched_getaffinity(0)
+    return core_speeds([core for core in read_cores() if core["number"] in allowed])
+
+
+def core_speeds(cores: Sequence[dict[str, Any]]) -> dict[int, int]:
+    """Each core's capacity by its number; its highest frequency where a core has none, and 0 without that too."""
+    for name in ("capacity", "max_khz"):
+        if all(core[name] > 0 for core in cores):
+            return {core["number"]: core[name] for core in cores}
+    return {core["number"]: 0 for core in cores}
+
+
+def choose_cores(wanted: str, speeds: Mapping[int, int], threads: int) -> list[int]:
+    """Return the numbers of the cores that `--cores` asks for.
+
+    Args:
+        wanted: `little` (the slowest kind of core), `big` (all others), the number of the fastest, or a list such as
+            `4-6,7`.
+        speeds: of the cores that can be used; 0 if unknown.
+        threads: that will run on them, one core each at least.
+
+    A wish that cannot be met is a ValueError with its reason.
+    """
+    there = _spans(sorted(speeds))
+    if re.fullmatch(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*", wanted) and not wanted.isdigit():
+        parts = [part.partition("-") for part in wanted.split(",")]
+        chosen = {core for low, _, high in parts for core in range(int(low), int(high or low) + 1)}
+        if not chosen or not chosen <= set(speeds):
+            raise ValueError(f"--cores is {wanted!r}: the cores that can be used here are {there}")
+    elif wanted not in ("big", "little") and not wanted.isdigit():
+        raise ValueError(
+            f"--cores is {wanted!r}: expected big, little, a number of cores, or a list such as 4-6,7 (7-7 for one)"
+        )
+    elif not all(speeds.values()):
+        raise ValueError(f"--cores is {wanted!r}: this device does not say which cores are fast; name some of {there}")
+    elif wanted.isdigit():
+        if not 1 <= int(wanted) <= len(speeds):
+            raise ValueError(f"--cores is {wanted}: {len(speeds)} cores can be used here, {there}")
+        chosen = set(sorted(speeds, key=lambda core: (-speeds[core], -core))[: int(wanted)])
+    else:
+        little = {core for core, speed in speeds.items() if speed <= _SAME_KIND * min(speeds.values())}
+        chosen = little if wanted == "little" else set(speeds) - little
+        if len(little) == len(speeds):
+            raise ValueError(f"--cores is {wanted!r}: all cores are equally fast here; name some of {there}")
+    if len(chosen) < threads:
+        raise ValueError(
+            f"--cores is {wanted!r}, which is {len(chosen)} of the cores here, for --threads {threads}: every "
+            "thread needs a core"
+        )
+    return sorted(chosen)
+
+
+def _spans(numbers: Sequence[int]) -> str:
+    """`0-3,5` for 0, 1, 2, 3 and 5."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
 def _busy() -> float | None:
@@ -303,7 +379,7 @@ def read_governor(cpus: Sequence[int]) -> str:
     return _read(_CPU.format(cpus[0] if cpus else 0, "scaling_governor"))
 
 
-def _celsius() -> float | None:
+def warmest_celsius() -> float | None:
     """Temperature of the warmest sensor; None without sensors."""
     found = [_read(str(zone)) for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
     return max((int(text) / 1000 for text in found if text.lstrip("-").isdigit()), default=None)

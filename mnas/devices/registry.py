@@ -17,6 +17,7 @@ def open_device(
     threads: int = 1,
     delegate: str = "xnnpack",
     benchmark_binary: Path | None = None,
+    cores: str = "",
 ) -> Device:
     """Open the device of a specification.
 
@@ -26,28 +27,31 @@ def open_device(
         threads: of the runtime.
         delegate: xnnpack, none, gpu or nnapi.
         benchmark_binary: the `benchmark_model` to measure a phone with.
+        cores: which to pin to: `little` (the slowest kind), `big` (all others), the number of the fastest, or a list
+            such as `4-6,7`; by default one for each thread.
 
     Raises:
         InputError: for an unknown specification, or options that the device does not have.
         MnasError: if the device or its runtime is not available.
     """
     kind, separator, rest = spec.partition(":")
+    cores = cores.replace(" ", "")
     if kind == "adb" and (rest or not separator):
-        return _phone(rest, runtime, threads, delegate, benchmark_binary)
+        return _phone(rest, runtime, threads, delegate, benchmark_binary, cores)
     if benchmark_binary is not None:
         raise InputError(f"--benchmark-binary is for phones (--device adb); got --device {spec}")
     if spec == "local":
         from mnas.devices.local import LocalDevice, Runtime
 
-        return LocalDevice(Runtime(runtime, threads=threads, delegate=delegate))
+        return LocalDevice(Runtime(runtime, threads=threads, delegate=delegate), cores=cores)
     if kind == "ssh" and rest:
         from mnas.devices.ssh import open_board
 
-        return open_board(rest, runtime=runtime, threads=threads, delegate=delegate)
+        return open_board(rest, runtime=runtime, threads=threads, delegate=delegate, cores=cores)
     raise InputError(f"--device is {spec!r}: expected local, adb, adb:SERIAL or ssh:HOST")
 
 
-def _phone(serial: str, runtime: str, threads: int, delegate: str, path: Path | None) -> Device:
+def _phone(serial: str, runtime: str, threads: int, delegate: str, path: Path | None, cores: str) -> Device:
     from mnas.devices.adb import Adb
     from mnas.devices.android import AndroidDevice
     from mnas.devices.benchmark_binary import BenchmarkBinary
@@ -56,4 +60,4 @@ def _phone(serial: str, runtime: str, threads: int, delegate: str, path: Path | 
     if runtime not in (DEFAULT_RUNTIME, binary.runtime):
         raise InputError(f"this --benchmark-binary is {binary.runtime}, not {runtime}: on a phone it is the runtime")
     binary.check_delegate(delegate)
-    return AndroidDevice(Adb(serial), binary, threads=threads, delegate=delegate)
+    return AndroidDevice(Adb(serial), binary, threads=threads, delegate=delegate, cores=cores)

@@ -43,6 +43,7 @@ class BoardDevice(Device):
         runtime: litert or tflite-runtime, installed for that Python.
         threads: of the runtime.
         delegate: xnnpack or none.
+        cores: big, little, a number of cores or a list; empty for the fastest, one for each thread.
         port: of its sshd; None for that of the user's ssh configuration.
 
     Raises:
@@ -51,20 +52,34 @@ class BoardDevice(Device):
     """
 
     def __init__(
-        self, host: str, python: str, *, runtime: str, threads: int, delegate: str, port: int | None = None
+        self,
+        host: str,
+        python: str,
+        *,
+        runtime: str,
+        threads: int,
+        delegate: str,
+        cores: str = "",
+        port: int | None = None,
     ) -> None:
         check_choice("--runtime", runtime, tuple(PACKAGES))
         check_choice("--delegate", delegate, DELEGATES)
         check_integer("--threads", threads, 1, 1024)
         self.host, self.python, self._port = host, python, port
-        self.runtime, self.threads, self.delegate = runtime, threads, delegate
+        self.runtime, self.threads, self.delegate, self.cores = runtime, threads, delegate, cores
         self._number = 0
         self.link: SshLink | None = None
         self.link, self._facts = self._connect()
 
     def _connect(self) -> tuple[SshLink, dict[str, Any]]:
         link = SshLink(self.host, self.python, port=self._port)
-        request = {"do": "start", "runtime": self.runtime, "threads": self.threads, "delegate": self.delegate}
+        request = {
+            "do": "start",
+            "runtime": self.runtime,
+            "threads": self.threads,
+            "delegate": self.delegate,
+            "cores": self.cores,
+        }
         try:
             facts = link.ask(request, limit_s=_START_S)
             if not isinstance(facts, dict):
@@ -99,14 +114,19 @@ class BoardDevice(Device):
     def cool_down(self, slowdown: float = 1.0) -> None:
         """See `Device`. Does not wait: few boards cool down while they are on."""
         if slowdown > SLOWER:
-            celsius = self.ask({"do": "heat"}, limit_s=_LOAD_S)
-            heat = f" (at {celsius:.0f} degrees)" if type(celsius) in (int, float) else ""
+            celsius = self.celsius()
+            heat = "" if celsius is None else f" (at {celsius:.0f} degrees)"
             _log.warning(
                 "%s ran %.2f times slower than at its best: it throttles%s, or another program uses it",
                 self.host,
                 slowdown,
                 heat,
             )
+
+    def celsius(self) -> float | None:
+        """See `Device`."""
+        said = self.ask({"do": "heat"}, limit_s=_LOAD_S)
+        return float(said) if type(said) in (int, float) else None
 
     def configuration(self, dtype: str) -> Configuration:
         """See `Device`."""
@@ -121,7 +141,7 @@ class BoardDevice(Device):
             delegate=self.delegate,
             dtype=dtype,
             threads=self.threads,
-            affinity=self._fact("affinity"),
+            affinity=f"{self.cores}: {self._fact('affinity')}" if self.cores else self._fact("affinity"),
             governor=self._fact("governor"),
         )
 
@@ -198,11 +218,11 @@ def parse_board(spec: str) -> tuple[str, str, int | None]:
     return host, found["python"] or "python3", int(found["port"]) if found["port"] else None
 
 
-def open_board(spec: str, *, runtime: str, threads: int, delegate: str) -> BoardDevice:
+def open_board(spec: str, *, runtime: str, threads: int, delegate: str, cores: str = "") -> BoardDevice:
     """Open a board by its specification, see `parse_board`.
 
     Raises:
         InputError, MnasError: as `BoardDevice`.
     """
     host, python, port = parse_board(spec)
-    return BoardDevice(host, python, runtime=runtime, threads=threads, delegate=delegate, port=port)
+    return BoardDevice(host, python, runtime=runtime, threads=threads, delegate=delegate, cores=cores, port=port)

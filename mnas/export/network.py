@@ -31,6 +31,7 @@ def export_network(
     verify_on: str | None = None,
     runtime: str = "litert",
     threads: int = 1,
+    cores: str = "",
     delegate: str = "xnnpack",
     benchmark_binary: Path | None = None,
     table: Path | None = None,
@@ -55,6 +56,7 @@ def export_network(
         verify_on: a device to run the file on too, as `mnas.open_device` takes it.
         runtime: of that device, as `mnas.open_device` takes it.
         threads: of that runtime.
+        cores: that it is pinned to, as `mnas.open_device` takes it.
         delegate: of that runtime.
         benchmark_binary: the `benchmark_model` for a phone.
         table: latency table of that device, for the predicted latency.
@@ -73,7 +75,8 @@ def export_network(
     dtype = "int8" if qat else dtype
     check_dtype(dtype, io)
     architecture, trained = resolve_network(str(network), untrained=untrained)
-    how = {"runtime": runtime, "threads": threads, "delegate": delegate, "benchmark_binary": benchmark_binary}
+    how: dict[str, Any] = {"runtime": runtime, "threads": threads, "delegate": delegate, "cores": cores}
+    how["benchmark_binary"] = benchmark_binary
     verifier = open_verifier(verify_on, how, table, architecture, dtype=dtype, out=out)
     progress("Loading TensorFlow and the data")
     load_tensorflow(onednn=False)  # nothing is trained: the same numbers in every process

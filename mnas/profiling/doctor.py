@@ -30,6 +30,7 @@ def examine(
     *,
     runtime: str = "litert",
     threads: int = 1,
+    cores: str = "",
     benchmark_binary: Path | None = None,
     progress: Callable[[float, str], None] = lambda share, text: None,
 ) -> Diagnosis:
@@ -39,6 +40,7 @@ def examine(
         device: as `mnas.devices.registry.open_device` takes it, as are the next.
         runtime: the interpreter.
         threads: of the runtime.
+        cores: to pin to.
         benchmark_binary: for a phone, which without it is only described.
         progress: called with the share that is done, and what is done next.
 
@@ -56,7 +58,7 @@ def examine(
         return Diagnosis(device, condition, "")
 
     def opened(delegate: str) -> Device:
-        options = {"runtime": runtime, "threads": threads, "benchmark_binary": benchmark_binary}
+        options = {"runtime": runtime, "threads": threads, "cores": cores, "benchmark_binary": benchmark_binary}
         found = open_device(device, delegate=delegate, **options)  # type: ignore[arg-type]
         found.waits_to_cool = False
         return found

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from mnas.checks import convert
 from mnas.errors import InputError
+from mnas.latency.table import same_cores
 from mnas.profiling.measure import NetworkTime
 from mnas.system.files import parse_json, shorten
 from mnas.system.jsonlines import JsonLines
@@ -64,6 +65,8 @@ class ProfileLog:
             ) from None
         changed = _changes(found, header)
         harmless = _harmless(header)
+        if not same_cores(_affinity(found), _affinity(header)):
+            harmless.discard("configuration.affinity")
         different = [text for name, text in changed.items() if name not in harmless]
         if different:
             raise InputError(
@@ -121,6 +124,10 @@ def _harmless(header: Mapping[str, Any]) -> set[str]:
     # A phone lists the cores that are switched on, and a warm one switches some off; elsewhere it is the processor.
     is_phone = dict(header.get("configuration", {})).get("device") == "adb"
     return names | {"configuration.cpu"} if is_phone else names
+
+
+def _affinity(header: Mapping[str, Any]) -> str:
+    return str(dict(header.get("configuration", {})).get("affinity", ""))
 
 
 def _shown(value: Any) -> str:

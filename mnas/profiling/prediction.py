@@ -10,7 +10,7 @@ from mnas.arch.spec import Architecture
 from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
 from mnas.latency.limits import load_table
-from mnas.latency.table import Configuration
+from mnas.latency.table import Configuration, same_cores
 from mnas.tflite.flatbuffer import DTYPES
 
 _log = logging.getLogger(__name__)
@@ -80,6 +80,9 @@ def check_same(table: Configuration, now: Configuration) -> bool:
         before, here = getattr(table, name), getattr(now, name)
         if before != here:
             raise InputError(f"the table is for --{name} {before}; this is --{name} {here}")
+    if not same_cores(table.affinity, now.affinity):
+        before, here = (f"--cores {each.affinity}" if each.cores else "no --cores" for each in (table, now))
+        raise InputError(f"the table is for {before}; this is {here}")
     if table.model != now.model:
         raise InputError(f"the table is for {table.model or 'an unnamed device'}; this is {now.model}")
     if table.binary_sha256 != now.binary_sha256:

@@ -395,3 +395,26 @@ def test_a_broken_connection_does_not_end_a_long_run(
     assert caplog.text.count("lost the phone during the work") == 2
     assert "Trying again in 10 s" in caplog.text
     assert phone.files == []
+
+
+def test_cores_are_chosen_by_capacity(phone: PhoneDouble, binary: Path) -> None:
+    for cpu in range(8):
+        folder = phone.root / f"sys/devices/system/cpu/cpu{cpu}"
+        (folder / "cpu_capacity").write_text("1024\n" if cpu < 3 else "400\n")  # against what frequencies say
+    (phone.root / "sys/devices/system/cpu/cpu0/online").write_text("0\n")
+    device = open_phone(phone, binary, cores="big", threads=2)
+    with device.measuring():
+        device.load(DATA).run_times_ms(3)
+    assert (phone.root / "calls").read_text().split()[-1] == "6"  # cores 1 and 2
+    found = device.configuration("float32")
+    assert (found.affinity, found.cores) == ("big: 1,2", "big")
+    for cores, threads, message in (
+        ("big", 3, "for --threads 3"),
+        ("0,1", 1, "used here are 1-7"),
+        ("9", 1, "7 cores"),
+    ):
+        with pytest.raises(InputError, match=message):
+            open_phone(phone, binary, cores=cores, threads=threads)
+    phone.install(phone.root / "bin/taskset", "#!/bin/sh\nexit 1\n")
+    with pytest.raises(InputError, match="does not let programs be pinned"):
+        open_phone(phone, binary, cores="little")
