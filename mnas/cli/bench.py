@@ -9,7 +9,19 @@ from typing import Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, CORES, DELEGATE, DEVICE, JSON, RUNTIME, THREADS
+from mnas.cli.options import (
+    BENCHMARK_BINARY,
+    CORES,
+    DELEGATE,
+    DEVICE,
+    EXTERNAL,
+    EXTERNAL_OPTIONS,
+    GPU_PRECISION,
+    JSON,
+    NNAPI_ACCELERATOR,
+    RUNTIME,
+    THREADS,
+)
 
 _SLOWEST = 5
 
@@ -21,6 +33,10 @@ def bench(
     threads: int = THREADS,
     cores: str = CORES,
     delegate: str = DELEGATE,
+    nnapi_accelerator: str = NNAPI_ACCELERATOR,
+    gpu_precision_loss_allowed: str = GPU_PRECISION,
+    external_delegate: str = EXTERNAL,
+    external_delegate_options: str = EXTERNAL_OPTIONS,
     benchmark_binary: Path = BENCHMARK_BINARY,
     table: Path = typer.Option(None, "--table", help="A latency table: adds the prediction."),
     arch: str = typer.Option(
@@ -41,9 +57,17 @@ def bench(
     json: bool = JSON,
 ) -> None:
     """Measure a .tflite file. Example: mnas bench models/net.tflite --table latency_tables/laptop.json."""
+    from mnas.devices.delegate import delegate_text
     from mnas.devices.registry import open_device
     from mnas.profiling.bench import bench_file
 
+    delegate = delegate_text(
+        delegate,
+        nnapi_accelerator=nnapi_accelerator,
+        gpu_precision_loss_allowed=gpu_precision_loss_allowed,
+        external_delegate=external_delegate,
+        external_delegate_options=external_delegate_options,
+    )
     opened = partial(
         open_device,
         device,

@@ -9,7 +9,18 @@ from typing import Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, CORES, DELEGATE, JSON, RUNTIME, THREADS
+from mnas.cli.options import (
+    BENCHMARK_BINARY,
+    CORES,
+    DELEGATE,
+    EXTERNAL,
+    EXTERNAL_OPTIONS,
+    GPU_PRECISION,
+    JSON,
+    NNAPI_ACCELERATOR,
+    RUNTIME,
+    THREADS,
+)
 
 
 def export(
@@ -34,6 +45,10 @@ def export(
     threads: int = THREADS,
     cores: str = CORES,
     delegate: str = DELEGATE,
+    nnapi_accelerator: str = NNAPI_ACCELERATOR,
+    gpu_precision_loss_allowed: str = GPU_PRECISION,
+    external_delegate: str = EXTERNAL,
+    external_delegate_options: str = EXTERNAL_OPTIONS,
     benchmark_binary: Path = BENCHMARK_BINARY,
     table: Path = typer.Option(
         None, "--table", help="With --verify-on: that device's latency table, for the predicted time."
@@ -41,8 +56,16 @@ def export(
     json: bool = JSON,
 ) -> None:
     """Export to TFLite, checked. Example: mnas export runs/best --dtype int8 --out models/best_int8.tflite."""
+    from mnas.devices.delegate import delegate_text
     from mnas.export.network import export_network
 
+    delegate = delegate_text(
+        delegate,
+        nnapi_accelerator=nnapi_accelerator,
+        gpu_precision_loss_allowed=gpu_precision_loss_allowed,
+        external_delegate=external_delegate,
+        external_delegate_options=external_delegate_options,
+    )
     document = export_network(
         network,
         out,

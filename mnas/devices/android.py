@@ -26,6 +26,7 @@ from mnas.devices.base import SLOWER, Array, Details, Device, LoadedModel, Measu
 from mnas.devices.benchmark_binary import MAX_SECONDS, NOT_WHOLE, BenchmarkBinary, not_whole
 from mnas.devices.benchmark_log import BenchmarkLog, parse_benchmark_log, printable
 from mnas.devices.board_agent import choose_cores, core_speeds
+from mnas.devices.delegate_library import DelegateLibrary
 from mnas.devices.phone import Cpu, Thermals, read_heat, read_phone
 from mnas.devices.phone_folder import PhoneFolder
 from mnas.errors import InputError, MnasError
@@ -49,7 +50,8 @@ class AndroidDevice(Device):
         adb: connection to the phone.
         binary: the program to measure with.
         threads: of the runtime.
-        delegate: xnnpack, none, gpu or nnapi.
+        delegate: xnnpack, none, gpu, nnapi, hexagon or external, with options as in `Delegate`. An external delegate's
+            library that is a file on this computer is copied to the phone.
         cores: big, little, a number of cores or a list; empty for the fastest, one for each thread.
 
     Raises:
@@ -68,6 +70,8 @@ class AndroidDevice(Device):
     ) -> None:
         check_integer("--threads", threads, 1, 64)
         binary.check_delegate(delegate)
+        self._library = DelegateLibrary(adb, delegate)
+        delegate = self._library.delegate
         self.adb, self.binary, self.threads, self.delegate, self.cores = adb, binary, threads, delegate, cores
         self.phone = read_phone(adb)
         if self.phone.cpus and threads > len(self.phone.cpus):
@@ -149,6 +153,7 @@ class AndroidDevice(Device):
                 program.write_bytes(self.binary.path.read_bytes())
                 there.push([program])
                 there.shell(f"chmod 755 {there.path}/{_PROGRAM}")
+                self._library.copy(there)
                 self.cool_down()
                 yield
             finally:
@@ -231,7 +236,7 @@ class AndroidDevice(Device):
             runs=runs,
             warm_up=warm_up,
             threads=self.threads,
-            delegate=self.delegate,
+            delegate=self._library.there(there),
             profiling=profiling,
         )
         pinned = ["taskset", _mask(self._cpus)] if self._cpus else []
@@ -242,7 +247,7 @@ class AndroidDevice(Device):
                 raise not_whole(self.delegate) from None
             raise
         log = parse_benchmark_log(said)
-        self.binary.check_log(log, self.delegate, graph=graph, runs=runs, threads=self.threads)
+        self.binary.check_log(log, self._library.there(there), graph=graph, runs=runs, threads=self.threads)
         self._tell_partly(log)
         return log
 

@@ -25,7 +25,8 @@ def open_device(
         spec: as above.
         runtime: litert or tflite-runtime; on a phone, `benchmark_binary` is the runtime.
         threads: of the runtime.
-        delegate: xnnpack, none, gpu or nnapi.
+        delegate: xnnpack or none; on a phone also gpu, nnapi, hexagon or external, with options as
+            `mnas.devices.delegate.Delegate` writes them.
         benchmark_binary: the `benchmark_model` to measure a phone with.
         cores: which to pin to: `little` (the slowest kind), `big` (all others), the number of the fastest, or a list
             such as `4-6,7`; by default one for each thread.

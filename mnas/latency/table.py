@@ -45,7 +45,7 @@ class Configuration:
         soc, cpu, os: as the device reports them.
         runtime, runtime_version: litert, tflite-runtime, or the benchmark program: benchmark_model (TFLite's),
             litert_benchmark_model.
-        delegate: xnnpack, none, gpu or nnapi.
+        delegate: xnnpack, none, gpu, nnapi, hexagon or external; with options as `mnas.devices.delegate` writes them.
         dtype: float32 or int8.
         threads: of the runtime.
         affinity: the CPUs it was pinned to, such as `1`; empty if it was not. What `--cores` asked for stands before
