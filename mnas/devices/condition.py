@@ -94,9 +94,8 @@ class _Said(Struct, frozen=True, forbid_unknown_fields=True):
 def _phone(adb: Adb) -> Condition:
     phone = _optional(lambda: read_phone(adb))
     heat = _optional(lambda: read_heat(adb))
-    free, busy = (
-        _optional(lambda command=command: adb.shell(command, check=False)) or "" for command in (_FREE, _BUSY)
-    )
+    free = _optional(lambda: adb.shell(_FREE, check=False)) or ""
+    busy = _optional(lambda: adb.shell(_BUSY, check=False)) or ""
     if phone is None:
         phone = Phone("", "", "", "", ())
     before, _, after = busy.strip().partition("\n")

@@ -49,9 +49,9 @@ def examine(
         MnasError: if the device cannot be reached.
     """
     is_phone = device.partition(":")[0] == "adb"
-    binary = None if benchmark_binary is None else BenchmarkBinary.read(benchmark_binary)
-    if binary is not None and not is_phone:
+    if benchmark_binary is not None and not is_phone:
         raise InputError(f"--benchmark-binary is for phones (--device adb); got --device {device}")
+    binary = None if benchmark_binary is None else BenchmarkBinary.read(benchmark_binary)
     progress(0.0, "asking the device")
     condition = read_condition(device)
     if is_phone and binary is None:
