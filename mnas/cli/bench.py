@@ -9,7 +9,20 @@ from typing import Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, DEVICE, JSON, RUNTIME, THREADS, WAIT
+from mnas.cli.options import (
+    BENCHMARK_BINARY,
+    CORES,
+    DELEGATE,
+    DEVICE,
+    EXTERNAL,
+    EXTERNAL_OPTIONS,
+    GPU_PRECISION,
+    JSON,
+    NNAPI_ACCELERATOR,
+    RUNTIME,
+    THREADS,
+    WAIT,
+)
 
 _SLOWEST = 5
 
@@ -19,7 +32,12 @@ def bench(
     device: str = DEVICE,
     runtime: str = RUNTIME,
     threads: int = THREADS,
+    cores: str = CORES,
     delegate: str = DELEGATE,
+    nnapi_accelerator: str = NNAPI_ACCELERATOR,
+    gpu_precision_loss_allowed: str = GPU_PRECISION,
+    external_delegate: str = EXTERNAL,
+    external_delegate_options: str = EXTERNAL_OPTIONS,
     benchmark_binary: Path = BENCHMARK_BINARY,
     wait: float = WAIT,
     table: Path = typer.Option(None, "--table", help="A latency table: adds the prediction."),
@@ -30,12 +48,28 @@ def bench(
         None, "--append", metavar="MEASURED.json", help="Add the latency to a document for mnas table calibrate --from."
     ),
     seconds: float = typer.Option(10.0, min=0.1, max=3600, help="Measure at most about this long."),
+    sustained: float = typer.Option(
+        0.0,
+        "--sustained",
+        metavar="SECONDS",
+        min=0,
+        max=3600,
+        help="Then run it that long without pauses, e.g. 60: how much slower it gets as the device warms up.",
+    ),
     json: bool = JSON,
 ) -> None:
     """Measure a .tflite file. Example: mnas bench models/net.tflite --table latency_tables/laptop.json."""
+    from mnas.devices.delegate import delegate_text
     from mnas.devices.registry import open_device
     from mnas.profiling.bench import bench_file
 
+    delegate = delegate_text(
+        delegate,
+        nnapi_accelerator=nnapi_accelerator,
+        gpu_precision_loss_allowed=gpu_precision_loss_allowed,
+        external_delegate=external_delegate,
+        external_delegate_options=external_delegate_options,
+    )
     opened = partial(
         open_device,
         device,
@@ -43,9 +77,11 @@ def bench(
         threads=threads,
         delegate=delegate,
         benchmark_binary=benchmark_binary,
+        cores=cores,
         wait_minutes=wait,
     )
-    report = bench_file(file, opened, table=table, arch=arch, append=append, seconds=seconds).to_dict()
+    found = bench_file(file, opened, table=table, arch=arch, append=append, seconds=seconds, sustained_s=sustained)
+    report = found.to_dict()
     if json:
         output.print_json(report)
         return
@@ -74,8 +110,19 @@ def _print(report: dict[str, Any]) -> None:
         )
         if report["extrapolated"]:
             print(describe_extrapolated(report["extrapolated"]))
+    if "sustained" in report:
+        _print_sustained(report["sustained"])
     if "details" in report:
         _print_details(report["details"])
+
+
+def _print_sustained(found: dict[str, Any]) -> None:
+    before, after = found["celsius_before"], found["celsius_after"]
+    heat = "temperature unknown" if before is None or after is None else f"from {before:.1f} to {after:.1f} degrees"
+    print(
+        f"Without pauses for {found['seconds']:.0f} s: median {found['first_ms']:.3f} ms in the first "
+        f"{found['window_s']:.0f} s, {found['last_ms']:.3f} ms in the last, {found['ratio']:.2f} times that; {heat}."
+    )
 
 
 def _print_details(details: dict[str, Any]) -> None:

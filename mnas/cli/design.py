@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DEVICE, JSON, THREADS
+from mnas.cli.options import BENCHMARK_BINARY, CORES, DEVICE, JSON, THREADS
 from mnas.search.options import Augment, ClassWeights, MaxTrainImages
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def design(
     device: str = DEVICE,
     benchmark_binary: Path = BENCHMARK_BINARY,
     threads: int = THREADS,
+    cores: str = CORES,
     dtype: str = typer.Option("float32", help="What runs on the device: float32 or int8. Both files are written."),
     minutes: float = typer.Option(None, help="For everything, approximately: saves epochs, then pixels."),
     profile_minutes: float = typer.Option(4.0, help="Of these, for measuring the device."),
@@ -62,6 +63,7 @@ def design(
         device=device,
         benchmark_binary=benchmark_binary,
         threads=threads,
+        cores=cores,
         minutes=minutes,
         profile_minutes=profile_minutes,
         dtype=dtype,

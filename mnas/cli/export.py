@@ -9,7 +9,19 @@ from typing import Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS, WAIT
+from mnas.cli.options import (
+    BENCHMARK_BINARY,
+    CORES,
+    DELEGATE,
+    EXTERNAL,
+    EXTERNAL_OPTIONS,
+    GPU_PRECISION,
+    JSON,
+    NNAPI_ACCELERATOR,
+    RUNTIME,
+    THREADS,
+    WAIT,
+)
 
 
 def export(
@@ -32,7 +44,12 @@ def export(
     ),
     runtime: str = RUNTIME,
     threads: int = THREADS,
+    cores: str = CORES,
     delegate: str = DELEGATE,
+    nnapi_accelerator: str = NNAPI_ACCELERATOR,
+    gpu_precision_loss_allowed: str = GPU_PRECISION,
+    external_delegate: str = EXTERNAL,
+    external_delegate_options: str = EXTERNAL_OPTIONS,
     benchmark_binary: Path = BENCHMARK_BINARY,
     wait: float = WAIT,
     table: Path = typer.Option(
@@ -41,8 +58,16 @@ def export(
     json: bool = JSON,
 ) -> None:
     """Export to TFLite, checked. Example: mnas export runs/best --dtype int8 --out models/best_int8.tflite."""
+    from mnas.devices.delegate import delegate_text
     from mnas.export.network import export_network
 
+    delegate = delegate_text(
+        delegate,
+        nnapi_accelerator=nnapi_accelerator,
+        gpu_precision_loss_allowed=gpu_precision_loss_allowed,
+        external_delegate=external_delegate,
+        external_delegate_options=external_delegate_options,
+    )
     document = export_network(
         network,
         out,
@@ -62,6 +87,7 @@ def export(
         delegate=delegate,
         benchmark_binary=benchmark_binary,
         wait_minutes=wait,
+        cores=cores,
         table=table,
         progress=print_step,
         display=output.progress,

@@ -25,6 +25,7 @@ COMMANDS = {
     "data": "Show what a folder of images holds, before anything runs: classes, sizes, duplicates, unreadable files.",
     "space": "Look at search spaces, and make one around a teacher.",
     "sample": "Print random architectures, one JSON a line.",
+    "doctor": "Examine a device before it is measured: what runs on it, how noisy it is, what to fix first.",
     "profile": "Measure a device and write its latency table.",
     "table": "Show, check, compare, import and calibrate latency tables.",
     "library": "Make and look at block libraries.",

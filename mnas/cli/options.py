@@ -23,7 +23,28 @@ ARCH = typer.Argument(
 DEVICE = typer.Option("local", help="Where to measure: local, adb[:SERIAL] (a phone), ssh:HOST (a Linux board).")
 RUNTIME = typer.Option("litert", help="litert or tflite-runtime; a phone runs --benchmark-binary.")
 THREADS = typer.Option(1, min=1, help="Threads of the runtime.")
-DELEGATE = typer.Option("xnnpack", help="xnnpack or none; on a phone also gpu or nnapi.")
+CORES = typer.Option(
+    "",
+    metavar="big|little|N|LIST",
+    help="Cores to pin to: big, little, the N fastest, or a list such as 4-6,7. By default the fastest, one a thread.",
+)
+DELEGATE = typer.Option("xnnpack", help="xnnpack or none; on a phone also gpu, nnapi, hexagon or external.")
+NNAPI_ACCELERATOR = typer.Option("", metavar="NAME", help="With --delegate nnapi: the accelerator, e.g. qti-dsp.")
+GPU_PRECISION = typer.Option(
+    "",
+    "--gpu-precision-loss-allowed",
+    metavar="yes|no",
+    help="With --delegate gpu: compute in 16 bits; by default yes.",
+)
+EXTERNAL = typer.Option(
+    "", "--external-delegate", metavar="PATH", help="With --delegate external: its library, here or on the phone."
+)
+EXTERNAL_OPTIONS = typer.Option(
+    "",
+    "--external-delegate-options",
+    metavar="KEY:VALUE;...",
+    help="With --delegate external: options for its library.",
+)
 BENCHMARK_BINARY = typer.Option(
     None, help="For phones: the benchmark_model to measure with (docs/profile-your-phone.md says where to get it)."
 )

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DELEGATE, JSON, RUNTIME, THREADS, WAIT, read_integers
+from mnas.cli.options import (
+    BENCHMARK_BINARY,
+    CORES,
+    DELEGATE,
+    EXTERNAL,
+    EXTERNAL_OPTIONS,
+    GPU_PRECISION,
+    JSON,
+    NNAPI_ACCELERATOR,
+    RUNTIME,
+    THREADS,
+    WAIT,
+    read_integers,
+)
 from mnas.errors import MnasError
 
 if TYPE_CHECKING:
@@ -24,7 +37,12 @@ def profile(
     ),
     runtime: str = RUNTIME,
     threads: int = THREADS,
+    cores: str = CORES,
     delegate: str = DELEGATE,
+    nnapi_accelerator: str = NNAPI_ACCELERATOR,
+    gpu_precision_loss_allowed: str = GPU_PRECISION,
+    external_delegate: str = EXTERNAL,
+    external_delegate_options: str = EXTERNAL_OPTIONS,
     benchmark_binary: Path = BENCHMARK_BINARY,
     wait: float = WAIT,
     dtype: str = typer.Option("float32", help="float32 or int8."),
@@ -43,17 +61,26 @@ def profile(
 
     Example: mnas profile --space mnasnet-32 --out latency_tables/laptop.json
     """
+    from mnas.devices.delegate import delegate_text
     from mnas.profiling.profile import ProfileOptions
     from mnas.space.files import load_space
 
     sizes = None if resolutions is None else read_integers("--resolutions", resolutions)
     chosen = load_space(space).with_data(num_classes=classes, resolution=resolution, resolutions=sizes)
     options = ProfileOptions(minutes=minutes, dtype=dtype, seed=seed)
+    delegate = delegate_text(
+        delegate,
+        nnapi_accelerator=nnapi_accelerator,
+        gpu_precision_loss_allowed=gpu_precision_loss_allowed,
+        external_delegate=external_delegate,
+        external_delegate_options=external_delegate_options,
+    )
     opening: dict[str, Any] = {
         "runtime": runtime,
         "threads": threads,
         "delegate": delegate,
         "benchmark_binary": benchmark_binary,
+        "cores": cores,
         **({"wait_minutes": wait} if wait else {}),
     }
     if len(device) > 1 or executor != "local":

@@ -100,6 +100,7 @@ def check(
         delegate=where.delegate,
         benchmark_binary=benchmark_binary,
         wait_minutes=wait,
+        cores=where.cores,
     )
     with output.progress("Measuring") as report:
         result = check_table(loaded, chosen, opened, count=count, seconds=minutes * 60, seed=seed, progress=report)

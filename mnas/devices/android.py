@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,9 +23,11 @@ import numpy.typing as npt
 
 from mnas.checks import check_integer
 from mnas.devices.adb import Adb, SlowAnswerError
-from mnas.devices.base import SLOWER, Array, Details, Device, LoadedModel, MeasurementSettings
+from mnas.devices.base import SLOWER, Array, Details, Device, LoadedModel, MeasurementSettings, affinity
 from mnas.devices.benchmark_binary import MAX_SECONDS, NOT_WHOLE, BenchmarkBinary, not_whole
 from mnas.devices.benchmark_log import BenchmarkLog, parse_benchmark_log, printable
+from mnas.devices.board_agent import choose_cores, core_speeds
+from mnas.devices.delegate_library import DelegateLibrary
 from mnas.devices.phone import Cpu, Thermals, read_heat, read_phone
 from mnas.devices.phone_folder import PhoneFolder
 from mnas.errors import InputError, MnasError
@@ -34,8 +36,8 @@ from mnas.system.lock import hold
 
 _PROGRAM = "benchmark_model"  # its name on the phone
 _LIMIT_S = 2 * MAX_SECONDS + 20
-_WARM, _HOT = 38.0, 41.0  # degrees of the battery: cool enough to continue; too warm to measure
-_THROTTLING = 2  # thermal status from which Android slows the CPU down
+_WARM, HOT = 38.0, 41.0  # degrees of the battery: cool enough to continue; too warm to measure
+THROTTLING = 2  # thermal status from which Android slows the CPU down
 _COOLING_S, COOLING_LIMIT_S = 10.0, 600.0
 _PROFILED_RUNS = 20
 _TIMED_STARTS = 3
@@ -51,10 +53,13 @@ class AndroidDevice(Device):
         adb: connection to the phone.
         binary: the program to measure with.
         threads: of the runtime.
-        delegate: xnnpack, none, gpu or nnapi.
+        delegate: xnnpack, none, gpu, nnapi, hexagon or external, with options as in `Delegate`. An external delegate's
+            library that is a file on this computer is copied to the phone.
+        cores: big, little, a number of cores or a list; empty for the fastest, one for each thread.
 
     Raises:
-        InputError: if the program does not run on the phone, or has no such delegate.
+        InputError: if there are no such cores, programs cannot be pinned to them, the program does not run on the
+            phone, or has no such delegate.
         MnasError: if the phone goes away.
     """
 
@@ -64,21 +69,37 @@ class AndroidDevice(Device):
     runs_any_file = False
     sleep = staticmethod(time.sleep)
 
-    def __init__(self, adb: Adb, binary: BenchmarkBinary, *, threads: int = 1, delegate: str = "xnnpack") -> None:
+    def __init__(
+        self, adb: Adb, binary: BenchmarkBinary, *, threads: int = 1, delegate: str = "xnnpack", cores: str = ""
+    ) -> None:
         check_integer("--threads", threads, 1, 64)
         binary.check_delegate(delegate)
-        self.adb, self.binary, self.threads, self.delegate = adb, binary, threads, delegate
+        self._library = DelegateLibrary(adb, delegate)
+        delegate = self._library.delegate
+        self.adb, self.binary, self.threads, self.delegate, self.cores = adb, binary, threads, delegate, cores
         self.phone = read_phone(adb)
         if self.phone.cpus and threads > len(self.phone.cpus):
             raise InputError(f"--threads is {threads}: this phone has {len(self.phone.cpus)} cores")
         binary.check_abis(self.phone.abis)
-        self._cpus = self._pinnable(self.phone.fastest(threads))
+        self._cpus = self._wanted() if cores else self._pinnable(self.phone.fastest(threads))
         self._folder: Path | None = None
         self._there: PhoneFolder | None = None
         self._warned_partly = False
         self._number = 0
         self._waiting: list[Path] = []
         self._closed: list[str] = []
+
+    def _wanted(self) -> tuple[Cpu, ...]:
+        """The cores that `--cores` asks for."""
+        online = {cpu.number: cpu for cpu in self.phone.cpus if cpu.online}
+        try:
+            chosen = choose_cores(self.cores, core_speeds([asdict(cpu) for cpu in online.values()]), self.threads)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        cpus = tuple(online[number] for number in chosen)
+        if not self._runs(f"taskset {_mask(cpus)} true"):
+            raise InputError(f"--cores is {self.cores!r}: this phone does not let programs be pinned to cores")
+        return cpus
 
     def _pinnable(self, cpus: Sequence[Cpu]) -> tuple[Cpu, ...]:
         """The cores, if programs can be pinned to them."""
@@ -115,7 +136,7 @@ class AndroidDevice(Device):
             delegate=self.delegate,
             dtype=dtype,
             threads=self.threads,
-            affinity=",".join(str(cpu.number) for cpu in self._cpus),
+            affinity=affinity(self.cores, (cpu.number for cpu in self._cpus)),
             governor=",".join(dict.fromkeys(cpu.governor for cpu in self._cpus)),
             binary_sha256=self.binary.sha256,
         )
@@ -142,6 +163,7 @@ class AndroidDevice(Device):
                 there.push([program])
                 there.shell(f"chmod 755 {there.path}/{_PROGRAM}")
                 self.pace = _timed(type(self).pace, there)
+                self._library.copy(there)
                 self.cool_down()
                 yield
             finally:
@@ -179,11 +201,14 @@ class AndroidDevice(Device):
                 "the phone ran %.2f times slower than at its best: it throttles, or another program uses it", slowdown
             )
         heat = self._heat()
-        if (heat.celsius or 0.0) < _HOT and heat.status < _THROTTLING:
+        if (heat.celsius or 0.0) < HOT and heat.status < THROTTLING:
+            return
+        if not self.waits_to_cool:
+            _log.warning("the phone is too warm to measure (%s): times are longer than on a cool one", heat)
             return
         _log.warning("the phone is too warm to measure (%s): waiting for it to cool down", heat)
         give_up = time.monotonic() + COOLING_LIMIT_S
-        while (heat.celsius or 0.0) > _WARM or heat.status >= _THROTTLING:
+        while (heat.celsius or 0.0) > _WARM or heat.status >= THROTTLING:
             if time.monotonic() > give_up:
                 raise MnasError(
                     f"the phone throttles and does not cool down ({heat}): take it out of its case, off the charger, "
@@ -193,6 +218,10 @@ class AndroidDevice(Device):
             if self._there is not None:
                 self._there.shell("true")  # a long wait is no reason to take the phone over
             heat = self._heat()
+
+    def celsius(self) -> float | None:
+        """See `Device`."""
+        return self._heat().celsius
 
     def _heat(self) -> Thermals:
         """The temperature; unknown if the phone takes too long to tell."""
@@ -217,7 +246,7 @@ class AndroidDevice(Device):
             runs=runs,
             warm_up=warm_up,
             threads=self.threads,
-            delegate=self.delegate,
+            delegate=self._library.there(there),
             profiling=profiling,
         )
         pinned = ["taskset", _mask(self._cpus)] if self._cpus else []
@@ -228,7 +257,7 @@ class AndroidDevice(Device):
                 raise not_whole(self.delegate) from None
             raise
         log = parse_benchmark_log(said)
-        self.binary.check_log(log, self.delegate, graph=graph, runs=runs, threads=self.threads)
+        self.binary.check_log(log, self._library.there(there), graph=graph, runs=runs, threads=self.threads)
         self._tell_partly(log)
         return log
 

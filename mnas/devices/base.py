@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +82,17 @@ class Details:
     operators: tuple[OperatorRow, ...] = ()
 
 
+def affinity(cores: str, cpus: Iterable[int]) -> str:
+    """The text of `Configuration.affinity`.
+
+    Args:
+        cores: what `--cores` asked for; empty for the default.
+        cpus: the CPUs that are used.
+    """
+    listed = ",".join(map(str, cpus))
+    return f"{cores}: {listed}" if cores else listed
+
+
 class LoadedModel(ABC):
     """A network that is loaded on a device."""
 
@@ -125,9 +136,15 @@ class LoadedModel(ABC):
 
 
 class Device(ABC):
-    """A device that runs networks."""
+    """A device that runs networks.
+
+    Attributes:
+        pace: how to measure on it.
+        waits_to_cool: whether `cool_down` waits; if not, a warm device is measured as it is.
+    """
 
     pace: MeasurementSettings = MeasurementSettings()
+    waits_to_cool: bool = True
     runs_any_file: bool = True  # of any dtype and with any operators, as a CPU does; an accelerator may not
     waited_s: float = 0.0  # for a device that was gone, in all
 
@@ -142,6 +159,10 @@ class Device(ABC):
     def measuring(self) -> AbstractContextManager[object]:
         """Context in which networks are loaded and run, such as pinned to a CPU; undone afterwards."""
         return nullcontext()
+
+    def celsius(self) -> float | None:
+        """The temperature in degrees: of a phone's battery, of the warmest sensor of others; None if unknown."""
+        return None
 
     def cool_down(self, slowdown: float = 1.0) -> None:  # noqa: B027  most devices are always ready
         """Wait until the device is ready to measure; called between waves of networks.

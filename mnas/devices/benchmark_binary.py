@@ -9,11 +9,13 @@ from pathlib import Path
 
 from mnas.devices.benchmark_claims import Claims
 from mnas.devices.benchmark_log import BenchmarkLog, printable
+from mnas.devices.delegate import Delegate
 from mnas.errors import InputError, MnasError
 
 WHERE = "docs/profile-your-phone.md says where to get it"
 RUNTIMES = {"classic": "benchmark_model", "compiled": "litert_benchmark_model"}
 MAX_SECONDS = 20  # of warm-up, and of runs, at most
+_EXTERNAL = "external"
 # By delegate; the program does not support others.
 _FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     "classic": {
@@ -23,6 +25,8 @@ _FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
         "gpu": ("--use_gpu=true", "--require_full_delegation=true"),
         # Without the second, NNAPI may run operators on its own, slow, CPU code.
         "nnapi": ("--use_nnapi=true", "--disable_nnapi_cpu=true", "--require_full_delegation=true"),
+        "hexagon": ("--use_hexagon=true", "--require_full_delegation=true"),
+        _EXTERNAL: ("--require_full_delegation=true",),
     },
     "compiled": {
         "xnnpack": ("--use_cpu=true",),
@@ -34,7 +38,8 @@ _PROFILING = {"classic": "--enable_op_profiling=true", "compiled": "--use_profil
 _ABIS = {0xB7: "arm64-v8a", 0x28: "armeabi-v7a", 0x3E: "x86_64", 0x03: "x86"}  # by e_machine of the ELF header
 _INPUT = "image"  # any name works for a single input
 _OPTIONAL = {*_PROFILING.values(), "--report_peak_memory_footprint=true"}  # details, which a build may lack
-_DELEGATES = {"gpu": "GPU", "nnapi": "NNAPI", "xnnpack": "XNNPACK"}  # as the program calls them
+# As the program calls them.
+_DELEGATES = {"gpu": "GPU", "nnapi": "NNAPI", "xnnpack": "XNNPACK", "hexagon": "HEXAGON", _EXTERNAL: "EXTERNAL"}
 _NNAPI_ON_CPU = "nnapi-reference"
 NOT_WHOLE = "Disallowed CPU fallback detected"  # the program ends with it, for --require_full_delegation
 
@@ -79,10 +84,17 @@ class BenchmarkBinary:
         """Its name in tables."""
         return RUNTIMES[self.kind]
 
+    @property
+    def delegates(self) -> tuple[str, ...]:
+        """The delegates that it has flags for, without those that need a library."""
+        return tuple(name for name in _FLAGS[self.kind] if name != _EXTERNAL)
+
     def check_delegate(self, delegate: str) -> None:
-        """Raise InputError if it cannot run with this delegate."""
-        known = _FLAGS[self.kind]
-        if delegate not in known:
+        """Raise InputError if it cannot run with this delegate, a text as `Delegate.parse` reads it."""
+        known, wanted = _FLAGS[self.kind], Delegate.parse(delegate)
+        if self.kind == "compiled" and wanted.name in known and wanted.flags:
+            raise InputError(f"--delegate is {delegate!r}: only the classic benchmark_model has such options; {WHERE}")
+        if wanted.name not in known:
             what = "LiteRT's CompiledModel" if self.kind == "compiled" else "TFLite's"
             raise InputError(
                 f"--delegate is {delegate!r}: {what} benchmark_model has {', '.join(known)}; the classic one has "
@@ -98,6 +110,7 @@ class BenchmarkBinary:
         self, graph: str, *, runs: int, warm_up: int, threads: int, delegate: str, profiling: bool = False
     ) -> list[str]:
         """Its command line, for an exact number of runs."""
+        wanted = Delegate.parse(delegate)
         extra = [_PROFILING[self.kind], "--report_peak_memory_footprint=true"] if profiling else []
         return [
             f"--graph={graph}",
@@ -107,7 +120,8 @@ class BenchmarkBinary:
             f"--max_secs={MAX_SECONDS}",
             f"--warmup_runs={max(warm_up, 1)}",
             "--warmup_min_secs=0",
-            *_FLAGS[self.kind][delegate],
+            *_FLAGS[self.kind][wanted.name],
+            *wanted.flags,
             *extra,
         ]
 
@@ -135,7 +149,7 @@ class BenchmarkBinary:
 
         Args:
             log: of the run.
-            delegate: that was asked for.
+            delegate: that was asked for, a text as `Delegate.parse` reads it.
             graph: that was asked for, as are the next.
             runs: measured ones.
             threads: of the runtime.
@@ -155,8 +169,10 @@ class BenchmarkBinary:
             "min num runs": str(runs),
             "num runs": str(runs),
         }
+        wanted = Delegate.parse(delegate)
         if self.kind == "classic":
-            asked |= {"use xnnpack": "0"} if delegate == "none" else {f"use {delegate}": "1"}
+            asked |= {"use xnnpack": "0"} if wanted.name == "none" else {f"use {wanted.name}": "1"}
+        _check_options(log.claims, wanted)
         for name, value in asked.items():
             if (said := log.claims.settings.get(name, value)) != value:
                 raise MnasError(
@@ -165,15 +181,16 @@ class BenchmarkBinary:
                 )
         _check_count(log, runs)
         if self.kind == "classic":
-            _check_delegate(log.claims, delegate)
-        elif delegate == "gpu" and log.claims.taken.get("XNNPACK", (0, 0))[0]:
-            raise not_whole(delegate)
+            _check_delegate(log.claims, wanted.name)
+        elif wanted.name == "gpu" and log.claims.taken.get("XNNPACK", (0, 0))[0]:
+            raise not_whole(wanted.name)
 
 
 def not_whole(delegate: str, share: str = "only a part") -> MnasError:
     """The error for a network that a delegate runs only in part."""
+    name = _DELEGATES[Delegate.parse(delegate).name]
     return MnasError(
-        f"the phone ran {share} of the network on {_DELEGATES[delegate]}, the rest on its CPU: the time is of neither; "
+        f"the phone ran {share} of the network on {name}, the rest on its CPU: the time is of neither; "
         "use --delegate xnnpack or none, or a space of operators that it supports"
     )
 
@@ -183,6 +200,22 @@ def _check_count(log: BenchmarkLog, runs: int) -> None:
     count, seconds = log.inference.count, log.inference.count * log.inference.mean_ms / 1e3
     if runs and count != runs and not (count < runs and seconds > 0.9 * MAX_SECONDS):
         raise MnasError(f"benchmark_model ran the network {count} times instead of {runs}: use another build; {WHERE}")
+
+
+def _check_options(claims: Claims, wanted: Delegate) -> None:
+    """Raise MnasError unless the program says that it took the delegate's options, all of which it states if given."""
+    offered = claims.accelerators
+    if wanted.accelerator and offered is not None and wanted.accelerator not in offered:
+        there = printable(", ".join(offered))[:200]
+        raise MnasError(f"this phone's NNAPI has no accelerator {wanted.accelerator!r}; it has {there}")
+    for name, value in wanted.settings.items():
+        said = claims.settings.get(name)
+        if said != value:
+            found = "nothing of it" if said is None else f"{printable(said)[:200]!r}"
+            raise MnasError(
+                f"benchmark_model was asked for its setting {name!r} to be {value!r}, and says {found}: use another "
+                f"build; {WHERE}"
+            )
 
 
 def _check_delegate(claims: Claims, delegate: str) -> None:

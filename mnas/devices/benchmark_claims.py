@@ -32,6 +32,11 @@ _SETTINGS = (
     "Use gpu",
     "Use NNAPI",
     "Use xnnpack",
+    "Use hexagon",
+    "NNAPI accelerator name",
+    "Allow lower precision in gpu",
+    "External delegate path",
+    "External delegate options",
 )
 _UNKNOWN = re.compile(r"Unconsumed cmdline flags:([^\n]*)")
 
@@ -91,7 +96,7 @@ def parse_claims(text: str) -> Claims:
 
 def _delegate(kernel: str) -> str:
     """The delegate whose kernel TFLite names, such as `TfLiteGpuDelegateV2`; else that name."""
-    return next((name for name in ("XNNPACK", "NNAPI", "GPU") if name in kernel.upper()), kernel)
+    return next((name for name in ("XNNPACK", "NNAPI", "GPU", "HEXAGON") if name in kernel.upper()), kernel)
 
 
 def _setting(name: str, text: str) -> str | None:

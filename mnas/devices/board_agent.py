@@ -12,10 +12,12 @@ import importlib
 import json
 import os
 import platform
+import re
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,16 +27,20 @@ PACKAGES = {
     "litert": ("ai-edge-litert", "ai_edge_litert.interpreter"),
     "tflite-runtime": ("tflite-runtime", "tflite_runtime.interpreter"),
 }
+_CORE = "/sys/devices/system/cpu/cpu{}/{}"
 _CPU = "/sys/devices/system/cpu/cpu{}/cpufreq/{}"
+_MOMENT_S = 0.5
+_SAME_KIND = 1.1  # ratio of two speeds up to which cores are of one kind
 
 
 def serve(requests: BinaryIO, answers: TextIO) -> None:
     """Answer requests until the input ends.
 
     Args:
-        requests: `{"do": "start", "runtime", "threads", "delegate"}` first; then `load` with `id` and the `size` of the
-            file that follows, `run` with `id`, `runs` and `warm_up`, `infer` with `id` and the `size` of the image that
-            follows, `close` with `id`; `heat`; `hold` with `owner`, to keep others from measuring meanwhile.
+        requests: `{"do": "start", "runtime", "threads", "delegate", "cores"}` first; then `load` with `id` and the
+            `size` of the file that follows, `run` with `id`, `runs` and `warm_up`, `infer` with `id` and the `size` of
+            the image that follows, `close` with `id`; `heat`; `hold` with `owner`, to keep others from measuring
+            meanwhile; `condition`, which needs no `start`.
         answers: `{"ok": ...}` or `{"error": TEXT}`.
     """
     board = Board()
@@ -80,7 +86,9 @@ class Board:
         elif kind == "close":
             del self._models[request["id"]]
         elif kind == "heat":
-            return _celsius()
+            return warmest_celsius()
+        elif kind == "condition":
+            return condition()
         elif kind == "hold":
             self._lock = self._lock or Lock(request["owner"])
         else:
@@ -90,7 +98,7 @@ class Board:
     def _start(self, options: dict[str, Any]) -> dict[str, Any]:
         self._options = options
         package, module = PACKAGES[options["runtime"]]
-        cpus = pin(options["threads"])
+        cpus = pin(options["threads"], options.get("cores", ""))
         self._module = importlib.import_module(module)
         try:
             found = version(package)
@@ -213,8 +221,15 @@ def _infer(interpreter: Any, image: bytes) -> str:
     return base64.b64encode(interpreter.get_tensor(given["index"]).tobytes()).decode()
 
 
-def pin(count: int) -> list[int]:
-    """Pin to the `count` fastest CPUs, the last of equal ones, and return them; [] if the system cannot pin."""
+def pin(count: int, wanted: str = "") -> list[int]:
+    """Pin to the wanted cores (see `choose_cores`), and return them.
+
+    By default these are the `count` fastest, the last of equal ones; [] if the system cannot pin.
+    """
+    if wanted:
+        chosen = choose_cores(wanted, usable_speeds(), count)
+        os.sched_setaffinity(0, chosen)
+        return chosen
     if not hasattr(os, "sched_setaffinity"):
         return []
     allowed = sorted(os.sched_getaffinity(0))
@@ -224,6 +239,130 @@ def pin(count: int) -> list[int]:
     chosen = sorted(fastest[:count])
     os.sched_setaffinity(0, chosen)
     return chosen
+
+
+def condition() -> dict[str, Any]:
+    """What this machine is, and how busy, warm and full; None for what it does not tell. Takes a moment."""
+    free = None
+    with suppress(OSError):
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+    return {
+        "model": _read("/proc/device-tree/model"),
+        "soc": platform.machine(),
+        "cpu": _cpu_model(),
+        "os": platform.system() + " " + platform.release(),
+        "cores": read_cores(),
+        "celsius": warmest_celsius(),
+        "free_bytes": free,
+        "busy": _busy(),
+    }
+
+
+def read_cores() -> list[dict[str, Any]]:
+    """Every core: number, `max_khz` and `capacity` (0 if unknown), governor, and whether it is switched on."""
+    numbers = [int(path.name[3:]) for path in Path("/sys/devices/system/cpu").glob("cpu*") if path.name[3:].isdigit()]
+    cores = []
+    for number in sorted(numbers) or range(os.cpu_count() or 1):
+        khz, capacity = _read(_CPU.format(number, "cpuinfo_max_freq")), _read(_CORE.format(number, "cpu_capacity"))
+        cores.append(
+            {
+                "number": number,
+                "max_khz": int(khz) if khz.isdigit() else 0,
+                "capacity": int(capacity) if capacity.isdigit() else 0,
+                "governor": _read(_CPU.format(number, "scaling_governor")),
+                "online": _read(_CORE.format(number, "online")) != "0",
+            }
+        )
+    return cores
+
+
+def usable_speeds() -> dict[int, int]:
+    """The speeds of the cores that this process may be pinned to; raises ValueError if the system cannot pin."""
+    if not hasattr(os, "sched_setaffinity"):
+        raise ValueError("--cores: this system cannot pin programs to cores: leave the option out")
+    allowed = os.sched_getaffinity(0)
+    return core_speeds([core for core in read_cores() if core["number"] in allowed])
+
+
+def core_speeds(cores: Sequence[dict[str, Any]]) -> dict[int, int]:
+    """Each core's capacity by its number; its highest frequency where a core has none, and 0 without that too."""
+    for name in ("capacity", "max_khz"):
+        if all(core[name] > 0 for core in cores):
+            return {core["number"]: core[name] for core in cores}
+    return {core["number"]: 0 for core in cores}
+
+
+def choose_cores(wanted: str, speeds: Mapping[int, int], threads: int) -> list[int]:
+    """Return the numbers of the cores that `--cores` asks for.
+
+    Args:
+        wanted: `little` (the slowest kind of core), `big` (all others), the number of the fastest, or a list such as
+            `4-6,7`.
+        speeds: of the cores that can be used; 0 if unknown.
+        threads: that will run on them, one core each at least.
+
+    A wish that cannot be met is a ValueError with its reason.
+    """
+    there = _spans(sorted(speeds))
+    if re.fullmatch(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*", wanted) and not wanted.isdigit():
+        parts = [part.partition("-") for part in wanted.split(",")]
+        chosen = {core for low, _, high in parts for core in range(int(low), int(high or low) + 1)}
+        if not chosen or not chosen <= set(speeds):
+            raise ValueError(f"--cores is {wanted!r}: the cores that can be used here are {there}")
+    elif wanted not in ("big", "little") and not wanted.isdigit():
+        raise ValueError(
+            f"--cores is {wanted!r}: expected big, little, a number of cores, or a list such as 4-6,7 (7-7 for one)"
+        )
+    elif not all(speeds.values()):
+        raise ValueError(f"--cores is {wanted!r}: this device does not say which cores are fast; name some of {there}")
+    elif wanted.isdigit():
+        if not 1 <= int(wanted) <= len(speeds):
+            raise ValueError(f"--cores is {wanted}: {len(speeds)} cores can be used here, {there}")
+        chosen = set(sorted(speeds, key=lambda core: (-speeds[core], -core))[: int(wanted)])
+    else:
+        little = {core for core, speed in speeds.items() if speed <= _SAME_KIND * min(speeds.values())}
+        chosen = little if wanted == "little" else set(speeds) - little
+        if len(little) == len(speeds):
+            raise ValueError(f"--cores is {wanted!r}: all cores are equally fast here; name some of {there}")
+    if len(chosen) < threads:
+        raise ValueError(
+            f"--cores is {wanted!r}, which is {len(chosen)} of the cores here, for --threads {threads}: every "
+            "thread needs a core"
+        )
+    return sorted(chosen)
+
+
+def _spans(numbers: Sequence[int]) -> str:
+    """`0-3,5` for 0, 1, 2, 3 and 5."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
+
+
+def _busy() -> float | None:
+    """Share of the CPU time that programs use, over a moment; None if the system does not tell."""
+    before = _read("/proc/stat")
+    if not before:
+        return None
+    time.sleep(_MOMENT_S)
+    return busy_share(before, _read("/proc/stat"))
+
+
+def busy_share(before: str, after: str) -> float | None:
+    """Share of the CPU time that programs use between two texts of `/proc/stat`; None if they do not tell."""
+    times = []
+    for text in (before, after):
+        words = text.split("\n", 1)[0].split()
+        if len(words) < 5 or words[0] != "cpu" or not all(word.isdigit() for word in words[1:]):
+            return None
+        counts = [int(word) for word in words[1:9]]  # what follows is counted in these already
+        times.append((sum(counts), sum(counts[3:5])))
+    (total, idle), (later, later_idle) = times
+    return 1 - (later_idle - idle) / (later - total) if later > total else None
 
 
 def _cpu_model() -> str:
@@ -240,7 +379,7 @@ def read_governor(cpus: Sequence[int]) -> str:
     return _read(_CPU.format(cpus[0] if cpus else 0, "scaling_governor"))
 
 
-def _celsius() -> float | None:
+def warmest_celsius() -> float | None:
     """Temperature of the warmest sensor; None without sensors."""
     found = [_read(str(zone)) for zone in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
     return max((int(text) / 1000 for text in found if text.lstrip("-").isdigit()), default=None)

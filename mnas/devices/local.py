@@ -15,8 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mnas.checks import check_choice, check_integer
-from mnas.devices.base import Array, Device, LoadedModel
-from mnas.devices.board_agent import PACKAGES, check_delegate, read_governor, run_times_ns, set_random_inputs
+from mnas.devices.base import Array, Device, LoadedModel, affinity
+from mnas.devices.board_agent import (
+    PACKAGES,
+    check_delegate,
+    choose_cores,
+    read_governor,
+    run_times_ns,
+    set_random_inputs,
+    usable_speeds,
+    warmest_celsius,
+)
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
 from mnas.system.environment import cpu_model
@@ -89,13 +98,17 @@ class LocalDevice(Device):
 
     Args:
         runtime: which interpreter.
+        cores: big, little, a number of cores or a list, see `choose_cores`; empty for the last, one for each thread.
+
+    Raises:
+        InputError: if there are too few cores, or the system cannot pin to `cores`.
 
     While it measures, this process is pinned to one CPU per thread, if the system allows it.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-        self._cpus = last_cpus(runtime.threads)
+    def __init__(self, runtime: Runtime, *, cores: str = "") -> None:
+        self.runtime, self.cores = runtime, cores
+        self._cpus = _chosen(cores, runtime.threads) if cores else last_cpus(runtime.threads)
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
@@ -114,6 +127,10 @@ class LocalDevice(Device):
                 with suppress(OSError):
                     os.sched_setaffinity(int(task), allowed)
 
+    def celsius(self) -> float | None:
+        """See `Device`."""
+        return warmest_celsius()
+
     def configuration(self, dtype: str) -> Configuration:
         """See `Device`."""
         return Configuration(
@@ -126,7 +143,7 @@ class LocalDevice(Device):
             delegate=self.runtime.delegate,
             dtype=dtype,
             threads=self.runtime.threads,
-            affinity=",".join(map(str, self._cpus)),
+            affinity=affinity(self.cores, self._cpus),
             governor=read_governor(self._cpus),
         )
 
@@ -167,6 +184,13 @@ class _InterpreterModel(LoadedModel):
     def close(self) -> None:
         """See `LoadedModel`."""
         self._interpreter = None
+
+
+def _chosen(cores: str, threads: int) -> tuple[int, ...]:
+    try:
+        return tuple(choose_cores(cores, usable_speeds(), threads))
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 def last_cpus(count: int) -> tuple[int, ...]:

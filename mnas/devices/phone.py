@@ -22,6 +22,7 @@ for c in /sys/devices/system/cpu/cpu[0-9]*; do
 echo "cpu ${{c##*/cpu}} $(cat $c/cpufreq/cpuinfo_max_freq 2>/dev/null || echo 0) \
 $(cat $c/cpufreq/scaling_governor 2>/dev/null)"
 echo "capacity ${{c##*/cpu}} $(cat $c/cpu_capacity 2>/dev/null || echo 0)"
+echo "online ${{c##*/cpu}} $(cat $c/online 2>/dev/null || echo 1)"
 done"""
 _HEAT = "dumpsys battery; dumpsys thermalservice 2>/dev/null"
 _LONGEST = 200
@@ -30,12 +31,13 @@ _MOST_DEGREES = 70  # Android gives tenths; some phones give degrees, and no bat
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """One core: its number, highest frequency in kHz (0 if unknown), governor, and relative speed."""
+    """One core: its number, highest frequency in kHz, governor, relative speed (0 if unknown), whether it is on."""
 
     number: int
     max_khz: int
     governor: str
     capacity: int = 0
+    online: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ def read_phone(adb: Adb) -> Phone:
             cpus.setdefault(int(found[1]), Cpu(int(found[1]), int(found[2]), found[3] or ""))
         elif kind == "capacity" and (found := re.fullmatch(r"(\d{1,4}) (\d{1,9})", rest)) and int(found[1]) in cpus:
             cpus[int(found[1])] = replace(cpus[int(found[1])], capacity=int(found[2]))
+        elif kind == "online" and (found := re.fullmatch(r"(\d{1,4}) 0", rest)) and int(found[1]) in cpus:
+            cpus[int(found[1])] = replace(cpus[int(found[1])], online=False)
     maker, model, soc, platform, fingerprint, abis = (props.get(name, "") for name in _PROPS)
     named = model if model.lower().startswith(maker.lower()) else f"{maker} {model}"
     return Phone(named, soc or platform, fingerprint, abis, tuple(cpus[number] for number in sorted(cpus)))

@@ -19,6 +19,7 @@ def open_device(
     delegate: str = "xnnpack",
     benchmark_binary: Path | None = None,
     wait_minutes: float = 0.0,
+    cores: str = "",
 ) -> Device:
     """Open the device of a specification.
 
@@ -26,9 +27,12 @@ def open_device(
         spec: as above.
         runtime: litert or tflite-runtime; on a phone, `benchmark_binary` is the runtime.
         threads: of the runtime.
-        delegate: xnnpack, none, gpu or nnapi.
+        delegate: xnnpack or none; on a phone also gpu, nnapi, hexagon or external, with options as
+            `mnas.devices.delegate.Delegate` writes them.
         benchmark_binary: the `benchmark_model` to measure a phone with.
         wait_minutes: how long to wait for a phone or board that is gone, or not there yet; 0 ends at once.
+        cores: which to pin to: `little` (the slowest kind), `big` (all others), the number of the fastest, or a list
+            such as `4-6,7`; by default one for each thread.
 
     Raises:
         InputError: for an unknown specification, or options that the device does not have.
@@ -36,22 +40,27 @@ def open_device(
     """
     check_number("--wait", wait_minutes, 0, 7 * 24 * 60)
     kind, separator, rest = spec.partition(":")
+    cores = cores.replace(" ", "")
     if kind == "adb" and (rest or not separator):
-        return _phone(rest, runtime, threads, delegate, benchmark_binary, wait_minutes * 60)
+        return _phone(rest, runtime, threads, delegate, benchmark_binary, cores, wait_minutes * 60)
     if benchmark_binary is not None:
         raise InputError(f"--benchmark-binary is for phones (--device adb); got --device {spec}")
     if spec == "local":
         from mnas.devices.local import LocalDevice, Runtime
 
-        return LocalDevice(Runtime(runtime, threads=threads, delegate=delegate))
+        return LocalDevice(Runtime(runtime, threads=threads, delegate=delegate), cores=cores)
     if kind == "ssh" and rest:
         from mnas.devices.ssh import open_board
 
-        return open_board(rest, runtime=runtime, threads=threads, delegate=delegate, wait_s=wait_minutes * 60)
+        return open_board(
+            rest, runtime=runtime, threads=threads, delegate=delegate, cores=cores, wait_s=wait_minutes * 60
+        )
     raise InputError(f"--device is {spec!r}: expected local, adb, adb:SERIAL or ssh:HOST")
 
 
-def _phone(serial: str, runtime: str, threads: int, delegate: str, path: Path | None, wait_s: float) -> Device:
+def _phone(
+    serial: str, runtime: str, threads: int, delegate: str, path: Path | None, cores: str, wait_s: float
+) -> Device:
     from mnas.devices.adb import Adb
     from mnas.devices.android import AndroidDevice
     from mnas.devices.benchmark_binary import BenchmarkBinary
@@ -60,4 +69,4 @@ def _phone(serial: str, runtime: str, threads: int, delegate: str, path: Path | 
     if runtime not in (DEFAULT_RUNTIME, binary.runtime):
         raise InputError(f"this --benchmark-binary is {binary.runtime}, not {runtime}: on a phone it is the runtime")
     binary.check_delegate(delegate)
-    return AndroidDevice(Adb(serial, wait_s=wait_s), binary, threads=threads, delegate=delegate)
+    return AndroidDevice(Adb(serial, wait_s=wait_s), binary, threads=threads, delegate=delegate, cores=cores)

@@ -46,6 +46,7 @@ class BoardDevice(Device):
         runtime: litert or tflite-runtime, installed for that Python.
         threads: of the runtime.
         delegate: xnnpack or none.
+        cores: big, little, a number of cores or a list; empty for the fastest, one for each thread.
         port: of its sshd; None for that of the user's ssh configuration.
         wait_s: how long to wait for a board that is gone, or not there yet.
 
@@ -64,6 +65,7 @@ class BoardDevice(Device):
         runtime: str,
         threads: int,
         delegate: str,
+        cores: str = "",
         port: int | None = None,
         wait_s: float = 0.0,
     ) -> None:
@@ -71,7 +73,7 @@ class BoardDevice(Device):
         check_choice("--delegate", delegate, DELEGATES)
         check_integer("--threads", threads, 1, 1024)
         self.host, self.python, self._port = host, python, port
-        self.runtime, self.threads, self.delegate = runtime, threads, delegate
+        self.runtime, self.threads, self.delegate, self.cores = runtime, threads, delegate, cores
         self._number = 0
         self._wait_s, self.waited_s = wait_s, 0.0
         self._there: dict[int, bytes] = {}  # files that are loaded there
@@ -80,7 +82,13 @@ class BoardDevice(Device):
 
     def _connect(self) -> _Connection:
         link = SshLink(self.host, self.python, port=self._port)
-        request = {"do": "start", "runtime": self.runtime, "threads": self.threads, "delegate": self.delegate}
+        request = {
+            "do": "start",
+            "runtime": self.runtime,
+            "threads": self.threads,
+            "delegate": self.delegate,
+            "cores": self.cores,
+        }
         try:
             facts = link.ask(request, limit_s=_START_S)
             if not isinstance(facts, dict):
@@ -117,14 +125,19 @@ class BoardDevice(Device):
     def cool_down(self, slowdown: float = 1.0) -> None:
         """See `Device`. Does not wait: few boards cool down while they are on."""
         if slowdown > SLOWER:
-            celsius = self.ask({"do": "heat"}, limit_s=_LOAD_S)
-            heat = f" (at {celsius:.0f} degrees)" if type(celsius) in (int, float) else ""
+            celsius = self.celsius()
+            heat = "" if celsius is None else f" (at {celsius:.0f} degrees)"
             _log.warning(
                 "%s ran %.2f times slower than at its best: it throttles%s, or another program uses it",
                 self.host,
                 slowdown,
                 heat,
             )
+
+    def celsius(self) -> float | None:
+        """See `Device`."""
+        said = self.ask({"do": "heat"}, limit_s=_LOAD_S)
+        return float(said) if type(said) in (int, float) else None
 
     def configuration(self, dtype: str) -> Configuration:
         """See `Device`."""
@@ -139,7 +152,7 @@ class BoardDevice(Device):
             delegate=self.delegate,
             dtype=dtype,
             threads=self.threads,
-            affinity=self._fact("affinity"),
+            affinity=f"{self.cores}: {self._fact('affinity')}" if self.cores else self._fact("affinity"),
             governor=self._fact("governor"),
         )
 
@@ -236,11 +249,14 @@ def _is_time(value: object) -> bool:
     return type(value) is int and 0 < value <= RUN_S * 1e9
 
 
-def open_board(spec: str, *, runtime: str, threads: int, delegate: str, wait_s: float = 0.0) -> BoardDevice:
-    """Open a board by [USER@]HOST, with :PORT and :/PATH/TO/PYTHON if wanted; an IPv6 address stands in brackets.
+def parse_board(spec: str) -> tuple[str, str, int | None]:
+    """Read [USER@]HOST, with :PORT and :/PATH/TO/PYTHON if wanted; an IPv6 address stands in brackets.
+
+    Returns:
+        The host as `ssh` takes it, the Python program there, and the port; None for that of the configuration.
 
     Raises:
-        InputError, MnasError: as `BoardDevice`.
+        InputError: for anything else.
     """
     found = _SPEC.fullmatch(spec)
     if found is None or int(found["port"] or 1) not in range(1, _MOST_PORT + 1):
@@ -249,6 +265,17 @@ def open_board(spec: str, *, runtime: str, threads: int, delegate: str, wait_s: 
             ":/PATH/TO/PYTHON at its end; everything else goes into ~/.ssh/config"
         )
     host = (found["user"] or "") + (found["ipv6"] or found["host"])
-    port = int(found["port"]) if found["port"] else None
-    python = found["python"] or "python3"
-    return BoardDevice(host, python, runtime=runtime, threads=threads, delegate=delegate, port=port, wait_s=wait_s)
+    return host, found["python"] or "python3", int(found["port"]) if found["port"] else None
+
+
+def open_board(
+    spec: str, *, runtime: str, threads: int, delegate: str, cores: str = "", wait_s: float = 0.0
+) -> BoardDevice:
+    """Open a board by its specification, see `parse_board`.
+
+    Raises:
+        InputError, MnasError: as `BoardDevice`.
+    """
+    host, python, port = parse_board(spec)
+    how = {"runtime": runtime, "delegate": delegate, "cores": cores}
+    return BoardDevice(host, python, threads=threads, port=port, wait_s=wait_s, **how)

@@ -68,6 +68,7 @@ class DesignOptions:
         device: where to measure: local, adb[:SERIAL], ssh:HOST.
         benchmark_binary: the `benchmark_model` for a phone.
         threads: of the runtime on the device.
+        cores: that it is pinned to there, as `mnas.open_device` takes them.
         minutes: for everything, approximately; None for what is usual.
         profile_minutes: for measuring the device.
         dtype: of the network on the device: float32 or int8.
@@ -87,6 +88,7 @@ class DesignOptions:
     device: str = "local"
     benchmark_binary: Path | None = None
     threads: int = 1
+    cores: str = ""
     minutes: float | None = None
     profile_minutes: float = 4.0
     dtype: str = "float32"
@@ -261,7 +263,9 @@ class DesignPlan:
 
     def _open_device(self) -> Device:
         options = self.options
-        return open_device(options.device, threads=options.threads, benchmark_binary=options.benchmark_binary)
+        return open_device(
+            options.device, threads=options.threads, cores=options.cores, benchmark_binary=options.benchmark_binary
+        )
 
     @cached_property
     def _local_seconds(self) -> float:
@@ -278,8 +282,10 @@ class DesignPlan:
         if self.options.table is not None:
             return Path(self.options.table)
         options = self.options
-        where = "".join(c if c.isalnum() or c in "-." else "-" for c in options.device)
-        return self.folder / f"table-{where}-{options.dtype}-{options.threads}t.json"
+        name = f"{options.device}-{options.dtype}-{options.threads}t"
+        if options.cores:
+            name += f"-cores-{options.cores}"
+        return self.folder / f"table-{''.join(c if c.isalnum() or c in '-.' else '-' for c in name)}.json"
 
     @property
     def target(self) -> Path:

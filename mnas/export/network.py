@@ -31,6 +31,7 @@ def export_network(
     verify_on: str | None = None,
     runtime: str = "litert",
     threads: int = 1,
+    cores: str = "",
     delegate: str = "xnnpack",
     benchmark_binary: Path | None = None,
     wait_minutes: float = 0.0,
@@ -56,6 +57,7 @@ def export_network(
         verify_on: a device to run the file on too, as `mnas.open_device` takes it.
         runtime: of that device, as `mnas.open_device` takes it.
         threads: of that runtime.
+        cores: that it is pinned to, as `mnas.open_device` takes it.
         delegate: of that runtime.
         benchmark_binary: the `benchmark_model` for a phone.
         wait_minutes: how long to wait for the device if it is gone.
@@ -76,7 +78,7 @@ def export_network(
     dtype = "int8" if qat else dtype
     check_dtype(dtype, io)
     architecture, trained = resolve_network(str(network), untrained=untrained)
-    how: dict[str, Any] = {"runtime": runtime, "threads": threads, "delegate": delegate}
+    how: dict[str, Any] = {"runtime": runtime, "threads": threads, "delegate": delegate, "cores": cores}
     how |= {"benchmark_binary": benchmark_binary, "wait_minutes": wait_minutes}
     verifier = open_verifier(verify_on, how, table, architecture, dtype=dtype, out=out)
     progress("Loading TensorFlow and the data")

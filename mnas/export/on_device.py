@@ -107,7 +107,7 @@ def check_on_device(
 
 def _measure(content: bytes, device: Device) -> NetworkTime:
     if isinstance(device, LocalDevice):  # this process has TensorFlow in it, whose threads would be measured too
-        return bench_isolated(content, device.runtime, seconds=SECONDS)
+        return bench_isolated(content, device.runtime, cores=device.cores, seconds=SECONDS)
     return bench(content, device, seconds=SECONDS)
 
 

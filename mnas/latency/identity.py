@@ -6,7 +6,7 @@ governor, the cores in use and the build of the benchmark program are not: a war
 
 from __future__ import annotations
 
-from mnas.latency.table import Configuration
+from mnas.latency.table import Configuration, same_cores
 
 _HARMLESS = frozenset({"governor", "affinity", "binary_sha256"})
 
@@ -20,6 +20,8 @@ def harmless_fields(device: str) -> frozenset[str]:
 def compare_configurations(before: Configuration, now: Configuration) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Describe what differs, with both values: first what is part of the identity, then what is not."""
     harmless = harmless_fields(now.device)
+    if not same_cores(before.affinity, now.affinity):
+        harmless -= {"affinity"}
     found = {name: f"{name} was {old!r}, is {new!r}" for name, (old, new) in before.differences(now).items()}
     return (
         tuple(text for name, text in found.items() if name not in harmless),

@@ -49,10 +49,11 @@ class Configuration:
         soc, cpu, os: as the device reports them.
         runtime, runtime_version: litert, tflite-runtime, or the benchmark program: benchmark_model (TFLite's),
             litert_benchmark_model.
-        delegate: xnnpack, none, gpu or nnapi.
+        delegate: xnnpack, none, gpu, nnapi, hexagon or external; with options as `mnas.devices.delegate` writes them.
         dtype: float32 or int8.
         threads: of the runtime.
-        affinity: the CPUs it was pinned to, such as `1`; empty if it was not.
+        affinity: the CPUs it was pinned to, such as `1`; empty if it was not. What `--cores` asked for stands before
+            them: `big: 4,5,6,7`.
         governor: the CPU frequency governor; empty if the device does not report it.
         binary_sha256: of the benchmark program, if one was used.
         model: of the phone or board, as it reports it; empty if it does not.
@@ -76,10 +77,26 @@ class Configuration:
         check_fields(self)
         _check_printable(self)
 
+    @property
+    def cores(self) -> str:
+        """What `--cores` asked for; empty if the CPUs were chosen by default."""
+        return asked_cores(self.affinity)
+
     def differences(self, other: Configuration) -> dict[str, tuple[Any, Any]]:
         """Return both values of every field that differs."""
         mine, theirs = asdict(self), asdict(other)
         return {name: (value, theirs[name]) for name, value in mine.items() if value != theirs[name]}
+
+
+def asked_cores(affinity: str) -> str:
+    """What `--cores` asked for, from `Configuration.affinity`; empty if the CPUs were chosen by default."""
+    asked, colon, _ = affinity.partition(": ")
+    return asked if colon else ""
+
+
+def same_cores(first: str, second: str) -> bool:
+    """Whether two values of `Configuration.affinity` asked for the same, or are of the same CPUs."""
+    return asked_cores(first) == asked_cores(second) or first.rpartition(": ")[2] == second.rpartition(": ")[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from mnas.devices.local import LocalDevice, Runtime
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import FLOAT_REFERENCE
 from mnas.profiling.measure import NetworkTime, Reference, measure_networks
+from mnas.profiling.sustained import SustainedTime, bench_sustained
 from mnas.profiling.yardstick import reference_for_files, write_reference
 from mnas.system.child import run_module
 from mnas.tflite.random_model import write_random_model
@@ -165,6 +166,7 @@ class FileBench:
         prediction: by the table, or None without one.
         same_machine: whether the table was measured on this machine.
         num_kept: the number of measurements in the document that it was added to, or None without one.
+        sustained: its latency without pauses, or None if that was not asked for.
     """
 
     file: Path
@@ -173,6 +175,7 @@ class FileBench:
     prediction: Prediction | None = None
     same_machine: bool = False
     num_kept: int | None = None
+    sustained: SustainedTime | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as `mnas bench --json` prints it."""
@@ -198,6 +201,8 @@ class FileBench:
             document["extrapolated"] = list(estimate.extrapolated)
             document["ratio"] = time.quiet_ms / estimate.latency_ms
             document["same_machine"] = self.same_machine
+        if self.sustained is not None:
+            document["sustained"] = {**asdict(self.sustained), "ratio": self.sustained.ratio}
         if self.num_kept is not None:
             document["num_kept"] = self.num_kept
         return document
@@ -211,6 +216,7 @@ def bench_file(
     arch: str | None = None,
     append: Path | None = None,
     seconds: float = 10.0,
+    sustained_s: float = 0.0,
 ) -> FileBench:
     """Measure a `.tflite` file, compare it with a latency table's prediction, and keep the measurement.
 
@@ -221,6 +227,7 @@ def bench_file(
         arch: the network, as `mnas cost` takes it, instead of the JSON file.
         append: a document of measurements for `mnas table calibrate`, to add this one to.
         seconds: at most about this long.
+        sustained_s: afterwards, run it that long without pauses; 0 to leave this out.
 
     Raises:
         InputError: if the file is not a .tflite file, its network is not known, or the table or the document is of
@@ -240,7 +247,8 @@ def bench_file(
         if arch is not None:
             raise InputError("--arch is for the prediction: add --table TABLE.json")
         opened = device if isinstance(device, Device) else device()
-        return FileBench(file, *bench_with_details(content, opened, seconds=seconds, name=str(file)))
+        time, details = bench_with_details(content, opened, seconds=seconds, name=str(file))
+        return FileBench(file, time, details, sustained=_sustained(content, opened, sustained_s))
     architecture, dtype = _described(file, content, arch)
     predicted = None if table is None else predict(architecture, table, dtype=dtype, file=file)
     if append is not None:
@@ -261,10 +269,15 @@ def bench_file(
         reference=predicted.reference if predicted is not None else None,
         name=str(file),
     )
+    sustained = _sustained(content, opened, sustained_s)
     kept = None
     if append is not None:
         kept = append_measurement(append, architecture, time.quiet_ms, opened.configuration(dtype))
-    return FileBench(file, time, details, predicted, same, kept)
+    return FileBench(file, time, details, predicted, same, kept, sustained)
+
+
+def _sustained(content: bytes, device: Device, seconds: float) -> SustainedTime | None:
+    return bench_sustained(content, device, seconds=seconds) if seconds else None
 
 
 def _described(file: Path, content: bytes, arch: str | None) -> tuple[Architecture, str]:
@@ -287,20 +300,21 @@ def _described(file: Path, content: bytes, arch: str | None) -> tuple[Architectu
 
 
 def bench_isolated(
-    content: bytes, runtime: Runtime, *, seconds: float = 10.0, reference_ms: float = 0.0
+    content: bytes, runtime: Runtime, *, cores: str = "", seconds: float = 10.0, reference_ms: float = 0.0
 ) -> NetworkTime:
     """Measure a `.tflite` file on this machine as `bench` does, in a separate process.
 
     Args:
         content: the file.
         runtime: what runs it.
+        cores: to pin to, as for `mnas.open_device`.
         seconds: the maximum time, approximately.
         reference_ms: as for `bench_with_details`.
 
     Raises:
         MnasError: if it cannot be measured.
     """
-    options = [runtime.name, runtime.threads, runtime.delegate, seconds, reference_ms]
+    options = [runtime.name, runtime.threads, runtime.delegate, cores, seconds, reference_ms]
     done = run_module("mnas.profiling.bench", json.dumps(options), content=content)
     if done.returncode:
         raise MnasError(f"the file could not be measured: {last_lines(done.stderr.decode('utf-8', 'replace'))}")
@@ -309,6 +323,6 @@ def bench_isolated(
 
 def main() -> None:
     """Measure a file from stdin in the separate process, and print the result as JSON."""
-    name, threads, delegate, seconds, reference_ms = json.loads(sys.argv[1])
-    device = LocalDevice(Runtime(name, threads=threads, delegate=delegate))
+    name, threads, delegate, cores, seconds, reference_ms = json.loads(sys.argv[1])
+    device = LocalDevice(Runtime(name, threads=threads, delegate=delegate), cores=cores)
     print(json.dumps(asdict(bench(sys.stdin.buffer.read(), device, seconds=seconds, reference_ms=reference_ms))))

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from mnas.checks import check_choice, convert
 from mnas.errors import InputError
 from mnas.latency.identity import harmless_fields
-from mnas.latency.table import FLOAT_REFERENCE, REFERENCES
+from mnas.latency.table import FLOAT_REFERENCE, REFERENCES, same_cores
 from mnas.profiling.measure import NetworkTime
 from mnas.system.files import parse_json, shorten
 from mnas.system.jsonlines import JsonLines
@@ -73,6 +73,8 @@ class ProfileLog:
         header.pop("reference", None)
         changed = _changes(found, header)
         harmless = _harmless(header)
+        if not same_cores(_affinity(found), _affinity(header)):
+            harmless.discard("configuration.affinity")
         different = [text for name, text in changed.items() if name not in harmless]
         if different:
             raise InputError(
@@ -128,6 +130,10 @@ def _harmless(header: Mapping[str, Any]) -> set[str]:
     """The fields that do not make another profile: bursts are relative to a reference that is measured between them."""
     device = str(dict(header.get("configuration", {})).get("device"))
     return {"options.minutes", *(f"configuration.{name}" for name in harmless_fields(device))}
+
+
+def _affinity(header: Mapping[str, Any]) -> str:
+    return str(dict(header.get("configuration", {})).get("affinity", ""))
 
 
 def _shown(value: Any) -> str:

@@ -141,6 +141,7 @@ def open_meter(
         delegate=configuration.delegate,
         benchmark_binary=None if benchmark_binary is None else Path(benchmark_binary),
         wait_minutes=wait_minutes,
+        cores=configuration.cores,
     )
     now = device.configuration(configuration.dtype)
     if automatic and (now.cpu, now.soc) != (configuration.cpu, configuration.soc):
@@ -159,4 +160,5 @@ def _device_name(configuration: Configuration) -> str:
     """What makes latencies comparable, in one line."""
     machine = configuration.model or configuration.cpu or configuration.soc
     names = (configuration.device, machine, configuration.runtime, configuration.delegate, configuration.dtype)
-    return ", ".join([*filter(None, names), f"{configuration.threads} threads"])
+    cores = [f"cores {configuration.cores}"] if configuration.cores else []
+    return ", ".join([*filter(None, names), f"{configuration.threads} threads", *cores])

@@ -12,7 +12,7 @@ from mnas.latency.estimator import LatencyEstimate
 from mnas.latency.extrapolation import ExtendedEstimator
 from mnas.latency.identity import compare_configurations
 from mnas.latency.limits import load_table
-from mnas.latency.table import FLOAT_REFERENCE, Configuration
+from mnas.latency.table import FLOAT_REFERENCE, Configuration, same_cores
 from mnas.tflite.flatbuffer import DTYPES
 
 _log = logging.getLogger(__name__)
@@ -85,6 +85,9 @@ def check_same(table: Configuration, now: Configuration) -> bool:
         before, here = getattr(table, name), getattr(now, name)
         if before != here:
             raise InputError(f"the table is for --{name} {before}; this is --{name} {here}")
+    if not same_cores(table.affinity, now.affinity):
+        before, here = (f"--cores {each.affinity}" if each.cores else "no --cores" for each in (table, now))
+        raise InputError(f"the table is for {before}; this is {here}")
     if table.model != now.model:
         raise InputError(f"the table is for {table.model or 'an unnamed device'}; this is {now.model}")
     if (table.soc, table.cpu) != (now.soc, now.cpu) and now.device != "adb":

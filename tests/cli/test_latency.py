@@ -41,6 +41,15 @@ def test_bench_prints_measured_beside_predicted(files: Path) -> None:
     assert "Predicted" in run("bench", files / "net.tflite", "--seconds", "0.2", "--table", files / "table.json")
 
 
+def test_bench_without_pauses(files: Path) -> None:
+    arguments = ("bench", files / "net.tflite", "--seconds", "0.2", "--sustained", "0.5")
+    found = json.loads(run(*arguments, "--json"))["sustained"]
+    assert found["ratio"] == pytest.approx(found["last_ms"] / found["first_ms"])
+    assert found["num_runs"] > 1
+    assert "Without pauses for " in run(*arguments)
+    assert "sustained" not in json.loads(run("bench", files / "net.tflite", "--seconds", "0.2", "--json"))
+
+
 def test_bench_refuses_what_it_cannot_use(files: Path) -> None:
     (files / "other.tflite").write_bytes(b"something else")
     with pytest.raises(InputError, match=r"not a .tflite file"):

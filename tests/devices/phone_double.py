@@ -31,7 +31,7 @@ BENCHMARK_MODEL = """\
 # Stands for benchmark_model (--num_threads, --enable_op_profiling, --use_xnnpack): a network takes what its size says.
 # Files in $PHONE make it another build or phone: unknown (flags that it ignores), idle and partly (delegates that run
 # nothing or a part), int8_only (delegates run nothing of other files), old (words of TensorFlow 2.1), default_xnnpack,
-# accelerators, log.sed (changes its output).
+# accelerators, silent (about a delegate's options), log.sed (changes its output).
 run() {
 for argument in "$@"; do
     grep -qxF -e "${argument%%=*}" "$PHONE/unknown" 2>/dev/null && { ignored="$ignored $argument"; continue; }
@@ -47,6 +47,10 @@ for argument in "$@"; do
         --use_gpu=true) [ -e "$PHONE/no_gpu" ] || delegate=GPU ;;
         --use_nnapi=true) delegate=NNAPI ;;
         --use_xnnpack=true) delegate=XNNPACK ;;
+        --gpu_precision_loss_allowed=false) said="Allow lower precision in gpu: [0]" ;;
+        --nnapi_accelerator_name=*) said="NNAPI accelerator name: [${argument#*=}]" ;;
+        --external_delegate_path=*) delegate=EXTERNAL; library=${argument#*=}; [ -f "$library" ] || exit 1 ;;
+        --external_delegate_options=*) said="External delegate options: [${argument#*=}]" ;;
     esac
 done
 echo "$@" >>"$PHONE/arguments"
@@ -55,6 +59,8 @@ us=$((50 + size / 64))
 [ -n "$ignored" ] && echo "WARN: Unconsumed cmdline flags:$ignored"
 echo "INFO: Num threads: [${threads:-4}]"
 echo "INFO: Graph: [${graph#$PHONE}]"
+[ -n "$said" ] && [ ! -e "$PHONE/silent" ] && echo "INFO: $said"
+[ -n "$library" ] && echo "INFO: External delegate path: [${library#$PHONE}]"
 [ -e "$PHONE/accelerators" ] && echo "INFO: NNAPI accelerators available: [$(cat "$PHONE/accelerators")]"
 echo "INFO: Loaded model $graph"
 [ -e "$PHONE/default_xnnpack" ] && echo 'INFO: Created TensorFlow Lite XNNPACK delegate for CPU.'

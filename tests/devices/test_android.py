@@ -511,3 +511,72 @@ def test_what_a_start_costs_is_measured(phone: PhoneDouble, binary: Path) -> Non
     assert device.pace.start_ms == 120
     with device.measuring():
         assert device.pace.start_ms > 300
+
+
+def test_cores_are_chosen_by_capacity(phone: PhoneDouble, binary: Path) -> None:
+    for cpu in range(8):
+        folder = phone.root / f"sys/devices/system/cpu/cpu{cpu}"
+        (folder / "cpu_capacity").write_text("1024\n" if cpu < 3 else "400\n")  # against what frequencies say
+    (phone.root / "sys/devices/system/cpu/cpu0/online").write_text("0\n")
+    device = open_phone(phone, binary, cores="big", threads=2)
+    with device.measuring():
+        device.load(DATA).run_times_ms(3)
+    assert (phone.root / "calls").read_text().split()[-1] == "6"  # cores 1 and 2
+    found = device.configuration("float32")
+    assert (found.affinity, found.cores) == ("big: 1,2", "big")
+    for cores, threads, message in (
+        ("big", 3, "for --threads 3"),
+        ("0,1", 1, "used here are 1-7"),
+        ("9", 1, "7 cores"),
+    ):
+        with pytest.raises(InputError, match=message):
+            open_phone(phone, binary, cores=cores, threads=threads)
+    phone.install(phone.root / "bin/taskset", "#!/bin/sh\nexit 1\n")
+    with pytest.raises(InputError, match="does not let programs be pinned"):
+        open_phone(phone, binary, cores="little")
+
+
+def test_options_of_delegates_are_passed_and_confirmed(phone: PhoneDouble, binary: Path) -> None:
+    (phone.root / "accelerators").write_text("qti-dsp, nnapi-reference")
+    for delegate, flags in (
+        ("gpu precision_loss_allowed=no", {"--use_gpu=true", "--gpu_precision_loss_allowed=false"}),
+        ("nnapi accelerator=qti-dsp", {"--use_nnapi=true", "--nnapi_accelerator_name=qti-dsp"}),
+    ):
+        device = open_phone(phone, binary, delegate=delegate)
+        with device.measuring():
+            device.load(DATA).run_times_ms(3)
+        assert flags <= set((phone.root / "arguments").read_text().splitlines()[-1].split())
+        assert device.configuration("float32").delegate == delegate
+        (phone.root / "silent").touch()
+        with device.measuring(), pytest.raises(MnasError, match=r"was asked for its setting .* and says nothing of it"):
+            device.load(DATA).run_times_ms(3)
+        (phone.root / "silent").unlink()
+    device = open_phone(phone, binary, delegate="nnapi accelerator=edgetpu")
+    with device.measuring(), pytest.raises(MnasError, match="has no accelerator 'edgetpu'; it has qti-dsp, nnapi-ref"):
+        device.load(DATA).run_times_ms(3)
+
+
+def test_an_external_delegate_is_part_of_the_identity(phone: PhoneDouble, binary: Path, tmp_path: Path) -> None:
+    library = tmp_path / "libfast.so"
+    library.write_bytes(b"first")
+    device = open_phone(phone, binary, delegate=f"external library={library} options=mode:fast;level:3")
+    with device.measuring():
+        device.load(DATA).run_times_ms(3)
+        assert phone.copied == ["1.tflite", "benchmark_model", "libfast.so"]
+    said = device.configuration("float32").delegate
+    assert said.startswith(f"external library={library} 'options=mode:fast;level:3' sha256=")
+    assert open_phone(phone, binary, delegate=said).configuration("float32").delegate == said
+    library.write_bytes(b"second")
+    with pytest.raises(InputError, match="is not the library that the table was measured with"):
+        open_phone(phone, binary, delegate=said)
+    there = phone.root / "data/local/tmp/libthere.so"
+    there.write_bytes(b"there")
+    device = open_phone(phone, binary, delegate="external library=/data/local/tmp/libthere.so")
+    with device.measuring():
+        device.load(DATA).run_times_ms(3)
+    assert len(device.configuration("float32").delegate.rpartition("sha256=")[2]) == 64
+    (phone.root / "idle").touch()
+    with device.measuring(), pytest.raises(MnasError, match="did not run the network on EXTERNAL"):
+        device.load(DATA).run_times_ms(3)
+    with pytest.raises(InputError, match="there is no such file, neither on this computer nor on the phone"):
+        open_phone(phone, binary, delegate="external library=/vendor/lib64/libnone.so")

@@ -148,3 +148,16 @@ def test_tflite_runtime_says_that_it_runs_int8_without_xnnpack() -> None:
     done = _with_tflite_runtime("int8", "xnnpack", [])
     assert done.returncode != 0
     assert "tflite-runtime: XNNPACK runs none of this network's operators here: use --delegate none" in done.stderr
+
+
+def test_this_machine_is_pinned_to_the_cores_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = min(os.sched_getaffinity(0))
+    device = open_device("local", cores=f" {core}-{core}")
+    assert device.configuration("float32").affinity == f"{core}-{core}: {core}"
+    with device.measuring():
+        assert os.sched_getaffinity(0) == {core}
+    with pytest.raises(InputError, match="for --threads 2: every thread needs a core"):
+        open_device("local", cores=f"{core}-{core}", threads=2)
+    monkeypatch.delattr(os, "sched_setaffinity")
+    with pytest.raises(InputError, match="cannot pin programs to cores"):
+        open_device("local", cores="1")
