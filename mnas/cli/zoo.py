@@ -15,10 +15,10 @@ def zoo(
     name: str = typer.Argument(None, help="The network to show as blocks; without it, all are listed."),
     json: bool = JSON,
 ) -> None:
-    """List the published networks, or show one as blocks. Example: mnas zoo mnasnet-a1."""
+    """List the published networks with their ImageNet accuracy, or show one as blocks. Example: mnas zoo mnasnet-a1."""
     from mnas.arch.codec import architecture_to_dict, format_stage
     from mnas.arch.complexity import complexity
-    from mnas.arch.zoo import ZOO
+    from mnas.arch.zoo import IMAGENET_TOP1, ZOO, published_year
     from mnas.arch.zoo import zoo as find
     from mnas.train.published import PUBLISHED
 
@@ -31,6 +31,8 @@ def zoo(
                 "params": costs[key].params,
                 "madds": costs[key].madds,
                 "resolution": network.resolution,
+                "imagenet_top1": IMAGENET_TOP1[key],
+                "year": published_year(key),
                 "weights": str(PUBLISHED[key]) if key in PUBLISHED else None,
                 "architecture": architecture_to_dict(network),
             }
@@ -40,12 +42,23 @@ def zoo(
         return
     places = {key: published.place for key, published in PUBLISHED.items()}
     rows_text = [
-        [key, str(network.resolution), f"{costs[key].params:,}", f"{costs[key].madds:,}", places.get(key, "-")]
+        [
+            key,
+            str(network.resolution),
+            f"{costs[key].params:,}",
+            f"{costs[key].madds:,}",
+            f"{IMAGENET_TOP1[key][network.resolution]:.1f}",
+            str(published_year(key)),
+            places.get(key, "-"),
+        ]
         for key, network in networks.items()
     ]
-    output.table("The zoo", ["network", "pixels", "parameters", "multiply-adds", "weights"], rows_text)
+    columns = ["network", "pixels", "parameters", "multiply-adds", "ImageNet top-1 %", "year", "weights"]
+    output.table("The zoo", columns, rows_text)
     print(_WEIGHTS)
     if name is not None:
         for stage in networks[name].stages:
             output.console().print(f"  {format_stage(stage)}")
+        if networks[name].pooled_filters:
+            output.console().print(f"  after pooling: {networks[name].pooled_filters} filters")
         print(f"Block by block: mnas cost {name}")

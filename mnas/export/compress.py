@@ -154,7 +154,7 @@ def _quantisation_aware(keras: Any, tfmot: Any, model: Any, compression: Compres
     output, nothing = _configs(quantization)
 
     def annotate(layer: Any) -> Any:
-        if layer.name.endswith(("_hswish_shift", "_hswish_clip", "_hswish_gate")):
+        if layer.name.endswith(("_hswish_shift", "_hswish_clip", "_hswish_gate", "_hsigmoid_shift")):
             return quantization.quantize_annotate_layer(layer, nothing())
         if type(layer).__name__ in ("Multiply", "Rescaling"):
             return quantization.quantize_annotate_layer(layer, output())
