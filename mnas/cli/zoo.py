@@ -16,7 +16,7 @@ def zoo(
     name: str = typer.Argument(None, help="The network to show as blocks; without it, all are listed."),
     json: bool = JSON,
 ) -> None:
-    """List the published networks with their ImageNet accuracy, or show one as blocks. Example: mnas zoo mnasnet-a1."""
+    """List the published networks, or show one as blocks. Example: mnas zoo mnasnet-a1."""
     from mnas.arch.codec import architecture_to_dict, format_stage
     from mnas.arch.complexity import complexity
     from mnas.arch.zoo import IMAGENET_TOP1, ZOO, published_year
