@@ -59,7 +59,8 @@ class BlockSpec:
         check_integer("filters", self.filters, 1, 65536)
         check_number("se_ratio", self.se_ratio, 0, 64)
         check_choice("skip", self.skip, SKIPS)
-        check_choice("activation", self.activation, ("", *ACTIVATIONS))
+        if self.activation != "":
+            check_choice("activation", self.activation, ACTIVATIONS)
         check_flag("hard_se", self.hard_se)
         if self.start_kernel_size and self.op != "uib":
             raise InputError(f"start_kernel_size is {self.start_kernel_size} for op {self.op}: only uib has one, use 0")
@@ -81,7 +82,7 @@ class BlockSpec:
                 "a fused_mbconv with expansion ratio 1 is one convolution: use op conv with skip identity, which is "
                 f"cn_k{self.kernel_size}_s{self.stride}_c{self.filters}_skip as text"
             )
-        if not self.se_ratio:
+        if self.hard_se and not self.se_ratio:
             object.__setattr__(self, "hard_se", False)
         if self.op == "identity":
             object.__setattr__(self, "activation", "")
@@ -118,7 +119,7 @@ class ClassifierSpec:
         check_integer("num_classes", self.num_classes, 2, 1_000_000)
         check_integer("pooled_filters", self.pooled_filters, 0, 65536)
         check_flag("pooled_norm", self.pooled_norm)
-        if not self.pooled_filters:
+        if not (self.pooled_filters or self.pooled_norm):
             object.__setattr__(self, "pooled_norm", True)
 
 
