@@ -65,6 +65,16 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
         raise InputError(f"{name} is {shown(value)}: expected a number from {low:g} to {high:g}")
 
 
+def check_flag(name: str, value: Any) -> None:
+    """Refuse anything but true or false.
+
+    Raises:
+        InputError: with the field's name and the value.
+    """
+    if type(value) is not bool:
+        raise InputError(f"{name} is {shown(value)}: expected true or false")
+
+
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     """Refuse anything but one of the given words.
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from msgspec import defstruct
 
 from mnas.arch.spec import ACTIVATIONS, EXPANDING, Architecture, BlockSpec, ClassifierSpec, StageSpec
-from mnas.arch.text import OP_PREFIX, default_skip, format_block
+from mnas.arch.text import ACTIVATION_TOKENS, OP_PREFIX, default_skip, format_block
 from mnas.arch.walk import PlacedBlock
 from mnas.checks import convert
 from mnas.errors import InputError
@@ -23,14 +23,22 @@ from mnas.system.files import is_document, parse_json
 FORMAT = "mnas.architecture"
 VERSION = 1
 _OPS = {prefix: op for op, prefix in OP_PREFIX.items()}
-_TOKEN = re.compile(r"(se|[raksecio])(\d{1,7}(?:\.\d{1,17})?)", re.ASCII)
+_TOKEN = re.compile(r"(h?se|[raksecio])(\d{1,7}(?:\.\d{1,17})?)", re.ASCII)
 _PLACE = re.compile(r"(\d{1,5})x\1x(\d{1,6})", re.ASCII)
-_CLASSIFIER = re.compile(r"classifier_n(\d{1,7})", re.ASCII)
+_CLASSIFIER = re.compile(r"classifier(?:_([cb])(\d{1,5}))?_n(\d{1,7})", re.ASCII)
 _SKIPS = {"noskip": "none", "skip": "identity", "pool": "pool"}
+_ACTIVATIONS = {token: activation for activation, token in ACTIVATION_TOKENS.items()}
+_LATER_FIELDS = {"pooled_filters": 0, "pooled_norm": True}  # left out where default: fingerprints of before stay
 _FIELDS = tuple(field.name for field in fields(Architecture) if field.name != "stages")
 _Document = defstruct(
     "_Document",
-    [("format", str), ("version", int), ("stages", list[str]), *((name, Any) for name in _FIELDS)],
+    [
+        ("format", str),
+        ("version", int),
+        ("stages", list[str]),
+        *((name, Any) for name in _FIELDS if name not in _LATER_FIELDS),
+        *((name, Any, default) for name, default in _LATER_FIELDS.items()),
+    ],
     forbid_unknown_fields=True,
 )
 
@@ -69,12 +77,14 @@ def parse_stage(text: str) -> StageSpec:
 def _read_token(text: str, position: int, word: str, mnasnet: bool) -> tuple[str, str]:
     if word in _SKIPS:
         return "skip", _SKIPS[word]
+    if word in _ACTIVATIONS and not mnasnet:
+        return "activation", _ACTIVATIONS[word]
     match = _TOKEN.fullmatch(word)
-    letters = ("r", "k", "s", "e", "i", "o", "se") if mnasnet else ("r", "a", "k", "s", "e", "c", "se")
+    letters = ("r", "k", "s", "e", "i", "o", "se") if mnasnet else ("r", "a", "k", "s", "e", "c", "se", "hse")
     if not match or match[1] not in letters:
-        known = ", ".join([*letters, *_SKIPS])
+        known = ", ".join([*letters, *_SKIPS, *([] if mnasnet else _ACTIVATIONS)])
         _refuse(text, position, word, f"unknown token; known are {known}, each letter with a number")
-    if match[1] not in ("e", "se") and "." in match[2]:
+    if match[1] not in ("e", "se", "hse") and "." in match[2]:
         _refuse(text, position, word, f"{match[1]} takes a whole number")
     return match[1], match[2]
 
@@ -91,6 +101,8 @@ def _stage(text: str, found: dict[str, str], op: str | None) -> StageSpec:
         if stride not in ("11", "22"):
             _refuse(text, text.index(f"s{stride}"), f"s{stride}", "MnasNet's form has s11 or s22")
         found["s"] = stride[0]
+    elif "se" in found and "hse" in found:
+        _refuse(text, text.index("hse"), f"hse{found['hse']}", "se and hse are two kinds: a block has one of them")
     elif op in EXPANDING and "e" not in found:
         _refuse(text, len(text), "", f"{OP_PREFIX[op]} needs an expansion ratio such as e6")
     try:
@@ -100,9 +112,11 @@ def _stage(text: str, found: dict[str, str], op: str | None) -> StageSpec:
             stride=int(found["s"]),
             expand_ratio=expand,
             filters=int(found[filters]),
-            se_ratio=float(found.get("se", "0")),
+            se_ratio=float(found.get("hse", found.get("se", "0"))),
             skip=found.get("skip", default_skip(op)),
             start_kernel_size=int(found.get("a", "0")),
+            activation=found.get("activation", ""),
+            hard_se="hse" in found,
         )
         return StageSpec(block, int(found.get("r", "1")))
     except InputError as error:
@@ -122,25 +136,32 @@ def parse_stages(text: str) -> tuple[StageSpec, ...]:
 def parse_key(text: str) -> PlacedBlock:
     """Read a latency table's key, the inverse of `PlacedBlock.key`, e.g. `56x56x24 ir_k5_s2_e3_c40 relu`.
 
-    A classifier's key has no activation, because the classifier does not depend on it; the result has relu.
+    A classifier's key has no activation unless a convolution follows its pooling; the result has relu then.
 
     Raises:
         InputError: for any other text.
     """
     place, _, rest = text.partition(" ")
     where, (block, _, activation) = _PLACE.fullmatch(place), rest.partition(" ")
-    classifier = _CLASSIFIER.fullmatch(rest)
-    if where is None or (classifier is None and activation not in ACTIVATIONS):
+    classifier = _CLASSIFIER.fullmatch(block)
+    plain = classifier is not None and not classifier[2]
+    spec = _classifier(classifier) if classifier else parse_stage(block).block
+    twice = isinstance(spec, BlockSpec) and spec.activation
+    if where is None or twice or activation not in (("",) if plain else ACTIVATIONS):
         raise InputError(
             f"{text[:80]!r} is not a key of a latency table: expected, e.g., '8x8x24 ir_k3_s1_e6_c24 relu'"
         )
-    spec = ClassifierSpec(int(classifier[1])) if classifier else parse_stage(block).block
     return PlacedBlock(spec, int(where[1]), int(where[2]), activation or "relu")
+
+
+def _classifier(match: re.Match[str]) -> ClassifierSpec:
+    return ClassifierSpec(int(match[3]), int(match[2] or 0), match[1] != "b")
 
 
 def architecture_to_dict(architecture: Architecture) -> dict[str, Any]:
     """Plain data, ready for JSON."""
     fields = {name: getattr(architecture, name) for name in _FIELDS}
+    fields = {name: value for name, value in fields.items() if value != _LATER_FIELDS.get(name)}
     stages = [format_stage(stage) for stage in architecture.stages]
     return {"format": FORMAT, "version": VERSION, **fields, "stages": stages}
 
@@ -170,7 +191,7 @@ def architecture_from_dict(data: Any) -> Architecture:
         )
     convert(data, _Document, "an architecture")
     stages = tuple(parse_stage(text) for text in data["stages"])
-    return Architecture(stages, **{name: data[name] for name in _FIELDS})
+    return Architecture(stages, **{name: data[name] for name in _FIELDS if name in data})
 
 
 def architecture_from_json(text: str) -> Architecture:

@@ -99,8 +99,9 @@ def _steps(architecture: Architecture) -> Iterator[_Step]:
             inputs = tuple(made[i] for i in layer.inputs)
             yield _Step(layer, inputs)
             number += 1
-            if layer.activation in ("hswish", "sigmoid", "swish"):
-                plain = Layer(layer.activation, "activation", (), layer.out_size, layer.filters, layer.filters)
+            if layer.activation in ("hswish", "hsigmoid", "sigmoid", "swish"):
+                kind = "multiply" if layer.activation == "hsigmoid" else "activation"  # by a sixth; its ReLU6 is fused
+                plain = Layer(layer.activation, kind, (), layer.out_size, layer.filters, layer.filters)
                 yield _Step(plain, (number,))
                 number += 1
                 if layer.activation == "swish":  # a logistic and a multiplication with what went into it

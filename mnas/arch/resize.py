@@ -39,9 +39,9 @@ def resize(
 ) -> Architecture:
     """Scale a network's filters by `width`, its repeats by `depth`, and set its resolution.
 
-    `lite` follows EfficientNet-Lite: stem, head, and the repeats of the first and last stage stay as they are.
-    MnasNet's multiplier scales its stem but not its 1280 head: pass `scale_head=False`. EfficientNetV2 rounds filters
-    to the `nearest` multiple of 8.
+    The convolution after pooling is scaled as the head is. `lite` follows EfficientNet-Lite: stem, head, and the
+    repeats of the first and last stage stay as they are. MnasNet's multiplier scales its stem but not its 1280 head:
+    pass `scale_head=False`. EfficientNetV2 rounds filters to the `nearest` multiple of 8.
 
     Raises:
         InputError: for a width or depth outside 0.01 to 100, or a resolution out of range.
@@ -58,12 +58,13 @@ def resize(
         fixed = lite and index in (0, last)
         return StageSpec(block, stage.repeats if fixed else round_repeats(stage.repeats, depth))
 
-    head = architecture.head_filters
+    head, pooled = architecture.head_filters, architecture.pooled_filters
     return replace(
         architecture,
         stages=tuple(grown(index, stage) for index, stage in enumerate(architecture.stages)),
         stem_filters=architecture.stem_filters if lite else scaled(architecture.stem_filters),
         head_filters=scaled(head) if head and scale_head and not lite else head,
+        pooled_filters=scaled(pooled) if pooled and scale_head and not lite else pooled,
         resolution=architecture.resolution if resolution is None else resolution,
         dropout=architecture.dropout if dropout is None else dropout,
     )

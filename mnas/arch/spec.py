@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mnas.checks import check_choice, check_integer, check_number
+from mnas.checks import check_choice, check_flag, check_integer, check_number
 from mnas.errors import InputError
 
 OPS = ("conv", "sepconv", "mbconv", "fused_mbconv", "uib", "identity")
@@ -34,6 +34,9 @@ class BlockSpec:
         skip: `identity` and `pool` (3x3 average pooling) are added to the output where shapes allow it:
             `identity` at stride 1, both where the block keeps the number of filters.
         start_kernel_size: side of the kernel of a `uib`'s first depthwise convolution, odd; 0 for none.
+        activation: in place of the network's; "" for the network's own.
+        hard_se: squeeze-and-excitation as in MobileNetV3 (Howard et al. 2019): `se_ratio` is over the *middle* filters,
+            its width a multiple of 8, with ReLU inside and a hard sigmoid as the gate.
     """
 
     op: str
@@ -44,6 +47,8 @@ class BlockSpec:
     se_ratio: float = 0
     skip: str = "identity"
     start_kernel_size: int = 0
+    activation: str = ""
+    hard_se: bool = False
 
     def __post_init__(self) -> None:
         check_choice("op", self.op, OPS)
@@ -54,6 +59,9 @@ class BlockSpec:
         check_integer("filters", self.filters, 1, 65536)
         check_number("se_ratio", self.se_ratio, 0, 64)
         check_choice("skip", self.skip, SKIPS)
+        if self.activation != "":
+            check_choice("activation", self.activation, ACTIVATIONS)
+        check_flag("hard_se", self.hard_se)
         if self.start_kernel_size and self.op != "uib":
             raise InputError(f"start_kernel_size is {self.start_kernel_size} for op {self.op}: only uib has one, use 0")
         if self.stride > 1 and not (self.kernel_size or self.start_kernel_size):
@@ -69,7 +77,15 @@ class BlockSpec:
             raise InputError(
                 f"expand_ratio is {self.expand_ratio!r} for op {self.op}: only {', '.join(EXPANDING)} expand, use 1"
             )
+        if self.op == "fused_mbconv" and self.expand_ratio == 1:
+            raise InputError(
+                "a fused_mbconv with expansion ratio 1 is one convolution: use op conv with skip identity, which is "
+                f"cn_k{self.kernel_size}_s{self.stride}_c{self.filters}_skip as text"
+            )
+        if self.hard_se and not self.se_ratio:
+            object.__setattr__(self, "hard_se", False)
         if self.op == "identity":
+            object.__setattr__(self, "activation", "")
             if self.kernel_size != 1 or self.se_ratio:
                 raise InputError("op identity needs kernel_size 1 and se_ratio 0")
             object.__setattr__(self, "skip", "none")
@@ -88,12 +104,23 @@ def _tidy(value: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ClassifierSpec:
-    """The end of every network: global average pooling and a dense layer."""
+    """The end of every network: global average pooling and a dense layer, with another one between them if wanted.
+
+    Attributes:
+        num_classes: width of the classifier.
+        pooled_filters, pooled_norm: as in `Architecture`.
+    """
 
     num_classes: int
+    pooled_filters: int = 0
+    pooled_norm: bool = True
 
     def __post_init__(self) -> None:
         check_integer("num_classes", self.num_classes, 2, 1_000_000)
+        check_integer("pooled_filters", self.pooled_filters, 0, 65536)
+        check_flag("pooled_norm", self.pooled_norm)
+        if not (self.pooled_filters or self.pooled_norm):
+            object.__setattr__(self, "pooled_norm", True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +134,15 @@ class StageSpec:
         if not isinstance(self.block, BlockSpec):
             raise InputError(f"block is {self.block!r}: expected a BlockSpec")
         check_integer("repeats", self.repeats, 1, 1000)
+
+
+def _plain(stage: StageSpec, activation: str) -> StageSpec:
+    """Leave out an activation that is the network's own, so that equal networks are equal."""
+    if not isinstance(stage, StageSpec):
+        raise InputError(f"stages holds {stage!r}: expected StageSpecs")
+    if stage.block.activation != activation:
+        return stage
+    return replace(stage, block=replace(stage.block, activation=""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +159,9 @@ class Architecture:
         dropout: before the classifier.
         stem_stride: 2 for photographs, 1 for small images.
         stochastic_depth: rate at which the last block's residual is dropped in training; falls linearly to 0.
+        pooled_filters: filters of the 1x1 convolution after pooling, which has the network's activation; 0 leaves it
+            out. MobileNetV3 and MobileNetV4 have one.
+        pooled_norm: whether it has a batch normalisation (MobileNetV4) or a bias (MobileNetV3).
     """
 
     stages: tuple[StageSpec, ...]
@@ -134,27 +173,31 @@ class Architecture:
     dropout: float = 0.2
     stem_stride: int = 2
     stochastic_depth: float = 0.0
+    pooled_filters: int = 0
+    pooled_norm: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stages", tuple(self.stages))
+        object.__setattr__(self, "stages", tuple(_plain(stage, self.activation) for stage in self.stages))
         if not self.stages or len(self.stages) > 1000:
             raise InputError(f"stages holds {len(self.stages)} stages: expected 1 to 1000")
-        for stage in self.stages:
-            if not isinstance(stage, StageSpec):
-                raise InputError(f"stages holds {stage!r}: expected StageSpecs")
         blocks = sum(stage.repeats for stage in self.stages)
         if blocks > MOST_BLOCKS:
             raise InputError(f"stages hold {blocks} blocks: expected at most {MOST_BLOCKS}")
         check_integer("stem_filters", self.stem_filters, 1, 65536)
         check_integer("head_filters", self.head_filters, 0, 65536)
         check_integer("resolution", self.resolution, 1, 8192)
-        check_integer("num_classes", self.num_classes, 2, 1_000_000)
+        object.__setattr__(self, "pooled_norm", self.classifier.pooled_norm)
         check_choice("activation", self.activation, ACTIVATIONS)
         check_number("dropout", self.dropout, 0, 0.99)
         check_integer("stem_stride", self.stem_stride, 1, 2)
         check_number("stochastic_depth", self.stochastic_depth, 0, 0.99)
         object.__setattr__(self, "dropout", _tidy(self.dropout))
         object.__setattr__(self, "stochastic_depth", _tidy(self.stochastic_depth))
+
+    @property
+    def classifier(self) -> ClassifierSpec:
+        """What follows the last convolution before pooling."""
+        return ClassifierSpec(self.num_classes, self.pooled_filters, self.pooled_norm)
 
     def _repr_html_(self) -> str:
         """The blocks with their costs, for notebooks."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mnas.arch.spec import EXPANDING, BlockSpec, ClassifierSpec
 
 OP_PREFIX = {"conv": "cn", "sepconv": "ds", "mbconv": "ir", "fused_mbconv": "er", "uib": "uir", "identity": "id"}
+ACTIVATION_TOKENS = {"relu": "nre", "relu6": "nr6", "swish": "nsw", "hswish": "nhs"}  # as timm writes them
 _WITH_SKIP = ("sepconv", *EXPANDING)
 
 
@@ -25,7 +26,9 @@ def format_block(block: BlockSpec, repeats: int | None = None) -> str:
         parts.append(f"e{format_number(block.expand_ratio)}")
     parts.append(f"c{block.filters}")
     if block.se_ratio:
-        parts.append(f"se{format_number(block.se_ratio)}")
+        parts.append(f"{'hse' if block.hard_se else 'se'}{format_number(block.se_ratio)}")
+    if block.activation:
+        parts.append(ACTIVATION_TOKENS[block.activation])
     default = default_skip(block.op)
     if block.skip != default:
         parts.append({"none": "noskip", "identity": "skip", "pool": "pool"}[block.skip])
@@ -38,5 +41,8 @@ def default_skip(op: str) -> str:
 
 
 def format_classifier(classifier: ClassifierSpec) -> str:
-    """`classifier_n1000`."""
-    return f"classifier_n{classifier.num_classes}"
+    """`classifier_n1000`; `classifier_c1280_n1000` with a convolution after pooling, `_b1280` if it has a bias."""
+    pooled = (
+        f"_{'c' if classifier.pooled_norm else 'b'}{classifier.pooled_filters}" if classifier.pooled_filters else ""
+    )
+    return f"classifier{pooled}_n{classifier.num_classes}"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mnas.arch.resize import round_filters
 from mnas.arch.spec import Architecture, BlockSpec, ClassifierSpec
 from mnas.arch.text import format_block, format_classifier
 
@@ -18,7 +19,8 @@ from mnas.arch.text import format_block, format_classifier
 class PlacedBlock:
     """A block with the side in pixels and the filters of its input.
 
-    `skip` is `none` where shapes do not allow it, so that two specs with the same operators are equal here.
+    `activation` is the block's own or the network's. `skip` is `none` where shapes do not allow it, so that two specs
+    with the same operators are equal here.
     """
 
     block: BlockSpec | ClassifierSpec
@@ -31,7 +33,8 @@ class PlacedBlock:
         """The key of this block in a latency table, e.g. `56x56x24 ir_k5_s2_e3_c40_se0.25 relu`."""
         place = f"{self.in_size}x{self.in_size}x{self.in_filters}"
         if isinstance(self.block, ClassifierSpec):
-            return f"{place} {format_classifier(self.block)}"
+            activation = f" {self.activation}" if self.block.pooled_filters else ""
+            return f"{place} {format_classifier(self.block)}{activation}"
         return f"{place} {format_block(self.block)} {self.activation}"
 
     @property
@@ -65,7 +68,7 @@ class Layer:
         kind: conv, depthwise, dense, mean, pool, multiply or add.
         inputs: indices into the block's values: 0 is the block's input, i the output of its i-th layer (from 1).
         kernel_size, stride, in_size, in_filters, filters: as usual; `in_size` is that of the first input.
-        activation: after the operator; `linear` for none. `sigmoid` is used in squeeze-and-excitation.
+        activation: after the operator; `linear` for none. `sigmoid` and `hsigmoid` are used in squeeze-and-excitation.
         norm: whether there is a batch normalisation between the operator and its activation; without one,
             a conv, depthwise or dense layer has a bias.
     """
@@ -110,7 +113,7 @@ def named_blocks(architecture: Architecture) -> Iterator[tuple[str, PlacedBlock]
         specs.extend((f"stage{number}_block{repeat}", block) for repeat, block in enumerate(blocks, 1))
     if architecture.head_filters:
         specs.append(("head", BlockSpec("conv", 1, 1, 1, architecture.head_filters, skip="none")))
-    specs.append(("classifier", ClassifierSpec(architecture.num_classes)))
+    specs.append(("classifier", architecture.classifier))
     size, filters = architecture.resolution, 3
     for name, block in specs:
         placed = place(block, size, filters, architecture.activation)
@@ -120,7 +123,9 @@ def named_blocks(architecture: Architecture) -> Iterator[tuple[str, PlacedBlock]
 
 
 def place(block: BlockSpec | ClassifierSpec, size: int, filters: int, activation: str) -> PlacedBlock:
-    """Put a block on an input, and remove its skip connection if shapes do not allow it."""
+    """Put a block on an input, with its own activation, and remove its skip connection if shapes do not allow it."""
+    if isinstance(block, BlockSpec) and block.activation:
+        activation, block = block.activation, replace(block, activation="")
     if isinstance(block, BlockSpec) and block.skip != "none":
         fits = block.filters == filters and (block.stride == 1 or block.skip == "pool")
         if not fits:
@@ -134,6 +139,9 @@ def layers(placed: PlacedBlock) -> tuple[Layer, ...]:
     block = placed.block
     if isinstance(block, ClassifierSpec):
         chain.add("pool", "mean")
+        if block.pooled_filters:  # a 1x1 convolution of one pixel
+            filters, norm = block.pooled_filters, block.pooled_norm
+            chain.add("pooled", "dense", filters=filters, activation=placed.activation, norm=norm)
         chain.add("classifier", "dense", filters=block.num_classes)
         return tuple(chain.layers)
     act = placed.activation
@@ -143,7 +151,7 @@ def layers(placed: PlacedBlock) -> tuple[Layer, ...]:
             chain.add("conv", "conv", filters=block.filters, stride=stride, norm=True)
     elif block.op == "conv":
         chain.add("conv", "conv", filters=block.filters, kernel_size=kernel, stride=stride, activation=act, norm=True)
-        chain.add_se(block.se_ratio, act)
+        chain.add_se(block, act)
     else:
         start, middle = block.start_kernel_size, max(1, round(placed.in_filters * block.expand_ratio))
         if start:
@@ -155,7 +163,7 @@ def layers(placed: PlacedBlock) -> tuple[Layer, ...]:
                 chain.add("expand", "conv", filters=middle, activation=act, norm=True)
             if kernel:
                 chain.add("depthwise", "depthwise", kernel_size=kernel, stride=stride, activation=act, norm=True)
-        chain.add_se(block.se_ratio, act)
+        chain.add_se(block, act)
         chain.add("project", "conv", filters=block.filters, norm=True)
     if block.skip != "none":
         chain.add_skip(block)
@@ -180,15 +188,16 @@ class _Chain:
         self.layers.append(Layer(role, kind, inputs, size, in_filters, filters or in_filters, **options))
         return len(self.layers)
 
-    def add_se(self, ratio: float, activation: str) -> None:
+    def add_se(self, block: BlockSpec, activation: str) -> None:
+        ratio, hard = block.se_ratio, block.hard_se
         if not ratio:
             return
         body = len(self.layers)
         filters = self.shape(body)[1]
         self.add("se_squeeze", "mean")
-        reduced = max(1, int(self.placed.in_filters * ratio))
-        self.add("se_reduce", "conv", filters=reduced, activation=activation)
-        gate = self.add("se_expand", "conv", filters=filters, activation="sigmoid")
+        reduced = round_filters(filters, ratio) if hard else max(1, int(self.placed.in_filters * ratio))
+        self.add("se_reduce", "conv", filters=reduced, activation="relu" if hard else activation)
+        gate = self.add("se_expand", "conv", filters=filters, activation="hsigmoid" if hard else "sigmoid")
         self.add("se_excite", "multiply", inputs=(body, gate))
 
     def add_skip(self, block: BlockSpec) -> None:

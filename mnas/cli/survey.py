@@ -97,6 +97,8 @@ def _show(found: Sequence[Survey]) -> None:
     columns = ["", *(document["space"] for document in documents)]
     output.table("Random samples", columns, [[name, *cells] for name, cells in lines])
     for document in documents:
+        if "table_lacks" in document:
+            print(f"{document['space']} has no latencies: {document['table_lacks']}")
         harmful = [choice for choice in document.get("choices", []) if choice["worse"]]
         for choice in harmful[:_SHOWN]:
             low, high = choice["interval"]
@@ -105,10 +107,11 @@ def _show(found: Sequence[Survey]) -> None:
 
 
 def _lines(title: str, field: str, form: str, documents: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    if field not in documents[0]:
-        return []
-    shares = documents[0][field]
+    shares = next((document[field] for document in documents if field in document), ())
     return [
-        (title.format(f"{float(share):.0%}"), [form.format(document[field][share]) for document in documents])
+        (
+            title.format(f"{float(share):.0%}"),
+            [form.format(document[field][share]) if field in document else "-" for document in documents],
+        )
         for share in shares
     ]

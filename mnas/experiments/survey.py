@@ -42,11 +42,13 @@ class Survey:
         space: the sampled space.
         trials: the samples, including failed ones.
         latencies_ms: of further random architectures, by the table; None without a table. Shape (count,).
+        lacking: why the table, which other spaces share, cannot price this one; empty if it can.
     """
 
     space: SearchSpace
     trials: Sequence[Trial] = ()
     latencies_ms: Array | None = None
+    lacking: str = ""
 
     @property
     def errors(self) -> Array:
@@ -59,6 +61,8 @@ class Survey:
         document["num_table_keys"] = len({placed.key for placed in self.space.placed_blocks()})
         if self.latencies_ms is not None:
             document["latency_ms_quantiles"] = _quantiles(self.latencies_ms)
+        if self.lacking:
+            document["table_lacks"] = self.lacking
         errors = self.errors
         if len(errors):
             document["num_samples"] = len(self.trials)
@@ -95,7 +99,8 @@ def survey_spaces(
 
     Args:
         spaces: shipped spaces or TOML files.
-        tables: latency tables: one for all spaces, or one for each.
+        tables: latency tables: one for all spaces, or one for each. A space that it cannot price, beside others that it
+            can, has no latencies and says why; with a budget that is an error.
         budget_ms: evaluate only samples within this latency; None for all.
         evaluator: as in `SearchOptions`, like data, proxy_steps, proxy_batch and max_train_images; None evaluates none.
         data: training images.
@@ -134,20 +139,39 @@ def survey_spaces(
         load_tensorflow_for(chosen)
     prepared = [prepare(chosen) for chosen in options]
     loaded = [one.space for one in prepared] or [load_space(name) for name in spaces]
-    costs = [table_costs(path, space)[0] for path, space in zip(paths, loaded, strict=True)] if paths else []
+    costs, lacking = _costs(paths, loaded)
     return [
         survey(
             space,
             prepared[number].search.objective if prepared else None,
             num_samples=num_samples,
             seed=seed,
-            costs=costs[number] if costs else None,
+            costs=costs[number],
+            lacking=lacking[number],
             on_sample=lambda done, at=number, name=space.name: on_progress(  # type: ignore[misc]
                 (at + done / num_samples) / len(loaded), name
             ),
         )
         for number, space in enumerate(loaded)
     ]
+
+
+def _costs(paths: Sequence[str], spaces: Sequence[SearchSpace]) -> tuple[list[SpaceCosts | None], list[str]]:
+    """Return each space's costs by its table, and why there are none.
+
+    Raises:
+        InputError: if no space can be priced.
+    """
+    costs: list[SpaceCosts | None] = [None] * len(spaces)
+    lacking = [""] * len(spaces)
+    for number, (path, space) in enumerate(zip(paths, spaces, strict=False)):  # there may be no tables
+        try:
+            costs[number] = table_costs(path, space)[0]
+        except InputError as error:
+            lacking[number] = str(error)
+    if paths and not any(costs):
+        raise InputError(lacking[0])
+    return costs, lacking
 
 
 def survey(
@@ -157,6 +181,7 @@ def survey(
     num_samples: int = 30,
     seed: int = 0,
     costs: SpaceCosts | None = None,
+    lacking: str = "",
     on_sample: Callable[[int], None] = lambda done: None,
 ) -> Survey:
     """Sample one space.
@@ -167,6 +192,7 @@ def survey(
         num_samples: number of samples to evaluate.
         seed: of the samples.
         costs: the space's latencies by a table.
+        lacking: why there are none.
         on_sample: called with the number of evaluated samples.
 
     Raises:
@@ -181,7 +207,7 @@ def survey(
         if all(trial.failed for trial in trials):
             raise MnasError(f"all {num_samples} samples of {space.name} failed, the last one with: {trials[-1].error}")
     latencies = None if costs is None else costs(_random_indices(space, seed))
-    return Survey(space, trials, latencies)
+    return Survey(space, trials, latencies, lacking)
 
 
 def _random_indices(space: SearchSpace, seed: int) -> npt.NDArray[np.intp]:

@@ -5,7 +5,8 @@ built again with `tf_keras`, and its weights are copied in the order of the walk
 copied back to Keras 3; a quantisation-aware one is converted as it is, with the ranges that it has learned.
 
 `quantize_model` rejects the multiplication of squeeze-and-excitation, and the parts of hard swish. Here the
-multiplication's output gets its own range, and hard swish gets one range at its end, so that it stays one operator.
+multiplication's output gets its own range, and hard swish gets one range at its end, so that it stays one operator. The
+convolution before a hard sigmoid gets no range, so that what is added to its output becomes part of its bias.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import Any
+
+import numpy as np
 
 from mnas.arch.spec import Architecture
 from mnas.checks import check_choice, check_integer, check_number
@@ -27,6 +30,8 @@ from mnas.train.recipe import SHIFT, Recipe
 KINDS = ("qat", "prune", "cluster")
 Wrapped = tuple[Any, list[Any]]  # a model, and the callbacks that its training needs
 _LEAST_WEIGHTS = 16  # of a layer, per cluster centre
+_EPSILON = 1e-3  # of the batch norms that `build_model` makes
+_QUANTIZERS = "tensorflow_model_optimization.python.core.quantization.keras.default_8bit.default_8bit_quantizers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +113,11 @@ def compress(
     keras, tfmot = _load("tf_keras"), _load("tensorflow_model_optimization")
     keras.utils.set_random_seed(compression.seed)
     still = replace(architecture, dropout=0, stochastic_depth=0)
+    weights = get_layer_weights(model, architecture)
+    if compression.kind == "qat" and still.pooled_filters and still.pooled_norm:
+        still, weights = replace(still, pooled_norm=False), _pooled_norm_folded(weights)
     plain = build_model(still, keras=keras, probabilities=True)
-    set_layer_weights(plain, still, get_layer_weights(model, architecture))
+    set_layer_weights(plain, still, weights)
     recipe = Recipe(batch_size=compression.batch_size, flip=flip, shift=shift)
     steps = compression.epochs * (len(images) // min(recipe.batch_size, len(images)))
     wrap = {"qat": _quantisation_aware, "prune": _pruned, "cluster": _clustered}[compression.kind]
@@ -123,6 +131,13 @@ def compress(
     finished = build_model(still, probabilities=True)
     set_layer_weights(finished, still, weights)
     return Compressed(finished, False, {**compression.to_dict(), **_weight_counts(weights)})
+
+
+def _pooled_norm_folded(weights: list[Any]) -> list[Any]:
+    """Fold the batch norm after pooling into its kernel and a bias: the converter does not for quantised weights."""
+    *before, kernel, gamma, beta, mean, variance, last_kernel, last_bias = weights
+    scale = gamma / np.sqrt(variance + _EPSILON)
+    return [*before, kernel * scale, beta - mean * scale, last_kernel, last_bias]
 
 
 def _load(name: str) -> Any:
@@ -151,22 +166,31 @@ def _reporter(keras: Any, steps: int, progress: Callable[[int, int], None]) -> A
 
 def _quantisation_aware(keras: Any, tfmot: Any, model: Any, compression: Compression, steps: int) -> Wrapped:
     quantization = tfmot.quantization.keras
-    output, nothing = _configs(quantization)
+    output, nothing, weights = _configs(quantization)
+    # What a hard sigmoid adds becomes part of the bias before it: nothing may be rounded in between.
+    ends = [each.name for each in model.layers if each.name.endswith("_hsigmoid_shift")]
+    shifted = {name.removesuffix("_hsigmoid_shift") for name in ends}
 
     def annotate(layer: Any) -> Any:
-        if layer.name.endswith(("_hswish_shift", "_hswish_clip", "_hswish_gate")):
+        if layer.name in shifted:
+            return quantization.quantize_annotate_layer(layer, weights())
+        if layer.name.endswith(("_hswish_shift", "_hswish_clip", "_hswish_gate", "_hsigmoid_shift")):
             return quantization.quantize_annotate_layer(layer, nothing())
         if type(layer).__name__ in ("Multiply", "Rescaling"):
             return quantization.quantize_annotate_layer(layer, output())
         return layer
 
-    with quantization.quantize_scope({"OutputRange": output, "NoRange": nothing}):
+    with quantization.quantize_scope({"OutputRange": output, "NoRange": nothing, "WeightsOnly": weights}):
         annotated = keras.models.clone_model(model, clone_function=annotate)
         return quantization.quantize_apply(quantization.quantize_annotate_model(annotated)), []
 
 
-def _configs(quantization: Any) -> tuple[Any, Any]:
-    """Return QuantizeConfigs for layers without weights: with a range for the output, and without."""
+def _configs(quantization: Any) -> tuple[Any, Any, Any]:
+    """Return QuantizeConfigs.
+
+    Returns:
+        For layers without weights: with a range for the output, and without. For convolutions without such a range.
+    """
 
     class OutputRange(quantization.QuantizeConfig):  # type: ignore[misc,name-defined]
         def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
@@ -192,7 +216,14 @@ def _configs(quantization: Any) -> tuple[Any, Any]:
         def get_output_quantizers(self, layer: Any) -> list[Any]:
             return []
 
-    return OutputRange, NoRange
+    class WeightsOnly(NoRange):
+        def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
+            return [(layer.kernel, importlib.import_module(_QUANTIZERS).Default8BitConvWeightsQuantizer())]
+
+        def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
+            layer.kernel = quantize_weights[0]
+
+    return OutputRange, NoRange, WeightsOnly
 
 
 def _is_dense(layer: Any) -> bool:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from mnas.arch.complexity import block_complexity
 from mnas.arch.spec import Architecture, ClassifierSpec
-from mnas.arch.text import format_classifier
 from mnas.arch.walk import PlacedBlock, unroll
 from mnas.errors import InputError
 from mnas.latency.limits import load_table
@@ -131,13 +130,9 @@ class LatencyEstimator:
         if placed.key in self._classifiers:
             return self._classifiers[placed.key]
         wanted = placed.out_filters
-        stem = placed.key.removesuffix(str(wanted))
-        assert placed.key.endswith(format_classifier(ClassifierSpec(wanted)))
-        known = {
-            int(key.removeprefix(stem)): entry
-            for key, entry in self.table.entries.items()
-            if key.startswith(stem) and key.removeprefix(stem).isdecimal()
-        }
+        start, end = placed.key.split(f"_n{wanted}")  # a convolution after the pooling is in both parts
+        counts = ((key, key.removeprefix(f"{start}_n").removesuffix(end)) for key in self.table.entries)
+        known = {int(n): self.table.entries[key] for key, n in counts if n.isdecimal() and key == f"{start}_n{n}{end}"}
         nearest = sorted(known, key=lambda count: abs(math.log(count / wanted)))[:2]
         if len(nearest) < 2:
             return None

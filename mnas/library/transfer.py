@@ -66,7 +66,8 @@ def _layer(layer: Layer, known: list[Array] | None, middle: Indices | None, rng:
     fresh = draw_layer(layer, rng)
     if known is None:
         return fresh
-    rows, columns = _all(known[0].shape[2]), _all(known[0].shape[3])
+    # A hard squeeze-and-excitation is narrower in a narrower block.
+    rows, columns = (_first(known[0].shape[axis], fresh[0].shape[axis]) for axis in (2, 3))
     if middle is not None and layer.role in ("expand", "se_expand"):
         columns = middle
     if middle is not None and layer.role in ("project", "se_reduce", "depthwise"):
@@ -81,8 +82,10 @@ def _layer(layer: Layer, known: list[Array] | None, middle: Indices | None, rng:
     return fresh
 
 
-def _all(count: int) -> Indices:
-    return np.arange(count, dtype=np.intp)
+def _first(known: int, wanted: int) -> Indices:
+    """The first known channels; -1 for further ones."""
+    indices = np.arange(wanted, dtype=np.intp)
+    return np.where(indices < known, indices, -1)
 
 
 def _copy_kernel(kernel: Array, known: Array, rows: Indices, columns: Indices) -> None:

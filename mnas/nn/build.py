@@ -140,7 +140,7 @@ class _Fold:
                 shape = (None, 1, 1, 1)
                 path = drop(drop_rate, noise_shape=shape, seed=self.next_seed(), name=f"{name}_drop")
                 operands[0] = path(operands[0])
-            if layer.kind == "dense" and dropout:
+            if layer.role == "classifier" and dropout:
                 operands[0] = drop(dropout, seed=self.next_seed(), name=f"{name}_dropout")(operands[0])
             values.append(self.layer(_layer_name(name, layer), layer, operands))
         return values[-1]
@@ -162,10 +162,11 @@ class _Fold:
         if activation in ("swish", "sigmoid"):
             return make.Activation(activation, name=f"{name}_{activation}")(value)
         # x * relu6(x + 3) / 6 written out: only this form becomes one HARD_SWISH in TFLite; Keras's layer does not.
-        shifted = make.Rescaling(1.0, offset=3.0, name=f"{name}_hswish_shift")(value)
-        gate = make.ReLU(max_value=6.0, name=f"{name}_hswish_clip")(shifted)
-        product = make.Multiply(name=f"{name}_hswish_gate")([value, gate])
-        return make.Rescaling(1.0 / 6.0, name=f"{name}_hswish")(product)
+        shifted = make.Rescaling(1.0, offset=3.0, name=f"{name}_{activation}_shift")(value)
+        gate = make.ReLU(max_value=6.0, name=f"{name}_{activation}_clip")(shifted)
+        if activation == "hswish":
+            gate = make.Multiply(name=f"{name}_hswish_gate")([value, gate])
+        return make.Rescaling(1.0 / 6.0, name=f"{name}_{activation}")(gate)
 
     def next_seed(self) -> int:
         """Return a different seed for every layer that draws numbers."""
@@ -189,8 +190,9 @@ class _Fold:
                 value
             )
         if layer.kind == "dense":
-            kernel = draw(1.0 / 3.0, "fan_out", "uniform", seed=self.next_seed())
-            return make.Dense(layer.filters, kernel_initializer=kernel, name=name)(value)
+            scale, shape = (1.0 / 3.0, "uniform") if layer.role == "classifier" else (2.0, "untruncated_normal")
+            kernel = draw(scale, "fan_out", shape, seed=self.next_seed())
+            return make.Dense(layer.filters, use_bias=not layer.norm, kernel_initializer=kernel, name=name)(value)
         if layer.kind == "mean":  # convolutions follow inside squeeze-and-excitation and need the two axes
             return make.GlobalAveragePooling2D(keepdims=layer.role != "pool", name=name)(value)
         if layer.kind == "pool":

@@ -35,6 +35,7 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "swish": tf.nn.silu,
     "hswish": lambda x: x * tf.nn.relu6(x + 3) / 6,
     "sigmoid": tf.sigmoid,
+    "hsigmoid": lambda x: tf.nn.relu6(x + 3) / 6,
 }
 
 
@@ -154,7 +155,7 @@ class Network:
         for layer in self._weighted:
             shape = kernel_shape(layer)
             fan = layer.kernel_size**2 * (1 if layer.kind == "depthwise" else layer.filters)
-            variance = 1 / layer.in_filters if layer.kind == "dense" else 2 / fan
+            variance = 1 / layer.in_filters if layer.role == "classifier" else 2 / fan
             parts.append(rng.standard_normal(math.prod(shape), dtype=np.float32) * np.float32(math.sqrt(variance)))
             parts += [np.full(layer.filters, id(layer) not in silent, np.float32)] if layer.norm else []
             parts.append(np.zeros(layer.filters, np.float32))
@@ -326,6 +327,8 @@ def _apply(layer: Layer, args: list[Any], pieces: Iterator[Any], norm: Callable[
     x = args[0]
     if kernel_shape(layer):
         y = linear(layer, x, next(pieces))
+        if layer.kind == "dense" and layer.role != "classifier":
+            y = y[:, None, None, :]  # what follows, the batch norm too, takes images
         y = norm(y, next(pieces), next(pieces)) if layer.norm else y + next(pieces)
     elif layer.kind == "mean":
         y = tf.reduce_mean(x, [1, 2], keepdims=True)

@@ -74,5 +74,5 @@ def table_blocks(space: SearchSpace) -> tuple[PlacedBlock, ...]:
         blocks.setdefault(placed)
         if isinstance(placed.block, ClassifierSpec):
             for count in class_counts(space.num_classes):
-                blocks.setdefault(replace(placed, block=ClassifierSpec(count)))
+                blocks.setdefault(replace(placed, block=replace(placed.block, num_classes=count)))
     return tuple(blocks)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from mnas.arch.codec import parse_stage
+from mnas.arch.codec import parse_key
 from mnas.arch.complexity import block_complexity
-from mnas.arch.spec import BlockSpec, ClassifierSpec
 from mnas.arch.walk import PlacedBlock
 from mnas.errors import InputError
 from mnas.latency.table import Entry, LatencyTable
@@ -94,13 +93,6 @@ def _hover(key: str, entry: Entry) -> str:
 def read_key(key: str) -> PlacedBlock | None:
     """Return the placed block of a table's key; None if this version of mnas has no such block."""
     try:
-        place, text, *activation = key.split(" ")
-        size, _, filters = (int(side) for side in place.split("x"))
-        block: BlockSpec | ClassifierSpec
-        if text.startswith("classifier_n"):
-            block = ClassifierSpec(int(text.removeprefix("classifier_n")))
-        else:
-            block = parse_stage(text).block
-    except (ValueError, InputError):
+        return parse_key(key)
+    except InputError:
         return None
-    return PlacedBlock(block, size, filters, activation[0] if activation else "relu")

@@ -49,9 +49,10 @@ def describe_block(placed: PlacedBlock) -> dict[str, str]:
     block = placed.block
     shape = f"{placed.in_size}×{placed.in_size}×{placed.in_filters}"
     if isinstance(block, ClassifierSpec):
+        pooled = f"1×1 to {block.pooled_filters} channels, " if block.pooled_filters else ""
         return {
             "title": "pool, classifier",
-            "details": f"{block.num_classes} classes",
+            "details": pooled + f"{block.num_classes} classes",
             "shape": f"{shape} → {block.num_classes}",
             "look": block_look(placed),
         }
@@ -62,7 +63,7 @@ def describe_block(placed: PlacedBlock) -> dict[str, str]:
     if block.stride > 1:
         details.append(f"stride {block.stride}")
     if block.se_ratio:
-        details.append(f"SE {format_number(block.se_ratio)}")
+        details.append(f"{'hard SE' if block.hard_se else 'SE'} {format_number(block.se_ratio)}")
     if block.skip != "none":
         details.append({"identity": "skip", "pool": "pooled skip"}[block.skip])
     return {

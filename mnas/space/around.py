@@ -73,6 +73,8 @@ def space_around(
         activation=teacher.activation,
         dropout=teacher.dropout,
         resolutions=sizes,
+        pooled_filters=teacher.pooled_filters,
+        pooled_norm=teacher.pooled_norm,
     )
 
 
@@ -110,7 +112,7 @@ def check_fits_teacher(space: SearchSpace, teacher: Architecture) -> None:
             number of choices differ.
     """
     whose = f"{space.name} is not a space around this teacher"
-    for field in ("stem_filters", "stem_stride", "head_filters", "activation"):
+    for field in ("stem_filters", "stem_stride", "head_filters", "activation", "pooled_filters", "pooled_norm"):
         has, wanted = getattr(space, field), getattr(teacher, field)
         if has != wanted:
             raise InputError(f"{whose}: its {field} is {has}, the teacher's is {wanted}. {_REMEDY}")
@@ -145,10 +147,11 @@ def teacher_blocks(teacher: Architecture) -> list[BlockSpec]:
         InputError: if a stage changes nothing, so that there is no block in its place.
     """
     count = sum(stage.repeats for stage in teacher.stages)
-    blocks = [placed.block for name, placed in named_blocks(teacher) if name.startswith("stage")]
-    if len(blocks) != count:
-        raise InputError(f"the teacher has {count - len(blocks)} blocks without operators: leave these stages out")
-    return [block for block in blocks if isinstance(block, BlockSpec)]
+    found = [placed for name, placed in named_blocks(teacher) if name.startswith("stage")]
+    if len(found) != count:
+        raise InputError(f"the teacher has {count - len(found)} blocks without operators: leave these stages out")
+    own = {placed: placed.activation if placed.activation != teacher.activation else "" for placed in found}
+    return [replace(placed.block, activation=own[placed]) for placed in found if isinstance(placed.block, BlockSpec)]
 
 
 def _choices(
@@ -161,6 +164,8 @@ def _choices(
             ratios = [_expanded(block.expand_ratio, share) for share in expansion_shares]
         for ratio in sorted({ratio for ratio in ratios if ratio >= 1}):
             for form in _forms(block, kernel_sizes):
+                if form.op == "fused_mbconv" and ratio == 1:
+                    continue  # that would be a conv
                 for se_ratio in dict.fromkeys([block.se_ratio, 0]):
                     yield replace(form, expand_ratio=ratio, se_ratio=se_ratio)
     elif block.op == "conv":

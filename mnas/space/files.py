@@ -27,7 +27,9 @@ else:
 
 _FOLDER = Path(__file__).parent
 SPACES = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
-_Choices = defstruct("_Choices", [(name, Any, None) for name in FIELDS], forbid_unknown_fields=True)
+_Choices = defstruct(
+    "_Choices", [(name, Any, None) for name in (*FIELDS, "activation", "hard_se")], forbid_unknown_fields=True
+)
 _Document = defstruct(
     "_Document",
     [

@@ -34,7 +34,8 @@ class SearchSpace:
         resolution: side of the input in pixels; the largest one if there are several.
         resolutions: two or more sizes to choose from, in pixels: the last decision is then `resolution`, with the
             largest first. One alone is the same as `resolution`.
-        stem_filters, stem_stride, head_filters, num_classes, activation, dropout: as in `Architecture`.
+        stem_filters, stem_stride, head_filters, num_classes, activation, dropout, pooled_filters, pooled_norm: as in
+            `Architecture`.
     """
 
     name: str
@@ -47,9 +48,11 @@ class SearchSpace:
     activation: str = "relu"
     dropout: float = 0.2
     resolutions: tuple[int, ...] = ()
+    pooled_filters: int = 0
+    pooled_norm: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stages", tuple(self.stages))
+        object.__setattr__(self, "stages", tuple(stage.within(self.activation) for stage in self.stages))
         if not isinstance(self.name, str) or not self.name.isprintable() or not 1 <= len(self.name) <= 100:
             raise InputError(f"a space needs a name of 1 to 100 characters; got {str(self.name)[:100]!r}")
         if not 1 <= len(self.stages) <= MOST_STAGES:
@@ -125,6 +128,8 @@ class SearchSpace:
             activation=self.activation,
             dropout=self.dropout,
             stem_stride=self.stem_stride,
+            pooled_filters=self.pooled_filters,
+            pooled_norm=self.pooled_norm,
         )
 
     def encode(self, architecture: Architecture) -> tuple[int, ...]:
@@ -257,6 +262,10 @@ class SearchSpace:
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         if not self.resolutions:
             del plain["resolutions"]  # so that a space of one resolution keeps its fingerprint
+        later = {"pooled_filters": 0, "pooled_norm": True, "activation": "", "hard_se": False}
+        for part in (plain, *plain["stages"]):
+            for name in [name for name, default in later.items() if part.get(name) == default]:
+                del part[name]  # for the same reason
         return plain
 
     @staticmethod

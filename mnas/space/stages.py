@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Annotated, Any, Literal
@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from mnas.arch.codec import format_stage, parse_stage
 from mnas.arch.spec import BlockSpec, StageSpec
-from mnas.arch.text import format_number
+from mnas.arch.text import ACTIVATION_TOKENS, format_number
 from mnas.checks import check_fields
 from mnas.errors import InputError
 
@@ -32,7 +32,10 @@ class Decision:
 
 @dataclass(frozen=True)
 class StageChoices:
-    """The choices of one stage. `op` is conv, sepconv, or mbconv6 and fused_mbconv4, with a ratio."""
+    """The choices of one stage. `op` is conv, sepconv, or mbconv6 and fused_mbconv4, with a ratio.
+
+    `activation` and `hard_se` are those of every choice, see `BlockSpec`.
+    """
 
     stride: Annotated[int, Meta(ge=1, le=2)]
     op: tuple[str, ...]
@@ -41,6 +44,8 @@ class StageChoices:
     skip: tuple[Literal["none", "identity", "pool"], ...]
     filters: tuple[Annotated[int, Meta(ge=1, le=65536)], ...]
     repeats: tuple[Annotated[int, Meta(ge=1, le=1000)], ...]
+    activation: str = ""
+    hard_se: bool = False
 
     def __post_init__(self) -> None:
         for field in FIELDS:
@@ -56,6 +61,10 @@ class StageChoices:
         for values in self.combinations():
             self.stage(values)  # raises if a choice is not a valid block: when the space is made, not in a search
 
+    def within(self, activation: str) -> StageChoices:
+        """Return the same choices without an activation if it is the network's own."""
+        return replace(self, activation="") if self.activation == activation else self
+
     @property
     def decisions(self) -> tuple[Decision, ...]:
         """Six, in order: op, kernel size, SE ratio, skip, filters, repeats."""
@@ -69,11 +78,28 @@ class StageChoices:
         """Return the stage for six chosen values."""
         op, kernel_size, se_ratio, skip, filters, repeats = values
         name, expand_ratio = split_op(op)
-        return StageSpec(BlockSpec(name, kernel_size, self.stride, expand_ratio, filters, se_ratio, skip), repeats)
+        block = BlockSpec(
+            name,
+            kernel_size,
+            self.stride,
+            expand_ratio,
+            filters,
+            se_ratio,
+            skip,
+            activation=self.activation,
+            hard_se=self.hard_se,
+        )
+        return StageSpec(block, repeats)
 
     def values(self, stage: StageSpec) -> tuple[Any, ...]:
-        """The inverse of `stage`."""
+        """The inverse of `stage`.
+
+        Raises:
+            InputError: for an activation or a kind of squeeze-and-excitation that no choice has.
+        """
         block = stage.block
+        if block.activation != self.activation or (block.se_ratio and block.hard_se != self.hard_se):
+            raise InputError(f"{format_stage(stage)}: its activation or kind of squeeze-and-excitation is no choice")
         return (join_op(block), block.kernel_size, block.se_ratio, block.skip, block.filters, stage.repeats)
 
 
@@ -134,6 +160,13 @@ class StageBlocks:
     def filters(self) -> tuple[int, ...]:
         """The different numbers of filters that the choices end with."""
         return tuple(dict.fromkeys(stage.block.filters for stage in self._stages.values()))
+
+    def within(self, activation: str) -> StageBlocks:
+        """Return the same blocks, without activations that are the network's own."""
+        if not activation or all(stage.block.activation != activation for stage in self._stages.values()):
+            return self
+        token = f"_{ACTIVATION_TOKENS[activation]}"
+        return StageBlocks(tuple(text.replace(token, "") for text in self.blocks))
 
     @property
     def decisions(self) -> tuple[Decision, ...]:

@@ -114,6 +114,12 @@ class GraphWriter:
             self.constant(biases, (scale * self.scale_of(of)[0], zeros)),
         )
 
+    def scalar(self, value: float) -> int:
+        """Add a positive number in the graph's type, and return its index."""
+        if self.dtype == "float32":
+            return self.constant(np.array(value, np.float32))
+        return self.constant(np.array(127, np.int8), (np.array([value / 127]), np.array([0])))
+
     def constant(
         self,
         data: npt.NDArray[Any],

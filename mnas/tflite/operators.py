@@ -27,8 +27,8 @@ _CONVERSIONS: dict[str, set[str]] = {
     "dynamic": {"DEQUANTIZE"},
     "int8": {"QUANTIZE", "DEQUANTIZE"},
 }
-# ReLU and ReLU6 are fused into the preceding operator.
-_ACTIVATIONS = {"swish": ["LOGISTIC", "MUL"], "sigmoid": ["LOGISTIC"], "hswish": ["HARD_SWISH"]}
+# ReLU and ReLU6 are fused into the preceding operator; so is the hard sigmoid's ReLU6.
+_ACTIVATIONS = {"swish": ["LOGISTIC", "MUL"], "sigmoid": ["LOGISTIC"], "hswish": ["HARD_SWISH"], "hsigmoid": ["MUL"]}
 
 
 def read_operators(content: bytes) -> Counter[str]:

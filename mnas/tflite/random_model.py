@@ -2,7 +2,8 @@
 
 The operators, their order and their shapes are those of the Keras model after conversion and quantization: batch norms
 are folded into convolutions; relu and relu6 are fused, hard swish is one operator, swish two; squeeze-and-excitation is
-MEAN, two 1x1 convolutions, LOGISTIC and MUL; the last operator is SOFTMAX.
+MEAN, two 1x1 convolutions, LOGISTIC (for a hard sigmoid RELU6, fused, and MUL by a sixth) and MUL; a convolution after
+pooling is FULLY_CONNECTED; the last operator is SOFTMAX.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, PlacedBlock, layers, unroll
 from mnas.tflite.flatbuffer import GraphWriter
 
-_FUSED = {"relu": schema.ActivationFunctionType.RELU, "relu6": schema.ActivationFunctionType.RELU6}
+_FUSED = {
+    "relu": schema.ActivationFunctionType.RELU,
+    "relu6": schema.ActivationFunctionType.RELU6,
+    "hsigmoid": schema.ActivationFunctionType.RELU6,  # the 3 that is added before it is part of the bias
+}
 
 
 def write_random_model(architecture: Architecture, *, dtype: str = "float32", seed: int = 0) -> bytes:
@@ -66,7 +71,8 @@ def _write_block(graph: GraphWriter, placed: PlacedBlock, value: int) -> int:
 
 def _write_layer(graph: GraphWriter, layer: Layer, inputs: list[int]) -> int:
     """Write a layer's operators, and return its output tensor."""
-    shape = (1, layer.out_size, layer.out_size, layer.filters)
+    flat = layer.kind == "dense" or layer.role == "pool"
+    shape = (1, layer.filters) if flat else (1, layer.out_size, layer.out_size, layer.filters)
     fused = {"fusedActivationFunction": _FUSED.get(layer.activation, 0)}
     same = {"padding": schema.Padding.SAME, "strideW": layer.stride, "strideH": layer.stride}
     kernel = layer.kernel_size
@@ -76,13 +82,12 @@ def _write_layer(graph: GraphWriter, layer: Layer, inputs: list[int]) -> int:
     elif layer.kind == "dense":
         weights = graph.weights((layer.filters, layer.in_filters), layer.in_filters, channel_axis=0, of=inputs[0])
         options = schema.FullyConnectedOptionsT(**fused)
-        output = graph.value((1, layer.filters))
+        output = graph.value(shape)
         graph.operator("FULLY_CONNECTED", [*inputs, *weights], output, "FullyConnectedOptions", options)
     elif layer.kind == "mean":
-        keep = layer.role == "se_squeeze"
         axes = graph.constant(np.array([1, 2], dtype=np.int32))
-        options = schema.ReducerOptionsT(keepDims=keep)
-        output = graph.value(shape if keep else (1, layer.filters))
+        options = schema.ReducerOptionsT(keepDims=not flat)
+        output = graph.value(shape)
         graph.operator("MEAN", [*inputs, axes], output, "ReducerOptions", options)
     elif layer.kind == "pool":
         options = schema.Pool2DOptionsT(filterWidth=kernel, filterHeight=kernel, **same)
@@ -122,6 +127,9 @@ def _activate(graph: GraphWriter, layer: Layer, tensor: int, shape: tuple[int, .
     if layer.activation == "hswish":
         options = schema.HardSwishOptionsT()
         return graph.operator("HARD_SWISH", [tensor], graph.value(shape), "HardSwishOptions", options)
+    if layer.activation == "hsigmoid":
+        sixth = graph.scalar(1 / 6)
+        return graph.operator("MUL", [tensor, sixth], graph.value(shape), "MulOptions", schema.MulOptionsT())
     if layer.activation == "sigmoid":
         return graph.operator("LOGISTIC", [tensor], graph.value(shape, probability=True))
     if layer.activation == "swish":

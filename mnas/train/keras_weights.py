@@ -1,4 +1,4 @@
-"""Published weights from keras.applications: MobileNetV2, EfficientNetB0 to B7, EfficientNetV2B0 to B3.
+"""Published weights from keras.applications: MobileNetV2 and V3, EfficientNetB0 to B7, EfficientNetV2B0 to B3.
 
 Keras's EfficientNet rescales and normalises its input; mnas's networks take [-1, 1], so this is folded into the first
 convolution. The result is exact except at the border, where mnas pads with grey and Keras with its mean colour.
@@ -31,7 +31,8 @@ def keras_weights(source: str, application: Application) -> Arrays:
     """Load the weights of a network of keras.applications.
 
     Args:
-        source: `imagenet`, which Keras downloads, or a file of Keras's weights (.h5, .weights.h5), with or without top.
+        source: `imagenet`, which Keras downloads, or a file of Keras's weights (.h5, .weights.h5), with or without top;
+            MobileNetV3's needs the top, where its last convolution is.
         application: the network.
 
     Returns:
@@ -45,6 +46,8 @@ def keras_weights(source: str, application: Application) -> Arrays:
     layers = [layer for layer in model.layers if type(layer).__name__ in _WEIGHTED]
     arrays = [np.asarray(array) for layer in layers for array in layer.get_weights()]
     _fold_input(model, application.function, arrays, downloaded=source == "imagenet")
+    if "V3" in application.function:  # what follows the pooling is 1x1 convolutions there
+        return [*arrays[:-4], arrays[-4][0, 0], arrays[-3], arrays[-2][0, 0], arrays[-1]]
     if type(layers[-1]).__name__ != "Dense":
         arrays += [np.zeros((arrays[-1].shape[0], 0), np.float32), np.zeros(0, np.float32)]
     return arrays
@@ -62,7 +65,7 @@ def _load(application: Application, source: str) -> Any:
         except Exception as error:  # Keras raises a bare Exception when a download fails
             raise DownloadError(f"cannot download the weights of {name}: {error}; pass a file with --weights") from None
     problems = []
-    for options in ({}, {"include_top": False}):
+    for options in ({},) if "V3" in name else ({}, {"include_top": False}):
         model = make(weights=None, **options)
         _blank(model)
         try:

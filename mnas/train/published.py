@@ -18,7 +18,7 @@ class Application:
 
     Attributes:
         function: the function in keras.applications.
-        alpha: its width, for MobileNetV2.
+        alpha: its width, for MobileNetV2 and MobileNetV3.
     """
 
     function: str
@@ -79,6 +79,11 @@ def _lite(number: int, sha256: str) -> Wheel:
 
 PUBLISHED: dict[str, Application | Wheel] = {
     **{name: Application("MobileNetV2", width) for name, width in MOBILENET_V2_WIDTHS.items()},
+    **{
+        f"mobilenet-v3-{size}{end}": Application(f"MobileNetV3{size.capitalize()}", width)
+        for size in ("large", "small")
+        for end, width in (("", 1.0), ("-0.75", 0.75))
+    },
     **{f"efficientnet-b{number}": Application(f"EfficientNetB{number}") for number in range(8)},
     **{f"efficientnet-v2-b{number}": Application(f"EfficientNetV2B{number}") for number in range(4)},
     "efficientnet-lite0": _lite(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),

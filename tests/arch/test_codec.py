@@ -1,6 +1,7 @@
 """Text and JSON, both directions; every unknown token is refused where it stands."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from mnas.arch import (
     parse_stage,
     parse_stages,
 )
+from mnas.arch.codec import parse_key
 from mnas.errors import InputError
 
 ops = st.sampled_from(["conv", "sepconv", "mbconv", "fused_mbconv", "uib"])
@@ -37,6 +39,8 @@ def stages(draw):
         se_ratio=draw(st.sampled_from([0, 0.0625, 0.25, 0.5, 1])),
         skip=draw(st.sampled_from(["none", "identity", "pool"])),
         start_kernel_size=start_kernel_size,
+        activation=draw(st.sampled_from(["", "relu", "relu6", "swish", "hswish"])),
+        hard_se=draw(st.booleans()),
     )
     return StageSpec(block, draw(st.integers(1, 9)))
 
@@ -81,6 +85,7 @@ def test_equal_blocks_are_written_alike():
         ("ir_r1_a3_k3_s1_e4_c8", "start_kernel_size is 3 for op mbconv: only uib has one"),
         ("ir_r1_k0_s1_e4_c8", "kernel_size is 0: expected a whole number from 1 to 31"),
         ("uir_r1_a4_k3_s1_e4_c8", "start_kernel_size is 4: expected an odd number"),
+        ("er_r2_k5_s2_e1_c8", "a fused_mbconv with expansion ratio 1 is one convolution: .* cn_k5_s2_c8_skip"),
         ("er_r1_k3_s1_c8", "er needs an expansion ratio such as e6"),
         ("cn_r1_k3_s1_e2_c8", "expand_ratio is 2 for op conv: only mbconv, fused_mbconv, uib expand, use 1"),
     ],
@@ -88,6 +93,43 @@ def test_equal_blocks_are_written_alike():
 def test_blocks_that_cannot_be(text, message):
     with pytest.raises(InputError, match=message):
         parse_stage(text)
+
+
+def test_activations_and_hard_squeeze_and_excitation():
+    text = "ir_r3_k5_s2_e3_c40_hse0.25_nre_noskip"
+    block = parse_stage(text).block
+    assert (block.activation, block.se_ratio, block.hard_se, block.skip) == ("relu", 0.25, True, "none")
+    assert format_stage(parse_stage(text)) == text
+    assert [parse_stage(f"cn_r1_k9_s1_c8_{end}").block.activation for end in ("nre", "nr6", "nsw", "nhs")] == [
+        "relu", "relu6", "swish", "hswish",
+    ]  # fmt: skip
+    assert parse_stage("ir_r1_k3_s1_e3_c8_hse0") == parse_stage("ir_r1_k3_s1_e3_c8")
+
+
+def test_an_activation_that_is_the_networks_is_left_out():
+    first, second = (Architecture(parse_stages(f"ir_r1_k3_s1_e3_c8{end}"), activation="hswish") for end in ("", "_nhs"))
+    assert first == second
+    assert "_nre" in architecture_to_json(Architecture(parse_stages("ir_r1_k3_s1_e3_c8_nre"), activation="hswish"))
+
+
+def test_files_of_networks_without_the_newer_fields_stay_as_they_were():
+    plain = Architecture(parse_stages("ir_r1_k3_s1_e3_c8"))
+    assert "pooled" not in architecture_to_json(plain)
+    for pooled in (replace(plain, pooled_filters=64), replace(plain, pooled_filters=64, pooled_norm=False)):
+        assert architecture_from_json(architecture_to_json(pooled)) == pooled
+    assert replace(plain, pooled_norm=False) == plain  # there is nothing to normalise
+    with pytest.raises(InputError, match="pooled_norm is 1: expected true or false"):
+        architecture_from_json(architecture_to_json(plain)[:-1] + ', "pooled_norm": 1}')
+
+
+def test_keys_of_a_classifier_with_a_convolution():
+    for key in ("7x7x960 classifier_c1280_n10 relu", "7x7x960 classifier_b1280_n10 hswish", "7x7x960 classifier_n10"):
+        assert parse_key(key).key == key
+    for key in (
+        "7x7x960 classifier_c1280_n10", "7x7x960 classifier_n10 relu", "8x8x8 ir_k3_s1_e3_c8_nre hswish",
+    ):  # fmt: skip
+        with pytest.raises(InputError, match="is not a key"):
+            parse_key(key)
 
 
 def test_timms_defaults_for_skips():
@@ -100,7 +142,9 @@ def test_timms_defaults_for_skips():
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("ir_r3_k5_s2_e3_c40_nsw", "nsw"),
+        ("ir_r3_k5_s2_e3_c40_nge", "nge"),
+        ("ir_r3_k5_s2_e3_c40_se0.25_hse0.25", "hse0.25"),
+        ("xir_r3_k5_s2_e3_c40", "xir"),
         ("ir_r3_k5_s2_e3_c40_se", "se"),
         ("ir_r3_k5.5_s2_e3_c40", "k5.5"),
         ("ir_r3_k5_k5_s2_e3_c40", "k5"),

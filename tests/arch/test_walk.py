@@ -1,8 +1,10 @@
 """The walk: sizes and filters thread through, and a skip connection is where shapes allow it."""
 
+from dataclasses import replace
+
 import pytest
 
-from mnas.arch import Architecture, BlockSpec, ClassifierSpec, StageSpec, complexity, layers, unroll
+from mnas.arch import Architecture, BlockSpec, ClassifierSpec, StageSpec, complexity, layers, parse_stages, unroll
 from mnas.arch.codec import architecture_from_json, architecture_to_json, parse_key
 from mnas.arch.complexity import block_complexity
 from mnas.arch.walk import PlacedBlock, named_blocks
@@ -68,7 +70,7 @@ def test_parameters_of_a_block_by_hand():
     ("block", "expected"),
     [
         ("er_k3_s2_e4_c48_noskip", ["expand 3x3/2 relu", "project 1x1/1 linear"]),
-        ("er_k3_s1_e1_c4", ["expand 3x3/1 relu", "project 1x1/1 linear", "skip_add 1x1/1 linear"]),
+        ("er_k3_s1_e2_c4", ["expand 3x3/1 relu", "project 1x1/1 linear", "skip_add 1x1/1 linear"]),
         (
             "uir_a5_k3_s2_e3_c96_noskip",
             ["start 5x5/1 linear", "expand 1x1/1 relu", "depthwise 3x3/2 relu", "project 1x1/1 linear"],
@@ -85,6 +87,36 @@ def test_layers_of_newer_blocks(block, expected):
     ]
     assert found == expected
     assert layers(placed)[-1].out_size == placed.out_size
+
+
+def test_squeeze_and_excitation_as_in_mobilenet_v3():
+    (_, block, _) = unroll(one_wide("ir_r1_k3_s1_e3_c8_hse0.25"))
+    squeeze, reduce, expand = layers(block)[2:5]
+    assert (squeeze.kind, reduce.activation, expand.activation) == ("mean", "relu", "hsigmoid")
+    assert (reduce.filters, expand.filters) == (8, 24)  # a quarter of 24, rounded to a multiple of 8
+
+
+def test_a_block_has_its_own_activation_and_a_key_of_today():
+    (_, block, _) = unroll(one_wide("ir_r1_k3_s1_e3_c8_nre"))
+    assert block.key == "16x16x8 ir_k3_s1_e3_c8 relu"
+    assert block == unroll(replace(one_wide("ir_r1_k3_s1_e3_c8"), activation="relu"))[1]
+
+
+def one_wide(text):
+    return Architecture(
+        parse_stages(text), stem_filters=8, head_filters=0, resolution=32, num_classes=5, activation="hswish"
+    )
+
+
+def test_a_convolution_after_pooling_by_hand():
+    plain = one_wide("ir_r1_k3_s1_e3_c8")
+    for norm in (True, False):
+        *_, last = unroll(replace(plain, pooled_filters=12, pooled_norm=norm))
+        kind = ("pooled", "dense", "hswish", norm)
+        assert [(each.role, each.kind, each.activation, each.norm) for each in layers(last)][1] == kind
+        cost = block_complexity(last)
+        assert cost.params == 8 * 12 + (24 if norm else 12) + 12 * 5 + 5
+        assert cost.madds == 8 * 12 + (0 if norm else 12) + 12 * 5 + 5
 
 
 def test_a_head_without_filters_is_left_out():

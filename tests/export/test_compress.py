@@ -1,5 +1,7 @@
 """Fine-tuning for a file: integers that were trained for, zeros, few different weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,27 @@ def test_quantisation_aware_training_gives_a_file_of_integers(model, split, tmp_
     assert document["operators"]["HARD_SWISH"] == 5  # stem, expansion, depthwise, inside SE, head
     assert document["calibration_images"] is None
     assert document["compression"]["kind"] == "qat"
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_quantisation_aware_training_of_mobilenet_v3_and_v4(split, tmp_path, norm):
+    pytest.importorskip("tensorflow_model_optimization", reason="needs the extra mnas[compression]")
+    stages = parse_stages("ir_r1_k3_s2_e2_c8_hse0.25_nre")
+    architecture = replace(ARCHITECTURE, stages=stages, pooled_filters=16, pooled_norm=norm)
+    compression = Compression("qat", batch_size=32, epochs=1, learning_rate=1e-3)
+    done = compress(architecture, build_model(architecture, probabilities=True), split, compression)
+    document = export_model(
+        done.model,
+        architecture,
+        tmp_path / "q.tflite",
+        dtype="int8",
+        io="int8",
+        learned=True,
+        batches=[(normalise(split.images), split.labels)],
+        about={},
+    )
+    assert document["operators"]["HARD_SWISH"] == 3  # stem, head, after pooling
+    assert document["operators"]["FULLY_CONNECTED"] == 2
 
 
 def test_pruning_leaves_zeros_and_the_file_says_so(model, split):

@@ -127,6 +127,15 @@ def test_classifiers_for_other_numbers_of_classes_lie_on_a_line(num_classes: int
     assert len(estimator.costs(space)([[0] * len(space.decisions)])) == 1
 
 
+def test_a_classifier_with_a_convolution_after_pooling_lies_on_a_line_too() -> None:
+    space = replace(SPACE, pooled_filters=24)
+    classifier = unroll(space.with_data(num_classes=37).sample(np.random.default_rng(0)))[-1]
+    entry = LatencyEstimator(make_table(space)).entry(classifier)
+    assert entry.latency_ms == pytest.approx(0.001 + block_complexity(classifier).madds / 1e7)
+    with pytest.raises(InputError, match="classifier_c24_n37"):
+        LatencyEstimator(make_table(SPACE)).entry(classifier)
+
+
 def test_one_number_of_classes_is_no_line() -> None:
     entries = {k: e for k, e in make_table(SPACE).entries.items() if "classifier" not in k or k.endswith("_n10")}
     estimator = LatencyEstimator(make_table(SPACE, entries=entries))

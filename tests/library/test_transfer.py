@@ -53,12 +53,23 @@ def transferred(teacher, alternative, arrays=None):
         BlockSpec("uib", 3, 1, 4, 8, start_kernel_size=5),
         BlockSpec("uib", 0, 1, 4, 8, start_kernel_size=3),
         BlockSpec("uib", 0, 1, 4, 8),
+        BlockSpec("mbconv", 3, 1, 4, 8, 0.25, hard_se=True, activation="hswish"),
     ],
 )
 def test_a_block_of_the_same_shape_is_unchanged(block):
     arrays = weights(block)
     found = transfer_weights(placed(block), arrays, placed(block), np.random.default_rng(0))
     assert [array.tobytes() for array in found] == [array.tobytes() for array in arrays]
+
+
+def test_a_narrower_block_keeps_part_of_its_hard_squeeze_and_excitation():
+    teacher = replace(WIDE, expand_ratio=8, se_ratio=0.25, hard_se=True)
+    own, found = transferred(teacher, replace(teacher, expand_ratio=4))
+    assert (own["se_reduce"][0].shape[3], found["se_reduce"][0].shape[3]) == (16, 8)
+    assert np.isin(found["se_reduce"][0], own["se_reduce"][0][..., :8]).all()
+    wider = transferred(teacher, replace(teacher, expand_ratio=12))[1]
+    assert wider["se_reduce"][0].shape[3] == 24
+    assert np.array_equal(wider["se_reduce"][1][:16], own["se_reduce"][1])
 
 
 def test_a_smaller_kernel_is_the_centre():

@@ -189,6 +189,10 @@ def test_activations_are_what_their_names_say(activation):
     ("efficientnet-b3", "EfficientNetB3", 65),
     ("efficientnet-v2-b0", "EfficientNetV2B0", 97),
     ("efficientnet-v2-b3", "EfficientNetV2B3", 65),
+    ("mobilenet-v3-large", "MobileNetV3Large", 96),
+    ("mobilenet-v3-large-0.75", "MobileNetV3Large", 65),
+    ("mobilenet-v3-small", "MobileNetV3Small", 97),
+    ("mobilenet-v3-small-0.75", "MobileNetV3Small", 64),
 ])  # fmt: skip
 def test_published_networks_agree_with_somebody_elses_code(request, name, application, size):
     import keras
@@ -196,7 +200,8 @@ def test_published_networks_agree_with_somebody_elses_code(request, name, applic
     keras.config.set_floatx("float64")  # in float32 channels that hardly vary magnify rounding
     keras.config.set_dtype_policy("float64")
     request.addfinalizer(lambda: (keras.config.set_floatx("float32"), keras.config.set_dtype_policy("float32")))
-    plain = {"include_preprocessing": False} if "V2B" in application else {}
+    plain = {"include_preprocessing": False} if "V2B" in application or "V3" in application else {}
+    plain |= {"alpha": 0.75} if name.endswith("-0.75") else {}
     reference = getattr(keras.applications, application)(
         weights=None, input_shape=(size, size, 3), classifier_activation=None, **plain
     )
@@ -212,6 +217,9 @@ def test_published_networks_agree_with_somebody_elses_code(request, name, applic
     reference(inputs, training=True)  # statistics to suit, or signals fade on the way
     kinds = ("Conv2D", "DepthwiseConv2D", "BatchNormalization", "Dense")
     weights = [array for layer in reference.layers if type(layer).__name__ in kinds for array in layer.get_weights()]
+    if "V3" in application:  # convolutions of one pixel
+        weights[-4], weights[-2] = weights[-4][0, 0], weights[-2][0, 0]
+        assert trainable(reference) == complexity(ZOO[name]).params
     architecture = replace(ZOO[name], resolution=size)
     model = build_model(architecture)
     set_layer_weights(model, architecture, weights)

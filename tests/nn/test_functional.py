@@ -36,6 +36,30 @@ def test_inference_with_a_batchs_statistics_equals_training_on_it(functional):
     np.testing.assert_allclose(network.infer(weights, statistics.numpy(), images), logits, rtol=0.02, atol=0.02)
 
 
+@pytest.mark.parametrize("norm", [True, False])
+def test_mobilenet_v3_and_v4_give_what_keras_gives(functional, norm):
+    from mnas.arch import Architecture, parse_stages
+    from mnas.nn.build import build_model, set_layer_weights
+
+    stages = parse_stages(
+        "ds_r1_k3_s2_c8_hse0.25_nre|ir_r2_k9_s1_e3_c8_hse0.25|er_r1_k3_s1_e2_c8|uir_r1_a3_k0_s1_e2_c8"
+    )
+    sizes = {"stem_filters": 8, "head_filters": 24, "resolution": 8, "num_classes": 5, "pooled_filters": 16}
+    architecture = Architecture(stages, activation="hswish", pooled_norm=norm, **sizes)
+    network, rng = functional.Network(architecture), np.random.default_rng(0)
+    weights = rng.normal(0, 0.3, network.num_weights).astype(np.float32)
+    statistics = rng.uniform(
+        0.5, 1, sum(2 * each.filters for own in network.blocks for each in own.layers if each.norm)
+    )
+    arrays = [array for own in network.layer_weights(weights, statistics.astype(np.float32)) for array in own]
+    model = build_model(architecture)
+    set_layer_weights(model, architecture, arrays)
+    images = rng.normal(size=(4, 8, 8, 3)).astype(np.float32)
+    found = network.infer(weights, statistics.astype(np.float32), images)
+    np.testing.assert_allclose(found, model(images, training=False), rtol=1e-4, atol=1e-4)
+    assert network.train(network.cut(weights), images)[0].shape == (4, 5)
+
+
 def test_layer_weights_hold_every_weight_once(functional):
     network = functional.Network(zoo("mnasnet-small"))
     weights = np.arange(network.num_weights, dtype=np.float32)

@@ -30,6 +30,7 @@ BLOCKS = {
     "universal inverted bottleneck": "uir_r2_a3_k5_s2_e2_c8",
     "its extra depthwise convolution alone": "uir_r2_a5_k0_s2_e2_c8_se0.5",
     "its feed-forward network": "uir_r2_a0_k0_s1_e4_c8",
+    "hard squeeze-and-excitation": "ir_r2_k3_s2_e3_c8_hse0.25_nhs",
     "identity": "id_r2_k1_s2_c8",
 }
 
@@ -101,6 +102,17 @@ def test_every_activation_in_training_too(activation):
     for training in (False, True):
         now = answers(grown, weights, images, training=training)
         np.testing.assert_allclose(now, answers(base, arrays, images, training=training), atol=1e-4)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("norm", [True, False])
+def test_a_convolution_after_pooling_is_kept_and_widened(norm):
+    base = network("ir_r1_k3_s2_e2_c8", pooled_filters=12, pooled_norm=norm)
+    arrays, images = random_arrays(base), images_of(base)
+    grown = reachable(base, resize(base, width=1.6))
+    assert grown.pooled_filters > base.pooled_filters
+    now = answers(grown, grow_weights(base, arrays, grown), images)
+    np.testing.assert_allclose(now, answers(base, arrays, images), atol=1e-4)
 
 
 @pytest.mark.tensorflow

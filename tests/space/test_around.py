@@ -61,6 +61,30 @@ def test_choices_of_newer_blocks():
     assert neither == without
 
 
+def test_a_teacher_of_mobilenet_v3_keeps_its_activations_and_its_end():
+    teacher = zoo("mobilenet-v3-small")
+    space = space_around(teacher)
+    assert (space.pooled_filters, space.pooled_norm) == (1024, False)
+    check_fits_teacher(space, teacher)
+    first = space.decode([0] * len(space.decisions))
+    assert unroll(first) == unroll(teacher)
+    assert all(
+        ("_nre" in block) == (number < 4)
+        for number in (1, 3, 5)
+        for block in space.stages[number - 1].blocks
+        if "id" not in block
+    )
+    assert {stage.block.hard_se for stage in first.stages} == {True, False}
+    with pytest.raises(InputError, match="its pooled_filters is 0, the teacher's is 1024"):
+        check_fits_teacher(replace(space, pooled_filters=0), teacher)
+
+
+def test_a_fused_block_is_not_narrowed_to_a_convolution():
+    teacher = Architecture(parse_stages("er_r1_k3_s2_e2_c16"), stem_filters=8)
+    (stage,) = space_around(teacher, kernel_sizes=(3,), expansion_shares=(0.5, 1)).stages
+    assert set(stage.blocks) == {"er_r1_k3_s2_e2_c16_noskip", "ir_r1_k3_s2_e2_c16_noskip", "ds_r1_k3_s2_c16_noskip"}
+
+
 def test_a_ratio_of_many_digits_is_not_nearly_repeated():
     block = BlockSpec("mbconv", 3, 1, 10 / 3, 16)
     teacher = Architecture((StageSpec(block),), stem_filters=16)

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnas.arch import complexity, unroll, zoo
+from mnas.arch import complexity, parse_stage, unroll, zoo
 from mnas.arch.complexity import block_complexity
 from mnas.errors import InputError
 from mnas.space import SPACES, Decision, SearchSpace, SpaceCosts, load_space, save_space, space_around
+from mnas.space.stages import StageBlocks
 from tests.spaces import small_space
 
 SIZES = small_space(resolutions=(12, 16, 8))
@@ -53,6 +54,34 @@ def test_the_mnasnet_space_in_full():
     for stage, reference in zip(space.stages, zoo("mobilenet-v2").stages, strict=True):
         assert stage.filters == tuple(reference.block.filters * n // 4 for n in (3, 4, 5))
         assert {reference.repeats, reference.repeats + 1} <= set(stage.repeats)
+
+
+def test_the_mobilenet_v3_space_is_of_the_papers_blocks():
+    space, network = ALL["mobilenet-v3"], zoo("mobilenet-v3-large")
+    assert (space.stem_filters, space.head_filters, space.pooled_filters, space.pooled_norm) == (16, 960, 1280, False)
+    architecture = space.decode([len(decision.choices) - 1 for decision in space.decisions])
+    assert {stage.block.filters for stage in network.stages} <= {n for stage in space.stages for n in stage.filters}
+    activations = [stage.block.activation for stage in architecture.stages]
+    assert activations == ["relu"] * 3 + [""] * 3  # h-swish is the network's
+    assert all(stage.block.hard_se for stage in architecture.stages[1:])
+    swish = replace(architecture.stages[1], block=replace(architecture.stages[1].block, activation="swish"))
+    with pytest.raises(InputError, match="_nsw: its activation or kind of squeeze-and-excitation is no choice"):
+        space.encode(replace(architecture, stages=(architecture.stages[0], swish, *architecture.stages[2:])))
+
+
+@pytest.mark.parametrize("name", ["mobilenet-v4", "mobilenet-v4-32"])
+def test_the_mobilenet_v4_space_has_every_universal_inverted_bottleneck(name):
+    space = ALL[name]
+    assert [len(stage.blocks) for stage in space.stages[1:5]] == [8, 10, 8 if name == "mobilenet-v4" else 9, 10]
+    pairs = [(b.start_kernel_size, b.kernel_size) for b in (parse_stage(text).block for text in space.stages[2].blocks)]
+    assert set(pairs) == {(a, k) for a in (0, 3, 5) for k in (0, 3, 5)} | {(0, 1)}  # and leaving it out
+    assert (space.pooled_filters, space.pooled_norm) == (1280 if name == "mobilenet-v4" else 640, True)
+
+
+def test_activations_that_are_the_networks_are_left_out_of_blocks():
+    space = SearchSpace("own", (StageBlocks(("cn_r1_k3_s1_c8_nhs", "cn_r1_k3_s1_c8_nre")),), activation="hswish")
+    assert space.stages[0].blocks == ("cn_r1_k3_s1_c8", "cn_r1_k3_s1_c8_nre")
+    assert space.encode(space.decode([0])) == (0,)
 
 
 def test_mobilenet_v2_but_for_its_first_stage_is_in_the_space():

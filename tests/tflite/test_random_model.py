@@ -64,6 +64,8 @@ def converted(network: Architecture, dtype: str) -> bytes:
     for layer in model.layers:  # as after training: the converter leaves out biases that are all zero
         if getattr(layer, "bias", None) is not None:
             layer.bias.assign(rng.normal(size=layer.bias.shape))
+        if getattr(layer, "beta", None) is not None:
+            layer.beta.assign(rng.normal(size=layer.beta.shape))
     size = network.resolution
     images = rng.uniform(-1, 1, (8, size, size, 3)).astype(np.float32)
     return to_tflite(model, quantizer(dtype, calibration=images))
@@ -75,6 +77,24 @@ def converted(network: Architecture, dtype: str) -> bytes:
 )
 def test_same_operators_as_the_converter(activation: str, dtype: str) -> None:
     network = architecture(activation)
+    written, expected = operators(write_random_model(network, dtype=dtype)), operators(converted(network, dtype))
+    assert [operator[0] for operator in written] == [operator[0] for operator in expected]
+    for mine, theirs in zip(written, expected, strict=True):
+        assert mine == theirs
+
+
+# Squeeze-and-excitation with a hard sigmoid, activations by block, a convolution after pooling.
+NEWER = parse_stages(
+    "ds_r1_k3_s2_c8_hse0.25_nre|ir_r2_k9_s1_e3_c12_hse0.25|er_r1_k3_s1_e2_c12_nsw|uir_r1_a3_k0_s1_e2_c12"
+)
+
+
+@pytest.mark.parametrize(("activation", "norm", "dtype"), [
+    ("hswish", False, "float32"), ("hswish", False, "int8"), ("relu", True, "float32"), ("relu", True, "int8"),
+])  # fmt: skip
+def test_mobilenet_v3_and_v4_have_the_same_operators_as_the_converters(activation: str, norm: bool, dtype: str) -> None:
+    sizes = {"stem_filters": 8, "head_filters": 24, "resolution": 21, "num_classes": 7}
+    network = Architecture(NEWER, activation=activation, pooled_filters=16, pooled_norm=norm, **sizes)
     written, expected = operators(write_random_model(network, dtype=dtype)), operators(converted(network, dtype))
     assert [operator[0] for operator in written] == [operator[0] for operator in expected]
     for mine, theirs in zip(written, expected, strict=True):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnas.arch import zoo
+from mnas.arch import ZOO, zoo
 from mnas.errors import InputError, MnasError
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train.pretrained import Pretrained, open_pretrained
@@ -57,6 +57,23 @@ def test_every_weight_of_a_file_without_top_is_taken_and_none_is_made_up(tmp_pat
     half.save_weights(tmp_path / "half.weights.h5")
     with pytest.raises(InputError, match=r"half\.weights\.h5 does not hold weights of MobileNetV2"):
         open_pretrained(str(tmp_path / "half.weights.h5"), SMALL_V2)
+
+
+def test_the_weights_of_mobilenet_v3_give_kerass_outputs(tmp_path):
+    import keras
+
+    reference = keras.applications.MobileNetV3Small(weights=None, input_shape=(64, 64, 3), classifier_activation=None)
+    reference.save_weights(tmp_path / "v3.weights.h5")
+    architecture = replace(ZOO["mobilenet-v3-small"], resolution=64)
+    model = build_model(architecture)
+    start = open_pretrained(str(tmp_path / "v3.weights.h5"), architecture)
+    set_layer_weights(model, architecture, start(get_layer_weights(model, architecture)))
+    image = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    np.testing.assert_allclose(model(image / 127.5 - 1), reference(image), atol=1e-4)
+    headless = keras.applications.MobileNetV3Small(weights=None, input_shape=(64, 64, 3), include_top=False)
+    headless.save_weights(tmp_path / "notop.weights.h5")
+    with pytest.raises(InputError, match="does not hold weights of MobileNetV3Small"):
+        open_pretrained(str(tmp_path / "notop.weights.h5"), architecture)
 
 
 def test_what_a_download_prints_does_not_go_to_stdout(monkeypatch, capsys):
