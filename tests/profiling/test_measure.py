@@ -49,7 +49,7 @@ def test_a_warm_phase_is_noticed_and_measured_again(monkeypatch: pytest.MonkeyPa
             return model
 
     device = Warm()
-    monkeypatch.setattr("mnas.profiling.measure.time.monotonic", lambda: device.now)
+    monkeypatch.setattr("mnas.devices.base.time.monotonic", lambda: device.now)
     files = [write_random_model(load_space("mnasnet-16").sample(np.random.default_rng(seed))) for seed in range(12)]
     reference = open_reference(device)
     times = measure_networks([device.load(d) for d in files], reference, seconds=20, quiet_bursts=[8] * 12, seed=0)
