@@ -15,7 +15,7 @@ from mnas.data.folder_layout import image_paths
 from mnas.data.image_file import decode_image
 from mnas.devices.local import Runtime
 from mnas.errors import InputError, MnasError
-from mnas.system.files import read_bytes, read_json
+from mnas.system.files import decode_text, read_bytes, read_json
 from mnas.tflite.description import FORMAT, check_description
 from mnas.tflite.metadata import LABELS, has_own_metadata, read_labels
 from mnas.tflite.runner import TFLiteRunner
@@ -204,6 +204,8 @@ def _described_labels(path: Path, file: Path, content: bytes) -> list[str]:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        return read_bytes(path, "labels").decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text: expected one class a line") from None
+        return decode_text(read_bytes(path, "labels")).splitlines()
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path} is not UTF-8 text: expected one class a line ({error})") from None

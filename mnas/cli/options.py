@@ -46,7 +46,7 @@ EXTERNAL_OPTIONS = typer.Option(
     help="With --delegate external: options for its library.",
 )
 BENCHMARK_BINARY = typer.Option(
-    None, help="For phones: the benchmark_model to measure with (docs/profile-your-phone.md says where to get it)."
+    None, help="For phones: the benchmark_model to measure with (without it, the message says where to get it)."
 )
 WAIT = typer.Option(
     0.0, "--wait", metavar="MINUTES", help="Wait so long for a phone or board that is gone, instead of ending at once."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import fcntl
@@ -176,6 +177,17 @@ def read_bytes(path: Path | str, what: str, *, most: int = MOST_BYTES) -> bytes:
     return b"".join(parts)
 
 
+def decode_text(data: bytes) -> str:
+    """Decode a text that a user may have written: UTF-8, with or without a byte-order mark.
+
+    Raises:
+        ValueError: for anything else; UTF-16, which some editors write, is named.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:2]:
+        raise ValueError("it is UTF-16 text: save it as UTF-8")
+    return data.decode("utf-8-sig")
+
+
 def parse_json(text: str | bytes) -> Any:
     """Parse standard JSON: UTF-8, no NaN or infinity, no number beyond a float, no name twice in an object.
 
@@ -183,7 +195,7 @@ def parse_json(text: str | bytes) -> Any:
         ValueError: for anything else.
         RecursionError: if it is nested too deeply.
     """
-    decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+    decoded = decode_text(text) if isinstance(text, bytes) else text
     return json.loads(
         decoded, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_refuse_repetition
     )
