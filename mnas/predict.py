@@ -16,6 +16,7 @@ from mnas.data.image_file import decode_image
 from mnas.devices.local import Runtime
 from mnas.errors import InputError, MnasError
 from mnas.system.files import decode_text, read_bytes, read_json
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.tflite.description import FORMAT, check_description
 from mnas.tflite.metadata import LABELS, has_own_metadata, read_labels
 from mnas.tflite.runner import TFLiteRunner
@@ -74,6 +75,7 @@ class Predictions:
         return asdict(self)
 
 
+@names_what_is_not_permitted
 def predict_images(
     file: str | Path,
     images: Sequence[str | Path],

@@ -26,6 +26,7 @@ from mnas.data.image_store import ImageSource, read_images
 from mnas.data.splitting import Choice, Mask, Places, Splitter
 from mnas.errors import MnasError
 from mnas.system.native_output import downloading, load_tensorflow
+from mnas.system.permissions import names_what_is_not_permitted
 
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -98,6 +99,7 @@ def normalise(images: Bytes) -> npt.NDArray[np.float32]:
 Raw = tuple[Bytes, Labels, Bytes, Labels, list[str]]  # images of any size to train and to test on
 
 
+@names_what_is_not_permitted
 def load_dataset(
     name: str,
     *,
@@ -341,6 +343,7 @@ LOADERS: dict[str, Callable[[], Raw]] = {
 }
 
 
+@names_what_is_not_permitted
 def count_classes(name: str) -> int:
     """Return the number of classes of a data set; no image of a folder is read.
 

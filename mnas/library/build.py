@@ -44,6 +44,7 @@ from mnas.system.child import MOST_TRIES, Child, DiedError
 from mnas.system.environment import environment, num_cpus
 from mnas.system.files import read_bytes, write_atomically
 from mnas.system.lock import hold
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.system.ray_cluster import EXECUTORS
 from mnas.train.trained_network import ARCHITECTURE, TRAINING, WEIGHTS, Trained, is_trained
 
@@ -57,6 +58,7 @@ _IMAGES = "images.npy"
 OnProgress = Callable[[float, str], None]
 
 
+@names_what_is_not_permitted
 def build_library(
     teacher: Trained,
     dataset: Dataset,

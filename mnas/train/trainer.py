@@ -23,6 +23,7 @@ from mnas.system.arrays import stored
 from mnas.system.environment import versions
 from mnas.system.files import check_writable, set_aside, write_json
 from mnas.system.lock import hold
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.train import trained_network as folder_of
 from mnas.train.assessment import assess, write_assessment
 from mnas.train.augment import without_tuner
@@ -60,6 +61,7 @@ class Progress:
     epochs: int = 0
 
 
+@names_what_is_not_permitted
 def train_network(
     architecture: Architecture,
     source: DataSource,
