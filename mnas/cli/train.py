@@ -176,6 +176,7 @@ def train_with_display(
     console = output.console(stderr=True)
     with console.status("Loading TensorFlow"):
         load_tensorflow()
+        from mnas.data.classes import describe_counts
         from mnas.train.trainer import train_network
     if is_trained(out):
         console.print(f"{out} is trained already; nothing is trained again if the configuration is the same.")
@@ -186,7 +187,15 @@ def train_with_display(
             mirror.push_now_and_then()
 
     with TrainingProgress() as display, output.mirrored(mirror):
-        trained = train_network(architecture, source, out, seed=seed, progress=progress, **options)
+        trained = train_network(
+            architecture,
+            source,
+            out,
+            seed=seed,
+            progress=progress,
+            loaded=lambda dataset: display.say(f"{describe_counts(dataset)}."),
+            **options,
+        )
     if trained.architecture.num_classes != architecture.num_classes:
         console.print(f"The classifier was set to the {trained.architecture.num_classes} classes of {source.name}.")
     return trained

@@ -5,16 +5,17 @@ from __future__ import annotations
 import codecs
 import contextlib
 import errno
-import fcntl
 import json
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from mnas.errors import InputError, MnasError
+from mnas.system.flock import lock
 
 MOST_BYTES = 1 << 28
 _SUFFIX = ".mnas-tmp"
@@ -48,11 +49,14 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
                 handle, staged[path] = tempfile.mkstemp(prefix=_prefix(path), suffix=_SUFFIX, dir=path.parent)
                 file = stack.enter_context(os.fdopen(handle, "wb"))
                 with if_supported():
-                    fcntl.flock(file, fcntl.LOCK_EX)  # held until it is in place, so that `_sweep` keeps it
+                    lock(file)  # held until it is in place, so that `_sweep` keeps it
                 file.write(data.encode() if isinstance(data, str) else data)
                 sync(file)
                 with if_supported():
-                    os.fchmod(file.fileno(), 0o666 & ~_umask())
+                    if hasattr(os, "fchmod"):  # not on Windows
+                        os.fchmod(file.fileno(), 0o666 & ~_umask())
+            if sys.platform == "win32":
+                stack.close()  # which does not rename open files
             for path, temporary in staged.items():
                 os.replace(temporary, path)
     except OSError as error:
@@ -126,7 +130,7 @@ def _sweep(path: Path) -> None:
         if not (name.startswith(_prefix(path)) and name.endswith(_SUFFIX)):
             continue
         with contextlib.suppress(OSError), open(path.parent / name, "rb") as file:  # OSError: it is being written now
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file)
             os.unlink(path.parent / name)
 
 

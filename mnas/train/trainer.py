@@ -76,6 +76,7 @@ def train_network(
     distill: float = SHARE,
     augment: str | None = None,
     progress: Callable[[Progress], None] = lambda state: None,
+    loaded: Callable[[Dataset], None] = lambda dataset: None,
     **overrides: Any,
 ) -> Trained:
     """Train a network and write it to a folder; if this training is already finished there, return its result.
@@ -96,6 +97,7 @@ def train_network(
         augment: none, shift, flip or rand, as `mnas.train.recipe.augmented` takes it; None for the recipe's own, which
             mirrors images once it is known that this does not confuse classes, see `mnas.train.mirroring`.
         progress: called after every step and every epoch.
+        loaded: called with the images before the training.
         overrides: fields of the recipe, such as `epochs=5`.
 
     Raises:
@@ -109,6 +111,7 @@ def train_network(
     if isinstance(weights, str):
         weights = open_pretrained(weights, architecture)
     dataset = dataset or source.load(architecture.resolution, fingerprint=_fingerprint(out))
+    loaded(dataset)
     weights = weights and weights.for_classes(dataset.class_names)
     if not isinstance(recipe, Recipe):
         recipe = recipe or ("finetune" if weights else "short")
