@@ -176,7 +176,8 @@ def _shape(file: Path, runner: TFLiteRunner) -> tuple[int, int]:
     if len(taken) != 4 or taken[0] != 1 or taken[1] != taken[2] or taken[3] != 3 or len(given) != 2 or given[0] != 1:
         raise InputError(
             f"{file} takes {taken} and gives {given}: expected an image classifier, which takes (1, size, size, 3) "
-            "and gives (1, classes)"
+            "and gives (1, classes). Networks for images that are not square, or have one channel, can be measured "
+            "with mnas bench; to predict, use the program that they were made for"
         )
     return taken[1], given[1]
 

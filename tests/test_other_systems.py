@@ -20,7 +20,12 @@ run()
 
 def _mnas(*line, folder):
     command = [sys.executable, "-c", _LIKE_WINDOWS, *map(str, line)]
-    environment = {"PYTHONPATH": python_path(), "HOME": str(folder), "PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {
+        "PYTHONPATH": python_path(),
+        "HOME": str(folder),
+        "PATH": "/usr/bin:/bin",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -58,6 +58,23 @@ MIRROR = typer.Option(
 )
 
 
+_SQUARE = (
+    "Expected the side of a square in pixels, such as 224: networks take square RGB images. Photographs of another "
+    "shape are cropped to their centre square, grey ones become RGB"
+)
+
+
+def read_pixels(text: str) -> int:
+    """Read the side of a network's input.
+
+    Raises:
+        typer.BadParameter: for a text such as 96x128 or 96,128, with the reason.
+    """
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise typer.BadParameter(f"{text!r} is not one whole number. {_SQUARE}")
+
+
 # Former names of options, which commands still take.
 RENAMED = {
     "--limit": "--max-train-images",

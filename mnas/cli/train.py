@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import ARCH, JSON, MIRROR
+from mnas.cli.options import ARCH, JSON, MIRROR, read_pixels
 from mnas.cli.progress import TrainingProgress
 from mnas.search.options import Augment, ClassWeights, MaxTrainImages
 
@@ -52,7 +52,9 @@ def train(
     class_weights: ClassWeights = "none",
     augment: Augment | None = None,
     mixed_precision: bool = typer.Option(False, "--mixed-precision", help="float16 where there are GPUs."),
-    resolution: int = typer.Option(None, help="Side of the images in pixels, if not the architecture's own."),
+    resolution: int = typer.Option(
+        None, metavar="INTEGER", parser=read_pixels, help="Side of the images in pixels, if not the architecture's own."
+    ),
     seed: int = typer.Option(
         0, min=0, help="Seed of weights, shuffling, and of the validation images, but those of a block library stay."
     ),

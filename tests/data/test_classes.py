@@ -51,6 +51,6 @@ def test_images_are_counted_by_class_where_there_are_few_classes_and_as_a_span_e
     )
     many = describe_counts(_dataset(*(f"kind{number}" for number in range(40))))
     assert many == (
-        "6 training, 3 validation and 3 test images of 40 classes, each with 0 to 1, 0 to 1 and 0 to 1; fewest to train "
-        "on has kind6"
+        "6 training, 3 validation and 3 test images of 40 classes, each with 0 to 1, 0 to 1 and 0 to 1; fewest to "
+        "train on has kind6"
     )
