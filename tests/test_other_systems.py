@@ -38,11 +38,12 @@ def test_what_computes_works(tmp_path, line):
 
 @pytest.mark.tensorflow
 def test_a_search_and_an_export_work(tmp_path):
-    line = ["--evaluator", "proxy", "--proxy-steps", 2, "--trials", 2, "--max-train-images", 200, "--study", "study"]
-    done = _mnas("search", "--space", "mnasnet-32", "--data", "digits", *line, "--no-baseline", folder=tmp_path)
+    data = ["--space", "mnasnet-32", "--data", "digits", "--max-train-images", 200]
+    short = ["--proxy-steps", 2, "--trials", 2, "--finalists", 1, "--final-steps", 2, "--no-baseline"]
+    done = _mnas("search", *data, "--evaluator", "proxy", *short, "--study", "study", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "has no locks" in done.stderr
-    done = _mnas("export", "study", "--random-weights", "--out", "net.tflite", folder=tmp_path)
+    done = _mnas("export", "study", "--untrained", "--out", "net.tflite", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "net.tflite").stat().st_size
 
