@@ -178,7 +178,7 @@ def _in_file(
 
 
 def _write(part: Path, source: ImageSource, choose: Chooser, shape: tuple[int, ...], readable: Mask) -> None:
-    pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)  # type: ignore[no-untyped-call]
+    pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
     if hasattr(os, "posix_fallocate"):  # writing to a mapped file on a full disk would end the process
         with open(part, "r+b") as file:
             os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
