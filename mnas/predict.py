@@ -15,7 +15,8 @@ from mnas.data.folder_layout import image_paths
 from mnas.data.image_file import decode_image
 from mnas.devices.local import Runtime
 from mnas.errors import InputError, MnasError
-from mnas.system.files import read_bytes, read_json
+from mnas.system.files import decode_text, read_bytes, read_json
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.tflite.description import FORMAT, check_description
 from mnas.tflite.metadata import LABELS, has_own_metadata, read_labels
 from mnas.tflite.runner import TFLiteRunner
@@ -74,6 +75,7 @@ class Predictions:
         return asdict(self)
 
 
+@names_what_is_not_permitted
 def predict_images(
     file: str | Path,
     images: Sequence[str | Path],
@@ -174,7 +176,8 @@ def _shape(file: Path, runner: TFLiteRunner) -> tuple[int, int]:
     if len(taken) != 4 or taken[0] != 1 or taken[1] != taken[2] or taken[3] != 3 or len(given) != 2 or given[0] != 1:
         raise InputError(
             f"{file} takes {taken} and gives {given}: expected an image classifier, which takes (1, size, size, 3) "
-            "and gives (1, classes)"
+            "and gives (1, classes). Networks for images that are not square, or have one channel, can be measured "
+            "with mnas bench; to predict, use the program that they were made for"
         )
     return taken[1], given[1]
 
@@ -204,6 +207,8 @@ def _described_labels(path: Path, file: Path, content: bytes) -> list[str]:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        return read_bytes(path, "labels").decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text: expected one class a line") from None
+        return decode_text(read_bytes(path, "labels")).splitlines()
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path} is not UTF-8 text: expected one class a line ({error})") from None

@@ -11,7 +11,7 @@ from PIL import Image
 
 import mnas
 from mnas.data.dataset import normalise
-from mnas.data.image_folder import load_folder
+from mnas.data.image_folder import FolderImages
 from mnas.errors import InputError, MnasError
 from mnas.tflite.metadata import add_metadata
 from mnas.tflite.random_model import write_random_model
@@ -54,8 +54,8 @@ def test_images_are_prepared_as_for_training(photos, tmp_path, dtype):
     content = write_random_model(TINY, dtype=dtype)
     labels = ["x", "y", "z"]
     file = _write(tmp_path / "net.tflite", add_metadata(content, name="", description="", labels=labels, provenance={}))
-    train, _, test, _, _ = load_folder(str(photos), TINY.resolution)
-    expected = TFLiteRunner(content)(normalise(np.concatenate([train, test])))
+    trained = np.stack(list(FolderImages(str(photos), TINY.resolution).read(np.arange(10))))
+    expected = TFLiteRunner(content)(normalise(trained))
     found = mnas.predict_images(file, [photos], top=3)
     assert found.resolution == TINY.resolution
     assert [Path(image.image).name for image in found.images[:5]] == sorted(p.name for p in (photos / "a").iterdir())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, CORES, DEVICE, JSON, THREADS
+from mnas.cli.options import BENCHMARK_BINARY, CORES, DEVICE, JSON, THREADS, read_pixels
 from mnas.search.options import Augment, ClassWeights, MaxTrainImages
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def design(
     teacher: str = typer.Option(
         None, help="A trained folder, a zoo network with published weights, or train; EfficientNet-Lite0 by default."
     ),
-    resolution: int = typer.Option(None, help="Of the teacher in pixels; chosen by the budget by default."),
+    resolution: int = typer.Option(
+        None, metavar="INTEGER", parser=read_pixels, help="Of the teacher in pixels; chosen by the budget by default."
+    ),
     epochs: int = typer.Option(
         None, min=1, help="Of the winner's fine-tuning, and of the published networks': 8, or fewer for --minutes."
     ),

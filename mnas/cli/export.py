@@ -131,7 +131,8 @@ def _lost_by_compression(document: dict[str, Any]) -> str:
         return ""
     lost = 100 * (before - after)
     hint = ": more --fine-tune-epochs may get some of it back" if lost > 1 else ""
-    return f"Before {document['compression']['kind']} it was {before:.2%}: {lost:.1f} points lost{hint}.\n"
+    change = f"{abs(lost):.1f} points {'gained' if lost < 0 else 'lost'}"
+    return f"Before {document['compression']['kind']} it was {before:.2%}: {change}{hint}.\n"
 
 
 def _device_check(check: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import JSON, add_command
+from mnas.cli.options import JSON, add_command, read_pixels
 from mnas.search.options import Augment
 
 if TYPE_CHECKING:
@@ -116,7 +116,9 @@ def build(
 def show(
     library: Path = typer.Argument(..., metavar="LIBRARY", help="A folder of mnas library build."),
     table: Path = typer.Option(None, "--table", help="A latency table: adds what each alternative costs."),
-    resolution: int = typer.Option(None, help="Input size in pixels, if not the library's largest."),
+    resolution: int = typer.Option(
+        None, metavar="INTEGER", parser=read_pixels, help="Input size in pixels, if not the library's largest."
+    ),
     html: Path = typer.Option(None, "--html", metavar="FILE", help="Also draw loss against latency, block by block."),
     json: bool = JSON,
 ) -> None:

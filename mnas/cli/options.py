@@ -46,7 +46,7 @@ EXTERNAL_OPTIONS = typer.Option(
     help="With --delegate external: options for its library.",
 )
 BENCHMARK_BINARY = typer.Option(
-    None, help="For phones: the benchmark_model to measure with (docs/profile-your-phone.md says where to get it)."
+    None, help="For phones: the benchmark_model to measure with (without it, the message says where to get it)."
 )
 WAIT = typer.Option(
     0.0, "--wait", metavar="MINUTES", help="Wait so long for a phone or board that is gone, instead of ending at once."
@@ -56,6 +56,23 @@ MIRROR = typer.Option(
     metavar="URL",
     help="Also copy everything there every minute (s3://..., mnas[remote]), and start from that copy.",
 )
+
+
+_SQUARE = (
+    "Expected the side of a square in pixels, such as 224: networks take square RGB images. Photographs of another "
+    "shape are cropped to their centre square, grey ones become RGB"
+)
+
+
+def read_pixels(text: str) -> int:
+    """Read the side of a network's input.
+
+    Raises:
+        typer.BadParameter: for a text such as 96x128 or 96,128, with the reason.
+    """
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise typer.BadParameter(f"{text!r} is not one whole number. {_SQUARE}")
 
 
 # Former names of options, which commands still take.

@@ -21,6 +21,7 @@ from mnas.cli.options import (
     THREADS,
     WAIT,
     read_integers,
+    read_pixels,
 )
 from mnas.errors import MnasError
 
@@ -48,7 +49,9 @@ def profile(
     dtype: str = typer.Option("float32", help="float32 or int8."),
     minutes: float = typer.Option(3.0, help="Time for everything: more minutes, a better table."),
     classes: int = typer.Option(None, min=2, help="Number of classes, if not the space's."),
-    resolution: int = typer.Option(None, min=1, help="Input size in pixels, if not the space's."),
+    resolution: int = typer.Option(
+        None, metavar="INTEGER", parser=read_pixels, help="Input size in pixels, if not the space's."
+    ),
     resolutions: str = typer.Option(
         None, metavar="SIZES", help="Several input sizes, e.g. 96,128,160: one table for all, with a report card each."
     ),

@@ -114,6 +114,10 @@ class TrainingProgress(_Display):
     def __init__(self) -> None:
         super().__init__({"training": None}, ("description", "bar", "remaining"))
 
+    def say(self, line: str) -> None:
+        """Show a line that stays."""
+        self._print(line)
+
     def show(self, state: TrainingState) -> None:
         """One step, or one epoch, is done."""
         figures = state.epoch_ended

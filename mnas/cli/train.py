@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import ARCH, JSON, MIRROR
+from mnas.cli.options import ARCH, JSON, MIRROR, read_pixels
 from mnas.cli.progress import TrainingProgress
 from mnas.search.options import Augment, ClassWeights, MaxTrainImages
 
@@ -52,7 +52,9 @@ def train(
     class_weights: ClassWeights = "none",
     augment: Augment | None = None,
     mixed_precision: bool = typer.Option(False, "--mixed-precision", help="float16 where there are GPUs."),
-    resolution: int = typer.Option(None, help="Side of the images in pixels, if not the architecture's own."),
+    resolution: int = typer.Option(
+        None, metavar="INTEGER", parser=read_pixels, help="Side of the images in pixels, if not the architecture's own."
+    ),
     seed: int = typer.Option(
         0, min=0, help="Seed of weights, shuffling, and of the validation images, but those of a block library stay."
     ),
@@ -176,6 +178,7 @@ def train_with_display(
     console = output.console(stderr=True)
     with console.status("Loading TensorFlow"):
         load_tensorflow()
+        from mnas.data.classes import describe_counts
         from mnas.train.trainer import train_network
     if is_trained(out):
         console.print(f"{out} is trained already; nothing is trained again if the configuration is the same.")
@@ -186,7 +189,15 @@ def train_with_display(
             mirror.push_now_and_then()
 
     with TrainingProgress() as display, output.mirrored(mirror):
-        trained = train_network(architecture, source, out, seed=seed, progress=progress, **options)
+        trained = train_network(
+            architecture,
+            source,
+            out,
+            seed=seed,
+            progress=progress,
+            loaded=lambda dataset: display.say(f"{describe_counts(dataset)}."),
+            **options,
+        )
     if trained.architecture.num_classes != architecture.num_classes:
         console.print(f"The classifier was set to the {trained.architecture.num_classes} classes of {source.name}.")
     return trained

@@ -12,6 +12,7 @@ from mnas.data.folder_layout import listed
 from mnas.errors import InputError
 
 _SHOWN = 3  # classes that a message names
+_MOST_LISTED = 12  # classes whose images are counted one by one
 
 
 def match_classes(known: Sequence[str], names: Sequence[str], *, network: str, data: str) -> list[int]:
@@ -62,6 +63,22 @@ def with_classes(dataset: Dataset, known: Sequence[str], *, network: str) -> Dat
         train=relabelled(dataset.train),
         validation=relabelled(dataset.validation),
         test=relabelled(dataset.test),
+    )
+
+
+def describe_counts(dataset: Dataset) -> str:
+    """Return how many images each split and each class has, in one or two lines."""
+    splits = (dataset.train, dataset.validation, dataset.test)
+    total = "{:,} training, {:,} validation and {:,} test images".format(*map(len, splits))
+    counts = np.stack([np.bincount(split.labels, minlength=dataset.num_classes) for split in splits])
+    if dataset.num_classes <= _MOST_LISTED:
+        each = (f"{name} {'/'.join(map(str, own))}" for name, own in zip(dataset.class_names, counts.T, strict=True))
+        return f"{total}; by class: {', '.join(each)}"
+    fewest = dataset.class_names[int(counts[0].argmin())]
+    spans = [f"{own.min()} to {own.max()}" if own.min() < own.max() else str(own.min()) for own in counts]
+    return (
+        f"{total} of {dataset.num_classes} classes, each with {spans[0]}, {spans[1]} and {spans[2]}; fewest to train "
+        f"on has {fewest}"
     )
 
 

@@ -10,8 +10,9 @@ import gzip
 import hashlib
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,17 @@ import numpy.typing as npt
 
 from mnas.checks import check_integer, check_number
 from mnas.data.folder_layout import class_names, find_splits, listed, open_folder, say_once
-from mnas.data.image_folder import load_folder
-from mnas.data.splitting import choose, choose_first
-from mnas.errors import InputError, MnasError
+from mnas.data.image_folder import FolderImages
+from mnas.data.image_store import ImageSource, read_images
+from mnas.data.splitting import Choice, Mask, Places, Splitter
+from mnas.errors import MnasError
 from mnas.system.native_output import downloading, load_tensorflow
+from mnas.system.permissions import names_what_is_not_permitted
 
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 MOST_IDX_BYTES = 1 << 28
-_SMALL_PX = 32
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_CLASSES = ["t-shirt/top", "trouser", "pullover", "dress", "coat"]
 FASHION_CLASSES += ["sandal", "shirt", "sneaker", "bag", "ankle-boot"]
@@ -66,7 +68,7 @@ class Dataset:
         """The number of classes."""
         return len(self.class_names)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash over every pixel and label of every split: equal data, equal fingerprints."""
         digest = hashlib.sha256()
@@ -94,9 +96,10 @@ def normalise(images: Bytes) -> npt.NDArray[np.float32]:
     return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-Raw = tuple[Bytes, Labels, Bytes, Labels, list[str]]
+Raw = tuple[Bytes, Labels, Bytes, Labels, list[str]]  # images of any size to train and to test on
 
 
+@names_what_is_not_permitted
 def load_dataset(
     name: str,
     *,
@@ -119,7 +122,8 @@ def load_dataset(
         seed: decides which images are set aside.
         limit: maximum number of images for training and validation together, chosen by the seed.
         fingerprint: of data that a study or a training began with. mnas 0.1.0 lost classes: its choice of images is
-            returned if it has this fingerprint.
+            returned if it has this fingerprint, and so is one on which unreadable images had an influence that were not
+            chosen.
 
     Raises:
         InputError: for an unknown name, a missing folder, a single class, or too few images.
@@ -127,30 +131,92 @@ def load_dataset(
     """
     check_integer("resolution", resolution, 4, 4096)
     check_number("validation_share", validation_share, 0.01, 0.9)
-    loaded = LOADERS[name](resolution) if name in LOADERS else load_folder(name, resolution, seed=seed)
-    images, labels, test_images, test_labels, classes = loaded
     if limit is not None:
         check_integer("limit", limit, 1, 1_000_000_000)
-    total = min(limit or len(labels), len(labels))
-    count = max(1, round(total * validation_share))
-    if total - count < len(classes):
-        raise InputError(
-            f"{name} gives {total} training images for {len(classes)} classes: too few to train and to score on"
-        )
-    order = np.random.default_rng(seed).permutation(len(labels))
-    everything, test = Split(images, labels), Split(test_images, test_labels)
-
-    def split(train: npt.NDArray[np.intp], validation: npt.NDArray[np.intp]) -> Dataset:
-        return Dataset(name, tuple(classes), everything.take(order[train]), everything.take(order[validation]), test)
-
-    dataset = split(*choose(labels[order], total, count))
+    source: ImageSource
+    source = ArrayImages(*LOADERS[name](), resolution) if name in LOADERS else FolderImages(name, resolution)
+    splitter = Splitter(
+        name, len(source.classes), source.labels, source.num_test, limit, validation_share=validation_share, seed=seed
+    )
+    pixels, choice, readable = read_images(name, source, splitter.choose, resolution)
+    dataset = _dataset(name, source, pixels, choice)
     if fingerprint not in (None, dataset.fingerprint):
-        former = split(*choose_first(total, count))
-        dataset = former if former.fingerprint == fingerprint else dataset
+        dataset = _as_begun(source, splitter, (choice, readable), resolution, fingerprint) or dataset
     _warn_of_missing(dataset)
     if name not in LOADERS:
         _warn_of_shared(dataset)
     return dataset
+
+
+def _dataset(name: str, source: ImageSource, pixels: Bytes, choice: Choice) -> Dataset:
+    """Cut the array of all images into splits, which share its memory."""
+    splits, start = [], 0
+    for places in (choice.train, choice.validation, choice.test):
+        splits.append(Split(pixels[start : start + len(places)], source.labels[places]))
+        start += len(places)
+    return Dataset(name, tuple(source.classes), *splits)
+
+
+def _as_begun(
+    source: ImageSource, splitter: Splitter, found: tuple[Choice, Mask], resolution: int, fingerprint: str | None
+) -> Dataset | None:
+    """Return the choice of images of an earlier mnas if it has this fingerprint.
+
+    All images were read before some were chosen, and unreadable ones had an influence on which.
+    """
+    choice, readable = found
+    unread = np.setdiff1d(np.flatnonzero(readable), choice.places)
+    for place, image in zip(unread, source.read(unread), strict=True):
+        readable[place] = image is not None
+    for former in (False, True):
+        choose = partial(splitter.choose, is_known=True, former=former)
+        if not np.array_equal(choose(readable).places, choice.places):
+            pixels, earlier, _ = read_images(splitter.name, source, choose, resolution, readable=readable)
+            dataset = _dataset(splitter.name, source, pixels, earlier)
+            if dataset.fingerprint == fingerprint:
+                return dataset
+    return None
+
+
+@dataclass
+class ArrayImages:
+    """The images of a data set that was loaded as arrays, at another size; see `ImageSource`."""
+
+    train: Bytes
+    train_labels: Labels
+    test: Bytes
+    test_labels: Labels
+    classes: list[str]
+    resolution: int
+
+    @cached_property
+    def labels(self) -> Labels:
+        """The labels of all images."""
+        return np.concatenate([self.train_labels, self.test_labels])
+
+    @property
+    def num_test(self) -> int | None:
+        """The number of test images."""
+        return len(self.test_labels)
+
+    def read(self, places: Places) -> Iterator[Bytes | None]:
+        """See `ImageSource`."""
+        for images, own in ((self.train, places), (self.test, places - len(self.train))):
+            if len(chosen := own[(own >= 0) & (own < len(images))]):
+                yield from to_square_rgb(images[chosen], self.resolution)
+
+    def check(self, readable: Mask) -> None:
+        """All are readable."""
+
+    def say(self, readable: Mask) -> None:
+        """All are readable."""
+
+    def fingerprint(self) -> str:
+        """See `ImageSource`."""
+        digest = hashlib.sha256()
+        for array in (self.train, self.train_labels, self.test, self.test_labels):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
 
 def _warn_of_missing(dataset: Dataset) -> None:
@@ -202,18 +268,18 @@ def to_square_rgb(images: npt.NDArray[np.uint8], resolution: int) -> Bytes:
     return np.stack(resized)
 
 
-def _digits(resolution: int) -> Raw:
+def _digits() -> Raw:
     """scikit-learn's 1,797 handwritten digits of 8x8 pixels; the last fifth is the test split."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    images = to_square_rgb(np.round(digits.images * (255 / 16)).astype(np.uint8), resolution)
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)
     labels = digits.target.astype(np.int64)
     cut = len(labels) * 4 // 5
     return images[:cut], labels[:cut], images[cut:], labels[cut:], [str(n) for n in range(10)]
 
 
-def _fashion_mnist(resolution: int) -> Raw:
+def _fashion_mnist() -> Raw:
     """Debian's package dataset-fashion-mnist if it is installed, else Keras's download."""
     folder = DEBIAN_FASHION_MNIST
     if (folder / "train-images-idx3-ubyte.gz").is_file():
@@ -222,7 +288,7 @@ def _fashion_mnist(resolution: int) -> Raw:
     else:
         (train, train_labels), (test, test_labels) = _keras_download("fashion_mnist")
     labels, held = train_labels.astype(np.int64), test_labels.astype(np.int64)
-    return to_square_rgb(train, resolution), labels, to_square_rgb(test, resolution), held, FASHION_CLASSES
+    return train, labels, test, held, FASHION_CLASSES
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
@@ -243,12 +309,12 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         raise MnasError(f"cannot read {path}: {error}") from None
 
 
-def _cifar(name: str) -> Callable[[int], Raw]:
-    def load(resolution: int) -> Raw:
+def _cifar(name: str) -> Callable[[], Raw]:
+    def load() -> Raw:
         (train, train_labels), (test, test_labels) = _keras_download(name)
         classes = CIFAR10_CLASSES if name == "cifar10" else [str(number) for number in range(100)]
         labels, held = (array.reshape(-1).astype(np.int64) for array in (train_labels, test_labels))
-        return to_square_rgb(train, resolution), labels, to_square_rgb(test, resolution), held, classes
+        return train, labels, test, held, classes
 
     return load
 
@@ -269,7 +335,7 @@ def _keras_download(name: str) -> tuple[tuple[Bytes, Bytes], tuple[Bytes, Bytes]
         raise MnasError(f"cannot download {name}: {error}{hint}") from None
 
 
-LOADERS: dict[str, Callable[[int], Raw]] = {
+LOADERS: dict[str, Callable[[], Raw]] = {
     "digits": _digits,
     "fashion_mnist": _fashion_mnist,
     "cifar10": _cifar("cifar10"),
@@ -277,6 +343,7 @@ LOADERS: dict[str, Callable[[int], Raw]] = {
 }
 
 
+@names_what_is_not_permitted
 def count_classes(name: str) -> int:
     """Return the number of classes of a data set; no image of a folder is read.
 
@@ -288,7 +355,7 @@ def count_classes(name: str) -> int:
         MnasError: if a download fails.
     """
     if name in LOADERS:
-        return len(LOADERS[name](_SMALL_PX)[4])
+        return len(LOADERS[name]()[4])
     return len(class_names(find_splits(open_folder(name))["train"]))
 
 

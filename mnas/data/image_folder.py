@@ -2,103 +2,99 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from mnas.data.folder_layout import Contents, check_same_classes, find_splits, list_contents, open_folder, say_skipped
+from mnas.data.folder_layout import check_same_classes, find_splits, list_contents, open_folder, say_once, say_skipped
 from mnas.data.image_file import Bytes, decode_picture, describe_flat
+from mnas.data.splitting import Mask, Places
 from mnas.errors import InputError
-from mnas.random_streams import Stream, generator
 
-TEST_SHARE = 0.15
 _SAID = 5  # unreadable images that are named
 _log = logging.getLogger(__name__)
 
-Labels = npt.NDArray[np.int64]
 
-
-def load_folder(name: str, resolution: int, *, seed: int = 0) -> tuple[Bytes, Labels, Bytes, Labels, list[str]]:
-    """Read `name/CLASS/*.png` (a test split is taken from them), or `name/train/CLASS/*` with `name/test/CLASS/*`.
+class FolderImages:
+    """The images of `name/CLASS/*.png`, or of `name/train/CLASS/*` with `name/test/CLASS/*`; see `ImageSource`.
 
     Without `test`, or if no class has a folder in it, `val` (or `valid`, `validation`) is the test split, as in
     ImageNet's layout: the images that score candidates are always taken from `train`.
 
-    Returns:
-        Training images and labels, test images and labels, class names.
+    Args:
+        name: the folder, or its address.
+        resolution: side of the images in pixels.
 
     Raises:
-        InputError: for a missing folder, fewer than two classes, a class without a readable image, train and test
-            folders with different classes, or folders that are splits and not classes.
+        InputError: for a missing folder, fewer than two classes, train and test folders with different classes, or
+            folders that are splits and not classes.
         MnasError: for an address that cannot be copied.
     """
-    root = open_folder(name)
-    splits = find_splits(root)
-    contents = list_contents(root, splits)
-    if "test" in splits:
-        check_same_classes(splits["train"], splits["test"])
-    reader = _Reader(resolution)
-    read = {split: reader.read(splits[split], contents.images[split], least=_least(split)) for split in splits}
-    reader.say(root, contents)
-    classes = list(contents.images["train"])
-    if "test" in splits:
-        return (*read["train"], *read["test"], classes)
-    images, labels = read["train"]
-    held = _held_out(labels, seed)
-    return images[~held], labels[~held], images[held], labels[held], classes
 
-
-def _least(split: str) -> int:
-    """The smallest number of images of a class: one for testing; in training, one may be taken to test or score on."""
-    return 1 if split == "test" else 2
-
-
-def _held_out(labels: Labels, seed: int) -> npt.NDArray[np.bool_]:
-    """Choose the same share of every class, at least one image of each and never all of them."""
-    rng = generator(seed, Stream.IMAGE_FOLDER_TEST)
-    held = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        own = rng.permutation(np.flatnonzero(labels == label))
-        held[own[: min(max(1, round(len(own) * TEST_SHARE)), len(own) - 1)]] = True
-    return held
-
-
-class _Reader:
-    """Reads images at one resolution, and counts what it cannot read."""
-
-    def __init__(self, resolution: int) -> None:
-        self._resolution = resolution
-        self._unreadable = 0
+    def __init__(self, name: str, resolution: int) -> None:
+        self._root, self._resolution = open_folder(name), resolution
+        splits = find_splits(self._root)
+        self._contents = list_contents(self._root, splits)
+        if "test" in splits:
+            check_same_classes(splits["train"], splits["test"])
+        self.classes = list(self._contents.images["train"])
+        self._folders: list[tuple[Path, int, int, int]] = []  # of a class: folder, smallest number, start, stop
+        self._paths: list[Path] = []
+        labels: list[int] = []
+        for split in splits:
+            for label, (kind, paths) in enumerate(self._contents.images[split].items()):
+                # In training two: one may be taken to test or to score on.
+                start, least = len(self._paths), 1 if split == "test" else 2
+                self._paths += paths
+                labels += [label] * len(paths)
+                self._folders.append((splits[split] / kind, least, start, len(self._paths)))
+        self.labels = np.asarray(labels, dtype=np.int64)
+        tested = sum(map(len, self._contents.images.get("test", {}).values()))
+        self.num_test = tested if "test" in splits else None
+        self._said = 0
         self._levels: list[tuple[int, int]] = []
 
-    def read(self, folder: Path, paths: dict[str, list[Path]], *, least: int) -> tuple[Bytes, Labels]:
-        """Return the images of all classes, and their labels."""
-        images: list[Bytes] = []
-        labels: list[int] = []
-        for label, name in enumerate(paths):
-            read = [image for image in map(self._image, paths[name]) if image is not None]
-            if len(read) < least:
-                number = f"{len(read)} readable image{'' if len(read) == 1 else 's'}"
-                raise InputError(f"{folder / name} has {number}: expected {least} or more for every class")
-            images += read
-            labels += [label] * len(read)
-        return np.stack(images), np.asarray(labels, dtype=np.int64)
+    def read(self, places: Places) -> Iterator[Bytes | None]:
+        """See `ImageSource`."""
+        return (self._image(self._paths[place]) for place in places)
 
     def _image(self, path: Path) -> Bytes | None:
         try:
             picture = decode_picture(path, self._resolution)
         except InputError as error:
-            self._unreadable += 1
-            if self._unreadable <= _SAID:
+            self._said += 1
+            if self._said <= _SAID:
                 _log.warning("skipped %s", error)
             return None
         self._levels += [] if picture.levels is None else [picture.levels]
         return picture.pixels
 
-    def say(self, root: Path, contents: Contents) -> None:
+    def check(self, readable: Mask) -> None:
+        """See `ImageSource`.
+
+        Raises:
+            InputError: for a class with too few readable images.
+        """
+        for folder, least, start, stop in self._folders:
+            count = int(readable[start:stop].sum())
+            if count < least:
+                number = f"{count} readable image{'' if count == 1 else 's'}"
+                raise InputError(f"{folder} has {number}: expected {least} or more for every class")
+
+    def say(self, readable: Mask) -> None:
         """Say in one line what was not read, and where grey levels are lost."""
-        say_skipped(root, contents, self._unreadable)
+        say_skipped(self._root, self._contents, int((~readable).sum()))
         if flat := describe_flat(self._levels):
-            _log.warning("%s: %s", root, flat)
+            say_once(f"{self._root}: {flat}")
+
+    def fingerprint(self) -> str:
+        """See `ImageSource`: names, sizes and times of all files."""
+        digest = hashlib.sha256()
+        for path in self._paths:
+            found = os.stat(path)
+            digest.update(f"{path.relative_to(self._root)}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+        return digest.hexdigest()

@@ -27,6 +27,7 @@ from mnas.data.image_file import (
 )
 from mnas.errors import InputError
 from mnas.system.files import read_bytes
+from mnas.system.permissions import names_what_is_not_permitted
 
 FEW_IMAGES = 10
 HIGH_IMBALANCE = 5.0
@@ -113,6 +114,7 @@ class FolderReport:
         return asdict(self)
 
 
+@names_what_is_not_permitted
 def inspect_folder(
     name: str | Path, *, progress: Callable[[float, str], None] = lambda share, what: None
 ) -> FolderReport:

@@ -1,12 +1,111 @@
-"""Which training images score candidates, and which are used at all, so that no class is lost."""
+"""Which images train, score candidates and test, and which are used at all, so that no class is lost.
+
+The choice is made before images are read, and made again without those that turn out to be unreadable.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from mnas.errors import InputError
+from mnas.random_streams import Stream, generator
+
+TEST_SHARE = 0.15
+
 Labels = npt.NDArray[np.int64]
 Places = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The places of the images of each split, among all images, in the order of the split."""
+
+    train: Places
+    validation: Places
+    test: Places
+
+    @property
+    def places(self) -> Places:
+        """The places of all chosen images."""
+        return np.concatenate([self.train, self.validation, self.test])
+
+
+@dataclass(frozen=True, slots=True)
+class Splitter:
+    """Chooses the images of each split.
+
+    Attributes:
+        name: of the data, for messages.
+        num_classes: number of classes.
+        labels: of all images.
+        num_test: number of images at their end that are the test split; None to take it from all, class by class.
+        limit: maximum number of images for training and validation together; None for all.
+        validation_share: the share of them that is for validation.
+        seed: decides which images are chosen.
+    """
+
+    name: str
+    num_classes: int
+    labels: Labels
+    num_test: int | None
+    limit: int | None
+    validation_share: float
+    seed: int
+
+    def choose(self, readable: Mask, *, is_known: bool = False, former: bool = False) -> Choice:
+        """Choose images.
+
+        Where all images are used, the choice is a function of those that are readable. Where a limit leaves images out,
+        few images change places when one turns out to be unreadable, so that few others are to be read in its stead.
+
+        Args:
+            readable: whether an image is used; an image that was not read yet counts as readable.
+            is_known: whether all images were read. Earlier versions read all images first.
+            former: whether to choose as mnas 0.1.0, which lost classes.
+
+        Raises:
+            InputError: for too few images.
+        """
+        pool = len(self.labels) - (self.num_test or 0)
+        test, order = self._in_random_order(self.labels[:pool], readable[:pool])
+        if is_known or self.limit is None or self.limit >= len(order):
+            known = np.flatnonzero(readable[:pool])
+            test, order = (known[own] for own in self._in_random_order(self.labels[known], np.ones(len(known), bool)))
+        if self.num_test is not None:
+            test = pool + np.flatnonzero(readable[pool:])
+        total = min(self.limit or len(order), len(order))
+        count = max(1, round(total * self.validation_share))
+        if total - count < self.num_classes:
+            raise InputError(
+                f"{self.name} gives {total} training images for {self.num_classes} classes: too few to train and to "
+                "score on"
+            )
+        train, validation = choose_first(total, count) if former else choose(self.labels[order], total, count)
+        return Choice(order[train], order[validation], test)
+
+    def _in_random_order(self, labels: Labels, readable: Mask) -> tuple[Places, Places]:
+        """Return the places of the readable images: those held out for testing, and the others in random order."""
+        first = self._held_out(labels, np.ones(len(labels), bool))
+        train = np.flatnonzero(~first)
+        order = np.concatenate([train[np.random.default_rng(self.seed).permutation(len(train))], np.flatnonzero(first)])
+        held = self._held_out(labels, readable)
+        return np.flatnonzero(held), order[(readable & ~held)[order]]
+
+    def _held_out(self, labels: Labels, readable: Mask) -> Mask:
+        """Choose the same share of every class for testing, at least one image of each and never all of them."""
+        held = np.zeros(len(labels), dtype=bool)
+        if self.num_test is not None:
+            return held
+        rng = generator(self.seed, Stream.IMAGE_FOLDER_TEST)
+        for label in np.unique(labels):
+            own = rng.permutation(np.flatnonzero(labels == label))
+            own = own[readable[own]]
+            held[own[: min(max(1, round(len(own) * TEST_SHARE)), len(own) - 1)]] = True
+        return held
 
 
 def choose(labels: Labels, total: int, count: int) -> tuple[Places, Places]:

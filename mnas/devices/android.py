@@ -7,7 +7,6 @@ the runs of a small network, so bursts are longer than on this machine.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shlex
 import tempfile
@@ -32,6 +31,7 @@ from mnas.devices.phone import Cpu, Thermals, read_heat, read_phone
 from mnas.devices.phone_folder import PhoneFolder
 from mnas.errors import InputError, MnasError
 from mnas.latency.table import Configuration
+from mnas.system.cache import cache_folder
 from mnas.system.lock import hold
 
 _PROGRAM = "benchmark_model"  # its name on the phone
@@ -149,7 +149,7 @@ class AndroidDevice(Device):
             MnasError: if another mnas measures on the phone, from here or another computer, or the phone goes away.
         """
         serial = self.adb.serial
-        there = PhoneFolder(self.adb, _cache())
+        there = PhoneFolder(self.adb, cache_folder("phones"))
         with (
             hold(_lock_file(serial), f"the phone {printable(serial)}", remove=True),
             tempfile.TemporaryDirectory(prefix="mnas-") as folder,
@@ -348,11 +348,7 @@ def _timed(pace: MeasurementSettings, there: PhoneFolder) -> MeasurementSettings
 
 def _lock_file(serial: str) -> Path:
     """A phone's lock for this user: two mnas processes would remove each other's files."""
-    return _cache() / f"{re.sub(r'[^A-Za-z0-9_-]', '-', serial)}.lock"
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("MNAS_CACHE") or Path.home() / ".cache" / "mnas") / "phones"
+    return cache_folder("phones") / f"{re.sub(r'[^A-Za-z0-9_-]', '-', serial)}.lock"
 
 
 def _mask(cpus: Sequence[Cpu]) -> str:

@@ -12,7 +12,12 @@ from mnas.devices.benchmark_log import BenchmarkLog, printable
 from mnas.devices.delegate import Delegate
 from mnas.errors import InputError, MnasError
 
-WHERE = "docs/profile-your-phone.md says where to get it"
+_BUILDS = "https://storage.googleapis.com"
+_CLASSIC = f"{_BUILDS}/tensorflow-nightly-public/prod/tensorflow/release/lite/tools/nightly/latest"
+WHERE = (
+    f"get it from {_CLASSIC}/android_aarch64_benchmark_model, or LiteRT's from "
+    f"{_BUILDS}/litert/binaries/latest/android_arm64/benchmark_model"
+)
 RUNTIMES = {"classic": "benchmark_model", "compiled": "litert_benchmark_model"}
 MAX_SECONDS = 20  # of warm-up, and of runs, at most
 _EXTERNAL = "external"

@@ -7,7 +7,6 @@ with `mnas `. It ends when its input does, so that nothing stays behind when the
 from __future__ import annotations
 
 import base64
-import fcntl
 import importlib
 import json
 import os
@@ -137,6 +136,8 @@ class Lock:
     """
 
     def __init__(self, owner: str) -> None:
+        import fcntl  # not on Windows, where the rest of this file measures
+
         self.path = os.path.join(tempfile.gettempdir(), "mnas-board.lock")
         while True:
             self._file = self._open()

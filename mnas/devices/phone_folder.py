@@ -183,5 +183,5 @@ def _computer(cache: Path) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in some containers
-        return str(os.getuid())
+    except (KeyError, ImportError, OSError):  # a user without a name, as in some containers
+        return str(os.getuid()) if hasattr(os, "getuid") else "user"

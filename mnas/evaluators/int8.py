@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from mnas.arch.spec import Architecture
-from mnas.data.batches import some_images
-from mnas.data.dataset import normalise
+from mnas.data.batches import plain_batches, some_images
 from mnas.errors import MnasError
 from mnas.evaluators.base import Evaluator
 from mnas.evaluators.proxy import ProxyEvaluator
 
 CALIBRATION_IMAGES = 128
+_BATCH = 64  # images in memory as float32
 _CONVERSION_SECONDS = 4.0  # roughly, for building, converting and scoring
 
 
@@ -53,7 +53,8 @@ class Int8Evaluator(Evaluator):
         split = self.proxy.dataset.validation.take(slice(self.max_validation))
         if not len(split):
             raise MnasError("there are no validation images to score on")
-        return float(np.mean(run(normalise(split.images)).argmax(axis=1) == split.labels))
+        right = [run(images).argmax(axis=1) == labels for images, labels in plain_batches(split, _BATCH)]
+        return float(np.mean(np.concatenate(right)))
 
     def with_seed(self, seed: int) -> Int8Evaluator:
         """The same evaluator with other initial weights and batches."""

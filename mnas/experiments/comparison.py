@@ -29,6 +29,7 @@ from mnas.strategies.base import Feasible, Strategy
 from mnas.strategies.registry import SCORED_STRATEGIES, needs_tensorflow
 from mnas.study.trial_log import MemoryLog, to_plain
 from mnas.system.native_output import load_tensorflow
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.trial import Trial
 
 OnRun = Callable[[float, str], None]
@@ -118,6 +119,7 @@ class ComparisonResult:
         }
 
 
+@names_what_is_not_permitted
 def compare_strategies(options: ComparisonOptions, *, on_run: OnRun = lambda share, what: None) -> ComparisonResult:
     """Run a comparison from its options, as `mnas compare` does.
 

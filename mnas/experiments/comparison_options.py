@@ -14,7 +14,7 @@ from mnas.checks import check_fields, convert
 from mnas.errors import InputError
 from mnas.search import options as declare
 from mnas.search.options import SearchOptions
-from mnas.system.files import read_bytes, read_json
+from mnas.system.files import decode_text, read_bytes, read_json
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -126,7 +126,7 @@ def _read(path: Path) -> dict[str, Any]:
     else:
         data = read_bytes(path, "a comparison")
         try:
-            document = tomllib.loads(data.decode("utf-8"))
+            document = tomllib.loads(decode_text(data))
         except (ValueError, RecursionError) as error:  # errors of TOML, of UTF-8, and of deep nesting
             raise InputError(f"{path} is not a TOML file: {error}") from None
     if not isinstance(document, dict):

@@ -12,8 +12,8 @@ from msgspec import Struct
 from mnas.arch.spec import Architecture
 from mnas.checks import check_choice, check_integer, check_number, convert
 from mnas.data.dataset import LOADERS, DataSource
-from mnas.data.image_folder import TEST_SHARE
 from mnas.data.inspection import inspect_folder
+from mnas.data.splitting import TEST_SHARE
 from mnas.devices.base import Device
 from mnas.devices.registry import open_device
 from mnas.errors import InputError

@@ -16,6 +16,7 @@ from mnas.latency.estimator import LatencyEstimator, table_costs
 from mnas.space.costs import SpaceCosts
 from mnas.strategies.additive import AdditiveScore
 from mnas.strategies.exact import Exact, NoSolutionError
+from mnas.system.permissions import names_what_is_not_permitted
 
 OnProgress = Callable[[float, str], None]
 
@@ -48,6 +49,7 @@ class FleetNetwork:
         return {**asdict(self), "architecture": network}
 
 
+@names_what_is_not_permitted
 def fleet(
     library: Path | str,
     tables: Sequence[Path | str],

@@ -25,6 +25,7 @@ from mnas.latency.table import LatencyTable
 from mnas.profiling.meter import AUTO, LatencyMeter, open_meter
 from mnas.search.measuring import TOLERANCE
 from mnas.study.menu import TriedMenu, TriedNetwork, write_menu
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.train.keras_weights import DownloadError
 from mnas.train.published import PUBLISHED, Application
 from mnas.train.recipe import check_augment
@@ -98,6 +99,7 @@ class Menu:
     lacking: tuple[str, ...]
 
 
+@names_what_is_not_permitted
 def list_menu(
     table: LatencyTable,
     budget_ms: float,
@@ -168,6 +170,7 @@ def promising(menu: Menu) -> list[list[MenuItem]]:
     return list(rows.values())
 
 
+@names_what_is_not_permitted
 def try_menu(
     table_path: str,
     budget_ms: float,

@@ -19,6 +19,7 @@ from mnas.search.session import load_tensorflow_for
 from mnas.study.study import LOGS, Study, first_difference
 from mnas.study.trial_log import to_plain
 from mnas.system.environment import differences, environment
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.trial import Trial
 
 
@@ -45,6 +46,7 @@ class _DiffersError(Exception):
     """Ends the run at the first difference."""
 
 
+@names_what_is_not_permitted
 def reproduce_study(
     folder: Path | str, *, workers: int = 1, on_trial: OnTrial = lambda phase, trial: None
 ) -> Reproduction:

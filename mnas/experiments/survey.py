@@ -28,6 +28,7 @@ from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
 from mnas.statistics import Array, bootstrap_interval, difference_interval
 from mnas.strategies.random import RandomSearch
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.trial import Trial
 
 _PRICED = 10_000  # random architectures of which only the latency is computed, which is fast
@@ -81,6 +82,7 @@ def _quantiles(values: Array) -> dict[str, float]:
     }
 
 
+@names_what_is_not_permitted
 def survey_spaces(
     spaces: Sequence[str],
     *,

@@ -12,8 +12,10 @@ from mnas.export.on_device import open_verifier
 from mnas.export.pipeline import check_target, export_model
 from mnas.export.source import Display, choose_compression, no_display, resolve_network, trained_job, untrained_job
 from mnas.system.native_output import load_tensorflow
+from mnas.system.permissions import names_what_is_not_permitted
 
 
+@names_what_is_not_permitted
 def export_network(
     network: str | Path,
     out: Path,

@@ -18,6 +18,7 @@ from mnas.export.on_device import DeviceCheck
 from mnas.export.verify import TOLERANCES, Batch, Check, check_tolerance, compare
 from mnas.system.environment import versions
 from mnas.system.files import check_writable, read_bytes, write_together
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.tflite.description import FORMAT, VERSION
 from mnas.tflite.flatbuffer import read_model
 from mnas.tflite.metadata import LABELS, add_metadata, labels_text
@@ -28,6 +29,7 @@ NORMALISATION = "byte / 127.5 - 1"
 CHECK_MADDS = 3e11  # multiply-adds of a check: about half a minute on one or two laptop cores
 
 
+@names_what_is_not_permitted
 def export_model(
     model: Any,
     architecture: Architecture,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import queue
 import shutil
 import threading
@@ -43,6 +44,7 @@ from mnas.system.child import MOST_TRIES, Child, DiedError
 from mnas.system.environment import environment, num_cpus
 from mnas.system.files import read_bytes, write_atomically
 from mnas.system.lock import hold
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.system.ray_cluster import EXECUTORS
 from mnas.train.trained_network import ARCHITECTURE, TRAINING, WEIGHTS, Trained, is_trained
 
@@ -56,6 +58,7 @@ _IMAGES = "images.npy"
 OnProgress = Callable[[float, str], None]
 
 
+@names_what_is_not_permitted
 def build_library(
     teacher: Trained,
     dataset: Dataset,
@@ -191,16 +194,20 @@ def _images(dataset: Dataset, options: LibraryOptions, folder: Path) -> Iterator
     count = min(len(order) // size, options.steps)
     if not count:
         raise InputError(f"{dataset.name} has {len(order)} training images: a library needs at least {size}")
-    training = dataset.train.images[order[: count * size]]
     held_out = dataset.validation.images[:_HELD_OUT_IMAGES]
-    path = folder / _IMAGES
-    needed = training.nbytes + held_out.nbytes
+    path, shape = folder / _IMAGES, (count * size + len(held_out), *held_out.shape[1:])
+    needed = math.prod(shape)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(f"{folder} needs {needed / 1e6:,.0f} MB for images, and {free / 1e6:,.0f} MB are free")
     try:
         try:
-            np.save(path, np.concatenate([training, held_out]))
+            with open(path, "wb") as file:  # in parts, as all may be more than the memory holds
+                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for start in range(0, count * size, size):
+                    file.write(dataset.train.images[order[start : start + size]].data)
+                file.write(held_out.data)
         except OSError as error:
             raise MnasError(f"cannot write {path}: {error.strerror or error}") from None
         yield path, -(-len(held_out) // size)

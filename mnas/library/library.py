@@ -21,6 +21,7 @@ from mnas.library.alternatives import Alternative, read_alternative
 from mnas.library.options import LibraryOptions
 from mnas.space.space import SearchSpace
 from mnas.system.files import is_document, read_json, write_json
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.train.trained_network import Trained, is_trained, open_trained
 
 FORMAT, VERSION = "mnas.library", 1
@@ -114,6 +115,7 @@ def fingerprint_of(made_from: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
+@names_what_is_not_permitted
 def open_library(folder: Path | str) -> BlockLibrary:
     """Open a finished library.
 

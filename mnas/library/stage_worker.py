@@ -61,7 +61,7 @@ class StageWorker:
         if isinstance(weights, str):
             weights = list(read_arrays(Path(weights)).values())
         self._teacher = TeacherNetwork(teacher, weights)
-        images = np.load(images, allow_pickle=False) if isinstance(images, str) else images
+        images = np.load(images, mmap_mode="r", allow_pickle=False) if isinstance(images, str) else images
         batches = [images[start : start + size] for start in range(0, len(images), size)]
         self._num_training: int = len(batches) - job["num_held_out"]
         self._held_out = list(range(self._num_training, len(batches)))

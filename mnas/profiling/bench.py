@@ -22,6 +22,7 @@ from mnas.profiling.measure import NetworkTime, Reference, measure_networks
 from mnas.profiling.sustained import SustainedTime, bench_sustained
 from mnas.profiling.yardstick import reference_for_files, write_reference
 from mnas.system.child import run_module
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.tflite.random_model import write_random_model
 
 if TYPE_CHECKING:
@@ -208,6 +209,7 @@ class FileBench:
         return document
 
 
+@names_what_is_not_permitted
 def bench_file(
     file: Path,
     device: Device | Callable[[], Device],

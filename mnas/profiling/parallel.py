@@ -18,11 +18,13 @@ from mnas.profiling.job import LOCAL, OPEN_DEVICE, Outcome, ProfileJob, Progress
 from mnas.profiling.profile import OnProgress, ProfileOptions
 from mnas.space.space import SearchSpace
 from mnas.system.child import MOST_TRIES, Child, DiedError
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.system.ray_cluster import EXECUTORS
 
 _LOGGER = logging.getLogger(__name__)
 
 
+@names_what_is_not_permitted
 def profile_devices(
     space: SearchSpace,
     devices: Sequence[str],

@@ -26,6 +26,7 @@ from mnas.profiling.plan import PlannedNetwork, table_blocks
 from mnas.profiling.yardstick import reference_for_space
 from mnas.space.space import SearchSpace
 from mnas.system.lock import hold
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.tflite.flatbuffer import DTYPES
 
 _FIT_SHARE, _FIT_SECONDS = 0.06, 5.0  # share of the time for the fit, and its minimum
@@ -52,6 +53,7 @@ class ProfileOptions:
         check_choice("--dtype", self.dtype, DTYPES)
 
 
+@names_what_is_not_permitted
 def profile(
     space: SearchSpace,
     device: Device,

@@ -24,6 +24,7 @@ from mnas.space.space import SearchSpace
 from mnas.strategies.additive import AdditiveScore
 from mnas.strategies.base import Feasible, Strategy
 from mnas.strategies.registry import POLICY_STRATEGIES, SCORED_STRATEGIES, make_strategy
+from mnas.system.permissions import names_what_is_not_permitted
 
 if TYPE_CHECKING:
     from mnas.data.dataset import Dataset
@@ -39,6 +40,7 @@ class Prepared:
     space: SearchSpace
 
 
+@names_what_is_not_permitted
 def prepare(
     options: SearchOptions, folder: Path | None = None, *, begun_with: Mapping[str, Any] | None = None
 ) -> Prepared:

@@ -21,11 +21,13 @@ from mnas.study.observer import Observer, Plan
 from mnas.study.study import Study, locked
 from mnas.study.summary import report
 from mnas.system.native_output import load_tensorflow
+from mnas.system.permissions import names_what_is_not_permitted
 
 if TYPE_CHECKING:
     from mnas.trial import Trial
 
 
+@names_what_is_not_permitted
 def run_study(
     options: SearchOptions,
     folder: Path | str,

@@ -18,7 +18,7 @@ from mnas.checks import convert
 from mnas.errors import InputError
 from mnas.space.space import SearchSpace
 from mnas.space.stages import FIELDS, Stage, StageBlocks, StageChoices
-from mnas.system.files import read_bytes, shorten, write_atomically
+from mnas.system.files import decode_text, read_bytes, shorten, write_atomically
 
 if sys.version_info >= (3, 11):
     import tomllib as tomllib
@@ -52,7 +52,7 @@ def load_space(name: str) -> SearchSpace:
     if name not in SPACES and path.suffix != ".toml":
         raise InputError(f"unknown space {name!r}: expected one of {', '.join(SPACES)}, or a .toml file")
     try:
-        data = tomllib.loads(read_bytes(path, "a search space", most=1 << 20).decode("utf-8"))
+        data = tomllib.loads(decode_text(read_bytes(path, "a search space", most=1 << 20)))
     except InputError:
         raise
     except (ValueError, RecursionError) as error:  # TOML and UTF-8 errors both

@@ -9,8 +9,10 @@ from mnas.arch.spec import Architecture
 from mnas.arch.zoo import ZOO
 from mnas.errors import InputError
 from mnas.system.files import read_json
+from mnas.system.permissions import names_what_is_not_permitted
 
 
+@names_what_is_not_permitted
 def resolve_architecture(text: str) -> Architecture:
     """Read an architecture argument: a zoo name, a JSON file, a study directory, or `STUDY_DIR#12`.
 

@@ -33,6 +33,7 @@ from mnas.study.winner import check_winner
 from mnas.system.environment import differences, environment
 from mnas.system.files import is_document, is_leftover, read_json, write_json
 from mnas.system.lock import hold, is_held
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Study:
         self.made_with = made_with
 
     @staticmethod
+    @names_what_is_not_permitted
     def create(folder: Path | str, config: dict[str, Any], arguments: dict[str, Any] | None = None) -> Study:
         """Start a new study.
 
@@ -100,6 +102,7 @@ class Study:
         return Study(folder, **parts)
 
     @staticmethod
+    @names_what_is_not_permitted
     def open(folder: Path | str) -> Study:
         """Open a study to read it.
 

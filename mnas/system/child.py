@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import selectors
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import mnas
+from mnas.errors import MnasError
 
 MOST_TRIES = 3  # of one piece of work that ends its process
 _GRACE_S = 15.0  # for an interrupted process to clean up, twice: an interrupt in a destructor is lost
@@ -42,9 +44,17 @@ class Child:
     Args:
         module: full name of the module whose `main` it runs, such as `mnas.search.executors.worker`.
         alone: whether Ctrl-C at the terminal does not reach it; use `interrupt` then.
+
+    Raises:
+        MnasError: on a system that cannot wait for several processes (Windows).
     """
 
     def __init__(self, module: str, *, alone: bool = False) -> None:
+        if not hasattr(selectors, "PollSelector"):
+            raise MnasError(
+                f"{platform.system()} cannot run mnas's worker processes, which block libraries, several workers and "
+                "profiling several devices need: expected Linux or macOS (on Windows, WSL)"
+            )
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, module],

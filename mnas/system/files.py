@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
-import fcntl
 import json
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from mnas.errors import InputError, MnasError
+from mnas.system.flock import lock
 
 MOST_BYTES = 1 << 28
 _SUFFIX = ".mnas-tmp"
@@ -47,11 +49,14 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
                 handle, staged[path] = tempfile.mkstemp(prefix=_prefix(path), suffix=_SUFFIX, dir=path.parent)
                 file = stack.enter_context(os.fdopen(handle, "wb"))
                 with if_supported():
-                    fcntl.flock(file, fcntl.LOCK_EX)  # held until it is in place, so that `_sweep` keeps it
+                    lock(file)  # held until it is in place, so that `_sweep` keeps it
                 file.write(data.encode() if isinstance(data, str) else data)
                 sync(file)
                 with if_supported():
-                    os.fchmod(file.fileno(), 0o666 & ~_umask())
+                    if hasattr(os, "fchmod"):  # not on Windows
+                        os.fchmod(file.fileno(), 0o666 & ~_umask())
+            if sys.platform == "win32":
+                stack.close()  # which does not rename open files
             for path, temporary in staged.items():
                 os.replace(temporary, path)
     except OSError as error:
@@ -125,7 +130,7 @@ def _sweep(path: Path) -> None:
         if not (name.startswith(_prefix(path)) and name.endswith(_SUFFIX)):
             continue
         with contextlib.suppress(OSError), open(path.parent / name, "rb") as file:  # OSError: it is being written now
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file)
             os.unlink(path.parent / name)
 
 
@@ -176,6 +181,17 @@ def read_bytes(path: Path | str, what: str, *, most: int = MOST_BYTES) -> bytes:
     return b"".join(parts)
 
 
+def decode_text(data: bytes) -> str:
+    """Decode a text that a user may have written: UTF-8, with or without a byte-order mark.
+
+    Raises:
+        ValueError: for anything else; UTF-16, which some editors write, is named.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:2]:
+        raise ValueError("it is UTF-16 text: save it as UTF-8")
+    return data.decode("utf-8-sig")
+
+
 def parse_json(text: str | bytes) -> Any:
     """Parse standard JSON: UTF-8, no NaN or infinity, no number beyond a float, no name twice in an object.
 
@@ -183,7 +199,7 @@ def parse_json(text: str | bytes) -> Any:
         ValueError: for anything else.
         RecursionError: if it is nested too deeply.
     """
-    decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+    decoded = decode_text(text) if isinstance(text, bytes) else text
     return json.loads(
         decoded, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_refuse_repetition
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import platform
@@ -15,6 +14,7 @@ from typing import IO
 
 from mnas.errors import MnasError
 from mnas.system.files import UNSUPPORTED
+from mnas.system.flock import lock
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def hold(path: Path, what: str, *, remove: bool = False, wait: bool = False) -> 
         raise MnasError(f"cannot write into {path.parent} for {what}: {error.strerror or error}") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file, wait=wait)
         except BlockingIOError:
             file.seek(0)
             raise MnasError(f"{what} is being worked on by {file.read().strip() or 'another process'}") from None
@@ -58,7 +58,8 @@ def hold(path: Path, what: str, *, remove: bool = False, wait: bool = False) -> 
             yield
         finally:
             if remove:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(PermissionError):  # Windows does not remove open files
+                    path.unlink(missing_ok=True)
 
 
 def owner() -> str:
@@ -77,7 +78,7 @@ def is_held(path: Path) -> bool:
     """Whether a process holds the lock."""
     try:
         with open(path, encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lock(file, shared=True)
     except BlockingIOError:
         return True
     except OSError:  # there is no file

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mnas.errors import InputError, MnasError
+from mnas.system.cache import cache_folder
 from mnas.system.files import is_leftover
 from mnas.system.lock import hold
 
@@ -31,7 +31,7 @@ def is_remote(text: str) -> bool:
 def local_copy(url: str, wanted: Callable[[str], bool]) -> Path:
     """Return a folder's copy on this machine, made at the first use; an interrupted copy is resumed.
 
-    Copies are kept in `$MNAS_CACHE`, else `~/.cache/mnas`. To copy a folder that has changed, delete its copy.
+    Copies are kept in `mnas.system.cache.cache_folder`. To copy a folder that has changed, delete its copy.
 
     Args:
         url: of the folder.
@@ -41,7 +41,7 @@ def local_copy(url: str, wanted: Callable[[str], bool]) -> Path:
         InputError: if there is no such folder, or no wanted file in it.
         MnasError: if it cannot be copied, or fsspec or its package for this address is not installed.
     """
-    cache = Path(os.environ.get("MNAS_CACHE") or Path.home() / ".cache" / "mnas") / "data"
+    cache = cache_folder("data")
     folder = cache / hashlib.sha256(url.encode()).hexdigest()[:32]
     if folder.is_dir():
         return folder

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
 from mnas.arch.spec import Architecture
-from mnas.arch.walk import layers, unroll
+from mnas.arch.walk import Layer, layers, unroll
 from mnas.errors import MnasError
 from mnas.tflite.flatbuffer import operator_name, read_model
 
@@ -50,10 +51,13 @@ def _name(code: Any) -> str:
 def expected_operators(architecture: Architecture) -> Counter[str]:
     """Count the operators that a network needs in float32, softmax included."""
     found: Counter[str] = Counter(["SOFTMAX"])
-    for placed in unroll(architecture):
-        for layer in layers(placed):
-            found.update([_KINDS[layer.kind], *_ACTIVATIONS.get(layer.activation, [])])
+    for layer in _layers(architecture):
+        found.update([_KINDS[layer.kind], *_ACTIVATIONS.get(layer.activation, [])])
     return found
+
+
+def _layers(architecture: Architecture) -> Iterator[Layer]:
+    return (layer for placed in unroll(architecture) for layer in layers(placed))
 
 
 def check_operators(content: bytes, architecture: Architecture, dtype: str) -> Counter[str]:
@@ -66,8 +70,10 @@ def check_operators(content: bytes, architecture: Architecture, dtype: str) -> C
         MnasError: for custom, Flex, transposing or other unexpected operators, or too many of one kind; the message
             names them and says how many are too many.
     """
-    found = read_operators(content)
-    unexpected = found - expected_operators(architecture)  # a batch norm that was not folded shows as one MUL too many
+    found, expected = read_operators(content), expected_operators(architecture)
+    # The mean of a map of one pixel is converted into the reshape that follows it, or would.
+    expected["RESHAPE"] += sum(layer.kind == "mean" and layer.in_size == 1 for layer in _layers(architecture))
+    unexpected = found - expected  # a batch norm that was not folded shows as one MUL too many
     named = [f"{kind} ({count})" for kind, count in sorted(unexpected.items()) if kind not in _CONVERSIONS[dtype]]
     if named:
         raise MnasError(f"the converted file has operators that the network does not need: {', '.join(named)}")

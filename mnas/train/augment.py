@@ -24,7 +24,10 @@ def training_epoch(split: Split, recipe: Recipe, *, seed: int, epoch: int) -> An
     def load(number: Any, chosen: Any) -> tuple[Any, Any]:
         # Each batch has its own seed, so the order in which threads finish does not matter.
         draw = tf.stack([tf.cast(seed * 100_003 + epoch, tf.int64), number])
-        images = tf.gather(images_all, chosen)
+        images = tf.numpy_function(
+            split.images.__getitem__, [chosen], tf.uint8
+        )  # they may be more than the memory holds
+        images = tf.ensure_shape(images, (order.shape[1], *split.images.shape[1:]))
         images = _augment(tf, images, draw, flip=recipe.flip is True, reach=reach)
         if recipe.crop < 1:
             images = _random_crops(tf, images, draw + 2, recipe.crop)
@@ -34,7 +37,7 @@ def training_epoch(split: Split, recipe: Recipe, *, seed: int, epoch: int) -> An
         return tf.cast(images, tf.float32) / 127.5 - 1.0, tf.gather(labels_all, chosen)
 
     with tf.device("/cpu:0"):
-        images_all, labels_all = tf.constant(split.images), tf.constant(split.labels)
+        labels_all = tf.constant(split.labels)
         chosen = tf.data.Dataset.from_tensor_slices(order).enumerate()
         # Keras's RandAugment has a stateful generator: batches must come one after the other to be reproducible.
         workers = num_cpus() if rand_augment is None else 1

@@ -16,17 +16,18 @@ History = list[dict[str, float]]
 _Metric = Annotated[float, Meta(ge=-1e308, le=1e308)]
 
 
-def recorded_recipe(path: Path) -> dict[str, Any]:
-    """Return the recipe of a training's record, as it is there; empty for a record that has none.
+def recorded(path: Path, part: str) -> dict[str, Any]:
+    """Return a part of the configuration in a training's record, as it is there; empty for a record that has none.
 
     Args:
         path: progress.json or training.json.
+        part: such as `recipe` or `data`.
 
     Raises:
         InputError: if it cannot be read.
     """
     record: Any = read_json(path, "a training's record")
-    for name in ("configuration", "recipe"):
+    for name in ("configuration", part):
         record = record.get(name) if isinstance(record, dict) else None
     return record if isinstance(record, dict) else {}
 

@@ -21,6 +21,7 @@ from mnas.errors import InputError, MnasError
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.system.arrays import read_arrays, stored, write_arrays
 from mnas.system.files import is_document, read_json
+from mnas.system.permissions import names_what_is_not_permitted
 
 FORMAT = "mnas.training"
 VERSION = 2  # 1: the weights are in a .npz file
@@ -114,6 +115,7 @@ def is_trained(folder: Path) -> bool:
     return (folder / TRAINING).is_file()
 
 
+@names_what_is_not_permitted
 def open_trained(folder: Path) -> Trained:
     """Read a folder that `mnas train` wrote.
 

@@ -23,12 +23,13 @@ from mnas.system.arrays import stored
 from mnas.system.environment import versions
 from mnas.system.files import check_writable, set_aside, write_json
 from mnas.system.lock import hold
+from mnas.system.permissions import names_what_is_not_permitted
 from mnas.train import trained_network as folder_of
 from mnas.train.assessment import assess, write_assessment
 from mnas.train.augment import without_tuner
 from mnas.train.class_weights import balanced_weights, with_weights
 from mnas.train.evaluate import evaluate, predict
-from mnas.train.history import PROGRESS, History, best_epoch, read_progress, recorded_recipe, refuse_another
+from mnas.train.history import PROGRESS, History, best_epoch, read_progress, recorded, refuse_another
 from mnas.train.mirroring import MIRRORED, MIRRORING, check_mirroring, decision, first_check
 from mnas.train.optimizer import accelerated, hold_average, make_optimizer, smoothed_loss
 from mnas.train.parts import ClassifierOnly, Part, WholeNetwork
@@ -60,6 +61,7 @@ class Progress:
     epochs: int = 0
 
 
+@names_what_is_not_permitted
 def train_network(
     architecture: Architecture,
     source: DataSource,
@@ -74,6 +76,7 @@ def train_network(
     distill: float = SHARE,
     augment: str | None = None,
     progress: Callable[[Progress], None] = lambda state: None,
+    loaded: Callable[[Dataset], None] = lambda dataset: None,
     **overrides: Any,
 ) -> Trained:
     """Train a network and write it to a folder; if this training is already finished there, return its result.
@@ -94,6 +97,7 @@ def train_network(
         augment: none, shift, flip or rand, as `mnas.train.recipe.augmented` takes it; None for the recipe's own, which
             mirrors images once it is known that this does not confuse classes, see `mnas.train.mirroring`.
         progress: called after every step and every epoch.
+        loaded: called with the images before the training.
         overrides: fields of the recipe, such as `epochs=5`.
 
     Raises:
@@ -106,7 +110,8 @@ def train_network(
     check_writable(out / folder_of.TRAINING)
     if isinstance(weights, str):
         weights = open_pretrained(weights, architecture)
-    dataset = dataset or source.load(architecture.resolution)
+    dataset = dataset or source.load(architecture.resolution, fingerprint=_fingerprint(out))
+    loaded(dataset)
     weights = weights and weights.for_classes(dataset.class_names)
     if not isinstance(recipe, Recipe):
         recipe = recipe or ("finetune" if weights else "short")
@@ -130,9 +135,16 @@ def _as_begun(recipe: Recipe, out: Path) -> Recipe:
     """The recipe with the mirroring of a training that mnas began in the folder before mirroring was checked."""
     for path in (out / folder_of.TRAINING, out / PROGRESS):
         if recipe.flip == CHECKED and path.is_file():
-            flip = recorded_recipe(path).get("flip")
+            flip = recorded(path, "recipe").get("flip")
             return replace(recipe, flip=flip) if isinstance(flip, bool) else recipe
     return recipe
+
+
+def _fingerprint(out: Path) -> str | None:
+    """The fingerprint of the data that a training in the folder began with."""
+    records = [path for path in (out / folder_of.TRAINING, out / PROGRESS) if path.is_file()]
+    found = recorded(records[0], "data").get("fingerprint") if records else None
+    return found if isinstance(found, str) else None
 
 
 def _check_freeze(recipe: Recipe, weights: Pretrained | None, teacher: Teacher | None) -> None:

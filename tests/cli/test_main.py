@@ -179,3 +179,10 @@ def test_interrupted_says_that_the_work_is_kept():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "mnas: interrupted; what was finished is kept\n"
+
+
+@pytest.mark.parametrize("size", ["96x128", "0"])
+def test_an_input_that_is_not_square_is_refused_with_what_is_possible(size):
+    done = mnas("train", "mnasnet-a1", "--data", "digits", "--out", "x", "--resolution", size)
+    assert done.returncode == 2
+    assert "networks take square RGB images" in " ".join(done.stderr.replace("│", " ").split())

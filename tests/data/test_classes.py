@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnas.data.classes import match_classes, with_classes
+from mnas.data.classes import describe_counts, match_classes, with_classes
 from mnas.data.dataset import Dataset, Split
 from mnas.errors import InputError
 
@@ -42,3 +42,15 @@ def test_another_order_is_mapped_by_name():
 def test_other_classes_are_refused_by_their_names(names, message):
     with pytest.raises(InputError, match=message):
         match_classes(["cat", "dog", "eel"], names, network="runs/a", data="pets")
+
+
+def test_images_are_counted_by_class_where_there_are_few_classes_and_as_a_span_elsewhere():
+    few = _dataset("cat", "dog", "eel", "fox")
+    assert describe_counts(few) == (
+        "6 training, 3 validation and 3 test images; by class: cat 2/1/1, dog 2/1/1, eel 1/1/0, fox 1/0/1"
+    )
+    many = describe_counts(_dataset(*(f"kind{number}" for number in range(40))))
+    assert many == (
+        "6 training, 3 validation and 3 test images of 40 classes, each with 0 to 1, 0 to 1 and 0 to 1; fewest to "
+        "train on has kind6"
+    )

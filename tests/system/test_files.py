@@ -39,6 +39,16 @@ def test_what_is_not_json_is_refused(tmp_path, text):
         read_json(path, "a table")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_files_of_windows_editors_are_read_or_named(tmp_path, encoding):
+    path = tmp_path / "file.json"
+    path.write_bytes('{"name": "grün"}'.encode("utf-8-sig"))
+    assert read_json(path, "a table") == {"name": "grün"}
+    path.write_bytes('{"name": "grün"}'.encode(encoding))
+    with pytest.raises(InputError, match="is UTF-16 text: save it as UTF-8"):
+        read_json(path, "a table")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.json"):
         read_json(tmp_path / "nowhere.json", "a table")

@@ -103,10 +103,10 @@ def _read_weights(path: Path) -> Any:
 
 
 def _read_folder(path: Path) -> Any:
-    from mnas.data.image_folder import load_folder
+    from mnas.data.dataset import load_dataset
 
-    images, labels, *_ = load_folder(str(path.parent.parent), 8)
-    return images.shape[1:] == (8, 8, 3) and len(images) == len(labels) and images.dtype == np.uint8
+    split = load_dataset(str(path.parent.parent), resolution=8).train
+    return split.images.shape[1:] == (8, 8, 3) and len(split.images) == len(split) and split.images.dtype == np.uint8
 
 
 def _read_idx_file(path: Path) -> Any:

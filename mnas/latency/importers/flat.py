@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mnas.errors import InputError
-from mnas.system.files import read_bytes
+from mnas.system.files import decode_text, read_bytes
 
 MOST_BYTES = 4 << 20
 _MOST_CHARACTERS = 300
@@ -53,9 +53,11 @@ def read_text(path: Path | str) -> str:
         InputError: if it cannot be read, is larger than 4 MiB or is not UTF-8.
     """
     try:
-        return read_bytes(path, "a latency table", most=MOST_BYTES).decode()
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not text in UTF-8: expected a published latency table") from None
+        return decode_text(read_bytes(path, "a latency table", most=MOST_BYTES))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path} is not text in UTF-8: expected a published latency table ({error})") from None
 
 
 def parse_rows(text: str) -> list[Row]:
