@@ -36,6 +36,8 @@ from .nn.build import build_model as build_model
 from .predict import predict_images as predict_images
 from .profiling.bench import bench as bench
 from .profiling.bench import bench_file as bench_file
+from .profiling.extend import extend_table as extend_table
+from .profiling.merge import merge_tables as merge_tables
 from .profiling.parallel import profile_devices as profile_devices
 from .profiling.profile import ProfileOptions as ProfileOptions
 from .profiling.profile import profile as profile

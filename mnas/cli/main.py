@@ -27,7 +27,7 @@ COMMANDS = {
     "sample": "Print random architectures, one JSON a line.",
     "doctor": "Examine a device before it is measured: what runs on it, how noisy it is, what to fix first.",
     "profile": "Measure a device and write its latency table.",
-    "table": "Show, check, compare, import and calibrate latency tables.",
+    "table": "List, show, check, extend, merge, compare, import and calibrate latency tables.",
     "library": "Make and look at block libraries.",
     "search": "Search for the best network within a latency budget.",
     "menu": "List the published networks within a latency budget, and fine-tune the most promising ones.",

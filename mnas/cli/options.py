@@ -51,6 +51,7 @@ BENCHMARK_BINARY = typer.Option(
 WAIT = typer.Option(
     0.0, "--wait", metavar="MINUTES", help="Wait so long for a phone or board that is gone, instead of ending at once."
 )
+FORCE = typer.Option(False, "--force", help="Overwrite a table that is there already.")
 MIRROR = typer.Option(
     None,
     metavar="URL",

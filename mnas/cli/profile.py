@@ -14,6 +14,7 @@ from mnas.cli.options import (
     DELEGATE,
     EXTERNAL,
     EXTERNAL_OPTIONS,
+    FORCE,
     GPU_PRECISION,
     JSON,
     NNAPI_ACCELERATOR,
@@ -23,7 +24,7 @@ from mnas.cli.options import (
     read_integers,
     read_pixels,
 )
-from mnas.errors import MnasError
+from mnas.errors import InputError, MnasError
 
 if TYPE_CHECKING:
     from mnas.latency.table import LatencyTable
@@ -56,6 +57,7 @@ def profile(
         None, metavar="SIZES", help="Several input sizes, e.g. 96,128,160: one table for all, with a report card each."
     ),
     seed: int = typer.Option(0, min=0, help="Chooses the networks that are measured."),
+    force: bool = FORCE,
     executor: str = typer.Option("local", help="local, or ray: on the nodes that the devices are attached to."),
     address: str = typer.Option(None, help="Of a running Ray cluster; without it ray starts one here."),
     json: bool = JSON,
@@ -87,6 +89,11 @@ def profile(
         **({"wait_minutes": wait} if wait else {}),
     }
     if len(device) > 1 or executor != "local":
+        if force:
+            raise InputError(
+                "--force is for one device: of several, the tables that are there are kept. Delete those that you want "
+                "to measure again; their logs stay"
+            )
         from mnas.profiling.parallel import profile_devices
 
         where = {"executor": executor, "address": address}
@@ -99,11 +106,11 @@ def profile(
     from mnas.profiling.profile import profile as run
 
     with output.progress(f"Profiling {chosen.name}") as report:
-        table = run(chosen, open_device(device[0], **opening), out, options, progress=report)
+        table = run(chosen, open_device(device[0], **opening), out, options, force=force, progress=report)
     if json:
         output.print_json(describe(table))
         return
-    print(f"Written to {out}: {len(table.entries)} blocks.")
+    print(f"Written to {out}: {len(table.entries)} blocks. Its measurements are in {out.name}.log beside it.")
     print_report_card(table)
     if not table_faults(table):
         print(f"Use it: mnas cost ARCH --table {out}, or mnas search --table {out}.")
@@ -167,7 +174,7 @@ def print_report_card(table: LatencyTable) -> None:
     wide = "" if card.margin is None else f", which is plus and minus {card.margin:.1%} on average"
     print(f"  {card.within_interval:.0%} fall inside their own 90 % interval{wide}.")
     if card.repeatability > 0.03:
-        print("  Something else kept the device busy. Close it and measure again, or give it more --minutes.")
+        print("  Something else kept the device busy. Close it, then measure again or longer (mnas table extend).")
     print(f"  Against medians instead of the quiet device, predictions are {card.median_mape:.1%} off.")
     print_sizes(table)
     print_faults(table)

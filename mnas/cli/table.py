@@ -1,4 +1,4 @@
-"""`mnas table`: show, check, compare, import and calibrate latency tables."""
+"""`mnas table`: list, show, check, extend, merge, compare, import and calibrate latency tables."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, DEVICE, JSON, WAIT, add_command
+from mnas.cli.options import BENCHMARK_BINARY, DEVICE, FORCE, JSON, WAIT, add_command
 from mnas.cli.profile import describe, print_report_card
+from mnas.cli.table_runs import extend, list_, merge
 
 if TYPE_CHECKING:
+    from mnas.latency.compare import Comparison, GroupRatio
     from mnas.latency.table import LatencyTable
 
-TABLE = typer.Argument(..., metavar="TABLE.json", help="A latency table.")
+TABLE = typer.Argument(..., metavar="TABLE.json", help="A latency table; or the name of one of mnas table list.")
 
 
 def show(
@@ -118,18 +120,21 @@ def check(
         print("The table holds." if result.holds else "The table does not hold.")
     if not result.holds:
         failed = f"the table fails its limits: {'; '.join(result.faults)}\n  " if result.faults else ""
-        raise MnasError(f"{failed}make the table again: mnas profile --space {loaded.space} --out {table}")
+        raise MnasError(f"{failed}make the table again: mnas profile --space {loaded.space} --out {table} --force")
 
 
 def compare(first: Path = TABLE, second: Path = TABLE, json: bool = JSON) -> None:
-    """Show where two tables differ. Example: mnas table compare laptop.json phone.json."""
+    """Show where two tables differ, and what of it is noise. Example: mnas table compare laptop.json phone.json.
+
+    A difference is noise if the 90 % intervals of both tables allow it.
+    """
     from dataclasses import asdict
 
     from mnas.latency.compare import compare_tables
 
     result = compare_tables(_load(first), _load(second))
     if json:
-        output.print_json(asdict(result))
+        output.print_json({**asdict(result), "is_noise": result.is_noise})
         return
     for name, (a, b) in result.different.items():
         print(f"{name}: {a!r} and {b!r}")
@@ -139,8 +144,21 @@ def compare(first: Path = TABLE, second: Path = TABLE, json: bool = JSON) -> Non
     low, high = result.low_ratio, result.high_ratio
     print(f"{second} over {first}: {result.ratio:.3f} in the sum, {low:.3f} to {high:.3f} for 9 of 10 blocks.")
     print(f"Rank correlation of the blocks: {result.kendall_tau:.3f}.")
+    print(f"The intervals of both tables allow plus and minus {result.margin:.1%}.", end=" ")
+    print(f"The difference in the sum is {_verdict(result)}.")
+    print(f"{result.num_beyond} blocks differ by more than their intervals allow; by chance, one in ten does.")
+    columns = ["kind of block", "blocks", "ratio", "allowed", "verdict"]
+    kinds = [
+        [each.group, f"{each.num_blocks}", f"{each.ratio:.3f}", f"± {each.margin:.3f}", _verdict(each)]
+        for each in result.groups
+    ]
+    output.table("By kind of block", columns, kinds)
     rows = [[key, f"{a:.4f}", f"{b:.4f}", f"{b / a:.2f}"] for key, a, b in result.furthest]
     output.table("Where they differ most (in ms, blocks of some weight)", ["block", "first", "second", "ratio"], rows)
+
+
+def _verdict(part: Comparison | GroupRatio) -> str:
+    return "noise" if part.is_noise else "more than noise"
 
 
 def import_(
@@ -149,11 +167,14 @@ def import_(
     out: Path = typer.Option(..., metavar="TABLE.json", help="Where to write it."),
     device_name: str = typer.Option("unknown", help="The device it was measured on, which the files do not state."),
     threads: int = typer.Option(1, min=1, max=1024, help="Threads of the runtime, which the files do not state."),
+    force: bool = FORCE,
     json: bool = JSON,
 ) -> None:
     """Import a published table. Example: mnas table import note10.yaml --format once-for-all --out t.json."""
     from mnas.latency.importers.importer import import_table
+    from mnas.latency.overwriting import check_overwriting
 
+    check_overwriting(out, force)
     table = import_table(file, format_, device_name=device_name, threads=threads)
     table.save(out)
     if json:
@@ -168,6 +189,7 @@ def calibrate(
     table: Path = TABLE,
     from_: Path = typer.Option(..., "--from", metavar="MEASURED.json", help="Whole networks and their latencies."),
     out: Path = typer.Option(..., metavar="TABLE.json", help="Where to write the calibrated table."),
+    force: bool = FORCE,
     json: bool = JSON,
 ) -> None:
     """Fit a table to a few whole networks. Example: mnas table calibrate t.json --from measured.json --out phone.json.
@@ -180,7 +202,9 @@ def calibrate(
     from dataclasses import asdict
 
     from mnas.latency.calibration import calibrate_table, read_configuration, read_measurements
+    from mnas.latency.overwriting import check_overwriting
 
+    check_overwriting(out, force)
     loaded = _load(table)
     changed, found = calibrate_table(loaded, read_measurements(from_), read_configuration(from_))
     changed.save(out)
@@ -210,9 +234,14 @@ def _load(path: Path) -> LatencyTable:
     return LatencyTable.load(path)
 
 
-table = typer.Typer(no_args_is_help=True, help="Show, check, compare, import and calibrate latency tables.")
+table = typer.Typer(
+    no_args_is_help=True, help="List, show, check, extend, merge, compare, import and calibrate latency tables."
+)
+add_command(table, "list", list_)
 add_command(table, "show", show)
 add_command(table, "check", check)
+add_command(table, "extend", extend)
+add_command(table, "merge", merge)
 add_command(table, "compare", compare)
 add_command(table, "import", import_)
 add_command(table, "calibrate", calibrate)

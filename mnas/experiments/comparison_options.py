@@ -138,10 +138,18 @@ def _located(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Resolve relative paths against the file's folder."""
     located = dict(document)
     if isinstance(located.get("table"), list):
-        located["table"] = [str(folder / path) if isinstance(path, str) else path for path in located["table"]]
+        located["table"] = [_located_table(path, folder) for path in located["table"]]
     kind, _, path = str(located.get("evaluator", "")).partition(":")
     if kind == "tabular":
         located["evaluator"] = f"tabular:{folder / path}"
     if str(located.get("space", "")).endswith(".toml"):
         located["space"] = str(folder / located["space"])
     return located
+
+
+def _located_table(table: Any, folder: Path) -> Any:
+    """A table's path against the file's folder; the name of a ready-made one stays."""
+    if not isinstance(table, str):
+        return table
+    is_name = "/" not in table and not table.endswith(".json") and not (folder / table).exists()
+    return table if is_name else str(folder / table)

@@ -19,6 +19,7 @@ from mnas.devices.registry import open_device
 from mnas.errors import InputError
 from mnas.latency.extrapolation import ExtendedEstimator
 from mnas.latency.limits import load_table
+from mnas.latency.registry import find_table
 from mnas.latency.table import LatencyTable
 from mnas.library.library import TEACHER, open_library
 from mnas.profiling.bench import measure_files
@@ -280,7 +281,7 @@ class DesignPlan:
     def table(self) -> Path:
         """The latency table: given, or made here."""
         if self.options.table is not None:
-            return Path(self.options.table)
+            return find_table(self.options.table)
         options = self.options
         name = f"{options.device}-{options.dtype}-{options.threads}t"
         if options.cores:

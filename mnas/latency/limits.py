@@ -13,7 +13,10 @@ LEAST_TAU = 0.8  # Kendall's tau
 MOST_MARGIN = 0.25  # of the 90 % intervals, on average, over the prediction
 _FEWEST_FOR_TAU = 10  # networks: a rank correlation of fewer says little
 
-MENDING = "run mnas profile again with more --minutes, on a device that is cool and that nothing else uses"
+MENDING = (
+    "run mnas profile again with more --minutes (--force overwrites), on a device that is cool and that nothing else "
+    "uses"
+)
 
 _log = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from mnas.checks import Share, check_choice, check_fields, convert
 from mnas.errors import InputError
+from mnas.latency.registry import find_table
 from mnas.system.files import is_document, read_json, write_json
 
 FORMAT = "mnas.latency_table"
@@ -272,9 +273,14 @@ class LatencyTable:
     def load(path: Path | str) -> LatencyTable:
         """Read a table and check every field.
 
+        Args:
+            path: of the file, or the name of a ready-made table (`mnas table list`).
+
         Raises:
-            InputError: if the file is unreadable, truncated, not a table, of another version, or has an invalid value.
+            InputError: if the file is unreadable, truncated, not a table, of another version, or has an invalid value;
+                or for an unknown name.
         """
+        path = find_table(path)
         try:
             return LatencyTable.from_dict(read_json(path, "a latency table"))
         except InputError as error:

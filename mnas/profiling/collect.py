@@ -61,7 +61,8 @@ def collect(
     reference = open_reference(device, name=log.reference)
     says = _tell_starts(device.pace, seconds, LEAST - len(log.times))
     least = 0.0  # the minimum time of a wave, in seconds
-    while len(networks) < MOST and (len(networks) < LEAST or device.clock() + least < finish):
+    fewest = max(LEAST, 1 + max(log.times, default=-1))  # what was measured counts, however little time is left
+    while len(networks) < MOST and (len(networks) < fewest or device.clock() + least < finish):
         share = max(len(networks) / MOST, (device.clock() - start) / max(seconds, 1e-3))
         share = min(share, len(networks) / LEAST, 1.0)
         progress(share * 0.96, f"measured {len(networks)} networks{says}{describe_disturbance(log)}")

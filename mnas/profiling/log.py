@@ -1,18 +1,19 @@
-"""The log beside an unfinished table: one line per measured network, so that profiling can resume."""
+"""The log beside a table: one line per measured network, to resume a profile, and to extend or merge tables later."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from mnas.checks import check_choice, convert
-from mnas.errors import InputError
+from mnas.errors import InputError, MnasError
 from mnas.latency.identity import harmless_fields
 from mnas.latency.table import FLOAT_REFERENCE, REFERENCES, same_cores
 from mnas.profiling.measure import NetworkTime
@@ -29,67 +30,148 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True):
     time: NetworkTime
 
 
-class ProfileLog:
-    """Append-only JSON lines: a header, then networks by their number in the plan.
+@dataclass
+class Measurements:
+    """What a log contains.
 
     Attributes:
-        reference: name of the reference network; that of an earlier log stays.
+        header: plain data that identifies the profile.
+        space: of the networks, as `SearchSpace.to_dict` returns it; None in logs of mnas 0.1.
+        times: by the networks' numbers in the plan.
+        seconds: that all measurements took.
+        table: the hash of the table that was last fitted to them; empty before the first.
+        date: of that table, ISO.
+        new_seconds: that the measurements since then took.
+    """
+
+    header: dict[str, Any]
+    space: dict[str, Any] | None = None
+    times: dict[int, NetworkTime] = field(default_factory=dict)
+    seconds: float = 0.0
+    table: str = ""
+    date: str = ""
+    new_seconds: float = 0.0
+
+    @property
+    def reference(self) -> str:
+        """Name of the reference network, to which all latencies are relative."""
+        return str(self.header.get("reference", FLOAT_REFERENCE))
+
+    def add(self, network: int, time: NetworkTime, seconds: float) -> None:
+        """Add a network's measurement."""
+        self.times[network] = time
+        self.seconds += seconds
+        self.new_seconds += seconds
+
+    def set_table(self, sha256: str, date: str) -> None:
+        """Note that a table was fitted to all of them."""
+        self.table, self.date, self.new_seconds = sha256, date, 0.0
+
+
+def log_path(table: Path) -> Path:
+    """Return the path of the log beside a table."""
+    return table.with_name(f"{table.name}.log")
+
+
+def read_log(path: Path) -> Measurements:
+    """Read a log. A torn last line is skipped with a warning.
+
+    Raises:
+        InputError: if there is none, or the file is not a log.
+    """
+    if not path.exists():
+        raise InputError(
+            f"there is no {path}, which would have the measurements behind the table: mnas profile keeps it beside the "
+            "table. For a table made before it did, or without its log, run mnas profile again"
+        )
+    lines = [line for _, line in JsonLines(path, "measurements").read()]
+    return _parse(path, lines) if lines else Measurements({})
+
+
+def set_finished_aside(path: Path) -> Path | None:
+    """Rename a log whose table was written to the first free name, such as `laptop.json.1.log`, and return that.
+
+    Returns:
+        None if there is no log, or it is that of an unfinished profile.
+
+    Raises:
+        InputError: if the file is not a log.
+        MnasError: if it cannot be renamed.
+    """
+    if not path.exists():
+        return None
+    JsonLines(path, "measurements").repair()
+    if not read_log(path).table:
+        return None
+    names = (path.with_name(f"{path.stem}.{number}{path.suffix}") for number in count(1))
+    aside = next(name for name in names if not name.exists())
+    try:
+        path.rename(aside)
+    except OSError as error:
+        raise MnasError(f"cannot rename {path} to {aside.name}: {error.strerror or error}") from None
+    return aside
+
+
+class ProfileLog:
+    """Append-only JSON lines: a header with the space, networks by their number in the plan, and each fitted table.
 
     Args:
         path: of the log.
         header: plain data that identifies the profile. In an earlier log, minutes, governor, cores and the build of the
             benchmark program may differ, with a warning.
+        space: of the networks, as `SearchSpace.to_dict` returns it; an earlier log that lacks it gets it.
 
     Raises:
         InputError: if the file is not a log, or belongs to another profile.
         MnasError: if it cannot be written.
     """
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+    def __init__(self, path: Path, header: dict[str, Any], space: dict[str, Any] | None = None) -> None:
         self.path = path
-        self.times: dict[int, NetworkTime] = {}
-        self.seconds = 0.0
         self._lines = JsonLines(path, "measurements")
         self._lines.repair()
         header = json.loads(json.dumps(header))
-        self.reference = str(header.get("reference", FLOAT_REFERENCE))
         if lines := self._lines.read():
-            self._read([line for _, line in lines], header)
+            self._found = _parse(path, [line for _, line in lines])
+            self._check(header)
+            if space is not None and self._found.space is None:
+                self._lines.append({"space": space})
         else:
-            self._lines.append({"profile": header})
+            self._found = Measurements(header, space)
+            self._lines.append({"profile": header} if space is None else {"profile": header, "space": space})
 
-    def _read(self, lines: list[bytes], header: dict[str, Any]) -> None:
-        try:
-            first, *rest = (parse_json(line) for line in lines)
-            found = dict(first["profile"])
-            self.reference = found.pop("reference", FLOAT_REFERENCE)
-            check_choice("reference", self.reference, REFERENCES)
-            for record in rest:
-                self._keep(record)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise InputError(
-                f"{self.path} is not a log of mnas profile ({shorten(str(error))}): move it away"
-            ) from None
-        header.pop("reference", None)
-        changed = _changes(found, header)
-        harmless = _harmless(header)
-        if not same_cores(_affinity(found), _affinity(header)):
-            harmless.discard("configuration.affinity")
-        different = [text for name, text in changed.items() if name not in harmless]
+    @property
+    def times(self) -> dict[int, NetworkTime]:
+        """The measurements by the networks' numbers in the plan."""
+        return self._found.times
+
+    @property
+    def reference(self) -> str:
+        """Name of the reference network; that of an earlier log stays."""
+        return self._found.reference
+
+    @property
+    def seconds(self) -> float:
+        """What all measurements took."""
+        return self._found.seconds
+
+    @property
+    def new_seconds(self) -> float:
+        """What the measurements since the last fit took."""
+        return self._found.new_seconds
+
+    def _check(self, header: dict[str, Any]) -> None:
+        different, harmless = changes(self._found.header, header)
         if different:
+            listed = ", ".join(change.text("then", "now") for change in different)
             raise InputError(
-                f"{self.path} belongs to an unfinished profile that differs in {', '.join(different)}: finish that one "
+                f"{self.path} belongs to an unfinished profile that differs in {listed}: finish that one "
                 "with its own arguments, or delete the file to start again"
             )
-        for text in changed.values():
-            _LOGGER.warning("%s continues a profile that was begun with another %s", self.path, text)
-
-    def _keep(self, record: Any) -> None:
-        line = convert(record, _Line, "")
-        if line.network in self.times:
-            raise InputError(f"network {line.network} occurs twice")
-        self.seconds += line.seconds
-        self.times[line.network] = line.time
+        for change in harmless:
+            _LOGGER.warning(
+                "%s continues a profile that was begun with another %s", self.path, change.text("then", "now")
+            )
 
     def append(self, network: int, time: NetworkTime, seconds: float) -> None:
         """Add a network's measurement, and the seconds that it took.
@@ -97,23 +179,74 @@ class ProfileLog:
         Raises:
             MnasError: if it cannot be written.
         """
-        self.times[network] = time
-        self.seconds += seconds
+        self._found.add(network, time, seconds)
         self._lines.append({"network": network, "seconds": seconds, "time": asdict(time)})
 
-    def remove(self) -> None:
-        """Delete the log."""
-        self.path.unlink(missing_ok=True)
+    def finish(self, sha256: str, date: str) -> None:
+        """Note hash and date of the table that was fitted to all measurements so far.
+
+        Raises:
+            MnasError: if it cannot be written.
+        """
+        self._found.set_table(sha256, date)
+        self._lines.append({"table": sha256, "date": date})
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """Describe each field with two values: `governor (schedutil then, performance now)`, by its name."""
+def _parse(path: Path, lines: list[bytes]) -> Measurements:
+    try:
+        first, *rest = (parse_json(line) for line in lines)
+        space = first.get("space")
+        found = Measurements(dict(first["profile"]), None if space is None else dict(space))
+        check_choice("reference", found.reference, REFERENCES)
+        for record in rest:
+            _add(found, record)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} is not a log of mnas profile ({shorten(str(error))}): move it away") from None
+    return found
+
+
+def _add(found: Measurements, record: Any) -> None:
+    if record.keys() == {"space"}:
+        found.space = dict(record["space"])
+        return
+    if record.keys() == {"table", "date"}:
+        found.set_table(str(record["table"]), str(record["date"]))
+        return
+    line = convert(record, _Line, "")
+    if line.network in found.times:
+        raise InputError(f"network {line.network} occurs twice")
+    found.add(line.network, line.time, line.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A field of two headers that differs, with both values."""
+
+    name: str
+    before: Any
+    now: Any
+
+    def text(self, first: str, second: str) -> str:
+        """Describe it: `governor (schedutil then, performance now)`."""
+        short = self.name.rpartition(".")[2]
+        return f"{short} ({_shown(self.before)} {first}, {_shown(self.now)} {second})"
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[Change], list[Change]]:
+    """Return what differs between two headers: what makes another profile, and what is harmless.
+
+    The reference network is not compared: a profile goes on with that of its log.
+    """
     old, new = _fields(before), _fields(now)
-    return {
-        name: f"{name.rpartition('.')[2]} ({_shown(old.get(name))} then, {_shown(new.get(name))} now)"
-        for name in sorted({*old, *new})
+    found = [
+        Change(name, old.get(name), new.get(name))
+        for name in sorted({*old, *new} - {"reference"})
         if old.get(name) != new.get(name)
-    }
+    ]
+    names = _harmless(new)
+    if not same_cores(_text(old, "affinity"), _text(new, "affinity")):
+        names.discard("configuration.affinity")
+    return [each for each in found if each.name not in names], [each for each in found if each.name in names]
 
 
 def _fields(header: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,14 +259,13 @@ def _fields(header: Mapping[str, Any]) -> dict[str, Any]:
     return nested | {name: value for name, value in header.items() if not isinstance(value, Mapping)}
 
 
-def _harmless(header: Mapping[str, Any]) -> set[str]:
+def _harmless(fields: Mapping[str, Any]) -> set[str]:
     """The fields that do not make another profile: bursts are relative to a reference that is measured between them."""
-    device = str(dict(header.get("configuration", {})).get("device"))
-    return {"options.minutes", *(f"configuration.{name}" for name in harmless_fields(device))}
+    return {"options.minutes", *(f"configuration.{name}" for name in harmless_fields(_text(fields, "device")))}
 
 
-def _affinity(header: Mapping[str, Any]) -> str:
-    return str(dict(header.get("configuration", {})).get("affinity", ""))
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    return str(fields.get(f"configuration.{name}", ""))
 
 
 def _shown(value: Any) -> str:

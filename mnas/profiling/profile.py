@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mnas import __version__
 from mnas.arch.spec import Architecture
@@ -17,10 +20,11 @@ from mnas.devices.base import Device
 from mnas.errors import MnasError
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.operator_regression import OperatorModel, canonical, fit_operators
+from mnas.latency.overwriting import check_overwriting
 from mnas.latency.report_card import conformal_relative_error, make_report_card
 from mnas.latency.table import FLOAT_REFERENCE, Configuration, Entry, LatencyTable, ReportCard
 from mnas.profiling.collect import collect
-from mnas.profiling.log import ProfileLog
+from mnas.profiling.log import ProfileLog, log_path, set_finished_aside
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.plan import PlannedNetwork, table_blocks
 from mnas.profiling.yardstick import reference_for_space
@@ -30,6 +34,8 @@ from mnas.system.permissions import names_what_is_not_permitted
 from mnas.tflite.flatbuffer import DTYPES
 
 _FIT_SHARE, _FIT_SECONDS = 0.06, 5.0  # share of the time for the fit, and its minimum
+
+_LOGGER = logging.getLogger(__name__)
 
 OnProgress = Callable[[float, str], None]
 
@@ -60,48 +66,98 @@ def profile(
     out: Path,
     options: ProfileOptions = ProfileOptions(),
     *,
+    force: bool = False,
     progress: OnProgress = lambda share, what: None,
 ) -> LatencyTable:
     """Measure a space on a device and write the table.
 
-    Measurements are kept in `OUT.log` until the table is written; after an interruption the same call resumes.
+    Measurements are kept in `OUT.log`; after an interruption the same call resumes. The log stays beside the finished
+    table, for `extend_table` and `merge_tables`. That of an earlier table is renamed, never overwritten.
 
     Args:
         space: whose blocks to price.
         device: where.
         out: the table's file.
         options: how much to measure.
+        force: whether to replace a table that is there already.
         progress: called with the share done (0 to 1) and what is being done.
+
+    Raises:
+        InputError: if there is a table already, or an unfinished log of another profile.
+        MnasError: if the device fails, or a file cannot be written.
+    """
+    started = time.monotonic()
+    check_overwriting(out, force)
+    configuration = device.configuration(options.dtype)
+    with hold_table(out):
+        reference = reference_for_space(device, space, options.dtype)
+        log = _open_log(out, _header(space, configuration, options, reference), space)
+        seconds = seconds_to_measure(options.minutes) - (time.monotonic() - started) - log.seconds
+        return measure_table(
+            space, device, configuration, log, out, seed=options.seed, seconds=seconds, progress=progress
+        )
+
+
+def _open_log(out: Path, header: dict[str, Any], space: SearchSpace) -> ProfileLog:
+    """Open the log of a new or an interrupted profile. One whose table was written is not continued."""
+    path = log_path(out)
+    if kept := set_finished_aside(path):
+        _LOGGER.warning("the measurements of an earlier %s are kept in %s", out.name, kept)
+    return ProfileLog(path, header, space.to_dict())
+
+
+def _header(
+    space: SearchSpace, configuration: Configuration, options: ProfileOptions, reference: str
+) -> dict[str, Any]:
+    header = {"space": space.fingerprint, "configuration": asdict(configuration), "options": asdict(options)}
+    # Logs were without it.
+    return header if reference == FLOAT_REFERENCE else {**header, "reference": reference}
+
+
+def hold_table(path: Path) -> AbstractContextManager[None]:
+    """Hold the lock of the only process that measures for a table.
+
+    Raises:
+        MnasError: if another one holds it, or the folder cannot be written.
+    """
+    return hold(path.with_name(f".{path.name}.lock"), f"the profile {path}", remove=True)
+
+
+def seconds_to_measure(minutes: float) -> float:
+    """Return the time for measuring in seconds: all but that for the fit."""
+    seconds = minutes * 60
+    return seconds - max(_FIT_SHARE * seconds, min(_FIT_SECONDS, 0.3 * seconds))
+
+
+def measure_table(
+    space: SearchSpace,
+    device: Device,
+    configuration: Configuration,
+    log: ProfileLog,
+    out: Path,
+    *,
+    seed: int,
+    seconds: float,
+    progress: OnProgress,
+) -> LatencyTable:
+    """Measure networks that are not in the log, fit a table to all, and write it.
 
     Raises:
         MnasError: if the device fails, or a file cannot be written.
     """
-    started = time.monotonic()
-    configuration = device.configuration(options.dtype)
-    log_path = out.with_name(out.name + ".log")
-    header = {"space": space.fingerprint, "configuration": asdict(configuration), "options": asdict(options)}
-    reference = reference_for_space(device, space, options.dtype)
-    if reference != FLOAT_REFERENCE:  # logs were without it
-        header["reference"] = reference
-    with hold(out.with_name(f".{out.name}.lock"), f"the profile {out}", remove=True):
-        log = ProfileLog(log_path, header)
-        seconds = options.minutes * 60
-        seconds -= (
-            max(_FIT_SHARE * seconds, min(_FIT_SECONDS, 0.3 * seconds)) + time.monotonic() - started + log.seconds
+    with device.measuring():
+        progress(0.0, "preparing the device")
+        networks, reference_ms = collect(
+            space, device, log, dtype=configuration.dtype, seed=seed, seconds=seconds, progress=progress
         )
-        with device.measuring():
-            progress(0.0, "preparing the device")
-            networks, reference_ms = collect(
-                space, device, log, dtype=options.dtype, seed=options.seed, seconds=seconds, progress=progress
-            )
-        progress(0.97, "fitting")
-        times = {number: measured.at(reference_ms) for number, measured in log.times.items()}
-        table = fit_table(space, configuration, networks, times)
-        table = replace(table, reference_ms=reference_ms, reference=log.reference)
-        table.save(out)
-        log.remove()
-        progress(1.0, "done")
-        return table
+    progress(0.97, "fitting")
+    times = {number: measured.at(reference_ms) for number, measured in log.times.items()}
+    table = fit_table(space, configuration, networks, times)
+    table = replace(table, reference_ms=reference_ms, reference=log.reference)
+    table.save(out)
+    log.finish(table.sha256, table.date)
+    progress(1.0, "done")
+    return table
 
 
 def fit_table(

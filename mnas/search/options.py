@@ -41,7 +41,9 @@ TeacherName = Annotated[
     ),
 ]
 LibraryFolder = Annotated[str, Meta(description="A block library; with --teacher it is made there if it is missing.")]
-Tables = Annotated[Sequence[str], Meta(description="A latency table; may be given several times.")]
+Tables = Annotated[
+    Sequence[str], Meta(description="A latency table, or a name of mnas table list; may be given several times.")
+]
 BudgetsMs = Annotated[
     Sequence[Annotated[float, Meta(gt=0, le=1e9, title="a positive number of ms")]],
     Meta(description="The largest latency of a winner in ms, one for each --table."),

@@ -169,6 +169,19 @@ def test_a_wrong_file_is_one_message(tmp_path, text, said):
     assert said in str(done.exception)
 
 
+def test_tables_of_a_file_are_beside_it_or_ready_made(tmp_path):
+    lines = [
+        'evaluator = "proxy"',
+        'data = "digits"',
+        'table = ["t.json", "epyc-int8", "own"]',
+        "budget_ms = [1, 2, 3]",
+    ]
+    (tmp_path / "compare.toml").write_text("\n".join(lines))
+    (tmp_path / "own").write_text("{}")
+    options = read_options(tmp_path / "compare.toml", {})
+    assert list(options.table) == [str(tmp_path / "t.json"), "epyc-int8", str(tmp_path / "own")]
+
+
 def test_what_a_training_costs_comes_from_the_file_and_the_line(tmp_path):
     asked = {"proxy_steps": 7, "proxy_batch": 16, "rungs": 2, "max_train_images": 300, "evaluation_minutes": 1.5}
     lines = [f"{name} = {value}" for name, value in {**asked, "rungs": 3}.items()]

@@ -136,7 +136,10 @@ def test_table_compare(files: Path) -> None:
     assert (result["only_first"], result["only_second"]) == (1, 0)
     assert result["kendall_tau"] == pytest.approx(1, abs=0.01)
     assert result["different"] == {}
-    assert "Where they differ most" in run("table", "compare", files / "table.json", files / "slow.json")
+    told = run("table", "compare", files / "table.json", files / "slow.json")
+    assert "Where they differ most" in told
+    assert "The difference in the sum is more than noise." in " ".join(told.split())
+    assert "The difference in the sum is noise." in run("table", "compare", files / "table.json", files / "table.json")
 
 
 def test_table_check_says_that_a_made_up_table_does_not_hold(files: Path) -> None:

@@ -35,7 +35,12 @@ def test_before_and_after_are_said(tmp_path: Path) -> None:
     assert found["scale"] == pytest.approx(1.5)
     assert found["error_before"] == pytest.approx(1 / 3)
     assert json.loads(run("table", "compare", table, out, "--json"))["ratio"] == pytest.approx(1.5)
-    assert "times 1.5000" in run("table", "calibrate", table, "--from", measured, "--out", out)
+    again = ("table", "calibrate", table, "--from", measured, "--out", out)
+    written = out.read_bytes()
+    with pytest.raises(InputError, match=r"out.json exists already \(a latency table of .*--force"):
+        run(*again)
+    assert out.read_bytes() == written
+    assert "times 1.5000" in run(*again, "--force")
 
 
 def test_a_table_that_is_kept_is_written_as_it_was(tmp_path: Path) -> None:

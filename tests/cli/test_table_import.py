@@ -38,6 +38,10 @@ def test_an_imported_table_prices_a_network(tmp_path: Path) -> None:
     out = tmp_path / "table.json"
     told = run("table", "import", tmp_path / "mobile.yaml", "--format", "proxylessnas", "--out", out)
     assert "no network was held out" in " ".join(told.split())
+    again = ("table", "import", tmp_path / "mobile.yaml", "--format", "proxylessnas", "--out", out)
+    with pytest.raises(InputError, match="exists already"):
+        run(*again)
+    assert run(*again, "--force") == told
     assert json.loads(run("cost", tmp_path / "net.json", "--table", out, "--json"))
 
 

@@ -16,7 +16,7 @@ from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import LatencyTable
 from mnas.profiling.check import check_table
 from mnas.profiling.collect import describe_disturbance
-from mnas.profiling.log import ProfileLog
+from mnas.profiling.log import ProfileLog, read_log
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.plan import plan_networks
 from mnas.profiling.profile import ProfileOptions, profile
@@ -103,7 +103,9 @@ def test_an_interrupted_profile_goes_on_where_it_stopped(tmp_path: Path, monkeyp
     assert device.loaded <= 2 + 60 - len(finished)  # 2 are references
     assert len(finished) == 29 == max(finished) + 1
     assert LatencyTable.load(out) == table
-    assert not log.exists()
+    kept_log = read_log(log)
+    assert kept_log.table == table.sha256
+    assert finished < set(kept_log.times)
 
 
 def test_a_profile_that_ends_within_a_wave_loses_only_what_lacked_bursts(
@@ -140,6 +142,43 @@ def test_a_profile_that_ends_within_a_wave_loses_only_what_lacked_bursts(
     table = profile(SPACE, device, out, unhurried)
     assert device.loaded == 2 + 60 - len(kept)  # 2 are references
     assert table == whole
+
+
+def test_a_table_is_not_overwritten_without_force_and_its_measurements_never(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mnas.profiling.collect.LEAST", 24)
+    monkeypatch.setattr("mnas.profiling.collect.MOST", 24)
+    out, log = tmp_path / "table.json", tmp_path / "table.json.log"
+    first = profile(SPACE, FakeDevice(), out, OPTIONS)
+    device = FakeDevice()
+    with pytest.raises(InputError) as refused:
+        profile(SPACE, device, out, OPTIONS)
+    assert f"exists already (a latency table of {SPACE.name} at" in str(refused.value)
+    assert f"a CPU, litert, float32, 1 thread, {first.date}): name another file, or overwrite it with --force" in str(
+        refused.value
+    )
+    assert device.loaded == 0
+    with pytest.raises(KeyboardInterrupt):
+        profile(SPACE, FakeDevice(fail_after=5), out, OPTIONS, force=True)
+    assert "the measurements of an earlier table.json are kept in" in caplog.text
+    assert LatencyTable.load(out) == first, "until the new one is whole"
+    device.noise = 0.01
+    second = profile(SPACE, device, out, OPTIONS, force=True)
+    assert LatencyTable.load(out) == second != first
+    assert read_log(log).table == second.sha256
+    assert read_log(tmp_path / "table.json.1.log").table == first.sha256
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["table.json", "table.json.1.log", "table.json.log"]
+
+
+def test_a_table_that_was_deleted_is_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnas.profiling.collect.LEAST", 24)
+    monkeypatch.setattr("mnas.profiling.collect.MOST", 24)
+    out, device = tmp_path / "table.json", FakeDevice()
+    profile(SPACE, FakeDevice(), out, OPTIONS)
+    out.unlink()
+    profile(SPACE, device, out, OPTIONS)
+    assert device.loaded >= 2 + 24  # 2 are references
 
 
 def test_another_profiles_log_is_not_taken_over(tmp_path: Path) -> None:

@@ -115,6 +115,8 @@ def profile_kind() -> Kind:
 
         collect.write_random_model = noted
         device = FakeDevice(noise=0.0)
+        if (folder / "table.json").exists():  # killed before it could say that it was done
+            return
         # Time for every burst, however often it is killed: then tables are equal to the last bit.
         profile(small_space(), device, folder / "table.json", ProfileOptions(minutes=0.5))
 
@@ -124,7 +126,8 @@ def profile_kind() -> Kind:
 
     def finished(folder: Path) -> set[str]:
         lines = (folder / "table.json.log").read_bytes().split(b"\n")[1:-1] if _begun(folder) else []
-        return {f"network {json.loads(line)['network']}" for line in lines}
+        records = map(json.loads, lines)
+        return {f"network {record['network']}" for record in records if "network" in record}
 
     def _begun(folder: Path) -> bool:
         return (folder / "table.json.log").exists()
