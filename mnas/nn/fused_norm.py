@@ -22,14 +22,15 @@ def fused_batch_norm() -> Any:
             known = {"mean": self.moving_mean, "variance": self.moving_variance, "is_training": False}
             learns = training and self.trainable
             scale, offset = (tf.cast(each, tf.float32) for each in (self.gamma, self.beta))
+            images = inputs if inputs.shape.rank == 4 else inputs[:, None, None, :]  # after pooling there are two axes
             outputs, mean, variance, *_ = tf.compat.v1.nn.fused_batch_norm(
-                inputs, scale, offset, epsilon=self.epsilon, **({} if learns else known)
+                images, scale, offset, epsilon=self.epsilon, **({} if learns else known)
             )
             if learns:
                 count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
                 self._update(self.moving_mean, mean)
                 self._update(self.moving_variance, variance * (count - 1) / count)  # Keras's are not Bessel's
-            return outputs
+            return outputs if inputs.shape.rank == 4 else outputs[:, 0, 0, :]
 
         def _update(self, moving: Any, found: Any) -> None:
             moving.assign(moving * self.momentum + found * (1 - self.momentum))

@@ -1,5 +1,7 @@
 """The fused batch norm does what Keras's does, in training and in inference."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -9,12 +11,13 @@ from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from tests.nn.test_build import SMALL, images
 
 pytestmark = pytest.mark.tensorflow
+NETWORK = replace(SMALL, pooled_filters=12)
 
 
 def pair(momentum=0.8):
     """Keras's model and the fused one, with the same weights."""
-    plain, fused = (build_model(SMALL, batch_norm_momentum=momentum, fused=each) for each in (False, True))
-    set_layer_weights(fused, SMALL, get_layer_weights(plain, SMALL))
+    plain, fused = (build_model(NETWORK, batch_norm_momentum=momentum, fused=each) for each in (False, True))
+    set_layer_weights(fused, NETWORK, get_layer_weights(plain, NETWORK))
     return plain, fused
 
 
@@ -32,14 +35,14 @@ def close(left, right):
 
 def test_training_and_statistics_are_those_of_keras():
     plain, fused = pair()
-    batch = images(6, SMALL.resolution)
+    batch = images(6, NETWORK.resolution)
     close(gradients(plain, batch), gradients(fused, batch))
-    close(get_layer_weights(plain, SMALL), get_layer_weights(fused, SMALL))  # with the moving statistics
+    close(get_layer_weights(plain, NETWORK), get_layer_weights(fused, NETWORK))  # with the moving statistics
 
 
 def test_inference_is_that_of_keras():
     plain, fused = pair()
-    batch = images(6, SMALL.resolution)
+    batch = images(6, NETWORK.resolution)
     for model in (plain, fused):
         model(batch, training=True)
     close([plain(batch).numpy()], [fused(batch).numpy()])
@@ -49,7 +52,7 @@ def test_inference_is_that_of_keras():
 def test_frozen_layers_keep_their_statistics():
     _, fused = pair()
     fused.trainable = False
-    before = get_layer_weights(fused, SMALL)
-    fused(images(4, SMALL.resolution), training=True)
-    for one, other in zip(before, get_layer_weights(fused, SMALL), strict=True):
+    before = get_layer_weights(fused, NETWORK)
+    fused(images(4, NETWORK.resolution), training=True)
+    for one, other in zip(before, get_layer_weights(fused, NETWORK), strict=True):
         np.testing.assert_array_equal(one, other)
