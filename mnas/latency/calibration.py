@@ -115,8 +115,9 @@ def calibrate_table(
     """Fit a table to measured networks, if that improves predictions for networks that the fit has not seen.
 
     The fit is a scale and an offset. From five networks on, groups of entries get factors of their own (see
-    `mnas.latency.transfer`), if that predicts left-out networks better still. The table does not change unless the leave-one-out error is significantly lower (95 %, one-sided t-test over
-    networks), so a few noisy measurements do not make a good table worse.
+    `mnas.latency.transfer`), if that predicts left-out networks better still. The table does not change unless the
+    leave-one-out error is significantly lower (95 %, one-sided t-test over networks; 99 % for groups), so a few noisy
+    measurements do not make a good table worse.
 
     Args:
         table: to fit.
@@ -181,9 +182,7 @@ def _with_groups(
     errors = np.abs(np.array([ms for ms, _ in transfer.left_out]) / measured - 1)
     if not transfer.grouped or not _is_lower(errors, others, _CONFIDENCE_IN_GROUPS):
         return None
-    found = replace(
-        kept, applied=True, scale=transfer.factor, error_after=float(errors.mean()), method=GROUPS
-    )
+    found = replace(kept, applied=True, scale=transfer.factor, error_after=float(errors.mean()), method=GROUPS)
     bare = [LatencyEstimate(ms, ms, ms, (), 0) for ms, _ in transfer.left_out]
     how = (
         f"Calibrated to {found.num_networks} whole networks: factors of groups of blocks, {found.scale:.4f} for a mean "

@@ -28,6 +28,7 @@ _OTHER: Group = ("other", 0, False, "none", 1, 0, "other")  # of an entry whose 
 _QUICK = 0.2  # quantile of the latencies, below which residuals count in ms instead of percent
 _LINE_DEVIATION, _ENTRY_NOISE = 0.5, 0.02  # of an operator from its line, and of an entry from its operators' sum
 _LEAST = 0.05  # of its line: an operator's lower bound
+_LEAST_SHARE = 0.03  # of an entry, for each kind of operator in it: what takes no time here can take some elsewhere
 _INTENSITY_STEP, _MOST_INTENSITY = 1.5, 6  # doublings of multiply-adds per number for one step of the intensity
 _RESOLUTION_LENGTH, _INTENSITY_LENGTH = 1.0, 2.0  # of the similarity, in doublings and in steps
 _BLOCK_WEIGHTS = {"op": 0.5, "kernel": 0.4, "se": 0.3, "op_kernel_se": 0.4, "size": 0.5, "intensity": 0.4, "all": 0.4}
@@ -49,6 +50,8 @@ def split_entries(latency_ms: Mapping[str, float]) -> tuple[list[Group], Array]:
     parts: list[tuple[int, int, float]] = []
     for row, (key, total) in enumerate(latency_ms.items()):
         own = kinds.get(key, {})
+        least = _LEAST_SHARE * sum(own.values())
+        own = {kind: max(part, least) for kind, part in own.items()}
         scale = total / sum(own.values()) if own else 0.0
         for kind, part in own.items():
             parts.append((row, numbers.setdefault((*_block_group(key), kind), len(numbers)), part * scale))

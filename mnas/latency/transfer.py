@@ -324,7 +324,7 @@ class _Average:
 
 def _prior_weights(strengths: Sequence[_Strength]) -> Array:
     single = np.array([strength.single for strength in strengths])
-    return np.where(single, _SINGLE / max(single.sum(), 1), (1 - _SINGLE) / max((~single).sum(), 1))
+    return np.asarray(np.where(single, _SINGLE / max(single.sum(), 1), (1 - _SINGLE) / max((~single).sum(), 1)))
 
 
 _STRENGTHS = tuple(_Strength(*values) for values in product(_BLOCKS, _OPERATORS, _NOISE))
