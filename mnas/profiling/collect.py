@@ -79,8 +79,8 @@ def collect(
         few = [FEWEST_BURSTS] * len(models)
         least = device.clock() - began + _quiet_seconds(latency_s, few, device.pace)
         wanted = [HELD_OUT_BURSTS if networks[number].held_out else FITTING_BURSTS for number in wave]
-        if device.pace.starts_apart and len(networks) - len(wave) < LEAST:
-            to_come = max(LEAST - len(networks), 0) + len(wave)
+        if device.pace.starts_apart and len(networks) - len(wave) < fewest:
+            to_come = max(fewest - len(networks), 0) + len(wave)
             left_s = max(finish - device.clock(), 0.0) * len(wave) / to_come
             left_s -= _FURTHER_STARTS * len(wave) * device.pace.start_ms / 1e3
             wanted = _affordable(wanted, left_s / _quiet_seconds(latency_s, wanted, device.pace))

@@ -94,6 +94,9 @@ def transfer_profile(
         "options": {"dtype": options.dtype, "seed": options.seed},
         "from": hashlib.sha256("".join(table.sha256 for table in tables).encode()).hexdigest(),
     }
+    reference = reference_for_space(device, space, options.dtype)
+    if reference != FLOAT_REFERENCE:  # as in the log of a profile
+        header["reference"] = reference
     chosen = model.choose(options.networks)
     with hold(out.with_name(f".{out.name}.lock"), f"the profile {out}", remove=True):
         log = ProfileLog(out.with_name(f"{out.name}.networks.log"), header)
@@ -121,6 +124,7 @@ def transfer_profile(
             date=datetime.date.today().isoformat(),
             mnas_version=__version__,
             reference_ms=reference_ms,
+            reference=log.reference,
             report_card=_report_card(found, times),
         )
         table.save(out)
