@@ -15,13 +15,14 @@ from mnas.devices.base import Device
 from mnas.errors import InputError
 from mnas.latency.estimator import Z90, LatencyEstimate, LatencyEstimator
 from mnas.latency.report_card import make_report_card
-from mnas.latency.table import LatencyTable, ReportCard
+from mnas.latency.table import FLOAT_REFERENCE, LatencyTable, ReportCard
 from mnas.latency.transfer import LEAST_NETWORKS, Transfer, TransferModel
 from mnas.profiling.collect import collect
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.plan import PlannedNetwork
 from mnas.profiling.profile import OnProgress
+from mnas.profiling.yardstick import reference_for_space
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.system.lock import hold
