@@ -32,6 +32,7 @@ class Stream(IntEnum):
     LIBRARY_IMAGES = 13  # which training images a block library is trained on, in their order
     LIBRARY_WEIGHTS = 14  # stage, choice: weights of an alternative that the teacher has no counterpart of
     PREDICTOR_STITCHED = 15  # stitched networks that the predicted accuracy is calibrated on
+    TRANSFER_NETWORKS = 16  # among which `mnas profile --from` chooses those to measure
     CONTROLLER_WEIGHTS = 0x5EED  # initial weights of the LSTM controller
     PROFILE_NETWORKS = 0x6D6E6173  # networks that a profile measures
     CHECK_NETWORKS = 0x636865636B  # networks that check a latency table; none of those it was made from

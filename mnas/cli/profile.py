@@ -29,6 +29,7 @@ from mnas.errors import InputError, MnasError
 if TYPE_CHECKING:
     from mnas.latency.table import LatencyTable
     from mnas.profiling.job import Outcome
+    from mnas.space.space import SearchSpace
 
 
 def profile(
@@ -48,6 +49,13 @@ def profile(
     benchmark_binary: Path = BENCHMARK_BINARY,
     wait: float = WAIT,
     dtype: str = typer.Option("float32", help="float32 or int8."),
+    from_: list[Path] = typer.Option(
+        None,
+        "--from",
+        metavar="TABLE",
+        help="Tables of other devices: measure only --networks networks, and adjust these tables to them.",
+    ),
+    networks: int = typer.Option(None, min=3, max=200, help="How many networks to measure with --from, by default 10."),
     minutes: float = typer.Option(3.0, help="Time for everything: more minutes, a better table."),
     classes: int = typer.Option(None, min=2, help="Number of classes, if not the space's."),
     resolution: int = typer.Option(
@@ -63,6 +71,9 @@ def profile(
     json: bool = JSON,
 ) -> None:
     """Measure a device and write its latency table. If interrupted, the same command continues where it stopped.
+
+    With --from, a few networks that tell most are measured, and the tables of other devices are adjusted to them. The
+    same command with more --networks goes on from what was measured.
 
     Example: mnas profile --space mnasnet-32 --out latency_tables/laptop.json
     """
@@ -88,6 +99,14 @@ def profile(
         "cores": cores,
         **({"wait_minutes": wait} if wait else {}),
     }
+    if from_:
+        if len(device) > 1 or executor != "local":
+            raise InputError("--from measures one device in this process: give --device once, and no --executor")
+        chosen_options = {"networks": 10 if networks is None else networks, "minutes": minutes, "dtype": dtype}
+        _profile_from(chosen, device[0], opening, out, from_, {**chosen_options, "seed": seed}, force, json)
+        return
+    if networks is not None:
+        raise InputError("--networks is for --from TABLE; a whole profile measures as many as fit into its --minutes")
     if len(device) > 1 or executor != "local":
         if force:
             raise InputError(
@@ -112,6 +131,43 @@ def profile(
         return
     print(f"Written to {out}: {len(table.entries)} blocks. Its measurements are in {out.name}.log beside it.")
     print_report_card(table)
+    if not table_faults(table):
+        print(f"Use it: mnas cost ARCH --table {out}, or mnas search --table {out}.")
+
+
+def _profile_from(
+    space: SearchSpace,
+    device: str,
+    opening: dict[str, Any],
+    out: Path,
+    tables: list[Path],
+    options: dict[str, Any],
+    force: bool,
+    json: bool,
+) -> None:
+    """Adjust other devices' tables to a few measured networks, and print the result."""
+    from dataclasses import asdict
+
+    from mnas.devices.registry import open_device
+    from mnas.latency.limits import table_faults
+    from mnas.profiling.transfer import TransferOptions, transfer_profile
+
+    checked = TransferOptions(**options)
+    with output.progress(f"Profiling {space.name}") as report:
+        opened = open_device(device, **opening)
+        table, found = transfer_profile(space, opened, out, tables, checked, force=force, progress=report)
+    if json:
+        result = {name: value for name, value in asdict(found).items() if name != "left_out"}
+        output.print_json({**describe(table), "transfer": {**result, "source": str(tables[found.source])}})
+        return
+    how = "factors of groups of blocks" if found.grouped else "one factor for all blocks"
+    print(f"Written to {out}: {len(table.entries)} blocks, from {tables[found.source]} by {how}.")
+    print_report_card(table)
+    print(f"  One factor for all blocks would be {found.error_before:.1%} off.")
+    print(
+        f"Intervals are plus and minus {found.margin:.1%}. With --networks {2 * found.num_networks} about "
+        f"{found.margin_at_twice:.1%} is expected; what was measured is kept."
+    )
     if not table_faults(table):
         print(f"Use it: mnas cost ARCH --table {out}, or mnas search --table {out}.")
 
@@ -163,11 +219,16 @@ def describe(table: LatencyTable) -> dict[str, Any]:
 
 def print_report_card(table: LatencyTable) -> None:
     """The report card in plain words."""
+    from mnas.latency.transfer import TRANSFERRED
+
     card = table.report_card
     if card is None:
         print("No report card: no network was held out. Run mnas table check on it.")
         return
-    print(f"Report card, on {card.num_networks} random networks that took no part in making the table:")
+    judges = "random networks that took no part in making the table"
+    if table.method.startswith(TRANSFERRED):
+        judges = "measured networks, each predicted by the others"
+    print(f"Report card, on {card.num_networks} {judges}:")
     print(f"  Predictions are {card.mape:.1%} off on average; the device repeats itself to {card.repeatability:.1%}.")
     print(f"  {card.within_5_percent:.0%} of networks are within 5 %, {card.within_10_percent:.0%} within 10 %.")
     print(f"  Ranking, Kendall's tau: {card.kendall_tau:.3f} (1 is the measured order).")

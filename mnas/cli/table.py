@@ -196,12 +196,13 @@ def calibrate(
 
     MEASURED.json holds {"format": "mnas.measurements", "version": 1, "measurements": [{"architecture": A,
     "latency_ms": 12.5}, ...]}; A is an architecture as mnas writes it, or a zoo name. mnas bench --append writes it,
-    with the device that it was measured on, for which the table then is. Blocks stay unchanged where the fit does
-    not improve the prediction of networks that were left out of it.
+    with the device that it was measured on, for which the table then is. The fit is a scale and an offset, or, from
+    five networks on, factors of groups of blocks. Blocks stay unchanged where the fit does not improve the prediction
+    of networks that were left out of it.
     """
     from dataclasses import asdict
 
-    from mnas.latency.calibration import calibrate_table, read_configuration, read_measurements
+    from mnas.latency.calibration import GROUPS, calibrate_table, read_configuration, read_measurements
     from mnas.latency.overwriting import check_overwriting
 
     check_overwriting(out, force)
@@ -213,7 +214,9 @@ def calibrate(
         return
     print(f"{found.num_networks} networks: predictions are {found.error_before:.1%} off on average,", end=" ")
     print(f"{found.error_after:.1%} when each is predicted by a fit to the others.")
-    if found.applied:
+    if found.method == GROUPS:
+        print(f"Wrote {out}: groups of blocks times factors of their own, {found.scale:.4f} for a mean network.")
+    elif found.applied:
         print(f"Wrote {out}: every block times {found.scale:.4f}, every network plus {found.offset_ms:.4f} ms.")
     elif changed is not loaded:
         print(

@@ -1,9 +1,12 @@
-"""Calibrating a table to a few networks measured on a device: with one scale and one offset, or not at all."""
+"""Calibrating a table to a few networks measured on a device.
+
+With one scale and one offset, with factors of groups of entries, or not at all: whichever predicts networks best that
+were left out of the fit.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,14 +23,18 @@ from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimate, LatencyEstimator
 from mnas.latency.report_card import conformal_relative_error
 from mnas.latency.table import Configuration, LatencyTable
+from mnas.latency.transfer import TransferModel, average_by_network
 from mnas.system.files import is_document, read_json
 
 FORMAT = "mnas.measurements"
 VERSION = 1
 _LEAST_NETWORKS = 3
 _LEAST_FOR_OFFSET = 5
+_LEAST_FOR_GROUPS = 5
 _CONFIDENCE = 0.95  # that the error is lower, before a table is changed
+_CONFIDENCE_IN_GROUPS = 0.99  # that it is lower still, before groups get their own factors
 _LEAST_INSIDE = 0.7  # share of the networks inside their intervals, for an unchanged table to count as their device's
+ONE_FACTOR, GROUPS = "scale and offset", "factors of groups"
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,11 @@ class Calibration:
     Attributes:
         num_networks: number of different networks.
         applied: whether the table was changed.
-        scale, offset_ms: factor on the table's sums, and what is added to them; 1 and 0 if it was not changed.
+        scale, offset_ms: factor on the table's sums, and what is added to them; 1 and 0 if it was not changed. With
+            factors of groups, the factor is that of a mean measured network.
         error_before: of the table before the calibration.
         error_after: leave-one-out, every network predicted by a fit to the others; `error_before` if there are too few.
+        method: of the fit that was compared or chosen: scale and offset, or factors of groups.
     """
 
     num_networks: int
@@ -48,6 +57,7 @@ class Calibration:
     offset_ms: float
     error_before: float
     error_after: float
+    method: str = ONE_FACTOR
 
 
 class _Measurement(Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,8 +114,10 @@ def calibrate_table(
 ) -> tuple[LatencyTable, Calibration]:
     """Fit a table to measured networks, if that improves predictions for networks that the fit has not seen.
 
-    The table does not change unless the leave-one-out error is significantly lower (95 %, one-sided t-test over
-    networks), so a few noisy measurements do not make a good table worse.
+    The fit is a scale and an offset. From five networks on, groups of entries get factors of their own (see
+    `mnas.latency.transfer`), if that predicts left-out networks better still. The table does not change unless the
+    leave-one-out error is significantly lower (95 %, one-sided t-test over networks; 99 % for groups), so a few noisy
+    measurements do not make a good table worse.
 
     Args:
         table: to fit.
@@ -120,8 +132,6 @@ def calibrate_table(
     Raises:
         InputError: without measurements, or if a network has a block that is not in the table.
     """
-    from scipy.stats import t
-
     times = _by_network(measurements)
     estimator = LatencyEstimator(replace(table, relative_error=0.0))
     estimates = [estimator.predict(network) for network in times]
@@ -136,15 +146,50 @@ def calibrate_table(
     fits = [_fit(np.delete(predicted, i), np.delete(measured, i)) for i in range(len(times))]
     left_out = [_apply(estimate, *fit) for estimate, fit in zip(estimates, fits, strict=True)]
     after = np.abs([e.latency_ms / ms - 1 for e, ms in zip(left_out, measured, strict=True)])
-    gains = before - after
     kept = replace(kept, error_after=float(after.mean()))
-    if gains.mean() <= t.ppf(_CONFIDENCE, len(gains) - 1) * gains.std(ddof=1) / math.sqrt(len(gains)):
+    helps = _is_lower(after, before, _CONFIDENCE)
+    if grouped := _with_groups(table, times, after if helps else before, kept, configuration):
+        return grouped
+    if not helps:
         if configuration is None or not _holds(table, times):
             return table, kept
         return _changed(table, kept, conformal_relative_error(estimates, list(times.values())), configuration), kept
     scale, offset_ms = _fit(predicted, measured)
     found = replace(kept, applied=True, scale=scale, offset_ms=offset_ms)
     return _changed(table, found, conformal_relative_error(left_out, list(times.values())), configuration), found
+
+
+def _is_lower(errors: np.ndarray, than: np.ndarray, confidence: float) -> bool:
+    """Whether errors are significantly lower on average, by a one-sided t-test over networks."""
+    from scipy.stats import t
+
+    gains = than - errors
+    return bool(gains.mean() > t.ppf(confidence, len(gains) - 1) * gains.std(ddof=1) / math.sqrt(len(gains)))
+
+
+def _with_groups(
+    table: LatencyTable,
+    times: Mapping[Architecture, float],
+    others: np.ndarray,
+    kept: Calibration,
+    configuration: Configuration | None,
+) -> tuple[LatencyTable, Calibration] | None:
+    """Fit factors of groups; None if their errors on left-out networks are not significantly below the others."""
+    if len(times) < _LEAST_FOR_GROUPS or min(times.values()) <= 0:
+        return None
+    fitted, transfer = TransferModel([table], list(times)).fit(list(times.items()), configuration)
+    measured = np.array(list(times.values()))
+    errors = np.abs(np.array([ms for ms, _ in transfer.left_out]) / measured - 1)
+    if not transfer.grouped or not _is_lower(errors, others, _CONFIDENCE_IN_GROUPS):
+        return None
+    found = replace(kept, applied=True, scale=transfer.factor, error_after=float(errors.mean()), method=GROUPS)
+    bare = [LatencyEstimate(ms, ms, ms, (), 0) for ms, _ in transfer.left_out]
+    how = (
+        f"Calibrated to {found.num_networks} whole networks: factors of groups of blocks, {found.scale:.4f} for a mean "
+        f"network; mean error {found.error_before:.1%} before, {found.error_after:.1%} after (leave-one-out)."
+    )
+    relative_error = conformal_relative_error(bare, measured.tolist())
+    return replace(fitted, method=f"{table.method} {how}", relative_error=relative_error), found
 
 
 def _holds(table: LatencyTable, times: Mapping[Architecture, float]) -> bool:
@@ -158,10 +203,7 @@ def _by_network(measurements: Sequence[tuple[Architecture, float]]) -> Mapping[A
     """Average the measurements of each network, so that leaving one out leaves out all of it."""
     if not measurements:
         raise InputError("there are no measured networks: calibrating needs at least one")
-    times: dict[Architecture, list[float]] = defaultdict(list)
-    for network, latency_ms in measurements:
-        times[network].append(latency_ms)
-    return {network: math.fsum(all_ms) / len(all_ms) for network, all_ms in times.items()}
+    return average_by_network(measurements)
 
 
 def _fit(predicted: np.ndarray, measured: np.ndarray) -> tuple[float, float]:

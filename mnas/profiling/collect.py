@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -36,6 +37,8 @@ def collect(
     seed: int,
     seconds: float,
     progress: Callable[[float, str], None] = lambda share, what: None,
+    plan: Iterator[PlannedNetwork] | None = None,
+    count: int | None = None,
 ) -> tuple[list[PlannedNetwork], float]:
     """Measure networks of the plan that are not in the log, until the time is over or their maximum is reached.
 
@@ -47,6 +50,8 @@ def collect(
         seed: of the plan.
         seconds: the maximum time; a minimum number of networks is measured in any case.
         progress: called with the share done and what is being done.
+        plan: the networks, at least `count`; by default random ones of the space.
+        count: of networks to measure, whatever the time; by default a minimum number, and more in the time.
 
     Returns:
         The planned networks that are in the log, in order, and the reference network's quiet latency in ms.
@@ -56,15 +61,16 @@ def collect(
     """
     start = device.clock()
     finish = start + seconds
-    plan = plan_networks(space, seed=seed)
+    plan = plan_networks(space, seed=seed) if plan is None else plan
+    fewest, most = (LEAST, MOST) if count is None else (count, count)
     networks: list[PlannedNetwork] = []
     reference = open_reference(device, name=log.reference)
-    says = _tell_starts(device.pace, seconds, LEAST - len(log.times))
+    says = _tell_starts(device.pace, seconds, fewest - len(log.times))
     least = 0.0  # the minimum time of a wave, in seconds
-    fewest = max(LEAST, 1 + max(log.times, default=-1))  # what was measured counts, however little time is left
-    while len(networks) < MOST and (len(networks) < fewest or device.clock() + least < finish):
-        share = max(len(networks) / MOST, (device.clock() - start) / max(seconds, 1e-3))
-        share = min(share, len(networks) / LEAST, 1.0)
+    fewest = max(fewest, 1 + max(log.times, default=-1))  # what was measured counts, however little time is left
+    while len(networks) < most and (len(networks) < fewest or device.clock() + least < finish):
+        share = max(len(networks) / most, (device.clock() - start) / max(seconds, 1e-3))
+        share = min(share, len(networks) / fewest, 1.0)
         progress(share * 0.96, f"measured {len(networks)} networks{says}{describe_disturbance(log)}")
         began = device.clock()
         wave, models = _load_wave(plan, networks, device, log, dtype)
@@ -74,8 +80,8 @@ def collect(
         few = [FEWEST_BURSTS] * len(models)
         least = device.clock() - began + _quiet_seconds(latency_s, few, device.pace)
         wanted = [HELD_OUT_BURSTS if networks[number].held_out else FITTING_BURSTS for number in wave]
-        if device.pace.starts_apart and len(networks) - len(wave) < LEAST:
-            to_come = max(LEAST - len(networks), 0) + len(wave)
+        if device.pace.starts_apart and len(networks) - len(wave) < fewest:
+            to_come = max(fewest - len(networks), 0) + len(wave)
             left_s = max(finish - device.clock(), 0.0) * len(wave) / to_come
             left_s -= _FURTHER_STARTS * len(wave) * device.pace.start_ms / 1e3
             wanted = _affordable(wanted, left_s / _quiet_seconds(latency_s, wanted, device.pace))
@@ -152,9 +158,9 @@ def _load_wave(
     wave: list[int] = []
     models: list[LoadedModel] = []
     size = 0
-    for _ in range(device.pace.wave_networks):
+    for planned in islice(plan, device.pace.wave_networks):
         number = len(networks)
-        networks.append(next(plan))
+        networks.append(planned)
         if number in log.times:
             continue
         data = write_random_model(networks[number].architecture, dtype=dtype, seed=number)
