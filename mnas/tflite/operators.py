@@ -60,6 +60,15 @@ def _layers(architecture: Architecture) -> Iterator[Layer]:
     return (layer for placed in unroll(architecture) for layer in layers(placed))
 
 
+def _most_reshapes(architecture: Architecture) -> int:
+    """Count the layers on maps of one pixel, which converters may turn into reshapes, or put reshapes between.
+
+    Such a reshape moves nothing. The mean of one pixel is one itself.
+    """
+    pixels = [placed for placed in unroll(architecture) if placed.out_size == 1]
+    return sum(layer.in_size == 1 and layer.kind != "dense" for placed in pixels for layer in layers(placed))
+
+
 def check_operators(content: bytes, architecture: Architecture, dtype: str) -> Counter[str]:
     """Check that a file has no operators that the network does not need.
 
@@ -71,8 +80,7 @@ def check_operators(content: bytes, architecture: Architecture, dtype: str) -> C
             names them and says how many are too many.
     """
     found, expected = read_operators(content), expected_operators(architecture)
-    # The mean of a map of one pixel is converted into the reshape that follows it, or would.
-    expected["RESHAPE"] += sum(layer.kind == "mean" and layer.in_size == 1 for layer in _layers(architecture))
+    expected["RESHAPE"] += _most_reshapes(architecture)
     unexpected = found - expected  # a batch norm that was not folded shows as one MUL too many
     named = [f"{kind} ({count})" for kind, count in sorted(unexpected.items()) if kind not in _CONVERSIONS[dtype]]
     if named:

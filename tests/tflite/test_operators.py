@@ -7,6 +7,7 @@ import pytest
 from mnas.arch import ZOO, parse_stages
 from mnas.errors import MnasError
 from mnas.export.convert import quantizer, to_tflite
+from mnas.nn.build import build_model
 from mnas.tflite.operators import check_integers, check_operators, expected_operators, read_operators
 from mnas.tflite.random_model import write_random_model
 from tests.conftest import TINY
@@ -22,6 +23,13 @@ def test_a_float32_file_holds_exactly_what_the_network_calls_for(tiny_model):
     found = check_operators(to_tflite(tiny_model), TINY, "float32")
     assert found == expected_operators(TINY)
     assert {"HARD_SWISH", "AVERAGE_POOL_2D", "MUL"} <= set(found)
+
+
+@pytest.mark.tensorflow
+def test_reshapes_of_maps_of_one_pixel_are_the_converters():
+    stages = parse_stages("ir_r1_k3_s2_e2_c8|ir_r3_k3_s2_e2_c8|ir_r1_k3_s1_e2_c16")
+    small = replace(TINY, stages=stages, resolution=8, stem_stride=2)
+    assert check_operators(to_tflite(build_model(small, probabilities=True)), small, "float32")["RESHAPE"]
 
 
 @pytest.mark.tensorflow
