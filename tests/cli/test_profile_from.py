@@ -38,7 +38,10 @@ def test_it_says_how_good_the_table_is_and_what_more_networks_bring(words: Words
     other = replace(another_device(), configuration=replace(another_device().configuration, cpu="another CPU"))
     other.save(tmp_path / "other.json")
     (tmp_path / "new.json.networks.log").unlink()
-    both = json.loads(run(*words, "--from", known, "--from", tmp_path / "other.json", "--networks", 4, "--json"))
+    again = (*words, "--from", known, "--from", tmp_path / "other.json", "--networks", 4)
+    with pytest.raises(InputError, match="--force"):
+        run(*again)
+    both = json.loads(run(*again, "--force", "--json"))
     assert both["transfer"]["num_networks"] == 4
     assert both["transfer"]["source"] in (str(known), str(tmp_path / "other.json"))
     assert both["transfer"]["margin_at_twice"] > 0
