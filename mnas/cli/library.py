@@ -147,7 +147,10 @@ def show(
 
 
 def _document(library: BlockLibrary, table: Path | None, resolution: int | None = None) -> dict[str, Any]:
+    from msgspec.structs import asdict
+
     from mnas.errors import InputError
+    from mnas.library.savings import savings
 
     space = library.space
     sizes = space.input_sizes
@@ -173,6 +176,7 @@ def _document(library: BlockLibrary, table: Path | None, resolution: int | None 
         ]
         blocks.append({"number": number + 1, "alternatives": rows})
     made_from = library.made_from
+    cheap = [] if latencies is None else [asdict(row) for row in savings(blocks)]
     return {
         "library": str(library.folder),
         "teacher": made_from["teacher"]["weights_sha256"],
@@ -183,6 +187,7 @@ def _document(library: BlockLibrary, table: Path | None, resolution: int | None 
         "num_networks": space.size,
         "resolutions": list(sizes),
         "blocks": blocks,
+        "savings": cheap,
     }
 
 
@@ -205,6 +210,23 @@ def _print(document: dict[str, Any]) -> None:
         f"{document['data']}, {document['num_networks']:.3g} networks. The loss is the squared error against the "
         "teacher's output on held-out images, over the output's variance."
     )
+    if document["savings"]:
+        _print_savings(document["savings"])
+
+
+def _print_savings(savings: list[dict[str, Any]]) -> None:
+    rows = [
+        [
+            row["change"],
+            str(row["blocks"]),
+            f"{row['loss']:.4f}",
+            f"{row['saved_ms']:.3f}",
+            "-" if row["loss_per_ms"] is None else f"{row['loss_per_ms']:.2f}",
+        ]
+        for row in savings
+    ]
+    output.table("Where milliseconds are cheap", ["change", "blocks", "loss", "ms saved", "loss per ms"], rows)
+    print("A change alone, in every block that has such an alternative: means, and the loss of all over the ms of all.")
 
 
 library = typer.Typer(no_args_is_help=True, help="Make and look at block libraries.")

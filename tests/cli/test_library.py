@@ -152,8 +152,10 @@ def test_losses_are_shown_beside_latencies(tiny_library, tmp_path):
     shown = run("library", "show", folder)
     assert "16 alternatives for 3 blocks of a teacher on digits" in shown
     assert "against the first" not in shown
+    assert "Where milliseconds are cheap" not in shown
     shown = run("library", "show", folder, *table)
     assert "against the first" in shown
+    assert "Where milliseconds are cheap" in shown
     document = json.loads(run("library", "show", folder, *table, "--json"))
     assert document["resolutions"] == [8, 6]
     assert document["fingerprint"] == tiny_library.fingerprint
