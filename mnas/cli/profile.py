@@ -219,7 +219,7 @@ def describe(table: LatencyTable) -> dict[str, Any]:
 
 def print_report_card(table: LatencyTable) -> None:
     """The report card in plain words."""
-    from mnas.latency.transfer import TRANSFERRED
+    from mnas.latency.table import TRANSFERRED
 
     card = table.report_card
     if card is None:
@@ -235,7 +235,7 @@ def print_report_card(table: LatencyTable) -> None:
     wide = "" if card.margin is None else f", which is plus and minus {card.margin:.1%} on average"
     print(f"  {card.within_interval:.0%} fall inside their own 90 % interval{wide}.")
     if card.repeatability > 0.03:
-        print("  Something else kept the device busy. Close it, then measure again or longer (mnas table extend).")
+        print("  Something else kept the device busy. Close it, then measure again, or longer.")
     print(f"  Against medians instead of the quiet device, predictions are {card.median_mape:.1%} off.")
     print_sizes(table)
     print_faults(table)
@@ -243,13 +243,13 @@ def print_report_card(table: LatencyTable) -> None:
 
 def print_faults(table: LatencyTable) -> None:
     """Which limits the report card fails, and how to mend it; nothing if it holds."""
-    from mnas.latency.limits import MENDING, table_faults
+    from mnas.latency.limits import mending, table_faults
 
     if faults := table_faults(table):
         print("This table is bad; do not rely on it:")
         for fault in faults:
             print(f"  {fault[0].upper()}{fault[1:]}.")
-        print(f"  To mend it, {MENDING}.")
+        print(f"  To mend it, {mending(table)}.")
 
 
 def print_sizes(table: LatencyTable) -> None:

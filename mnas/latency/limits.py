@@ -6,17 +6,14 @@ import logging
 from functools import cache
 from pathlib import Path
 
-from mnas.latency.table import LatencyTable, ReportCard
+from mnas.latency.table import TRANSFERRED, LatencyTable, ReportCard
 
 MOST_ERROR = 0.08  # mean error of the predictions
 LEAST_TAU = 0.8  # Kendall's tau
 MOST_MARGIN = 0.25  # of the 90 % intervals, on average, over the prediction
 _FEWEST_FOR_TAU = 10  # networks: a rank correlation of fewer says little
 
-MENDING = (
-    "run mnas profile again with more --minutes (--force overwrites), on a device that is cool and that nothing else "
-    "uses"
-)
+_QUIET = "on a device that is cool and that nothing else uses"
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +40,13 @@ def table_faults(table: LatencyTable) -> tuple[str, ...]:
     return tuple(f"at {size} px {fault}" for size, card in table.report_cards.items() for fault in card_faults(card))
 
 
+def mending(table: LatencyTable) -> str:
+    """Return what to do about a table that fails limits."""
+    if table.method.startswith(TRANSFERRED):
+        return f"run the same mnas profile --from again with more --networks, {_QUIET}"
+    return f"run mnas profile again with more --minutes (--force overwrites), {_QUIET}"
+
+
 def load_table(path: Path | str) -> LatencyTable:
     """Read a table to predict with. A bad report card is warned of, once for each file.
 
@@ -51,10 +55,10 @@ def load_table(path: Path | str) -> LatencyTable:
     """
     table = LatencyTable.load(path)
     if faults := table_faults(table):
-        _warn_once(str(path), "; ".join(faults))
+        _warn_once(str(path), "; ".join(faults), mending(table))
     return table
 
 
 @cache
-def _warn_once(path: str, faults: str) -> None:
-    _log.warning("the latency table %s is bad: %s\n  What it predicts may be wrong; %s", path, faults, MENDING)
+def _warn_once(path: str, faults: str, mending: str) -> None:
+    _log.warning("the latency table %s is bad: %s\n  What it predicts may be wrong; %s", path, faults, mending)

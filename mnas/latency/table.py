@@ -36,7 +36,7 @@ CurvePoint = Annotated[tuple[_Parameters, _Factor], Meta(title="a pair of parame
 Resolution = Annotated[int, Meta(ge=1, le=8192)]
 Pair = Annotated[tuple[Milliseconds, Milliseconds], Meta(title="a pair, predicted and measured")]
 
-
+TRANSFERRED = "transferred from the table of"  # the method of a table from mnas.latency.transfer begins with it
 FLOAT_REFERENCE = "float32"
 REFERENCES = (FLOAT_REFERENCE, "float32-plain", "int8", "int8-plain")
 

@@ -28,11 +28,10 @@ from mnas.arch.walk import unroll
 from mnas.errors import InputError
 from mnas.latency.entry_groups import group_effects, split_entries
 from mnas.latency.estimator import Z90, LatencyEstimator, params_factor
-from mnas.latency.table import Configuration, Entry, LatencyTable, Source
+from mnas.latency.table import TRANSFERRED, Configuration, Entry, LatencyTable, Source
 from mnas.statistics import Array
 
 LEAST_NETWORKS = 3
-TRANSFERRED = "transferred from the table of"  # the method of such a table begins with it
 _BLOCKS, _OPERATORS = (0.0, 0.1, 0.3, 0.8), (0.0, 0.15, 0.4, 1.0)  # deviations of log factors by each family of groups
 _NOISE = (0.015, 0.06)  # of a network's log latency
 _OWN_BLOCK, _OWN_OPERATOR = 0.3, 0.09  # deviation of an entry by itself, over those of its groups

@@ -9,8 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from mnas.arch.spec import BlockSpec
 from mnas.arch.codec import parse_stages
+from mnas.arch.spec import BlockSpec
 
 
 class Saving(Struct, frozen=True):
