@@ -173,7 +173,7 @@ def _in_file(
             os.utime(path)  # see `_make_room`
     source.say(readable)
     choice = choose(readable)
-    pixels = np.load(path, mmap_mode="r").view(np.ndarray)
+    pixels = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     return pixels[: len(choice.places)], choice, readable
 
 

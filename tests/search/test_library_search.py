@@ -1,6 +1,7 @@
 """A whole search on a block library."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -167,12 +168,7 @@ def test_when_no_stitched_network_can_be_scored_the_reason_is_said(options, tmp_
 
 
 def test_a_table_of_another_device_is_refused(options, measured, monkeypatch):
-    other = SimpleNamespace(configuration=lambda dtype: SimpleNamespace(**{**_fields(CONFIGURATION), "threads": 4}))
+    other = SimpleNamespace(configuration=lambda dtype: replace(CONFIGURATION, threads=4))
     monkeypatch.setattr(meter, "open_device", lambda *args, **opening: other)
     with pytest.raises(InputError, match="the table is for --threads 1; this is --threads 4"):
         prepare(options)
-
-
-def _fields(configuration):
-    names = ("device", "soc", "cpu", "os", "runtime", "delegate", "dtype", "threads", "model", "binary_sha256")
-    return {name: getattr(configuration, name) for name in names}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any
 
-from mnas.latency.table import Configuration, Entry, LatencyTable
+from mnas.latency.table import FLOAT_REFERENCE, Configuration, Entry, LatencyTable
 from mnas.space.files import tomllib
 
 _DEFAULTS = {"r": 1.0, "e": 1.0, "se": 0.0}
@@ -35,8 +35,8 @@ def same_table(data: bytes, understood: dict[str, Any]) -> bool:
         for each in fields(kind):
             if each.name not in document and each.default is not MISSING:
                 document[each.name] = each.default
-    for name in ("resolutions", "report_cards"):  # written only if there are some
-        if not said.get(name):
+    for name, usual in (("resolutions", ()), ("report_cards", {}), ("reference", FLOAT_REFERENCE)):
+        if not said.get(name) or said[name] == usual:  # not written then
             said.pop(name, None)
     return _same(said, understood)
 

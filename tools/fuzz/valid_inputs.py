@@ -157,7 +157,7 @@ def idx() -> list[bytes]:
 def image_folder(folder: Path) -> list[bytes]:
     """A folder with two classes, whose first image is mutated."""
     seeds = images()
-    for number, name in enumerate(("cat", "cat", "cat", "dog", "dog")):
+    for number, name in enumerate(("cat", "cat", "cat", "cat", "dog", "dog", "dog")):
         (folder / "images" / name).mkdir(parents=True, exist_ok=True)
         (folder / "images" / name / f"{number}.png").write_bytes(seeds[0])
     return seeds
