@@ -249,7 +249,7 @@ def test_coefficients_scale_as_they_did():
     assert "extrapolated table" in again  # since then
     assert again.keys() - {"extrapolated table"} == before.keys()
     del again["extrapolated table"]
-    # Blocks that the table lacks are priced by a fit, since then by SciPy's; their interval and memory are estimated anew.
+    # What the table lacks is priced by a fit, since then by SciPy's. Its interval and the memory are estimated anew.
     assert again.pop("latency_ms table") == pytest.approx(before.pop("latency_ms table"), rel=1e-6)
     assert again.pop("interval_ms table") == pytest.approx(before.pop("interval_ms table"), rel=0.02)
     assert {**again, "memory_bytes": 0} == {**before, "memory_bytes": 0}

@@ -41,7 +41,7 @@ def design(
         None, metavar="INTEGER", parser=read_pixels, help="Of the teacher in pixels; chosen by the budget by default."
     ),
     epochs: int = typer.Option(
-        None, min=1, help="Of the winner's fine-tuning, and of the published networks': 8, or fewer for --minutes."
+        None, min=1, help="Of the winner's fine-tuning, and of the published networks': 12, or fewer for --minutes."
     ),
     family: int = typer.Option(2, min=0, max=10, help="Larger networks to scale the winner to."),
     class_weights: ClassWeights = "none",

@@ -51,7 +51,7 @@ _TRAINING = 8.0  # one image's forward and backward pass
 _ANSWER = 2.5  # a teacher's answer to one image
 _LIBRARY = 4.8  # one image through a block and back, against the block's share of the inference
 _SEARCH_SECONDS, _START_SECONDS, _LAST_SECONDS = 150.0, 25.0, 60.0
-_USUAL_EPOCHS, _FEWEST_EPOCHS = 8, 3
+_USUAL_EPOCHS, _FEWEST_EPOCHS = 12, 3
 _USUAL_PUBLISHED = 2
 _FEWEST_TEACHER_EPOCHS, _LEAST_OF_TEACHER = 5, 1 / 3  # of a teacher from scratch: epochs, and their share of the usual
 _CHOSEN = ("teacher", "resolution", "epochs")  # options that are chosen where they are not given
@@ -75,7 +75,7 @@ class DesignOptions:
         dtype: of the network on the device: float32 or int8.
         teacher: a trained folder, a network of the zoo with published weights, or `train`; None for EfficientNet-Lite0.
         resolution: of the teacher, the largest one; None chooses it by the budget.
-        epochs: of the winner's fine-tuning, and of the published networks'; None for 8, or fewer to save time.
+        epochs: of the winner's fine-tuning, and of the published networks'; None for 12, or fewer to save time.
         family: number of larger networks to scale the winner to.
         class_weights: none or balanced, in every training.
         augment: in every training, as `mnas.train.recipe.augmented` takes it; None for the recipes' own, checked.
