@@ -86,6 +86,7 @@ def test_the_command_is_this_call(tmp_path, space, monkeypatch):
     done = CliRunner().invoke(app, [*line, "--device", "adb:A", "--device", "ssh:pi", "--threads", "2", "--json"])
     assert done.exception is None
     assert json.loads(done.stdout) == {"tables": {}, "failed": {}}
-    opening = {"runtime": "litert", "threads": 2, "delegate": "xnnpack", "benchmark_binary": None, "cores": ""}
+    opening = {"runtime": "litert", "threads": 2, "delegate": "xnnpack", "benchmark_binary": None}
+    opening |= {"cores": "", "wait_minutes": 0.0}
     named = {"opening": opening, "executor": "local", "address": None}
     assert calls == [(space, ["adb:A", "ssh:pi"], tmp_path / "tables", OPTIONS, named)]

@@ -97,7 +97,7 @@ def profile(
         "delegate": delegate,
         "benchmark_binary": benchmark_binary,
         "cores": cores,
-        **({"wait_minutes": wait} if wait else {}),
+        "wait_minutes": wait,
     }
     if from_:
         if len(device) > 1 or executor != "local":

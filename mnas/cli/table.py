@@ -85,25 +85,15 @@ def check(
     """
     from dataclasses import asdict
 
-    from mnas.devices.registry import open_device
-    from mnas.errors import InputError, MnasError
+    from mnas.devices.registry import open_again
+    from mnas.errors import MnasError
     from mnas.profiling.check import check_table
     from mnas.space.files import load_space
 
     loaded = _load(table)
     where = loaded.configuration
-    if device.partition(":")[0] != where.device:
-        raise InputError(f"the table is for --device {where.device}; got --device {device}")
     chosen = load_space(space or loaded.space).with_data(resolutions=loaded.input_sizes)
-    opened = open_device(
-        device,
-        runtime=where.runtime,
-        threads=where.threads,
-        delegate=where.delegate,
-        benchmark_binary=benchmark_binary,
-        wait_minutes=wait,
-        cores=where.cores,
-    )
+    opened = open_again(where, device, benchmark_binary=benchmark_binary, wait_minutes=wait)
     with output.progress("Measuring") as report:
         result = check_table(loaded, chosen, opened, count=count, seconds=minutes * 60, seed=seed, progress=report)
     different = where.differences(opened.configuration(where.dtype))

@@ -61,23 +61,12 @@ def extend(
 
     Example: mnas table extend latency_tables/laptop.json --minutes 10
     """
-    from mnas.devices.registry import open_device
-    from mnas.errors import InputError
+    from mnas.devices.registry import open_again
     from mnas.latency.table import LatencyTable
     from mnas.profiling.extend import extend_table
 
     where = LatencyTable.load(table).configuration
-    if device.partition(":")[0] != where.device:
-        raise InputError(f"the table is for --device {where.device}; got --device {device}")
-    opened = open_device(
-        device,
-        runtime=where.runtime,
-        threads=where.threads,
-        delegate=where.delegate,
-        benchmark_binary=benchmark_binary,
-        wait_minutes=wait,
-        cores=where.cores,
-    )
+    opened = open_again(where, device, benchmark_binary=benchmark_binary, wait_minutes=wait)
     with output.progress("Measuring") as report:
         found = extend_table(table, opened, minutes, progress=report)
     if json:

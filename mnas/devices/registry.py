@@ -7,6 +7,7 @@ from pathlib import Path
 from mnas.checks import check_number
 from mnas.devices.base import Device
 from mnas.errors import InputError
+from mnas.latency.table import Configuration
 
 DEFAULT_RUNTIME = "litert"
 
@@ -56,6 +57,34 @@ def open_device(
             rest, runtime=runtime, threads=threads, delegate=delegate, cores=cores, wait_s=wait_minutes * 60
         )
     raise InputError(f"--device is {spec!r}: expected local, adb, adb:SERIAL or ssh:HOST")
+
+
+def open_again(
+    configuration: Configuration, spec: str, *, benchmark_binary: Path | None = None, wait_minutes: float = 0.0
+) -> Device:
+    """Open a device as a table's measurements were made: the same runtime, threads, delegate and cores.
+
+    Args:
+        configuration: of the table.
+        spec: of the device, as for `open_device`.
+        benchmark_binary: the `benchmark_model` to measure a phone with.
+        wait_minutes: as for `open_device`.
+
+    Raises:
+        InputError: for a device of another kind, or as `open_device`.
+        MnasError: as `open_device`.
+    """
+    if spec.partition(":")[0] != configuration.device:
+        raise InputError(f"the table is for --device {configuration.device}; got --device {spec}")
+    return open_device(
+        spec,
+        runtime=configuration.runtime,
+        threads=configuration.threads,
+        delegate=configuration.delegate,
+        benchmark_binary=benchmark_binary,
+        wait_minutes=wait_minutes,
+        cores=configuration.cores,
+    )
 
 
 def _phone(
