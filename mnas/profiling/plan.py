@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
+from math import fsum
 
 import numpy as np
 
@@ -58,8 +59,9 @@ def plan_networks(space: SearchSpace, *, seed: int) -> Iterator[PlannedNetwork]:
             yield PlannedNetwork(replace(space.sample(rng), resolution=size), held_out=True)
             continue
         candidates = [space.sample(rng) for _ in range(_CANDIDATES)]
-        operators = [set(count_operators(candidate)) for candidate in candidates]
-        best = int(np.argmax([sum(1 / (1 + seen[operator]) ** 2 for operator in own) for own in operators]))
+        operators = [tuple(count_operators(candidate)) for candidate in candidates]
+        # The exact sum: networks that are equal by it must not be told apart by the order of their operators.
+        best = int(np.argmax([fsum(1 / (1 + seen[operator]) ** 2 for operator in own) for own in operators]))
         seen.update(operators[best])
         place, share = divmod(num_fitting, _OTHER_SHARE)
         num_classes = counts[1 + place % 2] if share == _OTHER_SHARE - 1 else counts[0]
