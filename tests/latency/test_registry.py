@@ -39,7 +39,7 @@ def test_every_table_is_found_by_its_name(name: str) -> None:
 
 
 def test_the_start_of_a_name_is_enough_where_one_table_has_it() -> None:
-    assert find_table("epyc-int8") == FOLDER / "epyc_litert_int8_mnasnet-32.json"
+    assert find_table("xeon-float32-nas") == FOLDER / "xeon-2.5ghz_litert_float32_nas-bench-macro.json"
     assert find_table("epyc-float32-mnasnet") == FOLDER / "epyc_litert_float32_mnasnet.json", "a whole name wins"
     with pytest.raises(InputError, match=r"several .* called epyc-float32: choose one of epyc-float32-mnasnet, epyc-"):
         find_table("epyc-float32")
@@ -71,13 +71,13 @@ def test_an_installed_mnas_finds_what_was_installed_with_it(tmp_path: Path, monk
     monkeypatch.setattr("importlib.metadata.files", lambda name: files)
     assert read_registry() == ()
     with pytest.raises(InputError, match=r"this installation has none\. They are in the folder latency_tables"):
-        find_table("epyc-int8")
+        find_table("epyc-int8-mnasnet-32")
     assert "has no ready-made tables" in run("table", "list")
     path = importlib.metadata.PackagePath(f"../share/mnas/latency_tables/{INDEX}")
     path.dist = importlib.metadata.PathDistribution(tmp_path / "site-packages" / "mnas.dist-info")
     (tmp_path / "site-packages").mkdir()
     files.append(path)
-    assert find_table("epyc-int8").samefile(there / "epyc_litert_int8_mnasnet-32.json")
+    assert find_table("epyc-int8-mnasnet-32").samefile(there / "epyc_litert_int8_mnasnet-32.json")
 
 
 def test_a_damaged_index_is_said(tmp_path: Path) -> None:
@@ -100,9 +100,11 @@ def test_commands_take_names(tmp_path: Path) -> None:
     network = load_space("mnasnet-32").sample(np.random.default_rng(0))
     (tmp_path / "net.json").write_text(architecture_to_json(network))
     path = FOLDER / "epyc_litert_int8_mnasnet-32.json"
-    by_name, by_path = (run("cost", tmp_path / "net.json", "--table", name, "--json") for name in ("epyc-int8", path))
+    by_name, by_path = (
+        run("cost", tmp_path / "net.json", "--table", name, "--json") for name in ("epyc-int8-mnasnet-32", path)
+    )
     assert by_name == by_path
-    assert run("table", "show", "epyc-int8", "--json") == run("table", "show", path, "--json")
+    assert run("table", "show", "epyc-int8-mnasnet-32", "--json") == run("table", "show", path, "--json")
     assert [row["name"] for row in json.loads(run("table", "list", "--json"))["tables"]] == NAMES
     told = run("table", "list")
     assert all(name in told for name in NAMES)
