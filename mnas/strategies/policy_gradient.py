@@ -1,12 +1,16 @@
-"""The common part of REINFORCE and PPO: the recurrent controller, advantages, and one gradient step."""
+"""The common part of REINFORCE and PPO: the recurrent controller, advantages, and one gradient step.
+
+A step is Adam's (Kingma and Ba 2015), as Keras does it, but as a function of weights and averages: strategies of the
+same decisions and options share the traced graph.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -14,9 +18,12 @@ import tensorflow as tf
 from mnas.arch.spec import Architecture
 from mnas.space.space import SearchSpace
 from mnas.strategies.base import MAX_REJECTIONS, Feasible, Strategy, check_count, encode_successful
-from mnas.strategies.controller import Controller
+from mnas.strategies.controller import Controller, PolicyGraphs, Weights
 from mnas.trial import Trial
 
+# The value to maximise for each row, of its log-probability, its advantage and its log-probability before the update.
+Gain = Callable[[Any, Any, Any], Any]
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # Adam's
 _FRESH_ROUNDS = 10  # batches drawn to find candidates that were not evaluated before
 
 
@@ -28,6 +35,7 @@ class PolicyGradient(Strategy):
     See `Strategy` for the other arguments.
 
     Args:
+        gain: what a step maximises, without the entropy bonus; hashable, because equal ones share a graph.
         learning_rate: Adam's.
         entropy_weight: of the entropy bonus, relative to advantages scaled to unit spread.
         baseline_decay: of the moving averages of the rewards and of their squared deviations.
@@ -39,6 +47,7 @@ class PolicyGradient(Strategy):
         *,
         seed: int,
         feasible: Feasible | None,
+        gain: Gain,
         learning_rate: float,
         entropy_weight: float,
         baseline_decay: float,
@@ -46,16 +55,13 @@ class PolicyGradient(Strategy):
         super().__init__(space, seed=seed, feasible=feasible)
         counts = [len(decision.choices) for decision in space.decisions]
         self.controller = Controller(counts, seed=seed)
-        self._optimizer = keras.optimizers.Adam(learning_rate)
-        self._optimizer.build(self.controller.variables)
-        self._entropy_weight = entropy_weight
+        self._step_graph = _adam_step(self.controller.graphs, gain, learning_rate, entropy_weight)
+        self._averages = [tf.zeros_like(weight) for _ in range(2) for weight in self.controller.weights]
+        self._steps = 0
         self._advantages = Advantages(baseline_decay)
         self._seen: set[Architecture] = set()
         self._draws = 0
         self._diagnostics: dict[str, float] = {}
-        rows = tf.TensorSpec([None, len(counts)], tf.int32)
-        scalars = tf.TensorSpec([None], tf.float32)
-        self._step = tf.function(self._step_graph, input_signature=[rows, scalars, scalars], autograph=False)
 
     def ask(self, count: int) -> list[Architecture]:
         """A batch from the current policy; infeasible and known candidates are replaced by further draws."""
@@ -96,24 +102,49 @@ class PolicyGradient(Strategy):
             The policy's mean entropy over these rows before the update.
         """
 
-    @abstractmethod
-    def _gain(self, log_probs: Any, advantages: Any, old_log_probs: Any) -> Any:
-        """The value to maximise for each row, without the entropy bonus; called inside the graph."""
+    def _step(self, indices: Any, advantages: Any, old_log_probs: Any) -> Any:
+        """Do one step on a batch; return the mean entropy before it."""
+        self._steps += 1
+        weights, self._averages, entropy = self._step_graph(
+            self.controller.weights,
+            self._averages,
+            tf.constant(self._steps, tf.float32),
+            indices,
+            advantages,
+            old_log_probs,
+        )
+        self.controller.weights = weights
+        return entropy
 
     def _draw(self, count: int) -> list[Architecture]:
         rows = self.controller.sample(count, self._draws)
         self._draws += 1
         return [self.space.decode([int(index) for index in row]) for row in rows]
 
-    def _step_graph(self, indices: Any, advantages: Any, old_log_probs: Any) -> Any:
+
+@cache
+def _adam_step(graphs: PolicyGraphs, gain: Gain, learning_rate: float, entropy_weight: float) -> Any:
+    """Return a traced step: of weights, averages, the step's number and a batch; it returns the first two anew."""
+
+    def step(
+        weights: Weights, averages: Weights, number: Any, indices: Any, advantages: Any, old_log_probs: Any
+    ) -> tuple[Weights, Weights, Any]:
         with tf.GradientTape() as tape:
-            log_probs, entropies = self.controller.log_probs(indices)
-            gain = self._gain(log_probs, advantages, old_log_probs) + self._entropy_weight * entropies
-            loss = -tf.reduce_mean(gain)
-        variables = self.controller.variables
-        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
-        self._optimizer.apply(gradients, variables)
-        return tf.reduce_mean(entropies)
+            tape.watch(weights)
+            log_probs, entropies = graphs.log_probs(weights, indices)
+            gained = gain(log_probs, advantages, old_log_probs) + entropy_weight * entropies
+            loss = -tf.reduce_mean(gained)
+        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, weights)]
+        first, second = averages[: len(weights)], averages[len(weights) :]
+        first = [m + (g - m) * (1 - _BETA_1) for m, g in zip(first, gradients, strict=True)]
+        second = [v + (tf.square(g) - v) * (1 - _BETA_2) for v, g in zip(second, gradients, strict=True)]
+        rate = learning_rate * tf.sqrt(1 - _BETA_2**number) / (1 - _BETA_1**number)
+        weights = [w - m * rate / (tf.sqrt(v) + _EPSILON) for w, m, v in zip(weights, first, second, strict=True)]
+        return weights, [*first, *second], tf.reduce_mean(entropies)
+
+    scalars = tf.TensorSpec([None], tf.float32)
+    signature = [graphs.signature, [*graphs.signature, *graphs.signature], tf.TensorSpec([], tf.float32)]
+    return tf.function(step, input_signature=[*signature, graphs.rows, scalars, scalars], autograph=False)
 
 
 class Advantages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -9,6 +10,19 @@ import tensorflow as tf
 from mnas.space.space import SearchSpace
 from mnas.strategies.base import Feasible
 from mnas.strategies.policy_gradient import PolicyGradient
+
+
+@dataclass(frozen=True)
+class ClippedRatio:
+    """PPO's gain (Schulman et al. 2017, eq. 7), with the maximum distance of the probability ratio from 1."""
+
+    clip: float
+
+    def __call__(self, log_probs: Any, advantages: Any, old_log_probs: Any) -> Any:
+        """Return it for each row."""
+        ratio = tf.exp(tf.clip_by_value(log_probs - old_log_probs, -20.0, 20.0))
+        clipped = tf.clip_by_value(ratio, 1 - self.clip, 1 + self.clip)
+        return tf.minimum(ratio * advantages, clipped * advantages)
 
 
 class PPO(PolicyGradient):
@@ -34,11 +48,11 @@ class PPO(PolicyGradient):
         clip: float = 0.2,
     ) -> None:
         self._epochs = epochs
-        self._clip = clip
         super().__init__(
             space,
             seed=seed,
             feasible=feasible,
+            gain=ClippedRatio(clip),
             learning_rate=learning_rate,
             entropy_weight=entropy_weight,
             baseline_decay=0.95,
@@ -49,8 +63,3 @@ class PPO(PolicyGradient):
         for _ in range(self._epochs):
             self._step(indices, advantages, old_log_probs)
         return entropies.mean()
-
-    def _gain(self, log_probs: Any, advantages: Any, old_log_probs: Any) -> Any:
-        ratio = tf.exp(tf.clip_by_value(log_probs - old_log_probs, -20.0, 20.0))
-        clipped = tf.clip_by_value(ratio, 1 - self._clip, 1 + self._clip)
-        return tf.minimum(ratio * advantages, clipped * advantages)

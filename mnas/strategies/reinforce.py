@@ -36,6 +36,7 @@ class Reinforce(PolicyGradient):
             space,
             seed=seed,
             feasible=feasible,
+            gain=weighted_log_probs,
             learning_rate=learning_rate,
             entropy_weight=entropy_weight,
             baseline_decay=baseline_decay,
@@ -44,6 +45,8 @@ class Reinforce(PolicyGradient):
     def _update(self, indices: Any, advantages: Any) -> Any:
         return self._step(indices, advantages, tf.zeros_like(advantages))
 
-    def _gain(self, log_probs: Any, advantages: Any, old_log_probs: Any) -> Any:
-        del old_log_probs  # one step for each batch: the policy has not changed since
-        return advantages * log_probs
+
+def weighted_log_probs(log_probs: Any, advantages: Any, old_log_probs: Any) -> Any:
+    """REINFORCE's gain; there is one step for each batch, so that the policy has not changed since."""
+    del old_log_probs
+    return advantages * log_probs

@@ -52,8 +52,8 @@ def test_samples_follow_the_probabilities(controller):
     from mnas.strategies.controller import Controller
 
     skewed = Controller((2, 2), seed=0)
-    for variable in skewed.variables:
-        variable.assign(variable * 8)  # far from uniform, and the second choice depends on the first
+    # far from uniform, and the second choice depends on the first
+    skewed.weights = [weight * 8 for weight in skewed.weights]
     rows = list(itertools.product(range(2), range(2)))
     log_probs, _ = skewed.evaluate(rows)
     drawn = skewed.sample(20_000, 0)
