@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -32,6 +32,7 @@ Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 MOST_IDX_BYTES = 1 << 28
+_CHUNK = 256  # images that are resized at a time
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_CLASSES = ["t-shirt/top", "trouser", "pullover", "dress", "coat"]
 FASHION_CLASSES += ["sandal", "shirt", "sneaker", "bag", "ankle-boot"]
@@ -199,11 +200,12 @@ class ArrayImages:
         """The number of test images."""
         return len(self.test_labels)
 
-    def read(self, places: Places) -> Iterator[Bytes | None]:
+    def read(self, places: Places) -> Generator[Bytes | None, None, None]:
         """See `ImageSource`."""
         for images, own in ((self.train, places), (self.test, places - len(self.train))):
-            if len(chosen := own[(own >= 0) & (own < len(images))]):
-                yield from to_square_rgb(images[chosen], self.resolution)
+            chosen = own[(own >= 0) & (own < len(images))]
+            for start in range(0, len(chosen), _CHUNK):
+                yield from to_square_rgb(images[chosen[start : start + _CHUNK]], self.resolution)
 
     def check(self, readable: Mask) -> None:
         """All are readable."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Condition
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,11 +59,12 @@ def decode_picture(path: Path, resolution: int) -> Picture:
 
     try:
         with refuse_bombs(), Image.open(path, formats=formats()) as file:
+            size, is_deep = file.size, file.mode.startswith(("I", "F"))
             shrink_or_refuse(file, 2 * resolution)
-            is_deep = file.mode.startswith(("I", "F"))
-            image = to_rgb(file)
-            square = ImageOps.fit(image, (resolution, resolution), Image.Resampling.LANCZOS)
-            return Picture(np.asarray(square), image.getextrema()[0] if is_deep else None)  # type: ignore[arg-type]
+            with room_for(file, size):
+                image = to_rgb(file)
+                square = ImageOps.fit(image, (resolution, resolution), Image.Resampling.LANCZOS)
+                return Picture(np.asarray(square), image.getextrema()[0] if is_deep else None)  # type: ignore[arg-type]
     except Exception as error:  # Pillow raises many kinds of errors for damaged files
         raise InputError(f"{path}: not a readable image ({describe_failure(error)})") from None
 
@@ -75,9 +77,47 @@ def formats() -> tuple[str, ...]:
     return ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", *(["AVIF"] if features.check("avif") else []))
 
 
+class _Shared:
+    """What the threads that decode images share.
+
+    Attributes:
+        changed: notified when any of the others changes, and held while it does.
+        users: number of threads in `refuse_bombs`.
+        pixels: of the images that are being decoded.
+        settings: undoes what `refuse_bombs` set.
+    """
+
+    def __init__(self) -> None:
+        self.changed = Condition()
+        self.users = self.pixels = 0
+        self.settings = ExitStack()
+
+
+_shared = _Shared()
+
+
 @contextmanager
 def refuse_bombs() -> Iterator[None]:
-    """Make Pillow refuse images of so many pixels that they are likely meant to fill the memory."""
+    """Make Pillow refuse images of so many pixels that they are likely meant to fill the memory.
+
+    Pillow's limit and Python's filters of warnings belong to the process: the first thread sets them, and the last one
+    sets them back.
+    """
+    with _shared.changed:
+        if not _shared.users:
+            _shared.settings.enter_context(_limits())
+        _shared.users += 1
+    try:
+        yield
+    finally:
+        with _shared.changed:
+            _shared.users -= 1
+            if not _shared.users:
+                _shared.settings.close()
+
+
+@contextmanager
+def _limits() -> Iterator[None]:
     from PIL import Image
 
     most = Image.MAX_IMAGE_PIXELS
@@ -89,6 +129,29 @@ def refuse_bombs() -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = most
+
+
+@contextmanager
+def room_for(file: Image.Image, size: tuple[int, int]) -> Iterator[None]:
+    """Wait until the images that other threads decode leave room: together they have at most `MOST_PLAIN_PIXELS`.
+
+    An image of more is decoded alone.
+
+    Args:
+        file: the image, before its pixels are read.
+        size: width and height before `shrink_or_refuse`: a progressive JPEG file needs memory for all its pixels.
+    """
+    width, height = size if file.info.get("progressive") else file.size
+    pixels = width * height
+    with _shared.changed:
+        _shared.changed.wait_for(lambda: not _shared.pixels or _shared.pixels + pixels <= MOST_PLAIN_PIXELS)
+        _shared.pixels += pixels
+    try:
+        yield
+    finally:
+        with _shared.changed:
+            _shared.pixels -= pixels
+            _shared.changed.notify_all()
 
 
 def shrink_or_refuse(file: Image.Image, size: int) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
 
 from mnas.data.folder_layout import check_same_classes, find_splits, list_contents, open_folder, say_once, say_skipped
-from mnas.data.image_file import Bytes, decode_picture, describe_flat
+from mnas.data.image_file import Bytes, Picture, decode_picture, describe_flat, refuse_bombs
 from mnas.data.splitting import Mask, Places
 from mnas.errors import InputError
+from mnas.system.threads import map_in_order
 
 _SAID = 5  # unreadable images that are named
 _log = logging.getLogger(__name__)
@@ -58,17 +60,24 @@ class FolderImages:
         self._said = 0
         self._levels: list[tuple[int, int]] = []
 
-    def read(self, places: Places) -> Iterator[Bytes | None]:
+    def read(self, places: Places) -> Generator[Bytes | None, None, None]:
         """See `ImageSource`."""
-        return (self._image(self._paths[place]) for place in places)
+        pictures = map_in_order(self._decode, (self._paths[place] for place in places))
+        with refuse_bombs(), contextlib.closing(pictures):
+            for picture in pictures:
+                yield self._pixels(picture)
 
-    def _image(self, path: Path) -> Bytes | None:
+    def _decode(self, path: Path) -> Picture | InputError:
         try:
-            picture = decode_picture(path, self._resolution)
+            return decode_picture(path, self._resolution)
         except InputError as error:
+            return error
+
+    def _pixels(self, picture: Picture | InputError) -> Bytes | None:
+        if isinstance(picture, InputError):
             self._said += 1
             if self._said <= _SAID:
-                _log.warning("skipped %s", error)
+                _log.warning("skipped %s", picture)
             return None
         self._levels += [] if picture.levels is None else [picture.levels]
         return picture.pixels

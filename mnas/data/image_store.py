@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Protocol
 
@@ -28,7 +28,6 @@ from mnas.system.lock import hold, is_held
 
 MEMORY_SHARE = 0.25  # of the memory, above which images are in a file: several processes may have the same images
 _LARGE = 1 << 30  # bytes, of which is said that they are read
-_CHUNK = 256  # images
 _FORMAT, _VERSION = "mnas.images", 1
 
 Bytes = npt.NDArray[np.uint8]
@@ -50,7 +49,7 @@ class ImageSource(Protocol):
     def num_test(self) -> int | None:
         """The number of images of the test split; None if there is none."""
 
-    def read(self, places: Places) -> Iterable[Bytes | None]:
+    def read(self, places: Places) -> Generator[Bytes | None, None, None]:
         """Read images, at ascending places, of shape (resolution, resolution, 3); None for one that is not readable."""
 
     def check(self, readable: Mask) -> None:
@@ -121,9 +120,8 @@ def _fill(pixels: Bytes, source: ImageSource, choose: Chooser, readable: Mask) -
         row_of[others] = -1
         free = np.setdiff1d(np.arange(len(pixels)), row_of)[: len(missing)]
         order = np.argsort(missing)  # neighbours on the disk are read one after the other
-        for start in range(0, len(order), _CHUNK):
-            part = order[start : start + _CHUNK]
-            for place, row, image in zip(missing[part], free[part], source.read(missing[part]), strict=True):
+        with contextlib.closing(source.read(missing[order])) as images:
+            for place, row, image in zip(missing[order], free[order], images, strict=True):
                 if image is None:
                     readable[place] = False
                 else:

@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from mnas.data.image_file import (
     describe_flat,
     formats,
     refuse_bombs,
+    room_for,
     shrink_or_refuse,
     to_rgb,
     upright_size,
@@ -28,6 +29,7 @@ from mnas.data.image_file import (
 from mnas.errors import InputError
 from mnas.system.files import read_bytes
 from mnas.system.permissions import names_what_is_not_permitted
+from mnas.system.threads import map_in_order
 
 FEW_IMAGES = 10
 HIGH_IMBALANCE = 5.0
@@ -185,18 +187,14 @@ def _read_all(
 ) -> tuple[list[ImageFacts], dict[str, str]]:
     facts: list[ImageFacts] = []
     unreadable: dict[str, str] = {}
-    pool = ThreadPoolExecutor()
-    try:
-        with refuse_bombs():
-            for done, ((path, split, label), read) in enumerate(zip(listed, pool.map(_read, listed), strict=True), 1):
-                relative = path.relative_to(root).as_posix()
-                if isinstance(read, str):
-                    unreadable[relative] = read
-                else:
-                    facts.append(ImageFacts(relative, split, label, *read))
-                progress(done / len(listed), f"{done} of {len(listed)} images")
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with refuse_bombs(), closing(map_in_order(_read, listed)) as found:
+        for done, ((path, split, label), read) in enumerate(zip(listed, found, strict=True), 1):
+            relative = path.relative_to(root).as_posix()
+            if isinstance(read, str):
+                unreadable[relative] = read
+            else:
+                facts.append(ImageFacts(relative, split, label, *read))
+            progress(done / len(listed), f"{done} of {len(listed)} images")
     return facts, unreadable
 
 
@@ -210,13 +208,14 @@ def _read(listed: tuple[Path, str, str]) -> _Read | str:
     try:
         content = read_bytes(listed[0], "an image")
         with Image.open(io.BytesIO(content), formats=formats()) as file:
-            size, mode = upright_size(file), file.mode
+            size, whole, mode = upright_size(file), file.size, file.mode
             shrink_or_refuse(file, _THUMBNAIL)
             file.draft("RGB", (_THUMBNAIL, _THUMBNAIL))
-            image = to_rgb(file)
-            levels = image.getextrema()[0] if mode.startswith(("I", "F")) else None
-            digest = hashlib.sha256(content).digest()
-            return *size, mode, levels, digest, difference_hash(image)  # type: ignore[return-value]
+            with room_for(file, whole):
+                image = to_rgb(file)
+                levels = image.getextrema()[0] if mode.startswith(("I", "F")) else None
+                digest = hashlib.sha256(content).digest()
+                return *size, mode, levels, digest, difference_hash(image)  # type: ignore[return-value]
     except Exception as error:  # Pillow raises many kinds of errors for damaged files
         return describe_failure(error)
 

@@ -1,6 +1,9 @@
 """Images of every format, mode and orientation as squares of RGB."""
 
 import struct
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -89,6 +92,55 @@ def test_what_is_too_large_is_called_so(tmp_path, small_limits, name, size):
     with pytest.raises(InputError, match=r"too large: expected at most .* megapixels, or .* in a JPEG file"):
         decode_image(tmp_path / name, 8)
     assert most == Image.MAX_IMAGE_PIXELS
+
+
+def test_threads_that_decode_at_once_leave_pillow_as_it_was(tmp_path, small_limits):
+    for number in range(40):
+        size = (400, 300) if number % 4 == 0 else (20, 20)
+        Image.fromarray(PIXELS).resize(size).save(tmp_path / f"{number}.jpg")
+
+    def decode(number):
+        try:
+            return decode_image(tmp_path / f"{number}.jpg", 8).shape
+        except InputError as error:
+            return "too large" in str(error)
+
+    most, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(decode, range(40)))
+    assert found == [True if number % 4 == 0 else (8, 8, 3) for number in range(40)]
+    assert most == Image.MAX_IMAGE_PIXELS
+    assert filters == warnings.filters
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "most"),
+    [
+        ((30, 20), {}, 1),  # of 1,000 pixels one such image takes more than half
+        ((20, 10), {}, 5),
+        ((300, 200), {}, 1),  # decoded at an eighth of its side
+        ((300, 200), {"progressive": True}, 1),
+    ],
+)
+def test_threads_decode_no_more_pixels_at_once_than_one_image_may_have(
+    tmp_path, small_limits, monkeypatch, size, options, most
+):
+    Image.fromarray(PIXELS).resize(size).save(tmp_path / "x.jpg", **options)
+    now, peak, decode = [], [], image_file.to_rgb
+
+    def watched(file):
+        now.append(file)
+        peak.append(len(now))
+        time.sleep(0.01)
+        image = decode(file)
+        now.pop()
+        return image
+
+    monkeypatch.setattr(image_file, "to_rgb", watched)
+    with ThreadPoolExecutor(8) as pool:
+        shapes = list(pool.map(lambda _: decode_image(tmp_path / "x.jpg", 4).shape, range(16)))
+    assert shapes == [(4, 4, 3)] * 16
+    assert max(peak) <= most
 
 
 def _thermal(root, top):
