@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ MOST_DIFFERENT = 8
 # Fashion-MNIST (28 px), 4,777 pairs are within 8 bits.
 SMALLEST = 64
 _FLAT = 4  # range of grey values below which an image has no structure to compare
-_ROWS = 1024  # of the matrix of distances at a time
+_ROWS = 256  # of the matrix of distances at a time
 
 Hash = npt.NDArray[np.bool_]
 
@@ -42,10 +43,20 @@ def difference_hash(image: Image.Image) -> Hash | None:
     return np.concatenate([(grey[:8, 1:] > grey[:8, :-1]).ravel(), (grey[1:, :8] > grey[:-1, :8]).ravel()])
 
 
-def group_similar(hashes: npt.NDArray[np.bool_], most_different: int = MOST_DIFFERENT) -> list[list[int]]:
+def group_similar(
+    hashes: npt.NDArray[np.bool_],
+    most_different: int = MOST_DIFFERENT,
+    *,
+    progress: Callable[[float], None] = lambda share: None,
+) -> list[list[int]]:
     """Group hashes of shape (count, `BITS`) that differ in few bits, directly or through others of the group.
 
     The time grows with the square of the count: about a second for 10,000.
+
+    Args:
+        hashes: to group.
+        most_different: number of bits in which two may differ.
+        progress: is told the share that was done.
 
     Returns:
         Groups of two or more, as sorted indices, ordered by their first.
@@ -53,11 +64,15 @@ def group_similar(hashes: npt.NDArray[np.bool_], most_different: int = MOST_DIFF
     signs = hashes.astype(np.float32) * 2 - 1
     group = np.arange(len(signs))
     for start in range(0, len(signs), _ROWS):
+        stop = min(start + _ROWS, len(signs))
         # The product of two rows of signs is the number of equal bits minus that of different ones.
-        close = signs[start : start + _ROWS] @ signs[: start + _ROWS].T >= BITS - 2 * most_different
-        for row in np.flatnonzero(close.sum(axis=1) > 1):
-            joined = np.unique(group[: close.shape[1]][close[row]])
-            group[np.isin(group, joined)] = joined[0]
+        close = signs[start:stop] @ signs[:stop].T >= BITS - 2 * most_different
+        known = group[:stop]
+        for row in np.flatnonzero(np.count_nonzero(close, axis=1) > 1):
+            joined = known[close[row]]
+            if (joined != joined[0]).any():
+                known[np.isin(known, joined)] = joined.min()
+        progress((stop / len(signs)) ** 2)
     order = np.argsort(group, kind="stable")
     cuts = np.flatnonzero(np.diff(group[order])) + 1
     return [[int(index) for index in members] for members in np.split(order, cuts) if len(members) > 1]

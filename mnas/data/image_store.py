@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Protocol
@@ -28,7 +30,10 @@ from mnas.system.lock import hold, is_held
 
 MEMORY_SHARE = 0.25  # of the memory, above which images are in a file: several processes may have the same images
 _LARGE = 1 << 30  # bytes, of which is said that they are read
+_FIRST_SAID_S, _SAID_EVERY_S = 10.0, 60.0  # how far a long reading is
 _FORMAT, _VERSION = "mnas.images", 1
+
+_log = logging.getLogger(__name__)
 
 Bytes = npt.NDArray[np.uint8]
 Chooser = Callable[[Mask], Choice]
@@ -120,13 +125,34 @@ def _fill(pixels: Bytes, source: ImageSource, choose: Chooser, readable: Mask) -
         row_of[others] = -1
         free = np.setdiff1d(np.arange(len(pixels)), row_of)[: len(missing)]
         order = np.argsort(missing)  # neighbours on the disk are read one after the other
+        pace = _Pace(len(order))
         with contextlib.closing(source.read(missing[order])) as images:
             for place, row, image in zip(missing[order], free[order], images, strict=True):
                 if image is None:
                     readable[place] = False
                 else:
                     pixels[row], row_of[place] = image, row
+                pace.one_more()
         source.check(readable)
+
+
+class _Pace:
+    """Says how far a long reading is, and how long the rest will take."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._done = count, 0
+        self._started = time.monotonic()
+        self._said = self._started + _FIRST_SAID_S - _SAID_EVERY_S
+
+    def one_more(self) -> None:
+        """One image was read."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._said >= _SAID_EVERY_S:
+            self._said = now
+            left = (now - self._started) * (self._count / self._done - 1)
+            about = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+            _log.warning("%s of %s images are read; about %s left", f"{self._done:,}", f"{self._count:,}", about)
 
 
 def _arrange(pixels: Bytes, rows: npt.NDArray[np.intp]) -> None:

@@ -33,6 +33,8 @@ from mnas.system.threads import map_in_order
 
 FEW_IMAGES = 10
 HIGH_IMBALANCE = 5.0
+_MANY = 10_000  # images, of which is said that they are compared
+_AS_LONG = 300_000  # images that take as long to compare as to read
 _THUMBNAIL = 72  # px, to which JPEG files are decoded: 8 pixels for each grey value of the hash
 
 
@@ -126,7 +128,8 @@ def inspect_folder(
 
     Args:
         name: a folder as `mnas.data.dataset.load_dataset` takes it, or its address.
-        progress: is told the share of the images that was read, and the number of images.
+        progress: is told the share of the work that is done, and the number of images that were read or that all are
+            compared.
 
     Raises:
         InputError: for a missing folder, fewer than two classes, or folders that are splits and not classes.
@@ -148,7 +151,7 @@ def inspect_folder(
     counts = {split: dict.fromkeys(labels, 0) for split, labels in classes.items()}
     for image in facts:
         counts[image.split][image.label] += 1
-    duplicates = _find_duplicates(facts)
+    duplicates = _find_duplicates(facts, progress)
     train = next(iter(counts.values()))
     smallest, largest = min(train.values()), max(train.values())
     imbalance = largest / smallest if smallest else None
@@ -194,8 +197,13 @@ def _read_all(
                 unreadable[relative] = read
             else:
                 facts.append(ImageFacts(relative, split, label, *read))
-            progress(done / len(listed), f"{done} of {len(listed)} images")
+            progress(done / len(listed) * _reading_share(len(listed)), f"{done} of {len(listed)} images")
     return facts, unreadable
+
+
+def _reading_share(count: int) -> float:
+    """The share of the time that is for reading, before images are compared."""
+    return 1 / (1 + count / _AS_LONG) if count > _MANY else 1.0
 
 
 _Read = tuple[int, int, str, "tuple[int, int] | None", bytes, "Hash | None"]
@@ -227,7 +235,7 @@ def _sizes(facts: list[ImageFacts]) -> dict[str, tuple[int, int]]:
     return {"smallest": sizes[0], "median": sizes[len(sizes) // 2], "largest": sizes[-1]}
 
 
-def _find_duplicates(facts: list[ImageFacts]) -> list[DuplicateGroup]:
+def _find_duplicates(facts: list[ImageFacts], progress: Callable[[float, str], None]) -> list[DuplicateGroup]:
     by_digest: dict[bytes, list[ImageFacts]] = defaultdict(list)
     for image in facts:
         by_digest[image.digest].append(image)
@@ -236,9 +244,14 @@ def _find_duplicates(facts: list[ImageFacts]) -> list[DuplicateGroup]:
     if not different:
         return exact
     hashes = np.stack([image.hash for image in different if image.hash is not None])
-    similar = (
-        [image for index in group for image in by_digest[different[index].digest]] for group in group_similar(hashes)
-    )
+    read = _reading_share(len(facts))
+
+    def report(share: float) -> None:
+        if read < 1:
+            progress(read + (1 - read) * share, f"comparing {len(hashes)} images")
+
+    groups = group_similar(hashes, progress=report)
+    similar = ([image for index in group for image in by_digest[different[index].digest]] for group in groups)
     return exact + [_group(images, exact=False) for images in similar]
 
 

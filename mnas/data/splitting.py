@@ -5,6 +5,7 @@ The choice is made before images are read, and made again without those that tur
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,14 +79,22 @@ class Splitter:
         if self.num_test is not None:
             test = pool + np.flatnonzero(readable[pool:])
         total = min(self.limit or len(order), len(order))
-        count = max(1, round(total * self.validation_share))
-        if total - count < self.num_classes:
+        count = self._num_validation(total)
+        if not self._is_enough(total):
+            least = next(number for number in itertools.count(total) if self._is_enough(number))
+            cure = f"raise the limit (--max-train-images) of {self.limit}" if least <= len(order) else "add images"
             raise InputError(
-                f"{self.name} gives {total} training images for {self.num_classes} classes: too few to train and to "
-                "score on"
+                f"{self.name}: {total} images are too few to train and to score on, as there are {self.num_classes} "
+                f"classes: expected {least} or more beside the test images; {cure}"
             )
         train, validation = choose_first(total, count) if former else choose(self.labels[order], total, count)
         return Choice(order[train], order[validation], test)
+
+    def _num_validation(self, total: int) -> int:
+        return max(1, round(total * self.validation_share))
+
+    def _is_enough(self, total: int) -> bool:
+        return total - self._num_validation(total) >= self.num_classes
 
     def _in_random_order(self, labels: Labels, readable: Mask) -> tuple[Places, Places]:
         """Return the places of the readable images: those held out for testing, and the others in random order."""

@@ -62,3 +62,11 @@ def test_groups_join_through_their_members():
     hashes[2, 64:] = hashes[4, 64:] = True
     assert group_similar(hashes) == [[0, 1, 3], [2, 4]]
     assert group_similar(hashes, 7) == [[2, 4]]
+
+
+def test_comparing_many_says_how_far_it_is():
+    shares = []
+    group_similar(np.random.default_rng(0).random((1000, BITS)) > 0.5, progress=shares.append)
+    assert shares == sorted(shares)
+    assert len(shares) > 1
+    assert shares[-1] == 1

@@ -137,3 +137,11 @@ def test_a_class_of_unreadable_images_is_refused_with_a_limit_too(photos):
     _damage(photos, *(f"dog/{image:02}.png" for image in range(39)))
     with pytest.raises(InputError, match=r"dog has 1 readable image: expected 2 or more"):
         load_dataset(str(photos), resolution=8, limit=30)
+
+
+def test_a_long_reading_says_how_far_it_is(photos, monkeypatch, caplog):
+    load_dataset(str(photos), resolution=8)
+    assert "left" not in caplog.text
+    monkeypatch.setattr(image_store, "_FIRST_SAID_S", 0)
+    load_dataset(str(photos), resolution=8)
+    assert caplog.text.count(" of 120 images are read; about ") == 1

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mnas.data.dataset import load_dataset
-from mnas.data.splitting import choose, choose_first
+from mnas.data.splitting import Splitter, choose, choose_first
+from mnas.errors import InputError
 
 
 def _labels(seed, *counts):
@@ -61,3 +62,14 @@ def test_classes_without_validation_images_are_named(tmp_path, caplog):
     dataset = load_dataset(str(tmp_path), resolution=8)
     assert set(dataset.train.labels) == set(range(12))
     assert "8 of 12 classes have no validation image" in caplog.text
+
+
+@pytest.mark.parametrize(("limit", "cure"), [(8, r"--max-train-images\) of 8"), (None, "add images")])
+def test_too_few_images_are_refused_with_the_number_that_is_enough(limit, cure):
+    count = 40 if limit else 8
+    labels = np.arange(count) % 8
+    splitter = Splitter("photos", 8, labels, 0, limit, validation_share=0.15, seed=0)
+    with pytest.raises(InputError, match=rf"8 images are too few .* expected 9 or more .*{cure}"):
+        splitter.choose(np.ones(count, bool))
+    enough = Splitter("photos", 8, np.arange(40) % 8, 0, 9, validation_share=0.15, seed=0)
+    assert len(enough.choose(np.ones(40, bool)).train) == 8
