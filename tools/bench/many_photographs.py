@@ -172,16 +172,16 @@ def run(options: argparse.Namespace) -> None:
     write_atomically(network, architecture_to_json(NETWORK))
     shutil.rmtree(options.folder / "trained", ignore_errors=True)
     shutil.rmtree(cache, ignore_errors=True)
-    print(f"mnas data: {watch(['data', str(photos)], cache)}", flush=True)
     train = ["train", str(network), "--data", str(photos), "--out", str(options.folder / "trained")]
-    trained = watch([*train, "--epochs", "1", "--batch-size", str(options.batch_size)], cache)
+    trained = watch([*train, "--epochs", "1", "--augment", "none", "--batch-size", str(options.batch_size)], cache)
     loaded = next((seconds for seconds, line in trained.lines if "training" in line and "test images" in line), 0.0)
     record = json.loads((options.folder / "trained" / "training.json").read_text(encoding="utf-8"))
     epoch = record["history"][0]["seconds"]
-    print(f"mnas train: {trained}")
+    print(f"mnas train: {trained}", flush=True)
     print(f"  until all images were read: {loaded:.0f} s")
     print(f"  the epoch, with validation: {epoch:.0f} s, {record['train_images'] / epoch:.0f} training images a second")
     print(f"file of images: {sum(path.stat().st_size for path in cache.rglob('*.npy')) / 2**30:.2f} GiB")
+    print(f"mnas data: {watch(['data', str(photos)], cache)}", flush=True)
     for threads, rate in decoding_rates(photos):
         print(f"decoded to {RESOLUTION} px with {threads} threads: {rate:.0f} images a second", flush=True)
 
