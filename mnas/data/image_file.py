@@ -55,18 +55,24 @@ def decode_image(path: Path, resolution: int) -> Bytes:
 
 def decode_picture(path: Path, resolution: int) -> Picture:
     """As `decode_image`, with the grey levels that an image of more than 8 bits came to."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with refuse_bombs(), Image.open(path, formats=formats()) as file:
             size, is_deep = file.size, file.mode.startswith(("I", "F"))
             shrink_or_refuse(file, 2 * resolution)
             with room_for(file, size):
-                image = to_rgb(file)
-                square = ImageOps.fit(image, (resolution, resolution), Image.Resampling.LANCZOS)
-                return Picture(np.asarray(square), image.getextrema()[0] if is_deep else None)  # type: ignore[arg-type]
+                return _square(file, resolution, is_deep)
     except Exception as error:  # Pillow raises many kinds of errors for damaged files
         raise InputError(f"{path}: not a readable image ({describe_failure(error)})") from None
+
+
+def _square(file: Image.Image, resolution: int, is_deep: bool) -> Picture:
+    from PIL import Image, ImageOps
+
+    image = to_rgb(file)
+    square = ImageOps.fit(image, (resolution, resolution), Image.Resampling.LANCZOS)
+    return Picture(np.asarray(square), image.getextrema()[0] if is_deep else None)  # type: ignore[arg-type]
 
 
 @cache
@@ -135,7 +141,8 @@ def _limits() -> Iterator[None]:
 def room_for(file: Image.Image, size: tuple[int, int]) -> Iterator[None]:
     """Wait until the images that other threads decode leave room: together they have at most `MOST_PLAIN_PIXELS`.
 
-    An image of more is decoded alone.
+    An image of more is decoded alone. The file is closed at the end, so that its pixels take no memory when another
+    thread goes on; those of images made from it must not be kept either.
 
     Args:
         file: the image, before its pixels are read.
@@ -149,6 +156,7 @@ def room_for(file: Image.Image, size: tuple[int, int]) -> Iterator[None]:
     try:
         yield
     finally:
+        file.close()
         with _shared.changed:
             _shared.pixels -= pixels
             _shared.changed.notify_all()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from mnas.errors import InputError
 from mnas.system.files import read_bytes
 from mnas.system.permissions import names_what_is_not_permitted
 from mnas.system.threads import map_in_order
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 FEW_IMAGES = 10
 HIGH_IMBALANCE = 5.0
@@ -220,12 +223,16 @@ def _read(listed: tuple[Path, str, str]) -> _Read | str:
             shrink_or_refuse(file, _THUMBNAIL)
             file.draft("RGB", (_THUMBNAIL, _THUMBNAIL))
             with room_for(file, whole):
-                image = to_rgb(file)
-                levels = image.getextrema()[0] if mode.startswith(("I", "F")) else None
-                digest = hashlib.sha256(content).digest()
-                return *size, mode, levels, digest, difference_hash(image)  # type: ignore[return-value]
+                levels, similar = _levels_and_hash(file, mode)
+            return *size, mode, levels, hashlib.sha256(content).digest(), similar
     except Exception as error:  # Pillow raises many kinds of errors for damaged files
         return describe_failure(error)
+
+
+def _levels_and_hash(file: Image.Image, mode: str) -> tuple[tuple[int, int] | None, Hash | None]:
+    image = to_rgb(file)
+    levels = image.getextrema()[0] if mode.startswith(("I", "F")) else None
+    return levels, difference_hash(image)  # type: ignore[return-value]
 
 
 def _sizes(facts: list[ImageFacts]) -> dict[str, tuple[int, int]]:

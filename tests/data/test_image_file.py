@@ -143,6 +143,15 @@ def test_threads_decode_no_more_pixels_at_once_than_one_image_may_have(
     assert max(peak) <= most
 
 
+def test_the_pixels_of_an_image_are_gone_when_another_thread_may_go_on(tmp_path):
+    Image.fromarray(PIXELS).save(tmp_path / "x.png")
+    with Image.open(tmp_path / "x.png") as file:
+        with image_file.room_for(file, file.size):
+            file.load()
+        with pytest.raises(ValueError, match="closed image"):
+            file.getpixel((0, 0))
+
+
 def _thermal(root, top):
     rng = np.random.default_rng(0)
     for label in ("cold", "warm"):
