@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 MOST_PIXELS = 1 << 28  # of a JPEG file, which can be decoded at a smaller size
 MOST_PLAIN_PIXELS = (1 << 30) // 12  # of other files, Pillow's own limit: 1 GiB as 32-bit RGB
 FEW_LEVELS = 64
-# Bytes that Pillow gets at a time, 16 MiB by itself. What is larger than 32 MiB goes back to the system when an image is
-# done; smaller pieces glibc keeps for the thread, so that threads together keep a multiple of a large image.
+# Bytes that Pillow gets at a time, 16 MiB by itself. What is larger than 32 MiB goes back to the system when an image
+# is done; smaller pieces glibc keeps for the thread, so that threads together keep a multiple of a large image.
 _BLOCK = 64 << 20
 _ORIENTATION = 0x0112
 _SIDEWAYS = range(5, 9)  # orientations that turn an image on its side
@@ -129,17 +129,18 @@ def refuse_bombs() -> Iterator[None]:
 def _limits() -> Iterator[None]:
     from PIL import Image
 
-    most, block = Image.MAX_IMAGE_PIXELS, Image.core.get_block_size()
+    memory = Image.core  # type: ignore[attr-defined]  # "Block Allocator" in Pillow's reference
+    most, block = Image.MAX_IMAGE_PIXELS, memory.get_block_size()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # on damaged metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         Image.MAX_IMAGE_PIXELS = MOST_PIXELS
-        Image.core.set_block_size(_BLOCK)
+        memory.set_block_size(_BLOCK)
         try:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = most
-            Image.core.set_block_size(block)
+            memory.set_block_size(block)
 
 
 @contextmanager
