@@ -171,6 +171,11 @@ def architecture_fingerprint(architecture: Architecture) -> str:
     return hashlib.sha256(json.dumps(architecture_to_dict(architecture), sort_keys=True).encode()).hexdigest()
 
 
+def short_fingerprint(architecture: Architecture) -> str:
+    """Return the first 16 digits of the fingerprint, to know a network by within one file."""
+    return architecture_fingerprint(architecture)[:16]
+
+
 def architecture_to_json(architecture: Architecture, *, indent: int | None = None) -> str:
     """One JSON document; one line unless `indent` is given."""
     return json.dumps(architecture_to_dict(architecture), indent=indent)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 
 import numpy as np
 
@@ -61,7 +61,7 @@ def collect(
     """
     start = device.clock()
     finish = start + seconds
-    plan = plan_networks(space, seed=seed) if plan is None else plan
+    plan = _checked(plan_networks(space, seed=seed) if plan is None else plan, log)
     fewest, most = (LEAST, MOST) if count is None else (count, count)
     networks: list[PlannedNetwork] = []
     reference = open_reference(device, name=log.reference)
@@ -93,7 +93,7 @@ def collect(
             seconds=limit,
             quiet_bursts=wanted,
             seed=len(networks),
-            finished=_Keeper(log, wave, began, device.clock),
+            finished=_Keeper(log, {number: networks[number] for number in wave}, began, device.clock),
             names=[_name(number) for number in wave],
         )
         for model in models:
@@ -104,15 +104,25 @@ def collect(
     return networks, min([reference.quiet_ms, *(measured.reference_ms for measured in log.times.values())])
 
 
+def _checked(plan: Iterator[PlannedNetwork], log: ProfileLog) -> Iterator[PlannedNetwork]:
+    """Set aside what the log has of other networks than the plan; return the plan, from its beginning."""
+    logged = list(islice(plan, 1 + max(log.times, default=-1)))
+    log.set_others_aside([planned.architecture for planned in logged])
+    return chain(logged, plan)
+
+
 class _Keeper:
     """Logs each network of a wave as soon as it is measured, with the seconds since the previous one."""
 
-    def __init__(self, log: ProfileLog, wave: Sequence[int], began: float, clock: Callable[[], float]) -> None:
-        self._log, self._wave, self._counted, self._clock = log, wave, began, clock
+    def __init__(
+        self, log: ProfileLog, wave: Mapping[int, PlannedNetwork], began: float, clock: Callable[[], float]
+    ) -> None:
+        self._log, self._wave, self._counted, self._clock = log, list(wave.items()), began, clock
 
     def __call__(self, place: int, measured: NetworkTime) -> None:
         now = self._clock()
-        self._log.append(self._wave[place], measured, now - self._counted)
+        number, planned = self._wave[place]
+        self._log.append(number, planned.architecture, measured, now - self._counted)
         self._counted = now
 
 

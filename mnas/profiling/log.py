@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from mnas.arch.codec import short_fingerprint
+from mnas.arch.spec import Architecture
 from mnas.checks import check_choice, convert
 from mnas.errors import InputError, MnasError
 from mnas.latency.identity import harmless_fields
@@ -28,6 +30,7 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True):
     network: Annotated[int, Meta(ge=0, le=10**6)]
     seconds: Annotated[float, Meta(ge=0, le=1e7)]
     time: NetworkTime
+    architecture: Annotated[str, Meta(max_length=64)] = ""  # logs were without it
 
 
 @dataclass
@@ -38,6 +41,7 @@ class Measurements:
         header: plain data that identifies the profile.
         space: of the networks, as `SearchSpace.to_dict` returns it; None in logs of mnas 0.1.
         times: by the networks' numbers in the plan.
+        architectures: short fingerprints of these networks, by number; logs of earlier mnas have none.
         seconds: that all measurements took.
         table: the hash of the table that was last fitted to them; empty before the first.
         date: of that table, ISO.
@@ -47,6 +51,7 @@ class Measurements:
     header: dict[str, Any]
     space: dict[str, Any] | None = None
     times: dict[int, NetworkTime] = field(default_factory=dict)
+    architectures: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
     table: str = ""
     date: str = ""
@@ -57,11 +62,42 @@ class Measurements:
         """Name of the reference network, to which all latencies are relative."""
         return str(self.header.get("reference", FLOAT_REFERENCE))
 
-    def add(self, network: int, time: NetworkTime, seconds: float) -> None:
-        """Add a network's measurement."""
+    def add(self, network: int, architecture: str, time: NetworkTime, seconds: float) -> None:
+        """Add a network's measurement; `architecture` is its short fingerprint, empty if it is not known.
+
+        Raises:
+            InputError: if there is one already that may be of the same network.
+        """
+        known = self.architectures.get(network, "")
+        if network in self.times and not (known and architecture and known != architecture):
+            raise InputError(f"network {network} occurs twice")
         self.times[network] = time
+        self.architectures[network] = architecture
         self.seconds += seconds
         self.new_seconds += seconds
+
+    def set_others_aside(self, plan: Sequence[Architecture], path: Path, then: str) -> None:
+        """Forget measurements of other networks than the plan has under their numbers, with a warning.
+
+        Args:
+            plan: the networks, by number.
+            path: of the log, for the warning.
+            then: what follows from it, for the warning.
+        """
+        others = [
+            number
+            for number, architecture in enumerate(plan)
+            if self.architectures.get(number) and self.architectures[number] != short_fingerprint(architecture)
+        ]
+        if not others:
+            return
+        _LOGGER.warning(
+            "%s: %d of its %d measured networks, such as number %d, are not those that have these numbers in the plan "
+            "now, which another version of mnas made: their measurements are set aside, %s",
+            *(path, len(others), len(self.times), others[0], then),
+        )
+        for number in others:
+            del self.times[number], self.architectures[number]
 
     def set_table(self, sha256: str, date: str) -> None:
         """Note that a table was fitted to all of them."""
@@ -173,14 +209,20 @@ class ProfileLog:
                 "%s continues a profile that was begun with another %s", self.path, change.text("then", "now")
             )
 
-    def append(self, network: int, time: NetworkTime, seconds: float) -> None:
+    def set_others_aside(self, plan: Sequence[Architecture]) -> None:
+        """Forget measurements of other networks than the plan has under their numbers, with a warning."""
+        self._found.set_others_aside(plan, self.path, "and these networks are measured again")
+
+    def append(self, network: int, architecture: Architecture, time: NetworkTime, seconds: float) -> None:
         """Add a network's measurement, and the seconds that it took.
 
         Raises:
             MnasError: if it cannot be written.
         """
-        self._found.add(network, time, seconds)
-        self._lines.append({"network": network, "seconds": seconds, "time": asdict(time)})
+        fingerprint = short_fingerprint(architecture)
+        self._found.add(network, fingerprint, time, seconds)
+        line = {"network": network, "architecture": fingerprint, "seconds": seconds, "time": asdict(time)}
+        self._lines.append(line)
 
     def finish(self, sha256: str, date: str) -> None:
         """Note hash and date of the table that was fitted to all measurements so far.
@@ -213,9 +255,7 @@ def _add(found: Measurements, record: Any) -> None:
         found.set_table(str(record["table"]), str(record["date"]))
         return
     line = convert(record, _Line, "")
-    if line.network in found.times:
-        raise InputError(f"network {line.network} occurs twice")
-    found.add(line.network, line.time, line.seconds)
+    found.add(line.network, line.architecture, line.time, line.seconds)
 
 
 @dataclass(frozen=True, slots=True)

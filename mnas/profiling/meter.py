@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mnas.arch.codec import architecture_fingerprint
+from mnas.arch.codec import short_fingerprint
 from mnas.arch.spec import Architecture
 from mnas.checks import convert
 from mnas.devices.base import Device
@@ -73,13 +73,13 @@ class LatencyMeter:
         Raises:
             MnasError: if the device cannot run one of them.
         """
-        new = [each for each in dict.fromkeys(architectures) if _key(each) not in self._record]
+        new = [each for each in dict.fromkeys(architectures) if short_fingerprint(each) not in self._record]
         if new:
             latencies = self.measure_files([write_random_model(each, dtype=self.dtype) for each in new])
-            self._record |= dict(zip(map(_key, new), latencies, strict=True))
+            self._record |= dict(zip(map(short_fingerprint, new), latencies, strict=True))
             if self.path is not None:
                 write_json(self.path, {**self._others, self.device_name: dict(self._record)})
-        return [self._record[_key(each)] for each in architectures]
+        return [self._record[short_fingerprint(each)] for each in architectures]
 
     def measure_files(self, contents: Sequence[bytes]) -> list[float]:
         """Return the latencies of `.tflite` files in ms, measured interleaved; they are not recorded.
@@ -96,11 +96,6 @@ class LatencyMeter:
             reference=self.reference,
         )
         return [time.quiet_ms for time in times]
-
-
-def _key(architecture: Architecture) -> str:
-    """A short name of a network, for the file."""
-    return architecture_fingerprint(architecture)[:16]
 
 
 def open_meter(

@@ -45,9 +45,16 @@ class Run:
         return min(measured.reference_ms for measured in self.known.times.values())
 
     def networks(self) -> list[tuple[int, PlannedNetwork, NetworkTime]]:
-        """Return number, network and measurement of all that were measured, in the order of the plan."""
+        """Return number, network and measurement of all that were measured, in the order of the plan.
+
+        Raises:
+            InputError: if none of them is the one that the plan has under its number.
+        """
         times = self.known.times
-        plan = islice(plan_networks(self.space, seed=self.seed), 1 + max(times))
+        plan = list(islice(plan_networks(self.space, seed=self.seed), 1 + max(times)))
+        self.known.set_others_aside([planned.architecture for planned in plan], self.log, "and not used")
+        if not times:
+            raise InputError(f"{self.log} has no network of the plan that mnas has now: run mnas profile again")
         return [(number, planned, times[number]) for number, planned in enumerate(plan) if number in times]
 
 

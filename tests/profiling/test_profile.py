@@ -108,6 +108,44 @@ def test_an_interrupted_profile_goes_on_where_it_stopped(tmp_path: Path, monkeyp
     assert finished < set(kept_log.times)
 
 
+def test_measurements_of_another_plan_are_set_aside_and_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when the plan depended on the process: number 3 was another network then, with another time."""
+    monkeypatch.setattr("mnas.profiling.collect.MOST", 60)
+    with_all_bursts(monkeypatch)
+    whole = profile(SPACE, FakeDevice(noise=0.0), tmp_path / "whole.json", OPTIONS)
+    out, log = tmp_path / "table.json", tmp_path / "table.json.log"
+    header, *lines, _ = (tmp_path / "whole.json.log").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    for number in (3, 7):
+        other = next(each for each in records if each["network"] == number)
+        other["architecture"] = "0" * 16
+        other["time"]["quiet_ms"] *= 2
+    log.write_text("".join(f"{line}\n" for line in (header, *map(json.dumps, records))))
+    device = FakeDevice(noise=0.0)
+    assert profile(SPACE, device, out, OPTIONS) == whole
+    assert device.loaded == 2 + 2  # 2 are references
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith(f"{log}: 2 of its 60 measured networks, such as number 3, are not those that have")
+    assert said.endswith("set aside, and these networks are measured again")
+    assert read_log(log).times == read_log(tmp_path / "whole.json.log").times
+    assert profile(SPACE, FakeDevice(noise=0.0), out, OPTIONS, force=True)
+    assert len(caplog.records) == 2, "only that the earlier log is kept"
+
+
+def test_logs_without_fingerprints_go_on_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnas.profiling.collect.LEAST", 24)
+    monkeypatch.setattr("mnas.profiling.collect.MOST", 24)
+    whole = profile(SPACE, FakeDevice(noise=0.0), tmp_path / "whole.json", OPTIONS)
+    header, *lines, _ = (tmp_path / "whole.json.log").read_text().splitlines()
+    former = [{name: value for name, value in json.loads(line).items() if name != "architecture"} for line in lines]
+    (tmp_path / "table.json.log").write_text("".join(f"{line}\n" for line in (header, *map(json.dumps, former))))
+    device = FakeDevice(noise=0.0)
+    assert profile(SPACE, device, tmp_path / "table.json", OPTIONS) == whole
+    assert device.loaded == 2
+
+
 def test_a_profile_that_ends_within_a_wave_loses_only_what_lacked_bursts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,9 +269,10 @@ def test_a_busy_device_is_told_of(tmp_path: Path) -> None:
     log = ProfileLog(tmp_path / "t.log", {})
     assert describe_disturbance(log) == ""
     calm = NetworkTime(1.0, 1.0, 1.0, 1.0, 1.0, (1.0, 1.0), 90, 9, 9, 1.0, 0.2)
-    log.append(0, calm, 0.1)
+    network = SPACE.sample(np.random.default_rng(0))
+    log.append(0, network, calm, 0.1)
     assert describe_disturbance(log) == ""
-    log.append(1, replace(calm, num_bursts=18), 0.1)
+    log.append(1, network, replace(calm, num_bursts=18), 0.1)
     assert describe_disturbance(log) == ", 33% of the bursts again: the device was busy or warm"
 
 

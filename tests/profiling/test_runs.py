@@ -159,6 +159,41 @@ def test_runs_of_one_device_become_one_table_and_agree(table: Path, tmp_path: Pa
         merged(tmp_path, table, again)
 
 
+def of_other_networks(table: Path, numbers: range) -> None:
+    """Change a log as if these networks had been others when they were measured."""
+    log = table.with_name(f"{table.name}.log")
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    for record in records:
+        if record.get("network") in numbers:
+            record["architecture"] = "0" * 16
+    log.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+
+
+def test_networks_that_the_plan_does_not_have_are_not_merged(
+    table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    again = run(tmp_path, "again")
+    of_other_networks(again, range(4))
+    assert merged(tmp_path, table, again).disagreements[0].num_common == 36
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert f"{again}.log: 4 of its 40 measured networks, such as number 0" in said
+    assert said.endswith("set aside, and not used")
+    of_other_networks(again, range(40))
+    with pytest.raises(InputError, match=r"again.json.log has no network of the plan that mnas has now"):
+        merge_tables([table, again], tmp_path / "none.json")
+
+
+def test_an_extension_measures_networks_again_that_the_plan_does_not_have(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most(monkeypatch, 50)
+    of_other_networks(table, range(4))
+    device = InSmallWaves(noise=NOISE)
+    assert extend_table(table, device, 1.0).num_after == 50
+    assert device.loaded == 2 + 4 + 10  # 2 are references
+    assert len(open_run(table).networks()) == 50
+
+
 class SlowKernels(InSmallWaves):
     """Depthwise kernels of 5x5 take longer, in all networks but the references."""
 
