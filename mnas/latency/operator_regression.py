@@ -78,6 +78,7 @@ class OperatorModel:
         curve: points (parameters, factor on the sum), see `LatencyTable.params_curve`.
         seen: number of measured networks with each operator, without those set aside.
         outliers: the places of the networks that were set aside.
+        left_out: the logarithm of each network's measured latency over its prediction by the others.
     """
 
     operators: dict[Layer, int]
@@ -86,7 +87,8 @@ class OperatorModel:
     overhead_ms: float
     curve: tuple[tuple[float, float], ...]
     seen: npt.NDArray[np.intp]
-    outliers: tuple[int, ...] = ()
+    outliers: tuple[int, ...]
+    left_out: Array
 
     def total(self, counts: Counter[Layer]) -> tuple[float, float, int]:
         """Sum operators: mean in ms, standard deviation in ms, and the smallest number of networks with one of them."""
@@ -139,6 +141,7 @@ def fit_operators(
         curve=curve,
         seen=(counts[~aside] > 0).sum(axis=0),
         outliers=tuple(int(place) for place in np.flatnonzero(aside)),
+        left_out=_off(bent.left_out()[0], measured),
     )
 
 

@@ -31,6 +31,7 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True):
     seconds: Annotated[float, Meta(ge=0, le=1e7)]
     time: NetworkTime
     architecture: Annotated[str, Meta(max_length=64)] = ""  # logs were without it
+    again: bool = False
 
 
 @dataclass
@@ -41,36 +42,49 @@ class Measurements:
         header: plain data that identifies the profile.
         space: of the networks, as `SearchSpace.to_dict` returns it; None in logs of mnas 0.1.
         times: by the networks' numbers in the plan.
+        again: numbers of networks that were measured once more; the faster result is in `times`.
         architectures: short fingerprints of these networks, by number; logs of earlier mnas have none.
         seconds: that all measurements took.
         table: the hash of the table that was last fitted to them; empty before the first.
         date: of that table, ISO.
         new_seconds: that the measurements since then took.
+        checked: whether networks were measured once more since then.
     """
 
     header: dict[str, Any]
     space: dict[str, Any] | None = None
     times: dict[int, NetworkTime] = field(default_factory=dict)
+    again: set[int] = field(default_factory=set)
     architectures: dict[int, str] = field(default_factory=dict)
     seconds: float = 0.0
     table: str = ""
     date: str = ""
     new_seconds: float = 0.0
+    checked: bool = False
 
     @property
     def reference(self) -> str:
         """Name of the reference network, to which all latencies are relative."""
         return str(self.header.get("reference", FLOAT_REFERENCE))
 
-    def add(self, network: int, architecture: str, time: NetworkTime, seconds: float) -> None:
+    def add(self, network: int, architecture: str, time: NetworkTime, seconds: float, *, again: bool = False) -> None:
         """Add a network's measurement; `architecture` is its short fingerprint, empty if it is not known.
 
         Raises:
-            InputError: if there is one already that may be of the same network.
+            InputError: if there is one already that may be of the same network, and it was not measured `again`.
         """
         known = self.architectures.get(network, "")
-        if network in self.times and not (known and architecture and known != architecture):
-            raise InputError(f"network {network} occurs twice")
+        other = bool(known and architecture and known != architecture)
+        if again:
+            if network not in self.times or network in self.again or other:
+                raise InputError(f"network {network} was measured once more, and not before")
+            self.again.add(network)
+            self.checked = True
+            time = min(self.times[network], time, key=lambda each: each.quiet_ms / each.reference_ms)
+        elif network in self.times:
+            if not other:
+                raise InputError(f"network {network} occurs twice")
+            self.again.discard(network)
         self.times[network] = time
         self.architectures[network] = architecture
         self.seconds += seconds
@@ -98,10 +112,11 @@ class Measurements:
         )
         for number in others:
             del self.times[number], self.architectures[number]
+            self.again.discard(number)
 
     def set_table(self, sha256: str, date: str) -> None:
         """Note that a table was fitted to all of them."""
-        self.table, self.date, self.new_seconds = sha256, date, 0.0
+        self.table, self.date, self.new_seconds, self.checked = sha256, date, 0.0, False
 
 
 def log_path(table: Path) -> Path:
@@ -182,6 +197,16 @@ class ProfileLog:
         return self._found.times
 
     @property
+    def again(self) -> set[int]:
+        """Numbers of the networks that were measured once more."""
+        return self._found.again
+
+    @property
+    def checked(self) -> bool:
+        """Whether networks were measured once more since the last fit."""
+        return self._found.checked
+
+    @property
     def reference(self) -> str:
         """Name of the reference network; that of an earlier log stays."""
         return self._found.reference
@@ -213,16 +238,20 @@ class ProfileLog:
         """Forget measurements of other networks than the plan has under their numbers, with a warning."""
         self._found.set_others_aside(plan, self.path, "and these networks are measured again")
 
-    def append(self, network: int, architecture: Architecture, time: NetworkTime, seconds: float) -> None:
+    def append(
+        self, network: int, architecture: Architecture, time: NetworkTime, seconds: float, *, again: bool = False
+    ) -> None:
         """Add a network's measurement, and the seconds that it took.
+
+        With `again` there is one already, and the faster one counts.
 
         Raises:
             MnasError: if it cannot be written.
         """
         fingerprint = short_fingerprint(architecture)
-        self._found.add(network, fingerprint, time, seconds)
+        self._found.add(network, fingerprint, time, seconds, again=again)
         line = {"network": network, "architecture": fingerprint, "seconds": seconds, "time": asdict(time)}
-        self._lines.append(line)
+        self._lines.append({**line, "again": True} if again else line)
 
     def finish(self, sha256: str, date: str) -> None:
         """Note hash and date of the table that was fitted to all measurements so far.
@@ -255,7 +284,7 @@ def _add(found: Measurements, record: Any) -> None:
         found.set_table(str(record["table"]), str(record["date"]))
         return
     line = convert(record, _Line, "")
-    found.add(line.network, line.architecture, line.time, line.seconds)
+    found.add(line.network, line.architecture, line.time, line.seconds, again=line.again)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from mnas.latency.operator_regression import OperatorModel, canonical, fit_opera
 from mnas.latency.overwriting import check_overwriting
 from mnas.latency.report_card import conformal_relative_error, make_report_card
 from mnas.latency.table import FLOAT_REFERENCE, Configuration, Entry, LatencyTable, ReportCard
+from mnas.profiling.again import MOST_SUSPICIOUS, choose_suspicious, measure_again
 from mnas.profiling.collect import collect
 from mnas.profiling.log import ProfileLog, log_path, set_finished_aside
 from mnas.profiling.measure import NetworkTime
@@ -151,13 +153,35 @@ def measure_table(
             space, device, log, dtype=configuration.dtype, seed=seed, seconds=seconds, progress=progress
         )
     progress(0.97, "fitting")
-    times = {number: measured.at(reference_ms) for number, measured in log.times.items()}
-    table = fit_table(space, configuration, networks, times)
+
+    def fit(reference_ms: float) -> tuple[LatencyTable, dict[int, float]]:
+        times = {number: measured.at(reference_ms) for number, measured in log.times.items()}
+        return fit_with_residuals(space, configuration, networks, times)
+
+    table, residuals = fit(reference_ms)
+    suspicious = [number for number in _suspicious(networks, residuals) if number not in log.again]
+    if suspicious and not log.checked:
+        progress(0.98, f"measuring {len(suspicious)} once more that took longer than the others let one expect")
+        measure_again(device, log, {number: networks[number] for number in suspicious}, dtype=configuration.dtype)
+        reference_ms = min(reference_ms, *(log.times[number].reference_ms for number in suspicious))
+        table, _ = fit(reference_ms)
     table = replace(table, reference_ms=reference_ms, reference=log.reference)
     table.save(out)
     log.finish(table.sha256, table.date)
     progress(1.0, "done")
     return table
+
+
+def _suspicious(networks: Sequence[PlannedNetwork], residuals: Mapping[int, float]) -> list[int]:
+    """Return the networks that took far longer than others predict, at most three.
+
+    Those held out took no part in the fit, and deviate more from it than the others.
+    """
+    found = []
+    for held_out in (False, True):
+        own = {number: each for number, each in residuals.items() if networks[number].held_out is held_out}
+        found += choose_suspicious(own)
+    return found[:MOST_SUSPICIOUS]
 
 
 def fit_table(
@@ -166,6 +190,16 @@ def fit_table(
     networks: Sequence[PlannedNetwork],
     times: Mapping[int, NetworkTime],
 ) -> LatencyTable:
+    """Fit a table to measured networks, and make its report card; see `fit_with_residuals`."""
+    return fit_with_residuals(space, configuration, networks, times)[0]
+
+
+def fit_with_residuals(
+    space: SearchSpace,
+    configuration: Configuration,
+    networks: Sequence[PlannedNetwork],
+    times: Mapping[int, NetworkTime],
+) -> tuple[LatencyTable, dict[int, float]]:
     """Fit a table to measured networks, and make its report card.
 
     Args:
@@ -173,6 +207,9 @@ def fit_table(
         configuration: where the networks were measured.
         networks: the plan.
         times: a measurement for each, by number.
+
+    Returns:
+        The table; and the logarithm of each network's measured latency over its prediction by others, by number.
 
     Raises:
         MnasError: if networks of the plan were not measured.
@@ -205,9 +242,15 @@ def fit_table(
         entries=entries,
         params_curve=model.curve,
     )
-    return _add_report_card(
+    table = _add_report_card(
         table, [networks[number].architecture for number in held_out], [times[number] for number in held_out]
     )
+    estimator = LatencyEstimator(table)
+    residuals = dict(zip(fitting, map(float, model.left_out), strict=True))
+    for number in held_out:
+        measured_ms, predicted_ms = times[number].quiet_ms, estimator.predict(networks[number].architecture).latency_ms
+        residuals[number] = math.log(measured_ms / max(predicted_ms, 1e-3 * measured_ms))
+    return table, residuals
 
 
 def _add_report_card(
