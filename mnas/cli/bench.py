@@ -14,19 +14,17 @@ from mnas.cli.options import (
     CORES,
     DELEGATE,
     DEVICE,
-    EXTERNAL,
-    EXTERNAL_OPTIONS,
-    GPU_PRECISION,
     JSON,
-    NNAPI_ACCELERATOR,
     RUNTIME,
     THREADS,
     WAIT,
+    with_delegate_options,
 )
 
 _SLOWEST = 5
 
 
+@with_delegate_options
 def bench(
     file: Path = typer.Argument(..., metavar="FILE.tflite", help="What to measure."),
     device: str = DEVICE,
@@ -34,10 +32,6 @@ def bench(
     threads: int = THREADS,
     cores: str = CORES,
     delegate: str = DELEGATE,
-    nnapi_accelerator: str = NNAPI_ACCELERATOR,
-    gpu_precision_loss_allowed: str = GPU_PRECISION,
-    external_delegate: str = EXTERNAL,
-    external_delegate_options: str = EXTERNAL_OPTIONS,
     benchmark_binary: Path = BENCHMARK_BINARY,
     wait: float = WAIT,
     table: Path = typer.Option(None, "--table", help="A latency table: adds the prediction."),
@@ -59,17 +53,9 @@ def bench(
     json: bool = JSON,
 ) -> None:
     """Measure a .tflite file. Example: mnas bench models/net.tflite --table latency_tables/laptop.json."""
-    from mnas.devices.delegate import delegate_text
     from mnas.devices.registry import open_device
     from mnas.profiling.bench import bench_file
 
-    delegate = delegate_text(
-        delegate,
-        nnapi_accelerator=nnapi_accelerator,
-        gpu_precision_loss_allowed=gpu_precision_loss_allowed,
-        external_delegate=external_delegate,
-        external_delegate_options=external_delegate_options,
-    )
     opened = partial(
         open_device,
         device,

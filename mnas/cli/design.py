@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, CORES, DEVICE, JSON, THREADS, read_pixels
+from mnas.cli.options import (
+    BENCHMARK_BINARY,
+    CORES,
+    DELEGATE,
+    DEVICE,
+    JSON,
+    RUNTIME,
+    THREADS,
+    WAIT,
+    read_pixels,
+    with_delegate_options,
+)
 from mnas.search.options import Augment, ClassWeights, MaxTrainImages
 
 if TYPE_CHECKING:
@@ -20,6 +31,7 @@ if TYPE_CHECKING:
     from mnas.study.observer import Observer
 
 
+@with_delegate_options
 def design(
     photos: str = typer.Argument(..., metavar="PHOTOS", help="A folder of images by class, or a data set's name."),
     budget_ms: float = typer.Option(..., help="The largest latency on the device in ms."),
@@ -29,8 +41,11 @@ def design(
     ),
     device: str = DEVICE,
     benchmark_binary: Path = BENCHMARK_BINARY,
+    runtime: str = RUNTIME,
     threads: int = THREADS,
     cores: str = CORES,
+    delegate: str = DELEGATE,
+    wait: float = WAIT,
     dtype: str = typer.Option("float32", help="What runs on the device: float32 or int8. Both files are written."),
     minutes: float = typer.Option(None, help="For everything, approximately: saves epochs, then pixels."),
     profile_minutes: float = typer.Option(4.0, help="Of these, for measuring the device."),
@@ -64,8 +79,11 @@ def design(
         table=None if table is None else str(table),
         device=device,
         benchmark_binary=benchmark_binary,
+        runtime=runtime,
         threads=threads,
         cores=cores,
+        delegate=delegate,
+        wait=wait,
         minutes=minutes,
         profile_minutes=profile_minutes,
         dtype=dtype,

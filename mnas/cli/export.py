@@ -13,17 +13,15 @@ from mnas.cli.options import (
     BENCHMARK_BINARY,
     CORES,
     DELEGATE,
-    EXTERNAL,
-    EXTERNAL_OPTIONS,
-    GPU_PRECISION,
     JSON,
-    NNAPI_ACCELERATOR,
     RUNTIME,
     THREADS,
     WAIT,
+    with_delegate_options,
 )
 
 
+@with_delegate_options
 def export(
     network: str = typer.Argument(..., metavar="DIR|ARCH", help="A folder from mnas train; ARCH with --untrained."),
     out: Path = typer.Option(..., "--out", help="The file to write, e.g. models/NAME.tflite."),
@@ -46,10 +44,6 @@ def export(
     threads: int = THREADS,
     cores: str = CORES,
     delegate: str = DELEGATE,
-    nnapi_accelerator: str = NNAPI_ACCELERATOR,
-    gpu_precision_loss_allowed: str = GPU_PRECISION,
-    external_delegate: str = EXTERNAL,
-    external_delegate_options: str = EXTERNAL_OPTIONS,
     benchmark_binary: Path = BENCHMARK_BINARY,
     wait: float = WAIT,
     table: Path = typer.Option(
@@ -58,16 +52,8 @@ def export(
     json: bool = JSON,
 ) -> None:
     """Export to TFLite, checked. Example: mnas export runs/best --dtype int8 --out models/best_int8.tflite."""
-    from mnas.devices.delegate import delegate_text
     from mnas.export.network import export_network
 
-    delegate = delegate_text(
-        delegate,
-        nnapi_accelerator=nnapi_accelerator,
-        gpu_precision_loss_allowed=gpu_precision_loss_allowed,
-        external_delegate=external_delegate,
-        external_delegate_options=external_delegate_options,
-    )
     document = export_network(
         network,
         out,

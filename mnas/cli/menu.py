@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, JSON, read_integers
+from mnas.cli.options import BENCHMARK_BINARY, JSON, WAIT, read_integers
 from mnas.search.options import Augment, ClassWeights
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def menu(
     seed: int = typer.Option(0, min=0, help="Of the trainings."),
     measure: str = typer.Option("auto", help="Where latencies are measured: local, adb, ssh:HOST, none, or auto."),
     benchmark_binary: Path = BENCHMARK_BINARY,
+    wait: float = WAIT,
     json: bool = JSON,
 ) -> None:
     """List the published networks within a latency budget, and fine-tune the most promising ones.
@@ -77,6 +78,7 @@ def menu(
             seed=seed,
             measure=measure,
             benchmark_binary=benchmark_binary,
+            wait_minutes=wait,
             **chosen,
         )
     if json:

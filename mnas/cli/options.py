@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib import import_module
+from inspect import Parameter, Signature, signature
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -29,22 +31,18 @@ CORES = typer.Option(
     help="Cores to pin to: big, little, the N fastest, or a list such as 4-6,7. By default the fastest, one a thread.",
 )
 DELEGATE = typer.Option("xnnpack", help="xnnpack or none; on a phone also gpu, nnapi, hexagon or external.")
-NNAPI_ACCELERATOR = typer.Option("", metavar="NAME", help="With --delegate nnapi: the accelerator, e.g. qti-dsp.")
-GPU_PRECISION = typer.Option(
-    "",
-    "--gpu-precision-loss-allowed",
-    metavar="yes|no",
-    help="With --delegate gpu: compute in 16 bits; by default yes.",
-)
-EXTERNAL = typer.Option(
-    "", "--external-delegate", metavar="PATH", help="With --delegate external: its library, here or on the phone."
-)
-EXTERNAL_OPTIONS = typer.Option(
-    "",
-    "--external-delegate-options",
-    metavar="KEY:VALUE;...",
-    help="With --delegate external: options for its library.",
-)
+_DELEGATE_OPTIONS = {  # by the names that `delegate_text` takes
+    "nnapi_accelerator": typer.Option("", metavar="NAME", help="With --delegate nnapi: the accelerator, e.g. qti-dsp."),
+    "gpu_precision_loss_allowed": typer.Option(
+        "", metavar="yes|no", help="With --delegate gpu: compute in 16 bits; by default yes."
+    ),
+    "external_delegate": typer.Option(
+        "", metavar="PATH", help="With --delegate external: its library, here or on the phone."
+    ),
+    "external_delegate_options": typer.Option(
+        "", metavar="KEY:VALUE;...", help="With --delegate external: options for its library."
+    ),
+}
 BENCHMARK_BINARY = typer.Option(
     None, help="For phones: the benchmark_model to measure with (without it, the message says where to get it)."
 )
@@ -74,6 +72,28 @@ def read_pixels(text: str) -> int:
     if text.isdecimal() and int(text):
         return int(text)
     raise typer.BadParameter(f"{text!r} is not one whole number. {_SQUARE}")
+
+
+def with_delegate_options(command: Command) -> Command:
+    """Give a command, after its `delegate`, the options of delegates; it gets all of them as one text."""
+
+    @wraps(command)
+    def run(*args: Any, delegate: str, **rest: Any) -> Any:
+        from mnas.devices.delegate import delegate_text
+
+        own = {name: rest.pop(name) for name in _DELEGATE_OPTIONS}
+        return command(*args, delegate=delegate_text(delegate, **own), **rest)
+
+    hints = {name: _option(hint) for name, hint in get_type_hints(command, include_extras=True).items()}
+    run.__annotations__ = {**hints, **dict.fromkeys(_DELEGATE_OPTIONS, str)}
+    parameters = [each.replace(annotation=hints[each.name]) for each in signature(command).parameters.values()]
+    after = 1 + [parameter.name for parameter in parameters].index("delegate")
+    parameters[after:after] = [
+        Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=option, annotation=str)
+        for name, option in _DELEGATE_OPTIONS.items()
+    ]
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    return run
 
 
 # Former names of options, which commands still take.

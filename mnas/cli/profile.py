@@ -12,17 +12,14 @@ from mnas.cli.options import (
     BENCHMARK_BINARY,
     CORES,
     DELEGATE,
-    EXTERNAL,
-    EXTERNAL_OPTIONS,
     FORCE,
-    GPU_PRECISION,
     JSON,
-    NNAPI_ACCELERATOR,
     RUNTIME,
     THREADS,
     WAIT,
     read_integers,
     read_pixels,
+    with_delegate_options,
 )
 from mnas.errors import InputError, MnasError
 
@@ -32,6 +29,7 @@ if TYPE_CHECKING:
     from mnas.space.space import SearchSpace
 
 
+@with_delegate_options
 def profile(
     space: str = typer.Option(..., help="A shipped space or a TOML file: the table will price all of its networks."),
     out: Path = typer.Option(..., help="The table to write, e.g. latency_tables/laptop.json."),
@@ -42,10 +40,6 @@ def profile(
     threads: int = THREADS,
     cores: str = CORES,
     delegate: str = DELEGATE,
-    nnapi_accelerator: str = NNAPI_ACCELERATOR,
-    gpu_precision_loss_allowed: str = GPU_PRECISION,
-    external_delegate: str = EXTERNAL,
-    external_delegate_options: str = EXTERNAL_OPTIONS,
     benchmark_binary: Path = BENCHMARK_BINARY,
     wait: float = WAIT,
     dtype: str = typer.Option("float32", help="float32 or int8."),
@@ -77,20 +71,12 @@ def profile(
 
     Example: mnas profile --space mnasnet-32 --out latency_tables/laptop.json
     """
-    from mnas.devices.delegate import delegate_text
     from mnas.profiling.profile import ProfileOptions
     from mnas.space.files import load_space
 
     sizes = None if resolutions is None else read_integers("--resolutions", resolutions)
     chosen = load_space(space).with_data(num_classes=classes, resolution=resolution, resolutions=sizes)
     options = ProfileOptions(minutes=minutes, dtype=dtype, seed=seed)
-    delegate = delegate_text(
-        delegate,
-        nnapi_accelerator=nnapi_accelerator,
-        gpu_precision_loss_allowed=gpu_precision_loss_allowed,
-        external_delegate=external_delegate,
-        external_delegate_options=external_delegate_options,
-    )
     opening: dict[str, Any] = {
         "runtime": runtime,
         "threads": threads,

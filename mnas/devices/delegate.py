@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mnas.errors import InputError
 
@@ -108,6 +108,18 @@ class Delegate:
             "external delegate options": self.options,
         }
         return {name: value for name, value in found.items() if value}
+
+
+def same_delegate(asked: str, has: str) -> bool:
+    """Whether two texts are one delegate with equal options; the hash of a library may be unknown in one.
+
+    Raises:
+        InputError: if one is no delegate.
+    """
+    one, other = Delegate.parse(asked), Delegate.parse(has)
+    if not (one.sha256 and other.sha256):
+        one, other = replace(one, sha256=""), replace(other, sha256="")
+    return one == other
 
 
 def delegate_text(

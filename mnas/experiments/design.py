@@ -14,9 +14,10 @@ from typing import Any
 
 from mnas.arch.spec import Architecture
 from mnas.errors import InputError, MnasError
-from mnas.experiments.design_plan import DESIGN, DesignPlan
+from mnas.experiments.design_plan import DESIGN, HOW, DesignPlan
 from mnas.experiments.menu import EmptyMenuError, try_menu
 from mnas.export.network import export_network
+from mnas.latency.table import LatencyTable
 from mnas.library.library import TEACHER
 from mnas.profiling.meter import AUTO, open_meter
 from mnas.profiling.profile import ProfileOptions, profile
@@ -124,6 +125,7 @@ class Design(DesignPlan):
             final_epochs=self.epochs,
             measure_finalists=self._measuring,
             benchmark_binary=self._binary,
+            wait=self.options.wait,
             class_weights=self.options.class_weights,
             augment=self.options.augment,
             max_train_images=self.options.max_train_images,
@@ -148,6 +150,7 @@ class Design(DesignPlan):
                     seed=self.options.seed,
                     measure=self._measuring,
                     benchmark_binary=self._binary,
+                    wait_minutes=self.options.wait,
                     on_progress=progress,
                 )
             except EmptyMenuError as error:
@@ -184,10 +187,16 @@ class Design(DesignPlan):
         return {
             "budget_ms": self.options.budget_ms,
             "table": str(self.table),
+            "device": self._where(),
             "study": str(self.study),
             "winner": winner,
             "baselines": [_row(*each, ms) for each, ms in zip(others, measured[1:], strict=True)],
         }
+
+    def _where(self) -> dict[str, Any]:
+        """Where and how latencies were measured, as the table says."""
+        configuration = LatencyTable.load(self.table).configuration
+        return {name: getattr(configuration, name) for name in ("device", "model", *HOW)}
 
     @property
     def _measuring(self) -> str:
@@ -201,7 +210,9 @@ class Design(DesignPlan):
 
     def _measure(self, file: Path, others: Sequence[Architecture]) -> list[float | None]:
         """Latencies of the winner's file and of other networks, interleaved; None where the device is not at hand."""
-        meter = open_meter(str(self.table), self._measuring, benchmark_binary=self._binary)
+        meter = open_meter(
+            str(self.table), self._measuring, benchmark_binary=self._binary, wait_minutes=self.options.wait
+        )
         if meter is None:
             return [None] * (1 + len(others))
         contents = [file.read_bytes(), *(write_random_model(each, dtype=self.options.dtype) for each in others)]

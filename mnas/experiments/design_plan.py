@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +16,8 @@ from mnas.data.dataset import LOADERS, DataSource
 from mnas.data.inspection import inspect_folder
 from mnas.data.splitting import TEST_SHARE
 from mnas.devices.base import Device
-from mnas.devices.registry import open_device
+from mnas.devices.delegate import same_delegate
+from mnas.devices.registry import DEFAULT_RUNTIME, open_device
 from mnas.errors import InputError
 from mnas.latency.extrapolation import ExtendedEstimator
 from mnas.latency.limits import load_table
@@ -54,6 +56,7 @@ _SEARCH_SECONDS, _START_SECONDS, _LAST_SECONDS = 150.0, 25.0, 60.0
 _USUAL_EPOCHS, _FEWEST_EPOCHS = 12, 3
 _USUAL_PUBLISHED = 2
 _FEWEST_TEACHER_EPOCHS, _LEAST_OF_TEACHER = 5, 1 / 3  # of a teacher from scratch: epochs, and their share of the usual
+HOW = ("runtime", "threads", "cores", "delegate")  # networks are run on the device
 _CHOSEN = ("teacher", "resolution", "epochs")  # options that are chosen where they are not given
 _OWN = "teacher_epochs"  # in the record, and no option
 
@@ -68,8 +71,11 @@ class DesignOptions:
         table: a latency table of the device; None measures the device.
         device: where to measure: local, adb[:SERIAL], ssh:HOST.
         benchmark_binary: the `benchmark_model` for a phone.
+        runtime: there, litert or tflite-runtime; a phone runs `benchmark_binary`.
         threads: of the runtime on the device.
         cores: that it is pinned to there, as `mnas.open_device` takes them.
+        delegate: there, with its options, as `mnas.open_device` takes it.
+        wait: minutes to wait for a phone or board that is gone.
         minutes: for everything, approximately; None for what is usual.
         profile_minutes: for measuring the device.
         dtype: of the network on the device: float32 or int8.
@@ -88,8 +94,11 @@ class DesignOptions:
     table: str | None = None
     device: str = "local"
     benchmark_binary: Path | None = None
+    runtime: str = DEFAULT_RUNTIME
     threads: int = 1
     cores: str = ""
+    delegate: str = "xnnpack"
+    wait: float = 0.0
     minutes: float | None = None
     profile_minutes: float = 4.0
     dtype: str = "float32"
@@ -112,6 +121,7 @@ class DesignOptions:
         check_integer("--family", self.family, 0, 10)
         check_integer("--threads", self.threads, 1, 1024)
         check_integer("--seed", self.seed, 0, 10**18)
+        check_number("--wait", self.wait, 0, 7 * 24 * 60)
         check_number("--profile-minutes", self.profile_minutes, 0.05, 24 * 60)
         if self.minutes is not None:
             check_number("--minutes", self.minutes, 1, 1e6)
@@ -175,6 +185,8 @@ class DesignPlan:
     ) -> None:
         self.options, self.folder, self._note = options, Path(folder), note
         self.epochs, self.num_published = options.epochs or _USUAL_EPOCHS, _USUAL_PUBLISHED
+        if options.table is not None:
+            _check_table(options, find_table(options.table))
         record = self._read_record()
         self.teacher_epochs = None if record is None else record.teacher_epochs
         self._begun = record is not None
@@ -264,9 +276,8 @@ class DesignPlan:
 
     def _open_device(self) -> Device:
         options = self.options
-        return open_device(
-            options.device, threads=options.threads, cores=options.cores, benchmark_binary=options.benchmark_binary
-        )
+        how = {name: getattr(options, name) for name in HOW}
+        return open_device(options.device, benchmark_binary=options.benchmark_binary, wait_minutes=options.wait, **how)
 
     @cached_property
     def _local_seconds(self) -> float:
@@ -279,13 +290,17 @@ class DesignPlan:
 
     @property
     def table(self) -> Path:
-        """The latency table: given, or made here."""
+        """The latency table: given, or made here; another one for each way to run networks."""
         if self.options.table is not None:
             return find_table(self.options.table)
         options = self.options
         name = f"{options.device}-{options.dtype}-{options.threads}t"
         if options.cores:
             name += f"-cores-{options.cores}"
+        if options.runtime != DesignOptions.runtime:
+            name += f"-{options.runtime}"
+        if options.delegate != DesignOptions.delegate:
+            name += f"-{_short(options.delegate)}"
         return self.folder / f"table-{''.join(c if c.isalnum() or c in '-.' else '-' for c in name)}.json"
 
     @property
@@ -437,6 +452,29 @@ class DesignPlan:
     def _can_shrink(self) -> bool:
         fixed = self.options.resolution or self.options.table or is_trained(self.teacher)
         return not fixed and self._network.resolution - _STEP_PX >= _SMALLEST_PX
+
+
+def _check_table(options: DesignOptions, path: Path) -> None:
+    """Check that nothing is asked for that a given table was measured without.
+
+    Raises:
+        InputError: with both values.
+    """
+    table = LatencyTable.load(path).configuration
+    for name in HOW:
+        asked, has = getattr(options, name), getattr(table, name)
+        if asked in (has, getattr(DesignOptions, name)) or (name == "delegate" and same_delegate(asked, has)):
+            continue
+        raise InputError(
+            f"--{name} is {asked}, and {path} was measured with {has or 'none'}: leave out --{name}, or leave out "
+            "--table, so that the device is measured in this way"
+        )
+
+
+def _short(delegate: str) -> str:
+    """A delegate for a file's name: options are told apart by a hash."""
+    name, _, options = delegate.partition(" ")
+    return f"{name}-{hashlib.sha256(options.encode()).hexdigest()[:8]}" if options else name
 
 
 def _quick_ms(device: Device, file: bytes) -> float:

@@ -65,9 +65,11 @@ def test_images_need_a_folder_for_the_networks(table):
 
 @pytest.mark.tensorflow
 def test_what_was_tried_is_shown(table, tmp_path, monkeypatch):
-    monkeypatch.setattr("mnas.experiments.menu.try_menu", lambda *args, **rest: TRIED)
+    asked = {}
+    monkeypatch.setattr("mnas.experiments.menu.try_menu", lambda *args, **rest: asked.update(rest) or TRIED)
     line = ["menu", "--table", table, "--budget-ms", "3", "--data", "digits", "--out", tmp_path / "menu"]
-    shown = run(*line)
+    shown = run(*line, "--wait", "5")
+    assert asked["wait_minutes"] == 5.0
     assert "The best of the menu: efficientnet-lite0 at 64 px." in shown
     assert "2.500 (predicted)" in shown
     assert "82.00%" in shown
@@ -131,6 +133,11 @@ def test_a_design_says_its_plan_and_its_result(tmp_path, monkeypatch):
     assert "1. table: measure local (done before)" in result.stderr
     assert "2. search: and 8 epochs (about 4 min)" in result.stderr
     assert json.loads(run(*line, "--json"))["winner"] == winner
+    run(*line, "--json", "--delegate", "nnapi", "--nnapi-accelerator", "qti-dsp", "--wait", "5", "--cores", "big")
+    given = asked["options"]
+    assert (given.delegate, given.wait, given.cores) == ("nnapi accelerator=qti-dsp", 5.0, "big")
+    with pytest.raises(InputError, match="--nnapi-accelerator needs --delegate nnapi"):
+        run(*line, "--nnapi-accelerator", "qti-dsp")
     planned = json.loads(run(*line, "--dry-run", "--json"))
     assert [step["seconds"] for step in planned["steps"]] == [0.0, 240.0]
 

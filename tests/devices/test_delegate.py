@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mnas.devices.delegate import Delegate, delegate_text
+from mnas.devices.delegate import Delegate, delegate_text, same_delegate
 from mnas.errors import InputError
 
 
@@ -19,6 +19,15 @@ from mnas.errors import InputError
 )
 def test_the_text_is_read_back(delegate: Delegate) -> None:
     assert Delegate.parse(str(delegate)) == delegate
+
+
+def test_the_hash_of_a_library_may_be_unknown_and_nothing_else() -> None:
+    asked, hashed = "external library=/a.so", f"external library=/a.so sha256={'ab' * 32}"
+    assert same_delegate(asked, hashed)
+    assert same_delegate(hashed, asked)
+    assert not same_delegate(hashed, hashed.replace("ab", "cd"))
+    assert not same_delegate(asked, hashed.replace("/a.so", "/b.so"))
+    assert not same_delegate("gpu", "gpu precision_loss_allowed=no")
 
 
 def test_plain_names_stay_what_they_were() -> None:

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from mnas.data.dataset import DataSource
-from mnas.errors import InputError
+from mnas.errors import InputError, MnasError
 from mnas.experiments import design as module
 from mnas.experiments.design import Design
 from mnas.experiments.design_plan import DesignOptions
 from mnas.experiments.menu import EmptyMenuError
+from mnas.profiling.meter import open_meter
 from mnas.scaling.kept import find_weights
 from mnas.space.around import space_around
 from mnas.study.menu import TriedMenu, TriedNetwork
@@ -47,7 +48,7 @@ def published(monkeypatch):
     """What the menu finds; by default nothing."""
     found = []
 
-    def try_menu(table, budget_ms, source, folder, **rest):
+    def try_menu(table, budget_ms, source, folder, *, wait_minutes, **rest):
         if not found:
             raise EmptyMenuError("no published network is that fast")
         menu, trained = found[0]
@@ -109,7 +110,15 @@ def test_everything_comes_out_and_is_not_made_again(options, published, tmp_path
         Design(replace(options, seed=5), tmp_path / "out")
 
 
-def test_a_published_network_that_is_better_wins(options, published, tiny_teacher, tmp_path):
+def test_a_published_network_that_is_better_wins(options, published, tiny_teacher, tmp_path, monkeypatch):
+    waits = []
+
+    def open_again(*args, wait_minutes, **rest):
+        waits.append(wait_minutes)
+        return open_meter(*args, wait_minutes=wait_minutes, **rest)
+
+    monkeypatch.setattr(module, "open_meter", open_again)
+    options = replace(options, wait=2.5)
     design = Design(options, tmp_path / "out")
     row = TriedNetwork("mobilenet-v2-0.35", 8, 0.01, None, 0.5, 1.0, 0.9, "best")
     published.append((TriedMenu(options.budget_ms, (row,)), tiny_teacher.folder))
@@ -119,6 +128,9 @@ def test_a_published_network_that_is_better_wins(options, published, tiny_teache
     assert document["winner"]["test_accuracy"] == tiny_teacher.training["test_accuracy"]
     assert any("The search did not beat mobilenet-v2-0.35" in note for note in notes)
     assert Study.open(design.study).best() is not None
+    assert waits == [2.5] == [Study.open(design.study).arguments["wait"]]
+    how = {"runtime": "litert", "threads": 1, "cores": "", "delegate": "xnnpack"}
+    assert document["device"] == {"device": "adb", "model": "a phone", **how}
 
 
 def test_other_errors_of_the_menu_are_not_taken_for_an_empty_one(options, tmp_path, monkeypatch):
@@ -130,9 +142,56 @@ def test_other_errors_of_the_menu_are_not_taken_for_an_empty_one(options, tmp_pa
         Design(options, tmp_path / "out").run()
 
 
+def test_each_way_to_run_networks_is_measured_by_itself(options, tmp_path, monkeypatch):
+    asked = []
+
+    def open_device(spec, **how):
+        asked.append((spec, how))
+        raise MnasError("there is none")
+
+    monkeypatch.setattr("mnas.experiments.design_plan.open_device", open_device)
+    ways = [
+        {},
+        {"delegate": "gpu"},
+        {"delegate": "gpu precision_loss_allowed=no"},
+        {"delegate": "nnapi accelerator=qti-dsp"},
+        {"delegate": "nnapi accelerator=qti_dsp"},
+        {"runtime": "tflite-runtime"},
+        {"threads": 4},
+        {"cores": "4-6"},
+    ]
+    measured = [replace(options, table=None, device="adb", **way) for way in ways]
+    designs = [Design(each, tmp_path / "out") for each in measured]
+    assert designs[0].table.name == "table-adb-float32-1t.json", "as it was"
+    assert designs[1].table.name == "table-adb-float32-1t-gpu.json"
+    assert len({each.table for each in designs}) == len({each.target for each in designs}) == len(ways)
+    with pytest.raises(MnasError, match="there is none"):
+        Design(replace(measured[2], teacher="train", wait=3.0, cores="big"), tmp_path / "new")
+    how = {"runtime": "litert", "threads": 1, "cores": "big", "delegate": "gpu precision_loss_allowed=no"}
+    assert asked == [("adb", {"benchmark_binary": None, "wait_minutes": 3.0, **how})]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        (
+            {"delegate": "gpu"},
+            r"--delegate is gpu, and .*table.json was measured with xnnpack: leave out --delegate, or",
+        ),
+        ({"threads": 4}, r"--threads is 4, and .*table.json was measured with 1"),
+        ({"cores": "big"}, r"--cores is big, and .*table.json was measured with none"),
+        ({"runtime": "tflite-runtime"}, r"--runtime is tflite-runtime, and .*table.json was measured with litert"),
+    ],
+)
+def test_what_a_given_table_was_measured_without_is_refused(options, changes, said, tmp_path):
+    with pytest.raises(InputError, match=said):
+        Design(replace(options, **changes), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"wait": -1}, "--wait is -1"),
         ({"budget_ms": 0}, "--budget-ms is 0"),
         ({"dtype": "float16"}, "--dtype"),
         ({"epochs": 0}, "--epochs is 0"),
