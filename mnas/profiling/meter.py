@@ -10,7 +10,7 @@ from mnas.arch.codec import short_fingerprint
 from mnas.arch.spec import Architecture
 from mnas.checks import convert
 from mnas.devices.base import Device
-from mnas.devices.registry import open_device
+from mnas.devices.registry import open_again
 from mnas.latency.table import Configuration, LatencyTable
 from mnas.profiling.bench import measure_files
 from mnas.profiling.prediction import check_same
@@ -129,14 +129,11 @@ def open_meter(
     automatic = where == AUTO
     if automatic and configuration.device != "local":
         return None
-    device = open_device(
+    device = open_again(
+        configuration,
         "local" if automatic else where,
-        runtime=configuration.runtime,
-        threads=configuration.threads,
-        delegate=configuration.delegate,
         benchmark_binary=None if benchmark_binary is None else Path(benchmark_binary),
         wait_minutes=wait_minutes,
-        cores=configuration.cores,
     )
     now = device.configuration(configuration.dtype)
     if automatic and (now.cpu, now.soc) != (configuration.cpu, configuration.soc):

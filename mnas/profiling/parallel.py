@@ -12,6 +12,7 @@ from typing import Any
 
 from mnas.checks import check_choice
 from mnas.devices.benchmark_binary import BenchmarkBinary
+from mnas.devices.delegate import same_delegate
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
 from mnas.profiling.job import LOCAL, OPEN_DEVICE, Outcome, ProfileJob, Progress
@@ -152,8 +153,8 @@ def _kept(job: ProfileJob) -> Outcome:
         raise InputError(message.format(what))
     for name, now in _settings(job).items():
         before = getattr(table.configuration, name)
-        if before != now:
-            raise InputError(message.format(f"was made with {name} {before or 'none'}, not {now}"))
+        if before != now and not (name == "delegate" and same_delegate(before, now)):
+            raise InputError(message.format(f"was made with {name} {before or 'none'}, not {now or 'none'}"))
     keys = [placed.key for placed in space.placed_blocks()]
     lacking = [key for key in keys if key not in table.entries]
     if lacking:
@@ -165,8 +166,9 @@ def _kept(job: ProfileJob) -> Outcome:
 def _settings(job: ProfileJob) -> dict[str, Any]:
     """Return the fields of `Configuration` that a job states. A phone's runtime is its benchmark program."""
     phone = job.device.partition(":")[0] == "adb"
-    names = ("threads", "delegate") if phone else ("threads", "delegate", "runtime")
+    names = ("threads", "delegate", "cores") if phone else ("threads", "delegate", "cores", "runtime")
     settings: dict[str, Any] = {name: job.opening[name] for name in names if name in job.opening}
+    settings |= {"cores": settings["cores"].replace(" ", "")} if "cores" in settings else {}
     if not phone or job.opening.get("benchmark_binary") is None:
         return settings
     return settings | {"binary_sha256": BenchmarkBinary.read(Path(job.opening["benchmark_binary"])).sha256}

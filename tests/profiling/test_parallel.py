@@ -110,12 +110,13 @@ def test_a_table_of_another_space_is_not_kept_for_this_one(tmp_path):
         ({"delegate": "none"}, "was made with delegate none, not xnnpack: move it away"),
         ({"threads": 2}, "was made with threads 2, not 1"),
         ({"runtime": "tflite-runtime"}, "was made with runtime tflite-runtime, not litert"),
+        ({"affinity": "big: 4,5"}, "was made with cores big, not none"),
     ],
 )
 def test_a_table_made_in_another_way_is_not_kept_for_this_one(tmp_path, made_with, message):
     table = make_table(small_space())
     replace(table, configuration=replace(table.configuration, **made_with)).save(tmp_path / "0.json")
-    opening = {"runtime": "litert", "threads": 1, "delegate": "xnnpack", "benchmark_binary": None}
+    opening = {"runtime": "litert", "threads": 1, "delegate": "xnnpack", "cores": "", "benchmark_binary": None}
     with pytest.raises(InputError, match=message):
         list(run_profiles([replace(jobs(tmp_path, "local")[0], opening=opening)]))
 

@@ -69,7 +69,7 @@ def measured(monkeypatch, tiny_library, table):
         return [SimpleNamespace(quiet_ms=SLOWER * estimator.predict(network).latency_ms) for network in networks]
 
     device = SimpleNamespace(configuration=lambda dtype: CONFIGURATION)
-    monkeypatch.setattr(meter, "open_device", lambda *args, **opening: device)
+    monkeypatch.setattr(meter, "open_again", lambda *args, **opening: device)
     monkeypatch.setattr(meter, "measure_files", measure_files)
     monkeypatch.setattr(meter, "write_random_model", lambda network, dtype: architecture_to_json(network).encode())
     return count
@@ -169,6 +169,6 @@ def test_when_no_stitched_network_can_be_scored_the_reason_is_said(options, tmp_
 
 def test_a_table_of_another_device_is_refused(options, measured, monkeypatch):
     other = SimpleNamespace(configuration=lambda dtype: replace(CONFIGURATION, threads=4))
-    monkeypatch.setattr(meter, "open_device", lambda *args, **opening: other)
+    monkeypatch.setattr(meter, "open_again", lambda *args, **opening: other)
     with pytest.raises(InputError, match="the table is for --threads 1; this is --threads 4"):
         prepare(options)
