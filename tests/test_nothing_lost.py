@@ -57,8 +57,8 @@ append = ProfileLog.append
 
 
 def work(folder):
-    def appended(log, *measurement):
-        append(log, *measurement)
+    def appended(log, *measurement, **how):
+        append(log, *measurement, **how)
         if len(log.times) == most:
             os.kill(os.getpid(), signal.SIGKILL)
 
