@@ -114,7 +114,8 @@ def test_measurements_of_another_plan_are_set_aside_and_made_again(
     """As when the plan depended on the process: number 3 was another network then, with another time."""
     monkeypatch.setattr("mnas.profiling.collect.MOST", 60)
     with_all_bursts(monkeypatch)
-    whole = profile(SPACE, FakeDevice(noise=0.0), tmp_path / "whole.json", OPTIONS)
+    unhurried = ProfileOptions(minutes=10)
+    whole = profile(SPACE, FakeDevice(noise=0.0), tmp_path / "whole.json", unhurried)
     out, log = tmp_path / "table.json", tmp_path / "table.json.log"
     header, *lines, _ = (tmp_path / "whole.json.log").read_text().splitlines()
     records = [json.loads(line) for line in lines]
@@ -124,13 +125,13 @@ def test_measurements_of_another_plan_are_set_aside_and_made_again(
         other["time"]["quiet_ms"] *= 2
     log.write_text("".join(f"{line}\n" for line in (header, *map(json.dumps, records))))
     device = FakeDevice(noise=0.0)
-    assert profile(SPACE, device, out, OPTIONS) == whole
+    assert profile(SPACE, device, out, unhurried) == whole
     assert device.loaded == 2 + 2  # 2 are references
     (said,) = (record.getMessage() for record in caplog.records)
     assert said.startswith(f"{log}: 2 of its 60 measured networks, such as number 3, are not those that have")
     assert said.endswith("set aside, and these networks are measured again")
     assert read_log(log).times == read_log(tmp_path / "whole.json.log").times
-    assert profile(SPACE, FakeDevice(noise=0.0), out, OPTIONS, force=True)
+    assert profile(SPACE, FakeDevice(noise=0.0), out, unhurried, force=True)
     assert len(caplog.records) == 2, "only that the earlier log is kept"
 
 
