@@ -72,8 +72,8 @@ def silence_branches(model: Any, name: str, layer: Layer) -> None:
 
 def merge_branches(model: Any, name: str, layer: Layer) -> Merged:
     """Return the convolution that does what all branches of a layer do with their moving statistics."""
-    kernel, bias = _folded(np.asarray(model.get_layer(name).kernel, np.float64), model.get_layer(f"{name}_norm"))
-    point = np.asarray(model.get_layer(f"{name}_point").kernel, np.float64)
+    kernel, point = (np.asarray(model.get_layer(each).get_weights()[0], np.float64) for each in (name, f"{name}_point"))
+    kernel, bias = _folded(kernel, model.get_layer(f"{name}_norm"))
     at = _first_pixel(layer)
     for one, norm in zip((point, np.ones_like(point)), _added_norms(model, name, layer), strict=False):
         scaled, shift = _folded(one, norm)
