@@ -18,7 +18,7 @@ from mnas.train.evaluate import predict, recalibrated
 from mnas.train.mirroring import mirror_images
 from mnas.train.pretrained import Pretrained
 from mnas.train.recipe import Recipe
-from mnas.train.reparameterize import begin_without_branches, merged
+from mnas.train.reparameterize import merged
 from mnas.train.teacher import Teacher
 
 Features = npt.NDArray[np.float32]
@@ -67,8 +67,6 @@ class WholeNetwork:
 
         if self.weights is not None:
             set_layer_weights(model, self.architecture, self.weights(get_layer_weights(model, self.architecture)))
-            if self.recipe.reparameterize:
-                begin_without_branches(model, self.architecture)
         elif self.recipe.zero_init_residual:
             set_layer_weights(model, self.architecture, Network(self.architecture).initial_layer_weights(self.seed))
 

@@ -17,7 +17,7 @@ from mnas.arch.walk import Layer
 from mnas.data.batches import plain_batches
 from mnas.data.dataset import Split
 from mnas.errors import InputError
-from mnas.nn.branches import Merged, can_branch, merge_branches, silence_branches, sum_name
+from mnas.nn.branches import Merged, can_branch, merge_branches, sum_name
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights, weighted_layers
 from mnas.train.evaluate import RECALIBRATION_IMAGES
 
@@ -34,12 +34,6 @@ def check_depthwise(architecture: Architecture) -> None:
         raise InputError(
             "--reparameterize adds branches to depthwise convolutions, and this network has none: leave it out"
         )
-
-
-def begin_without_branches(model: Any, architecture: Architecture) -> None:
-    """Set gamma of all branches that were added to 0: the network does what it does without them."""
-    for name, layer in _branched(architecture):
-        silence_branches(model, name, layer)
 
 
 def merged(model: Any, architecture: Architecture, split: Split, batch_size: int) -> Any:

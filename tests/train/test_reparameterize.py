@@ -13,7 +13,7 @@ from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train.evaluate import recalibrated
 from mnas.train.pretrained import Pretrained
 from mnas.train.recipe import Recipe
-from mnas.train.reparameterize import begin_without_branches, check_depthwise, merged
+from mnas.train.reparameterize import check_depthwise, merged
 from mnas.train.trainer import train_network
 from tests.commands import run
 from tests.images import coloured
@@ -76,7 +76,6 @@ def test_it_begins_as_the_network_whose_weights_it_gets():
     plain = build_model(TINY, seed=3)
     model = build_model(TINY, seed=4, fused=True, branches=True)
     set_layer_weights(model, TINY, get_layer_weights(plain, TINY))
-    begin_without_branches(model, TINY)
     batch = normalise(colours().train.images[:16])
     np.testing.assert_allclose(model.predict_on_batch(batch), plain.predict_on_batch(batch), atol=1e-5)
 
