@@ -49,6 +49,12 @@ def train(
     freeze: bool = typer.Option(False, "--freeze", help="Train the classifier only, on features computed once."),
     teacher: Path = typer.Option(None, "--teacher", help="A trained folder whose answers are soft targets."),
     distill: float = typer.Option(None, "--distill", help="The teacher's weight in the loss, 0 to 1: 0.5."),
+    reparameterize: bool = typer.Option(
+        False,
+        "--reparameterize",
+        help="Train depthwise convolutions with more branches, merged into one convolution at the end (RepVGG, "
+        "MobileOne).",
+    ),
     class_weights: ClassWeights = "none",
     augment: Augment | None = None,
     mixed_precision: bool = typer.Option(False, "--mixed-precision", help="float16 where there are GPUs."),
@@ -93,6 +99,7 @@ def train(
     if distill is not None and teacher is None:
         raise InputError("--distill is the weight of a teacher: pass its folder with --teacher")
     overrides |= {"freeze": freeze or None, "teacher": teacher, "distill": distill}
+    overrides |= {"reparameterize": reparameterize or None}
     trained = train_with_display(
         architecture,
         own.source if own is not None else _source(data, seed, max_train_images, grown),

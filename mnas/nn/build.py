@@ -21,6 +21,7 @@ from mnas.arch.complexity import layer_complexity
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, PlacedBlock, layers, named_blocks, unroll
 from mnas.errors import InputError
+from mnas.nn.branches import add_branches, can_branch
 from mnas.nn.fused_norm import fused_batch_norm
 
 
@@ -33,6 +34,7 @@ def build_model(
     probabilities: bool = False,
     seed: int = 0,
     fused: bool = False,
+    branches: bool = False,
 ) -> Any:
     """Build a network as a functional Keras model, with random weights.
 
@@ -44,6 +46,7 @@ def build_model(
         probabilities: end with a softmax (for export) instead of logits (for training).
         seed: seed of the weights.
         fused: for training, with batch norms that take half of Keras's time; see `mnas.nn.fused_norm`.
+        branches: for training, with more branches beside every depthwise convolution; see `mnas.nn.branches`.
 
     Returns:
         A `keras.Model` from (batch, resolution, resolution, 3) to (batch, num_classes).
@@ -51,7 +54,7 @@ def build_model(
     if keras is None:
         keras = importlib.import_module("keras")
     norm = fused_batch_norm() if fused else keras.layers.BatchNormalization
-    fold = _Fold(keras, partial(norm, momentum=batch_norm_momentum, epsilon=batch_norm_epsilon), seed)
+    fold = _Fold(keras, partial(norm, momentum=batch_norm_momentum, epsilon=batch_norm_epsilon), seed, branches)
     size = architecture.resolution
     image = keras.Input((size, size, 3), name="image")
     value = image
@@ -128,6 +131,7 @@ class _Fold:
     keras: Any
     norm: Callable[..., Any]
     seed: int
+    branches: bool
     count: int = 0
 
     def block(self, name: str, placed: PlacedBlock, value: Any, *, drop_rate: float, dropout: float) -> Any:
@@ -150,6 +154,9 @@ class _Fold:
         value = self.apply(name, layer, operands)
         if layer.norm:
             value = self.norm(name=f"{name}_norm")(value)
+        if self.branches and can_branch(layer):
+            kernel = self.draw_kernel()
+            value = add_branches(self.keras, self.norm, name, layer, operands[0], value, kernel=kernel)
         return self.activate(name, layer.activation, value)
 
     def activate(self, name: str, activation: str, value: Any) -> Any:
@@ -168,18 +175,23 @@ class _Fold:
             gate = make.Multiply(name=f"{name}_hswish_gate")([value, gate])
         return make.Rescaling(1.0 / 6.0, name=f"{name}_{activation}")(gate)
 
+    def draw_kernel(self) -> Any:
+        """Return an initializer of a convolution's kernel, as in the reference: normal with variance 2 / fan-out."""
+        scaling = self.keras.initializers.VarianceScaling
+        return scaling(2.0, "fan_out", "untruncated_normal", seed=self.next_seed())
+
     def next_seed(self) -> int:
         """Return a different seed for every layer that draws numbers."""
         self.count += 1
         return (self.seed * 100_003 + self.count) % 2**31
 
     def apply(self, name: str, layer: Layer, operands: list[Any]) -> Any:
-        """Apply a layer's operator. Kernels are drawn as in the reference, normal with variance 2 / fan-out."""
+        """Apply a layer's operator."""
         make, value = self.keras.layers, operands[0]
         draw = self.keras.initializers.VarianceScaling
         window = {"strides": layer.stride, "padding": "same", "name": name}
         if layer.kind in ("conv", "depthwise"):
-            kernel = draw(2.0, "fan_out", "untruncated_normal", seed=self.next_seed())
+            kernel = self.draw_kernel()
             if layer.kind == "depthwise":
                 depthwise = make.DepthwiseConv2D
                 return depthwise(layer.kernel_size, use_bias=not layer.norm, depthwise_initializer=kernel, **window)(

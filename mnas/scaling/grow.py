@@ -6,7 +6,8 @@ After Net2Net (Chen, Goodfellow and Shlens 2016, https://arxiv.org/abs/1511.0564
   equal and differ from reader to reader: equal copies would get equal gradients, and stay equal in any training.
 - Deeper: an added block begins as the identity. The batch norm at its end has gamma 0, so that only its skip connection
   is left. A block without one cannot begin so: its stage keeps its depth, see `reachable`.
-- Larger kernels have zeros around them. A larger resolution changes no weights.
+- Larger kernels have zeros around them. A larger resolution changes no weights;
+  `mnas.scaling.kept` recomputes the statistics.
 
 Copied channels have the statistics of their batch norms, so these remain right, in training as in inference.
 """

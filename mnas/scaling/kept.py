@@ -139,14 +139,15 @@ class KeptWeights:
     def grow(self, scaled: Architecture) -> Grown:
         """Return a network that `fit` returned, with weights and a record.
 
-        At another resolution its accuracy is measured on the data of the training; at the same one it stays.
+        At another resolution the statistics of its batch norms are recomputed, and its accuracy is measured, on the
+        data of the training; at the same one both stay.
 
         Raises:
             InputError: as `weights`, or if the data are missing or have changed.
             MnasError: if the weights cannot be read.
         """
         own, record = self.trained, self.trained.training
-        weights, configuration = self.weights(scaled), record["configuration"]
+        arrays, configuration = self.weights(scaled).arrays, record["configuration"]
         scores = {name: record[name] for name in ("validation_accuracy", "test_accuracy")}
         grown = {
             "folder": str(own.folder),
@@ -159,10 +160,10 @@ class KeptWeights:
         tested = read_assessment(own.folder)
         if scaled.resolution != own.architecture.resolution:
             data = self._data_at(scaled.resolution)
-            scores, tested = _measure(scaled, weights.arrays, data)
+            arrays, scores, tested = _at_its_resolution(scaled, arrays, data)
             configuration["data"] = {**configuration["data"], "fingerprint": data.fingerprint}
         record = {**record, "version": folder_of.VERSION, **scores, "configuration": configuration}
-        return Grown(scaled, weights.arrays, {**record, "made_with": versions()}, tested)
+        return Grown(scaled, arrays, {**record, "made_with": versions()}, tested)
 
     def _data_at(self, resolution: int) -> Dataset:
         load_tensorflow()
@@ -175,14 +176,18 @@ class KeptWeights:
         return data
 
 
-def _measure(architecture: Architecture, arrays: Sequence[Array], data: Dataset) -> tuple[dict[str, float], Assessment]:
-    """The accuracies on both splits, and the results on the test split."""
-    from mnas.nn.build import build_model, set_layer_weights
-    from mnas.train.evaluate import evaluate, predict
+def _at_its_resolution(
+    architecture: Architecture, arrays: Sequence[Array], data: Dataset
+) -> tuple[list[Array], dict[str, float], Assessment]:
+    """The weights with statistics of these data, the accuracies on both splits, and the results on the test split."""
+    from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
+    from mnas.train.evaluate import evaluate, predict, recalibrated
 
     check_strides(architecture)
     model = build_model(replace(architecture, dropout=0), fused=True)
     set_layer_weights(model, architecture, arrays)
+    recalibrated(model, architecture, data.train, _BATCH_SIZE)
     tested = assess(predict(model, data.test, _BATCH_SIZE), data.test, data.class_names)
     validation = evaluate(model, data.validation, _BATCH_SIZE)
-    return {"validation_accuracy": validation, "test_accuracy": tested.accuracy}, tested
+    scores = {"validation_accuracy": validation, "test_accuracy": tested.accuracy}
+    return get_layer_weights(model, architecture), scores, tested

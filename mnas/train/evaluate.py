@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mnas.arch.spec import Architecture
 from mnas.data.batches import plain_batches
 from mnas.data.dataset import Split
-from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
+from mnas.nn.build import build_model
 
 RECALIBRATION_IMAGES = 5000
 
@@ -28,17 +28,19 @@ def evaluate(model: Any, split: Split, batch_size: int) -> float:
     return float(np.mean(predict(model, split, batch_size).argmax(-1) == split.labels))
 
 
-def recalibrated(model: Any, architecture: Architecture, split: Split, batch_size: int) -> Any:
+def recalibrated(
+    model: Any, architecture: Architecture, split: Split, batch_size: int, *, branches: bool = False
+) -> Any:
     """Recompute the batch-norm statistics as the plain mean over training images; return the model.
 
     Without augmentation, dropout and stochastic depth, as in inference: a moving average lags behind the weights, and
-    after a short training it is still near its initial value.
+    after a short training it is still near its initial value. `branches` is as the model was built.
     """
     import tensorflow as tf
 
     still = replace(architecture, dropout=0, stochastic_depth=0)
-    model_still = build_model(still, batch_norm_momentum=0.0, fused=True)  # holds the statistics of the last batch
-    set_layer_weights(model_still, still, get_layer_weights(model, architecture))
+    model_still = build_model(still, batch_norm_momentum=0.0, fused=True, branches=branches)  # holds the last batch's
+    _copy_weights(model, model_still)
     moving = model_still.non_trainable_variables
     forward = tf.function(lambda images: model_still(images, training=True), jit_compile=False)
     found = []
@@ -47,5 +49,12 @@ def recalibrated(model: Any, architecture: Architecture, split: Split, batch_siz
         found.append([variable.numpy() for variable in moving])
     for variable, values in zip(moving, zip(*found, strict=True), strict=True):
         variable.assign(np.mean(values, axis=0, dtype=np.float64))
-    set_layer_weights(model, architecture, get_layer_weights(model_still, still))
+    _copy_weights(model_still, model)
     return model
+
+
+def _copy_weights(source: Any, target: Any) -> None:
+    """Give a model the weights of another one of the same layers, which are found by name."""
+    for layer in target.layers:
+        if layer.weights:
+            layer.set_weights(source.get_layer(layer.name).get_weights())

@@ -18,6 +18,7 @@ from mnas.train.evaluate import predict, recalibrated
 from mnas.train.mirroring import mirror_images
 from mnas.train.pretrained import Pretrained
 from mnas.train.recipe import Recipe
+from mnas.train.reparameterize import merged
 from mnas.train.teacher import Teacher
 
 Features = npt.NDArray[np.float32]
@@ -53,7 +54,10 @@ class WholeNetwork:
     def build(self, steps: int) -> Any:
         """Return the network, with a loss that knows the teacher if there is one."""
         momentum = self.recipe.momentum(steps)
-        model = build_model(self.architecture, batch_norm_momentum=momentum, seed=self.seed, fused=True)
+        branches = self.recipe.reparameterize
+        model = build_model(
+            self.architecture, batch_norm_momentum=momentum, seed=self.seed, fused=True, branches=branches
+        )
         self._initialize(model)
         return self.teacher.teach(model) if self.teacher else model
 
@@ -78,8 +82,10 @@ class WholeNetwork:
         return np.asarray(outputs.argmax(-1), np.int64)
 
     def finish(self, model: Any) -> Any:
-        """Recompute the statistics."""
-        return recalibrated(model, self.architecture, self.dataset.train, self.recipe.batch_size)
+        """Recompute the statistics, and merge branches."""
+        images, branches = (self.dataset.train, self.recipe.batch_size), self.recipe.reparameterize
+        model = recalibrated(model, self.architecture, *images, branches=branches)
+        return merged(model, self.architecture, *images) if branches else model
 
 
 @dataclass

@@ -16,7 +16,7 @@ AUGMENT = ("none", "shift", "flip", "rand")
 CLASS_WEIGHTS = ("none", "balanced")
 SHIFT = 0.08
 _RAND_OPERATIONS = 2  # where the recipe has none
-_LATER_FIELDS = {"crop": 1.0, "keep_best": False, "freeze": False, "class_weights": "none"}
+_LATER_FIELDS = {"crop": 1.0, "keep_best": False, "freeze": False, "class_weights": "none", "reparameterize": False}
 _BATCH_SIZE = 128  # that the default learning rate is for
 
 
@@ -48,6 +48,8 @@ class Recipe:
         keep_best: keep the epoch with the highest validation accuracy, the later one of equals, instead of the last.
         freeze: train the classifier only, on features that are computed once.
         class_weights: of an image's loss, by its class: none, or balanced, see `mnas.train.class_weights`.
+        reparameterize: train depthwise convolutions with more branches, which are merged into one convolution at the
+            end, see `mnas.nn.branches`.
     """
 
     epochs: Annotated[int, Meta(ge=1, le=100_000)] = 10
@@ -72,6 +74,7 @@ class Recipe:
     keep_best: bool = False
     freeze: bool = False
     class_weights: Literal["none", "balanced"] = "none"
+    reparameterize: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)

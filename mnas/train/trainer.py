@@ -35,6 +35,7 @@ from mnas.train.optimizer import accelerated, hold_average, make_optimizer, smoo
 from mnas.train.parts import ClassifierOnly, Part, WholeNetwork
 from mnas.train.pretrained import Pretrained, open_pretrained
 from mnas.train.recipe import CHECKED, Recipe, augmented, check_augment, recipe_for
+from mnas.train.reparameterize import check_depthwise
 from mnas.train.teacher import SHARE, Teacher
 from mnas.train.trained_network import Trained, load_state, open_trained, save_state, save_weights
 
@@ -122,6 +123,8 @@ def train_network(
     architecture = replace(architecture, num_classes=dataset.num_classes)
     guide = Teacher.open(teacher, dataset.class_names, distill) if teacher else None
     _check_freeze(recipe, weights, guide)
+    if recipe.reparameterize:
+        check_depthwise(architecture)
     run = _Run(architecture, source, dataset, recipe, seed, out, progress, weights, guide)
     if folder_of.is_trained(out):
         refuse_another(out / folder_of.TRAINING, run.configuration)
@@ -148,11 +151,13 @@ def _fingerprint(out: Path) -> str | None:
 
 
 def _check_freeze(recipe: Recipe, weights: Pretrained | None, teacher: Teacher | None) -> None:
-    """Refuse to train only the classifier of a random network, or on features that a teacher does not see."""
+    """Refuse to train only the classifier where it is random, on what a teacher does not see, or with branches."""
     if recipe.freeze and weights is None:
         raise InputError("--freeze trains the classifier only: pass the other weights with --weights")
     if recipe.freeze and teacher is not None:
         raise InputError("--freeze computes features once and --teacher needs the images: use one of them")
+    if recipe.freeze and recipe.reparameterize:
+        raise InputError("--freeze trains the classifier only and --reparameterize convolutions: use one of them")
 
 
 @dataclass

@@ -48,13 +48,24 @@ def test_at_the_same_resolution_all_stays_and_it_is_written_once(tiny_teacher, t
 
 def test_at_another_resolution_its_accuracy_is_measured_and_training_goes_on(tiny_teacher, tmp_path):
     from mnas.export.source import trained_job
-    from mnas.train.evaluate import evaluate
+    from mnas.nn.build import get_layer_weights
+    from mnas.scaling.kept import KeptWeights
+    from mnas.train.evaluate import evaluate, recalibrated
 
     run("scale", tiny_teacher.folder, "--phi", 1, "--coefficients", "1,1.2,1.2", "--out", tmp_path / "grown")
     grown = open_trained(tmp_path / "grown")
     assert grown.architecture.resolution == 10
     accuracy = evaluate(grown.build(), grown.load_data().test, 32)
     assert grown.training["test_accuracy"] == accuracy
+    model, kept = grown.build(), KeptWeights(tiny_teacher).weights(grown.architecture).arrays
+    own = get_layer_weights(model, grown.architecture)
+    differing = [new.shape for old, new in zip(kept, own, strict=True) if not np.array_equal(old, new)]
+    assert differing, "statistics are those of the new resolution"
+    assert {len(shape) for shape in differing} == {1}
+    assert len(differing) <= len(model.non_trainable_variables)
+    again = get_layer_weights(recalibrated(model, grown.architecture, grown.load_data().train, 64), grown.architecture)
+    for one, other in zip(own, again, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
     job = trained_job(grown)
     assert job.about["training"]["grown"]["test_accuracy"] == tiny_teacher.training["test_accuracy"]
 
