@@ -52,10 +52,10 @@ def _nothing_fits(trials: Sequence[Trial], objective: Objective) -> str:
     nearest = min(figures, key=lambda number: max(figures[number][place] / each.limit for place, each in broken))
     took = " and ".join(f"{figures[nearest][place]:.4g} {constraint.unit}" for place, constraint in broken)
     names = " and ".join(_named(objective, place, constraint) for place, constraint in broken)
-    return (
-        f"none of {len(trials)} trials is within {names}; the nearest, trial {nearest}, takes {took}. "
-        "Continue with more --trials and --resume, or allow more"
-    )
+    cure = "Continue with more --trials and --resume, or allow more"
+    if objective.evaluator.is_additive:  # trials are cheap there: a policy has settled beyond the limit
+        cure = "Use --strategy exact, weigh the latency more, such as with --beta -0.5, or allow more"
+    return f"none of {len(trials)} trials is within {names}; the nearest, trial {nearest}, takes {took}. {cure}"
 
 
 def _named(objective: Objective, place: int, constraint: Constraint) -> str:

@@ -16,6 +16,7 @@ from mnas.strategies.registry import make_strategy
 from mnas.study.diagnostics_log import UpdateLog
 from mnas.study.study import Study
 from mnas.study.summary import front, notes, report
+from mnas.trial import Measurement, Trial
 from tests.conftest import FakeEvaluator, madds_target
 
 NUM_TRIALS = 60
@@ -116,6 +117,14 @@ def test_when_no_trial_fits_the_nearest_is_named(study, space, evaluator):
         NothingFitsError, match=r"none of 10 trials is within the limit on latency of .* ms; the nearest, trial"
     ):
         run_search(study, _search(space, objective, num_trials=10))
+
+
+def test_on_a_block_library_a_policy_that_settled_beyond_the_limit_gets_other_advice(space, evaluator, monkeypatch):
+    monkeypatch.setattr(type(evaluator), "is_additive", True)
+    objective = Objective(evaluator, make_reward("absolute"), [madds_target(space, 1.0)])
+    beyond = Trial(0, space.decode([0] * len(space.decisions)), Measurement(0.5, (2.0,), 1, 1), 0.4)
+    with pytest.raises(NothingFitsError, match=r"takes 2 ms\. Use --strategy exact, weigh the latency more"):
+        choose_finalists([beyond], objective, 1)
 
 
 def _params_limit(space, times):
