@@ -28,6 +28,8 @@ _START = (
     "import sys; sys.path[:] = filter(None, sys.path); "
     "from importlib import import_module; import_module(sys.argv.pop(1)).main()"
 )
+# A job in the background of a script ignores interrupts, and so would its children, which their parent interrupts.
+_INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 
 
 class DiedError(Exception):
@@ -57,7 +59,7 @@ class Child:
             )
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, module],
+            [sys.executable, "-c", _INTERRUPTIBLE * alone + _START, module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if os.environ.get("MNAS_DEBUG") else self._said,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,7 +81,17 @@ def test_a_table_of_other_resolutions_is_not_kept(tmp_path):
         list(run_profiles([job]))
 
 
-def test_interrupted_every_worker_tidies_up_and_ends(tmp_path):
+@pytest.mark.parametrize("how", [signal.default_int_handler, signal.SIG_IGN])
+def test_interrupted_every_worker_tidies_up_and_ends(tmp_path, how):
+    """Also where mnas ignores interrupts from the terminal, as in the background of a script."""
+    before = signal.signal(signal.SIGINT, how)
+    try:
+        _interrupt_and_look(tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt_and_look(tmp_path):
     def interrupt(share, what):
         if share > 0:
             raise KeyboardInterrupt

@@ -52,16 +52,16 @@ def plan_tables(configuration: Configuration, folder: Path = FOLDER) -> list[Pla
 
 
 def make_tables(
-    device: Device, minutes: float, folder: Path = FOLDER, spaces: Sequence[str] = SPACES
+    device: Device, minutes: float, folder: Path = FOLDER, spaces: Sequence[str] = ()
 ) -> list[LatencyTable]:
-    """Measure the tables of some spaces that are missing, and write the index after each.
+    """Measure the tables that are missing, of some spaces or all, and write the index after each.
 
     Raises:
         MnasError: if the device fails, or a file cannot be written.
     """
     made = []
     for planned in plan_tables(device.configuration(DTYPES[0]), folder):
-        if planned.is_there or planned.space not in spaces:
+        if planned.is_there or (spaces and planned.space not in spaces):
             continue
         options = ProfileOptions(minutes=minutes, dtype=planned.dtype)
         with progress(f"{planned.space}, {planned.dtype}") as report:
