@@ -18,7 +18,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from mnas.devices.android import AndroidDevice
 from mnas.devices.base import Array, Device, LoadedModel
-from mnas.latency.table import Configuration
+from mnas.latency.estimator import LatencyEstimator
+from mnas.latency.table import Configuration, LatencyTable
+from mnas.space.space import SearchSpace
+from mnas.tflite.random_model import write_random_model
 from tests.latency.tables import CONFIGURATION
 
 OVERHEAD_MS = 0.01
@@ -148,6 +151,15 @@ class _PhoneModel(_FakeModel):
 @lru_cache(maxsize=4096)
 def _known_latency_ms(data: bytes) -> float:
     return true_latency_ms(data)
+
+
+def table_error(table: LatencyTable, space: SearchSpace) -> float:
+    """The mean error of a table's predictions of 30 fresh networks against their true times, as a fraction."""
+    rng = np.random.default_rng(99)
+    networks = [space.sample(rng) for _ in range(30)]
+    truth = np.array([true_latency_ms(write_random_model(network)) for network in networks])
+    predicted = [LatencyEstimator(table).predict(network).latency_ms for network in networks]
+    return float(np.abs(predicted / truth - 1).mean())
 
 
 def true_latency_ms(data: bytes) -> float:

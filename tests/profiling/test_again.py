@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mnas.devices.base import LoadedModel, LostDeviceError
-from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import LatencyTable
 from mnas.profiling.again import choose_suspicious
 from mnas.profiling.log import read_log
 from mnas.profiling.profile import ProfileOptions, profile
-from mnas.tflite.random_model import write_random_model
-from tests.profiling.fakes import FakePhone, true_latency_ms
+from tests.profiling.fakes import FakePhone, table_error
 from tests.spaces import small_space
 
 SPACE = small_space(3)
@@ -47,11 +44,7 @@ def make(out: Path, phone: FakePhone, monkeypatch: pytest.MonkeyPatch, networks:
 
 
 def error(table: LatencyTable) -> float:
-    rng = np.random.default_rng(99)
-    networks = [SPACE.sample(rng) for _ in range(30)]
-    truth = np.array([true_latency_ms(write_random_model(network)) for network in networks])
-    predicted = [LatencyEstimator(table).predict(network).latency_ms for network in networks]
-    return float(np.abs(predicted / truth - 1).mean())
+    return table_error(table, SPACE)
 
 
 def test_a_poisoned_network_is_measured_once_more(

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.limits import table_faults
 from mnas.latency.table import LatencyTable
 from mnas.profiling.profile import ProfileOptions, profile
-from mnas.tflite.random_model import write_random_model
-from tests.profiling.fakes import FakePhone, true_latency_ms
+from tests.profiling.fakes import FakePhone, table_error
 from tests.spaces import small_space
 
 SPACE = small_space(3)
 
 
 def error(table: LatencyTable) -> float:
-    rng = np.random.default_rng(99)
-    networks = [SPACE.sample(rng) for _ in range(30)]
-    truth = np.array([true_latency_ms(write_random_model(network)) for network in networks])
-    predicted = [LatencyEstimator(table).predict(network).latency_ms for network in networks]
-    return float(np.abs(predicted / truth - 1).mean())
+    return table_error(table, SPACE)
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -32,7 +32,7 @@ from mnas.devices.registry import open_device
 from mnas.evaluators.library import LibraryEvaluator, open_evaluator
 from mnas.latency.estimator import table_costs
 from mnas.profiling.bench import bench, measure_files
-from mnas.reward import make_reward
+from mnas.reward import REWARDS, make_reward
 from mnas.search.build import rejection, strategy_for
 from mnas.search.constraints import latency_budget
 from mnas.search.loop import run_trials
@@ -155,12 +155,17 @@ class LibraryBench:
             budget = latency_budget(
                 lambda network: self.estimator.predict(network).latency_ms, share * self.teacher_ms, self.costs
             )
-            objective = Objective(self.evaluator, make_reward("absolute"), [budget])
+            objective = Objective(self.evaluator, make_reward(self.given.reward, beta=self.given.beta), [budget])
             self.run.do(f"optimum {share}", lambda o=objective: self._search("exact", 0, o, 1))
             for strategy in self.given.strategies:
                 for seed in range(self.given.search_seeds):
-                    key = f"search {strategy} {share} seed {seed}"
+                    key = self._search_key(strategy, share, seed)
                     self.run.do(key, lambda s=strategy, n=seed, o=objective: self._search(s, n, o, self.given.trials))
+
+    def _search_key(self, strategy: str, share: float, seed: int) -> str:
+        given = (self.given.reward, self.given.beta)
+        other = "" if given == ("absolute", None) else f" reward {given[0]} {given[1]}"
+        return f"search {strategy} {share} seed {seed}{other}"
 
     def _search(self, strategy: str, seed: int, objective: Objective, trials: int) -> dict[str, float]:
         space = self.evaluator.data.library.space
@@ -169,12 +174,14 @@ class LibraryBench:
         made = strategy_for(strategy, space, self.evaluator, objective.budgets, seed=seed, feasible=feasible)
         start = time.perf_counter()
         found = run_trials(made, objective, MemoryLog(), num_trials=trials, batch_size=min(10, trials))
-        best = max(
-            (t.measurement for t in found if t.measurement and objective.is_met_by(t)), key=lambda each: each.accuracy
-        )
+        seconds = time.perf_counter() - start
+        met = [trial.measurement for trial in found if trial.measurement and objective.is_met_by(trial)]
+        if not met:
+            return {"best": 0.0, "budget_share": 0.0, "seconds": seconds}
+        best = max(met, key=lambda each: each.accuracy)
         assert best.latency_ms is not None
         share = best.latency_ms / objective.budgets[0].limit
-        return {"best": best.accuracy, "budget_share": share, "seconds": time.perf_counter() - start}
+        return {"best": best.accuracy, "budget_share": share, "seconds": seconds}
 
     def result(self) -> None:
         """Search for shares of the teacher's latency; fine-tune the teacher at smaller resolutions."""
@@ -289,7 +296,7 @@ class LibraryBench:
                 continue
             print(f"search at {share:.0%} of the teacher's latency, optimum {optimum['best']:.4f}")
             runs = {
-                name: [self.run.get(f"search {name} {share} seed {seed}") for seed in range(self.given.search_seeds)]
+                name: [self.run.get(self._search_key(name, share, seed)) for seed in range(self.given.search_seeds)]
                 for name in self.given.strategies
             }
             for name, rows in runs.items():
@@ -340,6 +347,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2, help="of their fine-tuning")
     parser.add_argument("--seed", type=int, default=0, help="of the networks of the ranking")
     parser.add_argument("--seeds", type=int, default=1, help="of the fine-tunings")
+    parser.add_argument("--reward", choices=REWARDS, default="absolute", help="of the strategies")
+    parser.add_argument("--beta", type=float, help="its weight or exponent; by default its own")
     parser.add_argument("--search-seeds", type=int, default=10, help="of the strategies")
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), help="random among them, to compare with")
     parser.add_argument("--trials", type=int, default=2000, help="of a strategy")
