@@ -8,12 +8,13 @@ faster of two measurements is the better one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from mnas.devices.base import Device, LostDeviceError, naming
 from mnas.profiling.bench import open_reference
+from mnas.profiling.collect import OnProgress
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime, measure_networks
 from mnas.profiling.plan import PlannedNetwork
@@ -37,9 +38,34 @@ def choose_suspicious(residuals: Mapping[int, float]) -> list[int]:
     """
     if not residuals:
         return []
-    typical = 1.4826 * float(np.median(np.abs(list(residuals.values()))))
-    far = [number for number, residual in residuals.items() if residual > max(_FAR * typical, _LEAST)]
+    limit = usual_deviation(list(residuals.values()))
+    far = [number for number, residual in residuals.items() if residual > limit]
     return sorted(far, key=lambda number: -residuals[number])[:MOST_SUSPICIOUS]
+
+
+def usual_deviation(residuals: Sequence[float]) -> float:
+    """Return the residual above which a network is suspicious: three typical ones, or what noise may be."""
+    typical = 1.4826 * float(np.median(np.abs(residuals)))  # a standard deviation, if they were normal
+    return max(_FAR * typical, _LEAST)
+
+
+def check_suspicious(
+    device: Device, log: ProfileLog, networks: Mapping[int, PlannedNetwork], *, dtype: str, progress: OnProgress
+) -> bool:
+    """Measure suspicious networks of the log once more, each at most once, unless that was done since the last fit.
+
+    Returns:
+        Whether any was, so that a fit to the log's measurements has to be made anew.
+
+    Raises:
+        MnasError: as `measure_again`.
+    """
+    left = {number: planned for number, planned in networks.items() if number not in log.again}
+    if not left or log.checked or not log.new_seconds:
+        return False
+    progress(0.98, f"measuring {len(left)} once more that took longer than the others let one expect")
+    measure_again(device, log, left, dtype=dtype)
+    return True
 
 
 def measure_again(device: Device, log: ProfileLog, networks: Mapping[int, PlannedNetwork], *, dtype: str) -> None:

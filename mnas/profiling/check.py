@@ -12,7 +12,8 @@ from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.limits import card_faults
 from mnas.latency.table import LatencyTable
 from mnas.profiling.bench import measure_files
-from mnas.profiling.profile import OnProgress, report_card
+from mnas.profiling.collect import OnProgress
+from mnas.profiling.profile import report_card
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
 from mnas.tflite.random_model import write_random_model

@@ -25,6 +25,8 @@ _FURTHER_STARTS = 2  # of each network, to learn how long it takes
 _MEAN_BURSTS = 0.75 * FITTING_BURSTS + 0.25 * HELD_OUT_BURSTS
 _LOOK_S = 0.004  # of a sample of the reference, on a device whose bursts start at once
 
+OnProgress = Callable[[float, str], None]
+
 _log = logging.getLogger(__name__)
 
 
@@ -36,7 +38,7 @@ def collect(
     dtype: str,
     seed: int,
     seconds: float,
-    progress: Callable[[float, str], None] = lambda share, what: None,
+    progress: OnProgress = lambda share, what: None,
     plan: Iterator[PlannedNetwork] | None = None,
     count: int | None = None,
 ) -> tuple[list[PlannedNetwork], float]:

@@ -11,9 +11,9 @@ from mnas.devices.base import Device
 from mnas.errors import InputError
 from mnas.latency.registry import find_table
 from mnas.latency.table import Configuration, LatencyTable, ReportCard
-from mnas.profiling.collect import MOST
+from mnas.profiling.collect import MOST, OnProgress
 from mnas.profiling.log import ProfileLog, changes
-from mnas.profiling.profile import OnProgress, hold_table, measure_table, report_card, seconds_to_measure
+from mnas.profiling.profile import hold_table, measure_table, report_card, seconds_to_measure
 from mnas.profiling.run_log import Run, open_run
 
 

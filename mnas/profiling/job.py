@@ -19,7 +19,8 @@ from typing import Any
 
 from mnas.errors import MnasError
 from mnas.latency.table import LatencyTable
-from mnas.profiling.profile import OnProgress, ProfileOptions, profile
+from mnas.profiling.collect import OnProgress
+from mnas.profiling.profile import ProfileOptions, profile
 from mnas.space.space import SearchSpace
 from mnas.system.child import open_answers
 

@@ -15,8 +15,9 @@ from mnas.devices.benchmark_binary import BenchmarkBinary
 from mnas.devices.delegate import same_delegate
 from mnas.errors import InputError
 from mnas.latency.table import LatencyTable
+from mnas.profiling.collect import OnProgress
 from mnas.profiling.job import LOCAL, OPEN_DEVICE, Outcome, ProfileJob, Progress
-from mnas.profiling.profile import OnProgress, ProfileOptions
+from mnas.profiling.profile import ProfileOptions
 from mnas.space.space import SearchSpace
 from mnas.system.child import MOST_TRIES, Child, DiedError
 from mnas.system.permissions import names_what_is_not_permitted

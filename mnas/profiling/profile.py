@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,8 +24,8 @@ from mnas.latency.operator_regression import OperatorModel, canonical, fit_opera
 from mnas.latency.overwriting import check_overwriting
 from mnas.latency.report_card import conformal_relative_error, make_report_card
 from mnas.latency.table import FLOAT_REFERENCE, Configuration, Entry, LatencyTable, ReportCard
-from mnas.profiling.again import MOST_SUSPICIOUS, choose_suspicious, measure_again
-from mnas.profiling.collect import collect
+from mnas.profiling.again import MOST_SUSPICIOUS, check_suspicious, choose_suspicious
+from mnas.profiling.collect import OnProgress, collect
 from mnas.profiling.log import ProfileLog, log_path, set_finished_aside
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.plan import PlannedNetwork, table_blocks
@@ -38,8 +38,6 @@ from mnas.tflite.flatbuffer import DTYPES
 _FIT_SHARE, _FIT_SECONDS = 0.06, 5.0  # share of the time for the fit, and its minimum
 
 _LOGGER = logging.getLogger(__name__)
-
-OnProgress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +157,8 @@ def measure_table(
         return fit_with_residuals(space, configuration, networks, times)
 
     table, residuals = fit(reference_ms)
-    suspicious = [number for number in _suspicious(networks, residuals) if number not in log.again]
-    if suspicious and not log.checked:
-        progress(0.98, f"measuring {len(suspicious)} once more that took longer than the others let one expect")
-        measure_again(device, log, {number: networks[number] for number in suspicious}, dtype=configuration.dtype)
+    suspicious = {number: networks[number] for number in _suspicious(networks, residuals)}
+    if check_suspicious(device, log, suspicious, dtype=configuration.dtype, progress=progress):
         reference_ms = min(reference_ms, *(log.times[number].reference_ms for number in suspicious))
         table, _ = fit(reference_ms)
     table = replace(table, reference_ms=reference_ms, reference=log.reference)

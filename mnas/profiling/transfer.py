@@ -9,20 +9,23 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from mnas import __version__
+from mnas.arch.spec import Architecture
 from mnas.checks import check_choice, check_integer, check_number
 from mnas.devices.base import Device
 from mnas.errors import InputError
 from mnas.latency.estimator import Z90, LatencyEstimate, LatencyEstimator
 from mnas.latency.overwriting import check_overwriting
 from mnas.latency.report_card import make_report_card
-from mnas.latency.table import FLOAT_REFERENCE, LatencyTable, ReportCard
+from mnas.latency.table import FLOAT_REFERENCE, Configuration, LatencyTable, ReportCard
 from mnas.latency.transfer import LEAST_NETWORKS, Transfer, TransferModel
-from mnas.profiling.collect import collect
+from mnas.profiling.again import MOST_SUSPICIOUS, check_suspicious, usual_deviation
+from mnas.profiling.collect import OnProgress, collect
 from mnas.profiling.log import ProfileLog
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.plan import PlannedNetwork
-from mnas.profiling.profile import OnProgress
 from mnas.profiling.yardstick import reference_for_space
 from mnas.random_streams import Stream, generator
 from mnas.space.space import SearchSpace
@@ -31,6 +34,7 @@ from mnas.tflite.flatbuffer import DTYPES
 
 _CANDIDATES = 300  # random networks, among which those to measure are chosen
 MOST_NETWORKS = 200
+Measured = tuple[Architecture, float]  # a network and its latency in ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +126,55 @@ def transfer_profile(
                 count=len(chosen),
             )
         progress(0.97, "fitting")
-        times = [log.times[number].at(reference_ms) for number in range(len(planned))]
         networks = [each.architecture for each in planned]
-        table, found = model.fit(
-            [(network, own.quiet_ms) for network, own in zip(networks, times, strict=True)], configuration
-        )
+
+        def measured(reference_ms: float) -> list[Measured]:
+            times = [log.times[number].at(reference_ms).quiet_ms for number in range(len(networks))]
+            return list(zip(networks, times, strict=True))
+
+        suspicious = _suspicious(model, configuration, measured(reference_ms)) if log.new_seconds else []
+        again = {number: planned[number] for number in suspicious}
+        if check_suspicious(device, log, again, dtype=options.dtype, progress=progress):
+            reference_ms = min(reference_ms, *(log.times[number].reference_ms for number in suspicious))
+        table, found = model.fit(measured(reference_ms), configuration)
         table = replace(
             table,
             date=datetime.date.today().isoformat(),
             mnas_version=__version__,
             reference_ms=reference_ms,
             reference=log.reference,
-            report_card=_report_card(found, times),
+            report_card=_report_card(found, [log.times[number].at(reference_ms) for number in range(len(networks))]),
         )
         table.save(out)
+        log.finish(table.sha256, table.date)
         progress(1.0, "done")
         return table, found
+
+
+def _suspicious(model: TransferModel, configuration: Configuration, times: Sequence[Measured]) -> list[int]:
+    """Return the networks that took far longer than the others predict, at most three.
+
+    Among few networks one that was disturbed spoils the predictions of all, so that none seems far from what is usual.
+    The one that took longest is therefore compared with a fit without it.
+    """
+    found: list[int] = []
+    left = list(range(len(times)))
+    while len(found) < MOST_SUSPICIOUS and len(left) > LEAST_NETWORKS:
+        slowest = left[int(np.argmax(_residuals(model.fit([times[i] for i in left], configuration)[1], times, left)))]
+        left.remove(slowest)
+        table, others = model.fit([times[number] for number in left], configuration)
+        network, measured_ms = times[slowest]
+        residual = math.log(measured_ms / LatencyEstimator(table).predict(network).latency_ms)
+        if residual <= usual_deviation(_residuals(others, times, left)):
+            break
+        found.append(slowest)
+    return found
+
+
+def _residuals(found: Transfer, times: Sequence[Measured], numbers: Sequence[int]) -> list[float]:
+    """Return the logarithm of each measured latency over its prediction by the other networks."""
+    pairs = zip(numbers, found.left_out, strict=True)
+    return [math.log(times[number][1] / predicted_ms) for number, (predicted_ms, _) in pairs]
 
 
 def _check_prices(table: LatencyTable, path: Path, space: SearchSpace) -> None:

@@ -17,7 +17,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from mnas.devices.android import AndroidDevice
-from mnas.devices.base import Array, Device, LoadedModel
+from mnas.devices.base import Array, Device, LoadedModel, LostDeviceError
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import Configuration, LatencyTable
 from mnas.space.space import SearchSpace
@@ -178,3 +178,23 @@ def true_latency_ms(data: bytes) -> float:
         pixels = output / channels
         total += 0.002 + 1e-7 * weights * pixels * tiles + 2e-7 * output
     return total
+
+
+POISONED = 5  # a network's number in the plan
+
+
+class PoisonedPhone(FakePhone):
+    """The first time that a network is loaded, all of its starts take twice as long."""
+
+    poisoned = POISONED
+    lost = False  # whether the phone is gone when it is loaded for the second time
+
+    def load(self, data: bytes) -> LoadedModel:
+        self.loaded += 1
+        model = super().load(data)
+        network = self.loaded - 1  # the reference is the first; then networks in the order of the plan
+        if network == 1 + self.poisoned:
+            model.latency_ms *= 2  # type: ignore[attr-defined]
+        if self.lost and network > 30:
+            raise LostDeviceError("the phone is gone")
+        return model

@@ -7,33 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mnas.devices.base import LoadedModel, LostDeviceError
 from mnas.latency.table import LatencyTable
 from mnas.profiling.again import choose_suspicious
 from mnas.profiling.log import read_log
 from mnas.profiling.profile import ProfileOptions, profile
-from tests.profiling.fakes import FakePhone, table_error
+from tests.profiling.fakes import POISONED, FakePhone, PoisonedPhone, table_error
 from tests.spaces import small_space
 
 SPACE = small_space(3)
-POISONED = 5
-
-
-class PoisonedPhone(FakePhone):
-    """The first time that a network is loaded, all of its starts take twice as long."""
-
-    poisoned = POISONED
-    lost = False  # whether the phone is gone when it is loaded for the second time
-
-    def load(self, data: bytes) -> LoadedModel:
-        self.loaded += 1
-        model = super().load(data)
-        network = self.loaded - 1  # the reference is the first; then networks in the order of the plan
-        if network == 1 + self.poisoned:
-            model.latency_ms *= 2  # type: ignore[attr-defined]
-        if self.lost and network > 30:
-            raise LostDeviceError("the phone is gone")
-        return model
 
 
 def make(out: Path, phone: FakePhone, monkeypatch: pytest.MonkeyPatch, networks: int = 30) -> LatencyTable:

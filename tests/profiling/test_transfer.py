@@ -14,12 +14,13 @@ from mnas.arch.walk import layers
 from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimator
 from mnas.latency.table import Entry, LatencyTable
+from mnas.profiling.log import read_log
 from mnas.profiling.plan import table_blocks
 from mnas.profiling.transfer import TransferOptions, transfer_profile
 from mnas.space.space import SearchSpace
 from mnas.tflite.random_model import write_random_model
 from tests.latency.tables import make_table
-from tests.profiling.fakes import FakeDevice, FakePhone, true_latency_ms
+from tests.profiling.fakes import POISONED, FakeDevice, FakePhone, PoisonedPhone, true_latency_ms
 from tests.spaces import small_space
 
 SPACE = small_space(3)
@@ -65,10 +66,31 @@ def test_the_table_is_of_the_new_device_and_says_how_good_it_is(source: Path, tm
     assert set(table.entries) == set(another_device().entries)
 
 
+def test_a_poisoned_network_is_measured_once_more(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def made(name: str, phone: FakePhone, networks: int = 8) -> LatencyTable:
+        options = replace(OPTIONS, networks=networks, minutes=1)
+        with phone.own_clock():
+            return transfer_profile(SPACE, phone, tmp_path / name, [source], options)[0]
+
+    calm = made("calm.json", FakePhone())
+    table = made("phone.json", PoisonedPhone())
+    assert error(table) < error(calm) + 0.01
+    assert f"network {POISONED} of the profile took" in caplog.text
+    log = tmp_path / "phone.json.networks.log"
+    assert POISONED in read_log(log).again
+    kept = log.read_text().splitlines()
+    phone = PoisonedPhone()
+    assert error(made("phone.json", phone)) == pytest.approx(error(table), rel=1e-3)
+    assert (phone.loaded, log.read_text().splitlines()[: len(kept)]) == (1, kept), "nothing is measured a third time"
+
+
 def test_interrupted_it_goes_on_and_more_networks_need_only_these(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mnas.profiling.collect.WAVE_BYTES", 0)  # networks are kept one by one
+    monkeypatch.setattr("mnas.profiling.again._FAR", 100.0)  # none is suspicious
     out, log = tmp_path / "new.json", tmp_path / "new.json.networks.log"
     with pytest.raises(KeyboardInterrupt):
         transfer_profile(SPACE, FakeDevice(fail_after=6), out, [source], OPTIONS)
