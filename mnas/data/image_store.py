@@ -100,7 +100,8 @@ def read_images(
         if size > memory / 2:
             raise MnasError(
                 f"{what}, too much for {memory / 2**30:,.1f} GiB of memory, and {path.parent} has no room for them: "
-                "set MNAS_CACHE to a folder on another disk, or use fewer images (--limit) or a smaller resolution"
+                "set MNAS_CACHE to a folder on another disk, or use fewer images (--max-train-images) or a "
+                "smaller resolution"
             )
     if size > _LARGE:
         say_once(f"{what} of memory")

@@ -129,7 +129,7 @@ def test_a_full_disk_is_said_with_the_way_out_and_older_files_make_room(photos, 
     monkeypatch.setattr(image_store.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
     load_dataset(str(photos), resolution=8, seed=1)
     assert len(list(image_store.cache_folder("images").glob("*.npy"))) == 1
-    with pytest.raises(MnasError, match=r"has no room for them: set MNAS_CACHE .*--limit"):
+    with pytest.raises(MnasError, match=r"has no room for them: set MNAS_CACHE .*--max-train-images"):
         load_dataset(str(photos), resolution=9)
 
 
