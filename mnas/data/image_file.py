@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MOST_PIXELS = 1 << 28  # of a JPEG file, which can be decoded at a smaller size
 MOST_PLAIN_PIXELS = (1 << 30) // 12  # of other files, Pillow's own limit: 1 GiB as 32-bit RGB
 FEW_LEVELS = 64
+_MOST_VALUE = 65535.0  # of 16 bits
 # Bytes that Pillow gets at a time, 16 MiB by itself. What is larger than 32 MiB goes back to the system when an image
 # is done; smaller pieces glibc keeps for the thread, so that threads together keep a multiple of a large image.
 _BLOCK = 64 << 20
@@ -32,16 +34,29 @@ Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
+class Greys:
+    """What the values of an image of more than 8 bits became.
+
+    Attributes:
+        span: the values that become the levels 0 and 255.
+        levels: the darkest and the lightest of the 256 levels that the image has.
+    """
+
+    span: tuple[float, float]
+    levels: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A decoded image.
 
     Attributes:
         pixels: uint8 of shape (resolution, resolution, 3).
-        levels: the darkest and the lightest of the 256 levels that an image of more than 8 bits came to; else None.
+        greys: of an image of more than 8 bits; else None.
     """
 
     pixels: Bytes
-    levels: tuple[int, int] | None
+    greys: Greys | None
 
 
 def decode_image(path: Path, resolution: int) -> Bytes:
@@ -57,25 +72,37 @@ def decode_image(path: Path, resolution: int) -> Bytes:
 
 
 def decode_picture(path: Path, resolution: int) -> Picture:
-    """As `decode_image`, with the grey levels that an image of more than 8 bits came to."""
+    """As `decode_image`, with what the values of an image of more than 8 bits became."""
     from PIL import Image
 
     try:
         with refuse_bombs(), Image.open(path, formats=formats()) as file:
-            size, is_deep = file.size, file.mode.startswith(("I", "F"))
+            size = file.size
             shrink_or_refuse(file, 2 * resolution)
             with room_for(file, size):
-                return _square(file, resolution, is_deep)
+                return _square(file, resolution)
     except Exception as error:  # Pillow raises many kinds of errors for damaged files
         raise InputError(f"{path}: not a readable image ({describe_failure(error)})") from None
 
 
-def _square(file: Image.Image, resolution: int, is_deep: bool) -> Picture:
+def _square(file: Image.Image, resolution: int) -> Picture:
     from PIL import Image, ImageOps
 
     image = to_rgb(file)
     square = ImageOps.fit(image, (resolution, resolution), Image.Resampling.LANCZOS)
-    return Picture(np.asarray(square), image.getextrema()[0] if is_deep else None)  # type: ignore[arg-type]
+    return Picture(np.asarray(square), find_greys(file, image))
+
+
+def find_greys(file: Image.Image, image: Image.Image) -> Greys | None:
+    """Return what the values of an image of more than 8 bits became.
+
+    Args:
+        file: the image, after its pixels were read.
+        image: of the file, from `to_rgb`.
+    """
+    if not _is_deep(file):
+        return None
+    return Greys(_span(_numbers(file)), image.getextrema()[0])  # type: ignore[arg-type]
 
 
 @cache
@@ -206,8 +233,8 @@ def to_rgb(file: Image.Image) -> Image.Image:
     from PIL import Image
 
     image = _upright(file)
-    if image.mode.startswith(("I", "F")):  # 16-bit and float greys: stretch to bytes, do not clip
-        image = Image.fromarray(_stretch(np.asarray(image)))
+    if _is_deep(image):  # stretch to bytes, do not clip
+        image = Image.fromarray(_stretch(_numbers(image)))
     if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
@@ -241,24 +268,49 @@ def _orientation(file: Image.Image) -> int:
         return 1
 
 
-def _stretch(values: npt.NDArray[np.generic]) -> Bytes:
-    numbers = np.nan_to_num(values.astype(np.float64))
+def _is_deep(image: Image.Image) -> bool:
+    """Whether it has 16-bit or 32-bit integers, or floats; Pillow has them in grey images alone."""
+    return image.mode.startswith(("I", "F"))
+
+
+def _numbers(image: Image.Image) -> npt.NDArray[np.float64]:
+    return np.nan_to_num(np.asarray(image).astype(np.float64), copy=False)
+
+
+def _span(numbers: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return the values that become 0 and 255: the same for all images of usual values, else those of the image."""
     low, high = float(numbers.min()), float(numbers.max())
-    if high <= 255 and low >= 0:
+    if low < 0 or high > _MOST_VALUE:
+        return min(low, 0.0), high
+    return 0.0, 255.0 if high <= 255 else _MOST_VALUE
+
+
+def _stretch(numbers: npt.NDArray[np.float64]) -> Bytes:
+    bottom, top = _span(numbers)
+    if top == 255 and bottom == 0:
         return numbers.astype(np.uint8)
-    top = 65535.0 if low >= 0 and high <= 65535 else high
-    bottom = 0.0 if low >= 0 else low
     return np.round((numbers - bottom) * (255 / max(top - bottom, 1e-9))).astype(np.uint8)
 
 
-def describe_flat(levels: list[tuple[int, int]]) -> str | None:
-    """Say what is lost in images of more than 8 bits, of the levels in `Picture`; None if enough is kept."""
-    if not levels:
+def describe_greys(images: list[Greys]) -> str | None:
+    """Say what is lost in images of more than 8 bits; None if nothing is, or there are none."""
+    if not images:
         return None
-    low, high = min(low for low, _ in levels), max(high for _, high in levels)
+    what = f"the {len(images)} images of more than 8 bits"
+    spans = Counter(image.span for image in images)
+    if len(spans) > 1:
+        usual = {span: spans.pop(span) for span in ((0.0, 255.0), (0.0, _MOST_VALUE)) if span in spans}
+        kinds = [f"0 to {top:.0f} in {count}" for (_, top), count in usual.items()]
+        kinds += [f"from their own lowest to their own highest in {spans.total()}"] if spans else []
+        return (
+            f"{what} have values of different ranges, which are mapped to 0 to 255 image by image "
+            f"({', '.join(kinds)}), so that equal values become different grey levels: make them 8-bit images, all by "
+            "the same factor"
+        )
+    low, high = min(image.levels[0] for image in images), max(image.levels[1] for image in images)
     if high - low >= FEW_LEVELS - 1:
         return None
     return (
-        f"the {len(levels)} images of more than 8 bits come to {high - low + 1} of 256 grey levels, as their values "
-        "fill a small part of 0 to 65535, which is mapped to 0 to 255: stretch them, all by the same factor"
+        f"{what} come to {high - low + 1} of 256 grey levels, as their values fill a small part of 0 to 65535, which "
+        "is mapped to 0 to 255: stretch them, all by the same factor"
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mnas.data.folder_layout import check_same_classes, find_splits, list_contents, open_folder, say_once, say_skipped
-from mnas.data.image_file import Bytes, Picture, decode_picture, describe_flat, refuse_bombs
+from mnas.data.image_file import Bytes, Greys, Picture, decode_picture, describe_greys, refuse_bombs
 from mnas.data.splitting import Mask, Places
 from mnas.errors import InputError
 from mnas.system.threads import map_in_order
@@ -58,7 +58,7 @@ class FolderImages:
         tested = sum(map(len, self._contents.images.get("test", {}).values()))
         self.num_test = tested if "test" in splits else None
         self._said = 0
-        self._levels: list[tuple[int, int]] = []
+        self._greys: list[Greys] = []
 
     def read(self, places: Places) -> Generator[Bytes | None, None, None]:
         """See `ImageSource`."""
@@ -79,7 +79,7 @@ class FolderImages:
             if self._said <= _SAID:
                 _log.warning("skipped %s", picture)
             return None
-        self._levels += [] if picture.levels is None else [picture.levels]
+        self._greys += [] if picture.greys is None else [picture.greys]
         return picture.pixels
 
     def check(self, readable: Mask) -> None:
@@ -97,8 +97,8 @@ class FolderImages:
     def say(self, readable: Mask) -> None:
         """Say in one line what was not read, and where grey levels are lost."""
         say_skipped(self._root, self._contents, int((~readable).sum()))
-        if flat := describe_flat(self._levels):
-            say_once(f"{self._root}: {flat}")
+        if lost := describe_greys(self._greys):
+            say_once(f"{self._root}: {lost}")
 
     def fingerprint(self) -> str:
         """See `ImageSource`: names, sizes and times of all files."""

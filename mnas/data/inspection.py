@@ -17,8 +17,10 @@ from mnas.data.dataset import LOADERS
 from mnas.data.duplicates import Hash, difference_hash, group_similar
 from mnas.data.folder_layout import Contents, find_splits, list_contents, open_folder
 from mnas.data.image_file import (
+    Greys,
     describe_failure,
-    describe_flat,
+    describe_greys,
+    find_greys,
     formats,
     refuse_bombs,
     room_for,
@@ -50,7 +52,7 @@ class ImageFacts:
         split, label: the split and class it is in.
         width, height: in pixels, upright.
         mode: Pillow's, such as RGB, L, RGBA, CMYK.
-        levels: as in `mnas.data.image_file.Picture`.
+        greys: as in `mnas.data.image_file.Picture`.
         digest: of the file's bytes.
         hash: the difference hash; None for an image with too little detail for it.
     """
@@ -61,7 +63,7 @@ class ImageFacts:
     width: int
     height: int
     mode: str
-    levels: tuple[int, int] | None
+    greys: Greys | None
     digest: bytes
     hash: Hash | None
 
@@ -209,11 +211,11 @@ def _reading_share(count: int) -> float:
     return 1 / (1 + count / _AS_LONG) if count > _MANY else 1.0
 
 
-_Read = tuple[int, int, str, "tuple[int, int] | None", bytes, "Hash | None"]
+_Read = tuple[int, int, str, "Greys | None", bytes, "Hash | None"]
 
 
 def _read(listed: tuple[Path, str, str]) -> _Read | str:
-    """Return width, height, mode, levels, digest and hash of an image; or why it cannot be read."""
+    """Return width, height, mode, greys, digest and hash of an image; or why it cannot be read."""
     from PIL import Image
 
     try:
@@ -223,16 +225,15 @@ def _read(listed: tuple[Path, str, str]) -> _Read | str:
             shrink_or_refuse(file, _THUMBNAIL)
             file.draft("RGB", (_THUMBNAIL, _THUMBNAIL))
             with room_for(file, whole):
-                levels, similar = _levels_and_hash(file, mode)
-            return *size, mode, levels, hashlib.sha256(content).digest(), similar
+                greys, similar = _greys_and_hash(file)
+            return *size, mode, greys, hashlib.sha256(content).digest(), similar
     except Exception as error:  # Pillow raises many kinds of errors for damaged files
         return describe_failure(error)
 
 
-def _levels_and_hash(file: Image.Image, mode: str) -> tuple[tuple[int, int] | None, Hash | None]:
+def _greys_and_hash(file: Image.Image) -> tuple[Greys | None, Hash | None]:
     image = to_rgb(file)
-    levels = image.getextrema()[0] if mode.startswith(("I", "F")) else None
-    return levels, difference_hash(image)  # type: ignore[return-value]
+    return find_greys(file, image), difference_hash(image)
 
 
 def _sizes(facts: list[ImageFacts]) -> dict[str, tuple[int, int]]:
@@ -295,8 +296,8 @@ def _warnings(
         yield f"not read, as they are in no class's folder: {_plural(contents.loose, 'image')}"
     if unreadable:
         yield f"unreadable and skipped: {_plural(unreadable, 'file')}"
-    if flat := describe_flat([image.levels for image in facts if image.levels is not None]):
-        yield flat
+    if lost := describe_greys([image.greys for image in facts if image.greys is not None]):
+        yield lost
     for split, labels in counts.items():
         if few := [f"{label} ({count})" for label, count in labels.items() if count < FEW_IMAGES]:
             yield f"fewer than {FEW_IMAGES} images in {_place(split, ', '.join(few))}: their accuracy is mostly chance"

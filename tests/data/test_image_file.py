@@ -169,3 +169,27 @@ def test_16_bit_images_that_keep_few_grey_levels_are_warned_of(tmp_path, caplog)
     assert caplog.text.count("more than 8 bits") == 1
     assert "of 256 grey levels" in mnas.inspect_folder(flat).warnings[0]
     assert not any("grey levels" in warning for warning in mnas.inspect_folder(deep).warnings)
+
+
+def _floats(root, **values):
+    """Images of floats, from the lowest to the highest value of each."""
+    for label, levels in values.items():
+        (root / label).mkdir(parents=True)
+        for number, (low, high) in enumerate(levels):
+            pixels = np.linspace(low, high, 81, dtype=np.float32).reshape(9, 9)
+            Image.fromarray(pixels).save(root / label / f"{number}.tif")
+    return root
+
+
+def test_deep_images_that_are_not_mapped_alike_are_warned_of(tmp_path, caplog):
+    degrees = _floats(tmp_path / "degrees", cold=[(-30, -20)] * 3, warm=[(-10, 5), (-8, 9), (0, 90)])
+    dark = _floats(tmp_path / "dark", day=[(0, 60000)] * 3, night=[(0, 200), (0, 300), (9, 400)])
+    equal = _floats(tmp_path / "equal", day=[(0, 60000)] * 3, night=[(0, 20000)] * 3)
+    for root in (degrees, dark, equal):
+        load_dataset(str(root), resolution=8)
+    found = [line for line in caplog.messages if "different ranges" in line]
+    assert "(0 to 255 in 1, from their own lowest to their own highest in 5)" in found[0]
+    assert "(0 to 255 in 1, 0 to 65535 in 5)" in found[1]
+    assert len(found) == 2
+    assert found[0].endswith(mnas.inspect_folder(degrees).warnings[0])
+    assert not any("ranges" in warning for warning in mnas.inspect_folder(equal).warnings)
