@@ -133,7 +133,10 @@ def _with_metadata(content: bytes, architecture: Architecture, dtype: str, about
 
 def preparation(size: int) -> str:
     """Return how an image becomes the pixels that a network of this input size was trained on, in words."""
-    return f"upright (EXIF), transparency on white, RGB, the centre square resized to {size}x{size} (Lanczos)"
+    return (
+        "upright (EXIF), transparency on white, 16-bit values / 257, RGB, the centre square resized to "
+        f"{size}x{size} (Lanczos)"
+    )
 
 
 def check_target(out: Path) -> None:

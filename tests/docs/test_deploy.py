@@ -1,6 +1,7 @@
 """The documented Python prepares images as training does, and reads files with integers at their ends."""
 
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,22 @@ def _of_mode(mode, suffix, **options):
     return make
 
 
+def _deep(most, suffix=".png"):
+    def make(path):
+        Image.fromarray((_noise().astype(np.float64) * (most / 255)).astype(np.uint16)).save(path.with_suffix(suffix))
+        return path.with_suffix(suffix)
+
+    return make
+
+
+def _oddly_tagged(path):
+    """A photograph to turn, with a tag that Pillow cannot write again."""
+    entries = struct.pack("<HHIHH", ORIENTATION, 3, 1, 6, 0) + struct.pack("<HHI4s", 0x128, 7, 4, b"abcd")
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2) + entries + bytes(4)
+    Image.fromarray(_noise(3)).save(path.with_suffix(".jpg"), exif=exif)
+    return path.with_suffix(".jpg")
+
+
 IMAGES = {
     **{f"turned-{number}": _turned(number) for number in range(1, 9)},
     "transparent": _of_mode("RGBA", ".png"),
@@ -53,6 +70,11 @@ IMAGES = {
     "print": _of_mode("CMYK", ".jpg"),
     "bits": _of_mode("1", ".png"),
     "webp": _of_mode("RGBA", ".webp", lossless=True),
+    "16-bits": _deep(65535),
+    "12-of-16-bits": _deep(4095),
+    "8-of-16-bits": _deep(255),
+    "16-bits-tiff": _deep(65535, ".tif"),
+    "oddly-tagged": _oddly_tagged,
 }
 
 
