@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def reproduce(
     study: Path = typer.Argument(..., metavar="STUDY_DIR", help="A study's folder, finished or not."),
+    data: str = typer.Option(None, "--data", help="Where the study's data are now, if they have moved."),
     workers: int = typer.Option(1, min=1, max=1024, help="Local processes that evaluate candidates."),
     json: bool = JSON,
 ) -> None:
@@ -38,7 +39,7 @@ def reproduce(
             done[0] += 1
             report(min(1.0, done[0] / max(1, total)), f"{done[0]} of {total} trials are the same")
 
-        found = reproduce_study(study, workers=workers, on_trial=count)
+        found = reproduce_study(study, data=data, workers=workers, on_trial=count)
     if json:
         output.print_json({"study": str(study), **found.to_dict()})
     else:

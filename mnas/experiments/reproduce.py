@@ -48,12 +48,17 @@ class _DiffersError(Exception):
 
 @names_what_is_not_permitted
 def reproduce_study(
-    folder: Path | str, *, workers: int = 1, on_trial: OnTrial = lambda phase, trial: None
+    folder: Path | str,
+    *,
+    data: str | None = None,
+    workers: int = 1,
+    on_trial: OnTrial = lambda phase, trial: None,
 ) -> Reproduction:
     """Run a study again from its own options and compare every trial, as `mnas reproduce` does.
 
     Args:
         folder: the study's, finished or not.
+        data: where the study's data are now, if they have moved.
         workers: number of candidates evaluated at a time.
         on_trial: called with the log's name and each trial that is equal.
 
@@ -63,6 +68,7 @@ def reproduce_study(
     """
     study = Study.open(folder)
     options = SearchOptions.of(study)
+    options = options if data is None else replace(options, data=data)
     load_tensorflow_for(options)
     prepared = prepare(options, begun_with=study.config)
     with open_executor(options, prepared, workers=workers) as executor:

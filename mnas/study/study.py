@@ -39,6 +39,7 @@ from mnas.trial import Trial
 _LOGGER = logging.getLogger(__name__)
 FORMAT = "mnas.study"
 VERSION = 1
+_PLACE_OF_DATA = ("data", "data_path")  # in the arguments
 LOGS = ("trials", "confirmed", "finalists", "baseline", "baseline_finalists", "repeats")
 
 
@@ -97,9 +98,9 @@ class Study:
             raise InputError(f"{folder} is a file: expected a folder for the study")
         if folder.is_dir() and not all(is_leftover(path) or path.name in _MADE_BEFORE for path in folder.iterdir()):
             raise InputError(f"{folder} is not empty and holds no study: name a new folder")
-        parts = {"config": to_plain(config), "arguments": to_plain(arguments or {}), "made_with": environment()}
-        write_json(folder / "study.json", {"format": FORMAT, "version": VERSION, **parts})
-        return Study(folder, **parts)
+        study = Study(folder, to_plain(config), to_plain(arguments or {}), environment())
+        study._write()
+        return study
 
     @staticmethod
     @names_what_is_not_permitted
@@ -125,6 +126,11 @@ class Study:
     def resume(folder: Path | str, config: dict[str, Any], arguments: dict[str, Any] | None = None) -> Study:
         """Open a study to resume it; create it if there is none.
 
+        Args:
+            folder: of the study.
+            config: must be the study's, but for the path of the same data.
+            arguments: as for `create`; of those of a study that is there, only the place of the data is changed.
+
         Raises:
             InputError: if it was made with another configuration; the message names the first difference.
         """
@@ -137,9 +143,24 @@ class Study:
                 f"{folder} belongs to another configuration: {difference}. "
                 "Give the same arguments, or name another folder with --study"
             )
+        study._note_place_of_data(to_plain(arguments or {}))
         for difference in differences(study.made_with, environment()):
             _LOGGER.warning("%s", difference)
         return study
+
+    def _note_place_of_data(self, arguments: dict[str, Any]) -> None:
+        """Keep where the data are now, if they have moved: reports name them, and other commands read them."""
+        if arguments.get("data") is None:
+            return
+        others = {name: value for name, value in self.arguments.items() if name not in _PLACE_OF_DATA}
+        now = {**others, **{name: arguments[name] for name in _PLACE_OF_DATA if name in arguments}}
+        if now != self.arguments:
+            self.arguments = now
+            self._write()
+
+    def _write(self) -> None:
+        parts = {"config": self.config, "arguments": self.arguments, "made_with": self.made_with}
+        write_json(self.folder / "study.json", {"format": FORMAT, "version": VERSION, **parts})
 
     def _repr_html_(self) -> str:
         """Show the verdict, the winner and the front in notebooks."""

@@ -1,10 +1,12 @@
 import json
+from contextlib import nullcontext
 from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 
 from mnas.errors import InputError
-from mnas.experiments.reproduce import reproduce
+from mnas.experiments.reproduce import reproduce, reproduce_study
 from mnas.search.objective import Objective
 from mnas.search.run import Search, run_search
 from mnas.strategies.registry import make_strategy
@@ -136,3 +138,21 @@ def test_another_version_is_named(study, space, objective):
     study.made_with["tensorflow"] = "1.0"
     found = reproduce(study, _search(space, objective), CONFIG)
     assert any(said.startswith("tensorflow was 1.0 when the study began") for said in found.environment)
+
+
+def test_a_study_is_reproduced_with_data_that_have_moved(tmp_path, space, objective, monkeypatch):
+    options = {"data": "photos", "strategy": "evolution", "table": ["t.json"], "budget_ms": [5.0]}
+    study = Study.create(tmp_path / "study", CONFIG, options)
+    run_search(study, _search(space, objective))
+    asked = []
+
+    def prepare(options, begun_with):
+        asked.append(options.data)
+        return SimpleNamespace(search=_search(space, objective), config=begun_with)
+
+    monkeypatch.setattr("mnas.experiments.reproduce.load_tensorflow_for", lambda options: None)
+    monkeypatch.setattr("mnas.experiments.reproduce.prepare", prepare)
+    monkeypatch.setattr("mnas.experiments.reproduce.open_executor", lambda *options, **more: nullcontext())
+    assert reproduce_study(study.folder).difference is None
+    assert reproduce_study(study.folder, data="/mnt/photos").difference is None
+    assert asked == ["photos", "/mnt/photos"]

@@ -131,5 +131,17 @@ def test_data_may_have_moved_and_must_be_the_same(tmp_path):
         Study.resume(tmp_path, {**CONFIG, "data": other, "evaluator": {"data": data}})
 
 
+def test_a_study_that_is_resumed_keeps_where_its_data_are_now(tmp_path):
+    config = {**CONFIG, "data": {"name": "photos", "classes": 3, "fingerprint": "ab"}}
+    Study.create(tmp_path, config, {"data": "photos", "data_path": "/a/photos", "trials": 10})
+    for place in ({"data": "/b/images", "data_path": "/b/images"}, {"data": "s3://bucket/images"}):
+        Study.resume(tmp_path, config, {**place, "trials": 20})
+        assert Study.open(tmp_path).arguments == {**place, "trials": 10}
+        assert Study.open(tmp_path).config == config
+    with pytest.raises(InputError):
+        Study.resume(tmp_path, {**CONFIG, "data": {**config["data"], "fingerprint": "cd"}}, {"data": "others"})
+    assert Study.open(tmp_path).arguments["data"] == "s3://bucket/images"
+
+
 def test_a_name_without_a_fingerprint_counts():
     assert first_difference({"name": "a"}, {"name": "b"}) == "name was 'a' and is 'b' now"
