@@ -105,5 +105,6 @@ class FolderImages:
         digest = hashlib.sha256()
         for path in self._paths:
             found = os.stat(path)
-            digest.update(f"{path.relative_to(self._root)}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
+            text = f"{path.relative_to(self._root)}\0{found.st_size}\0{found.st_mtime_ns}\0"
+            digest.update(text.encode(errors="surrogateescape"))  # a name need not be UTF-8
         return digest.hexdigest()

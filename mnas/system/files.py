@@ -50,7 +50,8 @@ def write_together(files: Mapping[Path, bytes | str]) -> None:
                 file = stack.enter_context(os.fdopen(handle, "wb"))
                 with if_supported():
                     lock(file)  # held until it is in place, so that `_sweep` keeps it
-                file.write(data.encode() if isinstance(data, str) else data)
+                # A text may name a path that is not UTF-8, as data sets and folders of others may have.
+                file.write(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
                 sync(file)
                 with if_supported():
                     if hasattr(os, "fchmod"):  # not on Windows

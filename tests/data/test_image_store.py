@@ -1,5 +1,7 @@
 """Images are chosen before they are read, read once, and kept in a file where they are too many for the memory."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -96,6 +98,13 @@ def test_images_in_a_file_are_those_in_memory(photos, monkeypatch, caplog, limit
     assert not again.train.images.flags.writeable
     (file,) = image_store.cache_folder("images").glob("*.npy")
     assert np.load(file, mmap_mode="r").shape[1:] == (8, 8, 3)
+
+
+def test_an_image_whose_name_is_not_utf_8_is_kept_in_a_file_too(photos, monkeypatch):
+    os.rename(os.fsencode(photos / "cat" / "00.png"), os.fsencode(photos / "cat") + b"/caf\xe9.png")
+    expected = load_dataset(str(photos), resolution=8).fingerprint
+    _small_memory(monkeypatch)
+    assert load_dataset(str(photos), resolution=8).fingerprint == expected
 
 
 def test_a_changed_image_is_read_again(photos, monkeypatch):

@@ -76,3 +76,8 @@ def test_a_disk_that_stays_full_while_a_file_is_closed_is_named(tmp_path):
         write_atomically(tmp_path / "file", "new")
     assert (tmp_path / "file").read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_text_that_names_a_path_which_is_not_utf_8_can_be_written(tmp_path):
+    write_atomically(tmp_path / "card.md", f"trained on {os.fsdecode(b'caf' + bytes([0xE9]))}\n")
+    assert (tmp_path / "card.md").read_text(encoding="utf-8") == "trained on caf\\udce9\n"
