@@ -210,10 +210,12 @@ def shrink_or_refuse(file: Image.Image, size: int) -> None:
 
 def describe_failure(error: Exception) -> str:
     """Say in a few words why an image cannot be read."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return _too_large("it")
+    if isinstance(error, UnidentifiedImageError):  # whose text has an address in memory, or the path once more
+        return f"it is damaged from the start, or in another format than {', '.join(formats())}"
     return str(error) or type(error).__name__
 
 

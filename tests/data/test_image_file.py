@@ -193,3 +193,15 @@ def test_deep_images_that_are_not_mapped_alike_are_warned_of(tmp_path, caplog):
     assert len(found) == 2
     assert found[0].endswith(mnas.inspect_folder(degrees).warnings[0])
     assert not any("ranges" in warning for warning in mnas.inspect_folder(equal).warnings)
+
+
+def test_a_photograph_of_a_format_that_is_not_read_is_called_so(tmp_path):
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)  # as phones write it; people change the ending
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        Image.fromarray(PIXELS).save(tmp_path / label / "0.png")
+    (tmp_path / "cat" / "1.jpg").write_bytes(heic)
+    expected = "it is damaged from the start, or in another format than PNG, JPEG, "
+    with pytest.raises(InputError, match=expected):
+        decode_image(tmp_path / "cat" / "1.jpg", 8)
+    assert mnas.inspect_folder(tmp_path).unreadable["cat/1.jpg"].startswith(expected)
