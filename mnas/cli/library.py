@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import JSON, add_command, read_pixels
+from mnas.cli.options import JSON, add_command, read_pixels, read_resolutions
 from mnas.search.options import Augment
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ def build(
     """
     from dataclasses import replace
 
-    from mnas.cli.options import read_integers
     from mnas.errors import InputError
     from mnas.library.build import build_library
     from mnas.library.library import TEACHER
@@ -57,7 +56,7 @@ def build(
 
     if space is not None and resolutions is not None:
         raise InputError("--space has its own resolutions: leave out --resolutions")
-    sizes = [] if resolutions is None else read_integers("--resolutions", resolutions)
+    sizes = [] if resolutions is None else read_resolutions(resolutions)
     given = None if space is None else load_space(space)
     largest = max(sizes, default=None) if given is None else max(given.input_sizes)
     if not is_teacher_folder(teacher):  # it is trained here

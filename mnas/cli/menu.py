@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import BENCHMARK_BINARY, JSON, WAIT, read_integers
+from mnas.cli.options import BENCHMARK_BINARY, JSON, WAIT, read_resolutions
 from mnas.search.options import Augment, ClassWeights
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def menu(
         raise InputError("mnas menu needs --table and --budget-ms, or the --study that has them")
     chosen: dict[str, Any] = {
         "names": None if networks is None else networks.split(","),
-        "resolutions": [] if resolutions is None else read_integers("--resolutions", resolutions),
+        "resolutions": [] if resolutions is None else read_resolutions(resolutions),
     }
     source = _source(data, opened, seed)
     classes: dict[str, Any] = {} if source is None else {"num_classes": count_classes(source.name)}

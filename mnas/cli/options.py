@@ -117,6 +117,18 @@ def read_integers(option: str, text: str) -> list[int]:
         raise InputError(f"{option} is {text!r}: expected whole numbers with commas between, such as 3,5,7") from None
 
 
+def read_resolutions(text: str) -> list[int]:
+    """Read the sides of networks' inputs, such as `96,128,160`.
+
+    Raises:
+        InputError: for anything else, such as 96x128, with the reason.
+    """
+    try:
+        return read_integers("--resolutions", text)
+    except InputError as error:
+        raise InputError(f"{error}. {_SQUARE}") from None
+
+
 def read_numbers(option: str, text: str) -> list[float]:
     """Read `0.33,0.5,1`.
 

@@ -17,8 +17,8 @@ from mnas.cli.options import (
     RUNTIME,
     THREADS,
     WAIT,
-    read_integers,
     read_pixels,
+    read_resolutions,
     with_delegate_options,
 )
 from mnas.errors import InputError, MnasError
@@ -74,7 +74,7 @@ def profile(
     from mnas.profiling.profile import ProfileOptions
     from mnas.space.files import load_space
 
-    sizes = None if resolutions is None else read_integers("--resolutions", resolutions)
+    sizes = None if resolutions is None else read_resolutions(resolutions)
     chosen = load_space(space).with_data(num_classes=classes, resolution=resolution, resolutions=sizes)
     options = ProfileOptions(minutes=minutes, dtype=dtype, seed=seed)
     opening: dict[str, Any] = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mnas.cli import output
-from mnas.cli.options import JSON, add_command, read_integers, read_numbers
+from mnas.cli.options import JSON, add_command, read_integers, read_numbers, read_resolutions
 from mnas.cli.survey import survey
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def around(
     from mnas.space.files import save_space
     from mnas.study.references import resolve_architecture
 
-    sizes = [] if resolutions is None else read_integers("--resolutions", resolutions)
+    sizes = [] if resolutions is None else read_resolutions(resolutions)
     network = network_for_images(max(sizes, default=None)) if teacher == "train" else resolve_architecture(teacher)
     shares = EXPANSION_SHARES if expansion_shares is None else read_numbers("--expansion-shares", expansion_shares)
     chosen = space_around(

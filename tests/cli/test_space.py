@@ -7,6 +7,7 @@ import pytest
 
 from mnas.arch.codec import architecture_to_json
 from mnas.arch.zoo import zoo
+from mnas.cli.options import read_resolutions
 from mnas.errors import InputError
 from mnas.space import check_fits_teacher, load_space, save_space
 from mnas.study.study import Study
@@ -106,3 +107,10 @@ def test_evaluators_of_one_resolution_say_so(space, evaluator):
             "--study",
             "s",
         )
+
+
+@pytest.mark.parametrize("sizes", ["96x128", "96,128x64", ""])
+def test_what_is_not_the_side_of_a_square_is_refused_with_the_reason(sizes):
+    with pytest.raises(InputError, match=r"--resolutions is .*networks take square RGB images"):
+        read_resolutions(sizes)
+    assert read_resolutions("96,128") == [96, 128]
