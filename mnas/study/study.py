@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +27,7 @@ from msgspec import Meta, Struct
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture
 from mnas.checks import convert, shown
+from mnas.data.folder_layout import find_again
 from mnas.errors import InputError, MnasError
 from mnas.space.space import SearchSpace
 from mnas.study.trial_log import TrialLog, to_plain
@@ -150,12 +152,12 @@ class Study:
 
     def _note_place_of_data(self, arguments: dict[str, Any]) -> None:
         """Keep where the data are now, if they have moved: reports name them, and other commands read them."""
-        if arguments.get("data") is None:
+        now, before = arguments.get("data"), self.arguments.get("data")
+        if not (isinstance(now, str) and isinstance(before, str)):
             return
-        others = {name: value for name, value in self.arguments.items() if name not in _PLACE_OF_DATA}
-        now = {**others, **{name: arguments[name] for name in _PLACE_OF_DATA if name in arguments}}
-        if now != self.arguments:
-            self.arguments = now
+        if os.path.abspath(now) != os.path.abspath(find_again(before, self.arguments.get("data_path"))):
+            others = {name: value for name, value in self.arguments.items() if name not in _PLACE_OF_DATA}
+            self.arguments = {**others, **{name: arguments[name] for name in _PLACE_OF_DATA if name in arguments}}
             self._write()
 
     def _write(self) -> None:

@@ -19,6 +19,12 @@ FUNCTIONS = SNIPPET[: SNIPPET.index("interpreter = ")]
 ORIENTATION = 0x112
 
 
+@pytest.fixture(autouse=True)
+def pillow_as_it_was(monkeypatch):
+    """The page raises Pillow's limit for the whole process."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+
+
 def _noise(*shape):
     """Smooth noise, so that it survives JPEG."""
     coarse = np.random.default_rng(0).integers(0, 256, (6, 8, *shape), dtype=np.uint8)

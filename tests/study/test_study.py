@@ -143,5 +143,17 @@ def test_a_study_that_is_resumed_keeps_where_its_data_are_now(tmp_path):
     assert Study.open(tmp_path).arguments["data"] == "s3://bucket/images"
 
 
+def test_a_study_that_is_resumed_from_another_folder_keeps_its_relative_path(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    config = {**CONFIG, "data": {"name": "photos", "classes": 3, "fingerprint": "ab"}}
+    arguments = {"data": "photos", "data_path": str(tmp_path / "photos")}
+    Study.create(tmp_path / "study", config, arguments)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = str(tmp_path / "photos")
+    Study.resume(tmp_path / "study", config, {"data": found, "data_path": found})
+    assert Study.open(tmp_path / "study").arguments == arguments
+
+
 def test_a_name_without_a_fingerprint_counts():
     assert first_difference({"name": "a"}, {"name": "b"}) == "name was 'a' and is 'b' now"
