@@ -16,6 +16,7 @@ from mnas.checks import check_choice, check_fields
 from mnas.data.folder_layout import find_again
 from mnas.errors import InputError
 from mnas.evaluators.registry import find_evaluator
+from mnas.study.kept_paths import PATHS
 from mnas.train.recipe import CLASS_WEIGHTS, check_augment
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ def changed_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
     defaults = SearchOptions.__dataclass_fields__
     changed = {}
     for name, value in arguments.items():
-        if name in (*REMOVED_OPTIONS, DATA_PATH):
+        if name in (*REMOVED_OPTIONS, DATA_PATH, PATHS):
             continue
         option = _NAMES_IN_OPTIONS.get(name, name)
         default = defaults[option].default if option in defaults else None

@@ -17,6 +17,7 @@ from mnas.search.options import DATA_PATH, SearchOptions
 from mnas.search.run import Search, run_search
 from mnas.search.teacher import ensure_library
 from mnas.strategies.registry import needs_tensorflow
+from mnas.study.kept_paths import PATHS, absolute_paths
 from mnas.study.observer import Observer, Plan
 from mnas.study.study import Study, locked
 from mnas.study.summary import report
@@ -78,10 +79,11 @@ def run_study(
         options = ensure_library(options, folder, on_progress=on_preparation)
     if prepared is None:
         prepared = prepare(options, folder, begun_with=_configuration(folder))
-    path = absolute_path(options.data)
+    path, paths = absolute_path(options.data), absolute_paths({**options.to_dict(), "data": None})
     arguments = {
         **options.to_dict(),
         **({DATA_PATH: path} if path else {}),
+        **({PATHS: paths} if paths else {}),
         **({"workers": workers} if workers > 1 else {}),
     }
     with open_executor(options, prepared, workers=workers, kind=executor, address=address, gpus=gpus) as opened:

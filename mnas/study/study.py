@@ -30,6 +30,7 @@ from mnas.checks import convert, shown
 from mnas.data.folder_layout import find_again
 from mnas.errors import InputError, MnasError
 from mnas.space.space import SearchSpace
+from mnas.study.kept_paths import find_paths
 from mnas.study.trial_log import TrialLog, to_plain
 from mnas.study.winner import check_winner
 from mnas.system.environment import differences, environment
@@ -122,7 +123,7 @@ class Study:
             parts = convert(document, _Document, f"{folder}/study.json")
         except InputError as error:
             raise InputError(f"{error}: was it edited?") from None
-        return Study(folder, parts.config, parts.arguments, parts.made_with)
+        return Study(folder, parts.config, find_paths(parts.arguments), parts.made_with)
 
     @staticmethod
     def resume(folder: Path | str, config: dict[str, Any], arguments: dict[str, Any] | None = None) -> Study:
