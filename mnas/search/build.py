@@ -249,10 +249,14 @@ def strategy_for(
 ) -> Strategy:
     """Make a strategy, with the evaluator's additive score if it works on one.
 
+    With an additive score trials cost next to nothing, and policies learn by dual ascent.
+
     Raises:
         InputError: as `make_strategy`, or if the strategy needs an additive score and the evaluator has none.
     """
-    scored: dict[str, Any] = {}
+    own: dict[str, Any] = {}
     if name in SCORED_STRATEGIES and evaluator.is_additive:
-        scored["score"] = AdditiveScore(evaluator.additive_scores, priced(budgets))
-    return make_strategy(name, space, seed=seed, feasible=feasible, **scored)
+        own["score"] = AdditiveScore(evaluator.additive_scores, priced(budgets))
+    if name in POLICY_STRATEGIES and evaluator.is_additive:
+        own["budgets_ms"] = [budget.limit for budget in budgets]
+    return make_strategy(name, space, seed=seed, feasible=feasible, **own)

@@ -53,8 +53,8 @@ def _nothing_fits(trials: Sequence[Trial], objective: Objective) -> str:
     took = " and ".join(f"{figures[nearest][place]:.4g} {constraint.unit}" for place, constraint in broken)
     names = " and ".join(_named(objective, place, constraint) for place, constraint in broken)
     cure = "Continue with more --trials and --resume, or allow more"
-    if objective.evaluator.is_additive:  # trials are cheap there: a policy has settled beyond the limit
-        cure = "Use --strategy exact, weigh the latency more, such as with --beta -0.5, or allow more"
+    if objective.evaluator.is_additive:  # exact works there
+        cure = "Use --strategy exact, which finds what there is, more --trials, or allow more"
     return f"none of {len(trials)} trials is within {names}; the nearest, trial {nearest}, takes {took}. {cure}"
 
 

@@ -6,6 +6,7 @@ same decisions and options share the traced graph.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -19,6 +20,7 @@ from mnas.arch.spec import Architecture
 from mnas.space.space import SearchSpace
 from mnas.strategies.base import MAX_REJECTIONS, Feasible, Strategy, check_count, encode_successful
 from mnas.strategies.controller import Controller, PolicyGraphs, Weights
+from mnas.strategies.dual_ascent import DualAscent
 from mnas.trial import Trial
 
 # The value to maximise for each row, of its log-probability, its advantage and its log-probability before the update.
@@ -39,6 +41,9 @@ class PolicyGradient(Strategy):
         learning_rate: Adam's.
         entropy_weight: of the entropy bonus, relative to advantages scaled to unit spread.
         baseline_decay: of the moving averages of the rewards and of their squared deviations.
+        budgets_ms: one for each latency of the trials, where accuracies cost next to nothing: the policy then learns by
+            `DualAscent`, and another one begins when it has settled. With None, the default, there is one policy, which
+            learns from the rewards as they are.
     """
 
     def __init__(
@@ -51,17 +56,28 @@ class PolicyGradient(Strategy):
         learning_rate: float,
         entropy_weight: float,
         baseline_decay: float,
+        budgets_ms: Sequence[float] | None,
     ) -> None:
         super().__init__(space, seed=seed, feasible=feasible)
         counts = [len(decision.choices) for decision in space.decisions]
+        max_entropy = math.fsum(math.log(count) for count in counts)
+        self._dual_ascent = None if budgets_ms is None else DualAscent(budgets_ms, max_entropy)
+        self._num_policies = 0
         self.controller = Controller(counts, seed=seed)
         self._step_graph = _adam_step(self.controller.graphs, gain, learning_rate, entropy_weight)
-        self._averages = [tf.zeros_like(weight) for _ in range(2) for weight in self.controller.weights]
-        self._steps = 0
-        self._advantages = Advantages(baseline_decay)
+        self._baseline_decay = baseline_decay
+        self._begin_policy()
         self._seen: set[Architecture] = set()
         self._draws = 0
         self._diagnostics: dict[str, float] = {}
+
+    def _begin_policy(self) -> None:
+        """Forget what was learned, but not which candidates were seen."""
+        self.controller.weights = self.controller.graphs.initial_weights(self.seed + self._num_policies)
+        self._averages = [tf.zeros_like(weight) for _ in range(2) for weight in self.controller.weights]
+        self._steps = 0
+        self._advantages = Advantages(self._baseline_decay)
+        self._num_policies += 1
 
     def ask(self, count: int) -> list[Architecture]:
         """A batch from the current policy; infeasible and known candidates are replaced by further draws."""
@@ -82,16 +98,24 @@ class PolicyGradient(Strategy):
     def tell(self, trials: Sequence[Trial]) -> None:
         """Update the policy; log-probabilities are computed from the trials' architectures."""
         pairs = encode_successful(self.space, trials)
-        self._seen.update(trial.architecture for trial in trials if trial.reward is not None)
+        successful = [trial for trial in trials if trial.reward is not None]
+        self._seen.update(trial.architecture for trial in successful)
         if not pairs:
             return
         indices = np.array([row for row, _ in pairs], dtype=np.int32)
-        advantages = self._advantages([reward for _, reward in pairs])
-        entropy = self._update(tf.constant(indices), tf.constant(advantages, tf.float32))
-        self._diagnostics = {"entropy": float(entropy)}
+        rewards = [reward for _, reward in pairs]
+        if self._dual_ascent is not None:
+            rewards = [self._dual_ascent.reward(trial) for trial in successful]
+        advantages = self._advantages(rewards)
+        entropy = float(self._update(tf.constant(indices), tf.constant(advantages, tf.float32)))
+        self._diagnostics = {"entropy": entropy}
+        if self._dual_ascent is not None:
+            self._diagnostics["latency_weight"] = self._dual_ascent.weight
+            if self._dual_ascent.update(successful, entropy):
+                self._begin_policy()
 
     def diagnostics(self) -> dict[str, float]:
-        """The policy's mean `entropy` in nats over the last batch, before its update."""
+        """The policy's mean `entropy` in nats over the last batch, before its update; and `DualAscent`'s weight."""
         return dict(self._diagnostics)
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,7 @@ class PPO(PolicyGradient):
         entropy_weight: float = 0.1,
         epochs: int = 4,
         clip: float = 0.2,
+        budgets_ms: Sequence[float] | None = None,
     ) -> None:
         self._epochs = epochs
         super().__init__(
@@ -56,6 +58,7 @@ class PPO(PolicyGradient):
             learning_rate=learning_rate,
             entropy_weight=entropy_weight,
             baseline_decay=0.95,
+            budgets_ms=budgets_ms,
         )
 
     def _update(self, indices: Any, advantages: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -31,6 +32,7 @@ class Reinforce(PolicyGradient):
         learning_rate: float = 0.02,
         entropy_weight: float = 0.1,
         baseline_decay: float = 0.95,
+        budgets_ms: Sequence[float] | None = None,
     ) -> None:
         super().__init__(
             space,
@@ -40,6 +42,7 @@ class Reinforce(PolicyGradient):
             learning_rate=learning_rate,
             entropy_weight=entropy_weight,
             baseline_decay=baseline_decay,
+            budgets_ms=budgets_ms,
         )
 
     def _update(self, indices: Any, advantages: Any) -> Any:

@@ -123,7 +123,7 @@ def test_on_a_block_library_a_policy_that_settled_beyond_the_limit_gets_other_ad
     monkeypatch.setattr(type(evaluator), "is_additive", True)
     objective = Objective(evaluator, make_reward("absolute"), [madds_target(space, 1.0)])
     beyond = Trial(0, space.decode([0] * len(space.decisions)), Measurement(0.5, (2.0,), 1, 1), 0.4)
-    with pytest.raises(NothingFitsError, match=r"takes 2 ms\. Use --strategy exact, weigh the latency more"):
+    with pytest.raises(NothingFitsError, match=r"takes 2 ms\. Use --strategy exact, which finds what there is"):
         choose_finalists([beyond], objective, 1)
 
 
