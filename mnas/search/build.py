@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from mnas.evaluators.base import Evaluator
 from mnas.evaluators.registry import EvaluatorRequest, find_evaluator, make_evaluator
 from mnas.latency.estimator import table_costs
 from mnas.reward import make_reward
-from mnas.search.constraints import Constraint, Measure, is_feasible, latency_budget, memory_limit, priced, size_limit
+from mnas.search.constraints import Constraint, Feasibility, Measure, latency_budget, memory_limit, priced, size_limit
 from mnas.search.measuring import measured_choice
 from mnas.search.objective import Objective
 from mnas.search.options import SearchOptions
@@ -58,7 +57,7 @@ def prepare(
     budgets, tables = _budgets(options, space)
     limits = _limits(options, tables)
     constraints = [*budgets, *limits]
-    feasible = partial(is_feasible, constraints) if constraints else None
+    feasible = Feasibility(constraints) if constraints else None
     evaluator = make_evaluator(_request(options, space, dataset, budgets, feasible, folder))
     finals = _finals(options, evaluator)
     objective = Objective(evaluator, make_reward(options.reward, beta=options.beta), budgets, limits)
@@ -235,7 +234,7 @@ def rejection(
     """
     learns = evaluator.is_additive and strategy in POLICY_STRATEGIES
     constraints = [*(() if learns else budgets), *limits]
-    return partial(is_feasible, constraints) if constraints else None
+    return Feasibility(constraints) if constraints else None
 
 
 def strategy_for(

@@ -13,7 +13,7 @@ from mnas.arch.spec import Architecture
 from mnas.errors import MnasError
 from mnas.evaluators.base import Evaluator
 from mnas.reward import Reward, RewardValue
-from mnas.search.constraints import Constraint, is_feasible
+from mnas.search.constraints import Constraint, Feasibility
 from mnas.trial import Measurement, Trial
 
 _LOGGER = logging.getLogger(__name__)
@@ -42,9 +42,10 @@ class Objective:
         """The constraints of a winner: budgets, then limits."""
         return [*self.budgets, *self.limits]
 
-    def is_feasible(self, architecture: Architecture) -> bool:
-        """Whether an architecture meets every constraint."""
-        return is_feasible(self.constraints, architecture)
+    @property
+    def is_feasible(self) -> Feasibility:
+        """Whether an architecture meets every constraint: a function of it."""
+        return Feasibility(self.constraints)
 
     def score(self, measurement: Measurement) -> RewardValue:
         """The reward of a measurement, with its terms."""
