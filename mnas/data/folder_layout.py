@@ -63,7 +63,7 @@ def open_folder(name: str) -> Path:
         raise InputError(
             f"no data set is called {name!r} and no such folder exists: expected digits, fashion_mnist, cifar10, "
             "cifar100, a folder with one folder of images a class, or its address (s3://...). If the folder has moved, "
-            "pass its new path"
+            "pass its new path (--data)"
         )
     return root
 
