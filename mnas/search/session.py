@@ -79,7 +79,7 @@ def run_study(
         options = ensure_library(options, folder, on_progress=on_preparation)
     if prepared is None:
         prepared = prepare(options, folder, begun_with=_configuration(folder))
-    path, paths = absolute_path(options.data), absolute_paths({**options.to_dict(), "data": None})
+    path, paths = absolute_path(options.data), absolute_paths(options.to_dict())
     arguments = {
         **options.to_dict(),
         **({DATA_PATH: path} if path else {}),
