@@ -159,13 +159,14 @@ def _suspicious(model: TransferModel, configuration: Configuration, times: Seque
     """
     found: list[int] = []
     left = list(range(len(times)))
+    _, fit = model.fit(times, configuration)
     while len(found) < MOST_SUSPICIOUS and len(left) > LEAST_NETWORKS:
-        slowest = left[int(np.argmax(_residuals(model.fit([times[i] for i in left], configuration)[1], times, left)))]
+        slowest = left[int(np.argmax(_residuals(fit, times, left)))]
         left.remove(slowest)
-        table, others = model.fit([times[number] for number in left], configuration)
+        table, fit = model.fit([times[number] for number in left], configuration)
         network, measured_ms = times[slowest]
         residual = math.log(measured_ms / LatencyEstimator(table).predict(network).latency_ms)
-        if residual <= usual_deviation(_residuals(others, times, left)):
+        if residual <= usual_deviation(_residuals(fit, times, left)):
             break
         found.append(slowest)
     return found

@@ -161,7 +161,11 @@ class SearchSpace:
 
     def sample(self, rng: np.random.Generator) -> Architecture:
         """Sample an architecture, uniformly in every decision."""
-        return self.decode([int(rng.integers(len(decision.choices))) for decision in self.decisions])
+        return self.decode(self.sample_indices(rng))
+
+    def sample_indices(self, rng: np.random.Generator) -> list[int]:
+        """Sample one index for each decision, as `sample` does."""
+        return [int(rng.integers(len(decision.choices))) for decision in self.decisions]
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Change one decision that has more than one choice to another of its choices.

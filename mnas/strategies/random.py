@@ -40,23 +40,19 @@ class RandomSearch(Strategy):
         """Return the next `count` samples of one stream: asking for 2 and then 3 is the same as asking for 5."""
         check_count(count)
         if not isinstance(self.feasible, Preselecting):
-            return [self.rejection_sample(lambda: self.space.decode(self._draw())) for _ in range(count)]
+            return [self.rejection_sample(lambda: self.space.sample(self._rng)) for _ in range(count)]
         return [self._preselected(self.feasible) for _ in range(count)]
 
     def _preselected(self, feasible: Preselecting) -> Architecture:
         """As `rejection_sample`; where one architecture in a thousand is feasible, the others are not even made."""
         for _ in range(MAX_REJECTIONS + 1):
             if not self._waiting:
-                rows = [self._draw() for _ in range(_AHEAD)]
+                rows = [self.space.sample_indices(self._rng) for _ in range(_AHEAD)]
                 self._waiting.extend(zip(rows, feasible.preselect(np.array(rows)), strict=True))
             row, may_be_feasible = self._waiting.popleft()
             if may_be_feasible and feasible(candidate := self.space.decode(row)):
                 return candidate
         return self.space.decode(row)
-
-    def _draw(self) -> list[int]:
-        """Indices of a uniform sample, as in `SearchSpace.sample`."""
-        return [int(self._rng.integers(len(decision.choices))) for decision in self.space.decisions]
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Check that the trials are of this space; nothing is learned."""
