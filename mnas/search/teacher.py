@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import ZOO, network_for_images
 from mnas.errors import InputError
-from mnas.latency.estimator import table_costs
+from mnas.latency.estimator import LatencyEstimator, table_costs
 from mnas.latency.table import LatencyTable
 from mnas.library.build import build_library, weights_sha256
 from mnas.library.library import MANIFEST, TEACHER, BlockLibrary, Manifest, open_library, read_manifest
@@ -18,7 +19,7 @@ from mnas.library.options import LibraryOptions
 from mnas.profiling.meter import open_meter
 from mnas.search.constraints import latency_budget
 from mnas.search.options import FROM_DATA, OWN_SPACE, SearchOptions
-from mnas.space.around import check_fits_teacher, space_around, without_slower
+from mnas.space.around import check_fits_teacher, space_around, without_slower, without_unknown
 from mnas.space.files import load_space
 from mnas.space.space import SearchSpace
 from mnas.train.trained_network import Trained, is_trained, open_trained
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from mnas.study.study import Study
     from mnas.train.pretrained import Pretrained
     from mnas.train.trainer import Progress
+
+log = logging.getLogger(__name__)
 
 OnProgress = Callable[[float, str], None]
 _LIBRARY = "library"
@@ -92,10 +95,24 @@ def _check_before(options: SearchOptions) -> None:
     teacher = teacher_architecture(str(options.teacher), _largest_size(options))
     if not options.table:
         return
-    space = _space(options, teacher, None)
+    space = _space(options, teacher, None, tell=_tell_what_is_left_out)
     for path, budget_ms in zip(options.table, options.budget_ms, strict=True):
         costs, estimator = table_costs(path, space)
         latency_budget(lambda network: estimator.predict(network).latency_ms, budget_ms, costs).check(space)  # noqa: B023
+
+
+def _tell_what_is_left_out(table: str, whole: SearchSpace, known: SearchSpace) -> None:
+    choices = [[stage.decisions[0].choices for stage in space.stages] for space in (whole, known)]
+    missing = [block for every, kept in zip(*choices, strict=True) for block in every if block not in kept]
+    if missing:
+        log.warning(
+            "%s has no entries for %d of the %d blocks around the teacher, such as %s: they are left out. To search "
+            "them too, measure them: mnas space around TEACHER --out SPACE.toml, mnas profile --space SPACE.toml",
+            table,
+            len(missing),
+            sum(len(every) for every in choices[0]),
+            missing[0],
+        )
 
 
 def _check_space(options: SearchOptions, library: BlockLibrary) -> None:
@@ -198,10 +215,17 @@ def library_of(options: SearchOptions) -> BlockLibrary:
     return open_library(options.library)
 
 
-def _space(options: SearchOptions, teacher: Architecture, begun: Manifest | None) -> SearchSpace:
+def _space(
+    options: SearchOptions,
+    teacher: Architecture,
+    begun: Manifest | None,
+    *,
+    tell: Callable[[str, SearchSpace, SearchSpace], None] = lambda table, whole, known: None,
+) -> SearchSpace:
     """The space of the library: given as a file, that of the library which is there, or one around the teacher.
 
-    The latter has the sizes that the tables are for, without blocks that by every table are slower than the teacher's.
+    The latter has the sizes that the tables are for. Left out are blocks that a table has no entry for, and those that
+    are slower than the teacher's by every table.
     """
     if options.space != OWN_SPACE:
         space = load_space(options.space).with_data(num_classes=teacher.num_classes)
@@ -211,6 +235,11 @@ def _space(options: SearchOptions, teacher: Architecture, begun: Manifest | None
         return SearchSpace.from_dict(begun.made_from["space"])
     sizes = [size for size in _table_sizes(options.table) if size <= teacher.resolution]
     space = space_around(teacher, resolutions=sizes)
+    for path in options.table:
+        estimator = LatencyEstimator(LatencyTable.load(path))
+        known = without_unknown(space, lambda placed: estimator.find(placed) is not None)  # noqa: B023
+        tell(path, space, known)
+        space = known
     return without_slower(space, [table_costs(path, space)[0] for path in options.table])
 
 

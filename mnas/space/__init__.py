@@ -1,6 +1,6 @@
 """Search spaces: an ordered list of decisions, and the bijection between indices and architectures."""
 
-from mnas.space.around import check_fits_teacher, space_around, without_slower
+from mnas.space.around import check_fits_teacher, space_around, without_slower, without_unknown
 from mnas.space.costs import SpaceCosts
 from mnas.space.files import SPACES, load_space, save_space
 from mnas.space.space import SearchSpace
@@ -18,4 +18,5 @@ __all__ = [
     "save_space",
     "space_around",
     "without_slower",
+    "without_unknown",
 ]

@@ -6,14 +6,14 @@ Moons et al. 2021).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
 from mnas.arch.codec import format_stage
 from mnas.arch.memory import check_strides
 from mnas.arch.spec import EXPANDING, Architecture, BlockSpec, StageSpec
-from mnas.arch.walk import named_blocks
+from mnas.arch.walk import PlacedBlock, named_blocks, unroll
 from mnas.checks import check_number
 from mnas.errors import InputError
 from mnas.space.costs import SpaceCosts
@@ -100,6 +100,32 @@ def without_slower(space: SearchSpace, costs: Sequence[SpaceCosts]) -> SearchSpa
             StageBlocks(tuple(block for i, block in enumerate(blocks) if any(row[i] <= row[0] for row in rows)))
         )
     return replace(space, stages=tuple(stages))
+
+
+def without_unknown(space: SearchSpace, known: Callable[[PlacedBlock], bool]) -> SearchSpace:
+    """Return a space around a teacher without the choices that a table has no entry for; the teacher's own stay.
+
+    Args:
+        space: the space.
+        known: whether there is an entry for a block, wherever it is; asked at every resolution.
+    """
+    teacher = [0] * len(space.decisions)
+
+    def blocks(number: int, choice: int, size: int) -> set[PlacedBlock]:
+        row = [*teacher[:number], choice, *teacher[number + 1 :]]
+        if space.resolutions:
+            row[-1] = size
+        return set(unroll(space.decode(row)))
+
+    def has_entries(number: int, choice: int) -> bool:
+        sizes = range(len(space.input_sizes))
+        return all(known(placed) for size in sizes for placed in blocks(number, choice, size) - blocks(number, 0, size))
+
+    kept = [
+        tuple(block for choice, block in enumerate(stage.decisions[0].choices) if has_entries(number, choice))
+        for number, stage in enumerate(space.stages)
+    ]
+    return replace(space, stages=tuple(StageBlocks(blocks) for blocks in kept))
 
 
 def check_fits_teacher(space: SearchSpace, teacher: Architecture) -> None:

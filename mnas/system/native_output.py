@@ -88,7 +88,17 @@ def load_tensorflow(*, threads: int = 0, onednn: bool = True) -> None:
                     f"threads is {threads}, and TensorFlow runs in this process already with another number: use the "
                     "same one, leave threads at 0, or start another process"
                 ) from None
+        _share_gpus()
         tf.config.list_logical_devices()
+
+
+def _share_gpus() -> None:
+    """Let several processes use a GPU: each takes the memory that it needs. By default the first one takes all."""
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        with contextlib.suppress(RuntimeError):  # TensorFlow runs in this process already
+            tf.config.experimental.set_memory_growth(gpu, True)
 
 
 @contextlib.contextmanager

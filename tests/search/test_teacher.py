@@ -56,6 +56,19 @@ def test_its_resolutions_are_those_of_all_tables_and_slow_blocks_are_left_out(bu
     assert left_out == {"ir_r1_k7_s1_e3_c12"}
 
 
+def test_blocks_that_a_table_has_no_entry_for_are_left_out_with_a_word(built, tiny_teacher, tmp_path, caplog):
+    """A table of `space around --kernel-sizes 3,5` is enough for a search around the teacher."""
+    make_table(space_around(TEACHER, kernel_sizes=(3, 5))).save(tmp_path / "small.json")
+    make_table(space_around(TEACHER)).save(tmp_path / "whole.json")
+    tables = [str(tmp_path / "whole.json"), str(tmp_path / "small.json")]
+    ensure_library(options(teacher=str(tiny_teacher.folder), table=tables, budget_ms=[1, 1]), tmp_path)
+    blocks = [block for stage in built[0]["space"].stages for block in stage.blocks]
+    assert not [block for block in blocks if "k7" in block]
+    assert [block for block in blocks if "k5" in block]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"{tables[1]} has no entries for ")
+
+
 def test_a_library_that_is_there_is_taken_as_it_is(built, tiny_teacher, tiny_library, tmp_path):
     """Other tables, or other options of its build, do not make it another one; nor where it is unfinished."""
     make_table(space_around(TEACHER)).save(tmp_path / "table.json")

@@ -8,7 +8,7 @@ import pytest
 from mnas.arch import parse_stages, unroll, zoo
 from mnas.arch.spec import Architecture, BlockSpec, StageSpec
 from mnas.errors import InputError
-from mnas.space import SpaceCosts, check_fits_teacher, load_space, space_around, without_slower
+from mnas.space import SpaceCosts, check_fits_teacher, load_space, space_around, without_slower, without_unknown
 from mnas.space.around import teacher_blocks
 from mnas.space.stages import StageBlocks
 
@@ -173,3 +173,14 @@ def test_the_teachers_own_block_stays_however_slow():
     teacher = Architecture((StageSpec(block), StageSpec(block)), stem_filters=16, resolution=32)
     space = space_around(teacher, resolutions=(32, 16))
     assert without_slower(space, [_priced(space, (32, 5), (16, 5))]) == space
+
+
+def test_choices_without_an_entry_at_any_size_are_left_out_but_not_the_teachers_own():
+    block = BlockSpec("mbconv", 5, 1, 3, 16)
+    teacher = Architecture((StageSpec(block), StageSpec(block)), stem_filters=16, resolution=32)
+    space = space_around(teacher, resolutions=(32, 16))
+    assert without_unknown(space, lambda placed: True) == space
+    assert _kernels(without_unknown(space, lambda placed: "k7" not in placed.key)) == [{1, 3, 5}] * 2
+    small = without_unknown(space, lambda placed: "k3" not in placed.key or placed.in_size != 8)
+    assert _kernels(small) == [{1, 5, 7}] * 2
+    assert _kernels(without_unknown(space, lambda placed: False)) == [{1, 5}] * 2
