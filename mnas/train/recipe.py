@@ -143,7 +143,8 @@ _FINETUNE: dict[str, Any] = {
     "crop": 0.5,
     "keep_best": True,
 }
-_FROZEN: dict[str, Any] = {"epochs": 30, "learning_rate": 0.01}  # where only the classifier is trained
+# Where only the classifier is trained. Ten times this rate lost 3 to 6 points of validation accuracy on photographs.
+_FROZEN: dict[str, Any] = {"epochs": 30, "learning_rate": 0.001}
 RECIPES: dict[str, dict[str, Any]] = {
     "short": {},
     "finetune": _FINETUNE,
