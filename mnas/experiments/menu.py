@@ -1,8 +1,8 @@
 """What one gets without a search: published networks within the budget, fine-tuned.
 
 All networks of the zoo at several resolutions are priced by the latency table. The most promising ones with published
-weights are tried: first their classifier on frozen features, then, for the best of these, all weights. Everything is
-chosen by the validation split.
+weights are tried: first their classifier on frozen features, then, for the best of these, all weights, as `mnas train`
+does it. Everything is chosen by the validation split.
 """
 
 from __future__ import annotations
@@ -333,18 +333,18 @@ class _Trials:
     def _train_classifier(self, item: MenuItem, measured_ms: float | None, share: float) -> _Candidate:
         self.on_progress(0.4 * share, f"the classifier of {item.name} at {item.resolution} px")
         how = {"freeze": True, **{name: self.overrides[name] for name in ("class_weights", "augment")}}
-        return _Candidate(item, measured_ms, self._train(item, "classifier-", weights="imagenet", **how))
+        return _Candidate(item, measured_ms, self._train(item, "frozen-", **how))
 
     def train_all(self, candidate: _Candidate, share: float) -> TriedNetwork:
-        """Train all weights, from the trained classifier on."""
+        """Train all weights, as teachers are trained: a start from the trained classifier was no better."""
         item = candidate.item
 
         def show(state: Progress) -> None:
             done = 0.4 + 0.6 * share
             self.on_progress(done, f"{item.name} at {item.resolution} px, epoch {state.epoch} of {state.epochs}")
 
-        start = str(candidate.trained.folder)
-        return candidate.record(self._train(item, "", weights=start, progress=show, **self.overrides), self.folder)
+        whole = self._train(item, "whole-", progress=show, **self.overrides)
+        return candidate.record(whole, self.folder)
 
     def _train(self, item: MenuItem, kind: str, **how: Any) -> Trained:
         return train_network(
@@ -354,5 +354,6 @@ class _Trials:
             seed=self.seed,
             resume=True,
             dataset=self.dataset(item.resolution),
+            weights="imagenet",
             **how,
         )

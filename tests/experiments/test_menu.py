@@ -110,14 +110,13 @@ def test_classifiers_choose_the_networks_that_are_trained_whole(table, kitchen, 
         str(table), 50.0, SOURCE, tmp_path, names=names, resolutions=[64], tuned=1, epochs=3, measure="none"
     )
     assert [name for name, _ in kitchen] == [
-        "mobilenet-v2-64px-classifier-seed0", "mobilenet-v2-0.35-64px-classifier-seed0", "mobilenet-v2-0.35-64px-seed0",
+        "mobilenet-v2-64px-frozen-seed0", "mobilenet-v2-0.35-64px-frozen-seed0", "mobilenet-v2-0.35-64px-whole-seed0",
     ]  # fmt: skip
     last = kitchen[-1][1]
-    assert last["weights"] == str(tmp_path / "mobilenet-v2-0.35-64px-classifier-seed0")
-    assert (last["epochs"], last["resume"]) == (3, True)
+    assert (last["weights"], last["epochs"], last["resume"]) == ("imagenet", 3, True)
     best, other = found.tried
     assert (best.name, best.frozen_accuracy, best.validation_accuracy) == ("mobilenet-v2-0.35", 0.7, 0.8)
-    assert best.folder == "mobilenet-v2-0.35-64px-seed0"
+    assert best.folder == "mobilenet-v2-0.35-64px-whole-seed0"
     assert (other.name, other.validation_accuracy, other.measured_ms) == ("mobilenet-v2", None, None)
     assert read_menu(tmp_path) == found
 
@@ -158,7 +157,7 @@ def test_what_cannot_be_is_said(table, kitchen, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_a_network_is_trained_whole_from_its_classifier_on(table, tmp_path, monkeypatch):
+def test_a_network_is_trained_whole(table, tmp_path, monkeypatch):
     """With real trainings, of random weights."""
     network = replace(zoo("mobilenet-v2-0.35"), resolution=64)
     from mnas.nn.build import build_model, get_layer_weights
