@@ -27,6 +27,7 @@ from mnas.space.costs import SpaceCosts
 from mnas.space.space import SearchSpace
 from mnas.strategies.additive import AdditiveScore, ScoredStrategy
 from mnas.strategies.base import MAX_REJECTIONS, Feasible, check_count, encode_successful
+from mnas.system.native_output import quiet
 from mnas.trial import Trial
 
 _LOGGER = logging.getLogger(__name__)
@@ -152,13 +153,14 @@ class _Program:
             for row, indices in enumerate(self.cuts):
                 cut[row, starts[:-1] + np.array(indices)] = 1
             constraints.append(LinearConstraint(csr_array(cut), -math.inf, len(counts) - 1))
-        result = milp(
-            -np.concatenate(self.values),
-            integrality=np.ones(starts[-1]),
-            bounds=Bounds(0, 1),
-            constraints=constraints,
-            options={"mip_rel_gap": 0.0},
-        )
+        with quiet():  # HiGHS leaves some of its traces in
+            result = milp(
+                -np.concatenate(self.values),
+                integrality=np.ones(starts[-1]),
+                bounds=Bounds(0, 1),
+                constraints=constraints,
+                options={"mip_rel_gap": 0.0},
+            )
         if result.x is None:
             return None
         chosen = [int(np.argmax(result.x[low:high])) for low, high in itertools.pairwise(starts)]

@@ -1,7 +1,10 @@
 """Exact search against brute force."""
 
+import os
+
 import numpy as np
 import pytest
+import scipy.optimize
 
 from mnas.arch.complexity import block_complexity
 from mnas.errors import InputError
@@ -155,3 +158,17 @@ def test_what_it_cannot_work_on_is_refused():
         exact(space, values[1:]).ask(1)
     with pytest.raises(InputError, match="stage 1 of small has 6 decisions: costs that are a sum over decisions need"):
         exact(space, values, [(random_costs(space, 0), 1.0)]).ask(1)
+
+
+def test_what_the_solver_prints_is_not_seen(monkeypatch, capfd):
+    """HiGHS prints a line of its own in some programs; stdout may be one JSON document."""
+    real = scipy.optimize.milp
+
+    def noisy(*args, **options):
+        os.write(1, b"HighsMipSolverData::transformNewIntegerFeasibleSolution tmpSolver.run();")
+        return real(*args, **options)
+
+    monkeypatch.setattr(scipy.optimize, "milp", noisy)
+    space = tiny_space()
+    assert len(exact(space, random_values(space, 0)).ask(3)) == 3
+    assert capfd.readouterr() == ("", "")

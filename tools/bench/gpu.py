@@ -11,6 +11,7 @@ the images, importing TensorFlow, tracing; `an epoch` is the median of the epoch
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import statistics
 import subprocess
@@ -60,7 +61,9 @@ def run(name: str, command: list[str], folder: Path, seconds: float) -> None:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
-        process.wait(_PATIENCE)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE)
+        process.kill()
         sys.exit(f"interrupted in the part {name}; the same command goes on")
     if process.returncode:
         sys.exit(f"the part {name} failed: see above")
