@@ -58,12 +58,12 @@ def ensure_library(
             target = folder / _LIBRARY  # the study was moved
         _check_space(options, open_library(target))
         return replace(options, library=str(target))
-    _check_before(options)
+    begun = read_manifest(target)
+    _check_before(options, begun)
     share = 0.0 if is_trained(Path(options.teacher)) else _TRAINING_SHARE
     teacher = _teacher(options, folder, on_progress)
     if _is_made_from(target, teacher) and options.space == OWN_SPACE:
         return replace(options, library=str(target))
-    begun = read_manifest(target)
     space = _space(options, teacher.architecture, begun)
     how = LibraryOptions() if begun is None else LibraryOptions(**begun.made_from["options"])
     dataset = replace(teacher.data, name=options.data or teacher.data.name).load(teacher.architecture.resolution)
@@ -78,8 +78,12 @@ def ensure_library(
     return replace(options, library=str(target))
 
 
-def _check_before(options: SearchOptions) -> None:
+def _check_before(options: SearchOptions, begun: Manifest | None) -> None:
     """Check tables, budgets and device before the minutes that teacher and library take.
+
+    Args:
+        options: of the search.
+        begun: of a library that is there, finished or not: its space is what it is, and nothing is left out.
 
     Raises:
         InputError: if a table does not fit, no network meets a budget, or the device is not the table's.
@@ -95,7 +99,7 @@ def _check_before(options: SearchOptions) -> None:
     teacher = teacher_architecture(str(options.teacher), _largest_size(options))
     if not options.table:
         return
-    space = _space(options, teacher, None, tell=_tell_what_is_left_out)
+    space = _space(options, teacher, None, tell=begun is None)
     for path, budget_ms in zip(options.table, options.budget_ms, strict=True):
         costs, estimator = table_costs(path, space)
         latency_budget(lambda network: estimator.predict(network).latency_ms, budget_ms, costs).check(space)  # noqa: B023
@@ -215,13 +219,7 @@ def library_of(options: SearchOptions) -> BlockLibrary:
     return open_library(options.library)
 
 
-def _space(
-    options: SearchOptions,
-    teacher: Architecture,
-    begun: Manifest | None,
-    *,
-    tell: Callable[[str, SearchSpace, SearchSpace], None] = lambda table, whole, known: None,
-) -> SearchSpace:
+def _space(options: SearchOptions, teacher: Architecture, begun: Manifest | None, *, tell: bool = False) -> SearchSpace:
     """The space of the library: given as a file, that of the library which is there, or one around the teacher.
 
     The latter has the sizes that the tables are for. Left out are blocks that a table has no entry for, and those that
@@ -238,7 +236,8 @@ def _space(
     for path in options.table:
         estimator = LatencyEstimator(LatencyTable.load(path))
         known = without_unknown(space, lambda placed: estimator.find(placed) is not None)  # noqa: B023
-        tell(path, space, known)
+        if tell:
+            _tell_what_is_left_out(path, space, known)
         space = known
     return without_slower(space, [table_costs(path, space)[0] for path in options.table])
 

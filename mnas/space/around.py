@@ -111,21 +111,22 @@ def without_unknown(space: SearchSpace, known: Callable[[PlacedBlock], bool]) ->
     """
     teacher = [0] * len(space.decisions)
 
-    def blocks(number: int, choice: int, size: int) -> set[PlacedBlock]:
+    def placed(number: int, choice: int) -> set[PlacedBlock]:
+        """The blocks of the teacher with this choice, at all resolutions."""
         row = [*teacher[:number], choice, *teacher[number + 1 :]]
-        if space.resolutions:
-            row[-1] = size
-        return set(unroll(space.decode(row)))
+        rows = [[*row[:-1], size] for size in range(len(space.resolutions))] or [row]
+        return {each for own in rows for each in unroll(space.decode(own))}
 
-    def has_entries(number: int, choice: int) -> bool:
-        sizes = range(len(space.input_sizes))
-        return all(known(placed) for size in sizes for placed in blocks(number, choice, size) - blocks(number, 0, size))
-
+    own = placed(0, 0)
     kept = [
-        tuple(block for choice, block in enumerate(stage.decisions[0].choices) if has_entries(number, choice))
+        tuple(
+            block
+            for choice, block in enumerate(stage.decisions[0].choices)
+            if all(known(each) for each in placed(number, choice) - own)
+        )
         for number, stage in enumerate(space.stages)
     ]
-    return replace(space, stages=tuple(StageBlocks(blocks) for blocks in kept))
+    return replace(space, stages=tuple(StageBlocks(choices) for choices in kept))
 
 
 def check_fits_teacher(space: SearchSpace, teacher: Architecture) -> None:

@@ -69,6 +69,15 @@ def test_blocks_that_a_table_has_no_entry_for_are_left_out_with_a_word(built, ti
     assert said.startswith(f"{tables[1]} has no entries for ")
 
 
+def test_a_library_that_is_there_keeps_blocks_without_an_entry(built, tiny_teacher, tiny_library, tmp_path, caplog):
+    table = tmp_path / "small.json"
+    make_table(space_around(TEACHER, kernel_sizes=(3,))).save(table)
+    given = {"teacher": str(tiny_teacher.folder), "table": [str(table)], "budget_ms": [1]}
+    ensure_library(options(**given, library=str(tiny_library.folder)), tmp_path)
+    assert not built
+    assert not [record for record in caplog.records if "has no entries" in record.getMessage()]
+
+
 def test_a_library_that_is_there_is_taken_as_it_is(built, tiny_teacher, tiny_library, tmp_path):
     """Other tables, or other options of its build, do not make it another one; nor where it is unfinished."""
     make_table(space_around(TEACHER)).save(tmp_path / "table.json")
