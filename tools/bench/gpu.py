@@ -1,11 +1,15 @@
-"""What a GPU is worth: teacher, library, search and finalist on photographs at 224 px, within minutes. Prints a table.
+"""What a GPU is worth: teacher, library, search and finalist on photographs at 224 px, within minutes.
 
     python -m tools.bench.gpu --data photos --table T.json --budget-ms 5 --out /somewhere/gpu [--seconds 480]
 
-Runs mnas's own commands one after the other: the teacher's fine-tuning in float32 and in mixed precision, the library,
-and an exact search whose winner is fine-tuned. After --seconds the running command is interrupted; the same call goes
-on. The table is needed for the latencies only: nothing is measured. A whole command's time includes its start: reading
-the images, importing TensorFlow, tracing; `an epoch` is the median of the epochs after the first.
+- teacher, mixed: the teacher's fine-tuning in float32, and in mixed precision.
+- library: the block library of the first.
+- search: an exact search, whose winner is fine-tuned.
+- report: seconds and accuracies.
+
+Every part is one of mnas's own commands, after the other. After --seconds it is interrupted; the same call goes on, and
+then its seconds are those of the last call. The table is needed for the latencies only: nothing is measured. Seconds
+include the start: importing TensorFlow, reading the images, tracing. An epoch's are the median after the first one.
 """
 
 from __future__ import annotations
@@ -20,75 +24,93 @@ import time
 from pathlib import Path
 
 from mnas.study.study import Study
-from mnas.system.files import read_json, write_json
-from mnas.train.trained_network import TRAINING
-from tools.command_line import make_parser
+from mnas.train.trained_network import is_trained, open_trained
+from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 
+PARTS = ("teacher", "mixed", "library", "search", "report")
 _PATIENCE = 20.0  # seconds that an interrupted command has
 
 
-def commands(given: argparse.Namespace) -> dict[str, list[str]]:
-    """The arguments of mnas, by the name of the part and of its folder, without `--resume`."""
-    out: Path = given.out
-    network = ["efficientnet-lite0", "--weights", "imagenet", "--resolution", str(given.resolution)]
-    train = ["train", *network, "--data", given.data]
-    search = ["search", "--library", str(out / "library"), "--table", str(given.table), "--strategy", "exact"]
-    finalist = ["--finalists", "1", "--final-epochs", str(given.epochs), "--measure-finalists", "none"]
-    trials = ["--trials", "40", "--batch", "20", "--retrain-seeds", "0", "--no-baseline"]
-    return {
-        "teacher": train,
-        "mixed": [*train, "--mixed-precision"],
-        "library": ["library", "build", str(out / "teacher"), "--workers", str(given.workers), *_around(given)],
-        "search": [*search, "--budget-ms", f"{given.budget_ms:g}", *trials, *finalist],
-    }
+class GpuBench:
+    """The work, part by part."""
 
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.given = given
+        self.run = ResumableRun(given.out / "results", given.seconds)
 
-def _around(given: argparse.Namespace) -> list[str]:
-    return ["--space", str(given.space)] if given.space else []
+    def teacher(self) -> None:
+        """Fine-tune the teacher."""
+        self._train("teacher")
 
+    def mixed(self) -> None:
+        """Fine-tune it in mixed precision."""
+        self._train("mixed", "--mixed-precision")
 
-def run(name: str, command: list[str], folder: Path, seconds: float) -> None:
-    """Run a command, unless it is done, and keep the time it took; end the program if that is too long."""
-    record = folder.with_suffix(".json")
-    if record.is_file():
-        return
-    if folder.exists() and command[0] in ("train", "search"):
-        command = [*command, "--resume"]
-    where = "--study" if command[0] == "search" else "--out"
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "mnas", *command, where, str(folder)])
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_PATIENCE)
-        process.kill()
-        sys.exit(f"interrupted in the part {name}; the same command goes on")
-    if process.returncode:
-        sys.exit(f"the part {name} failed: see above")
-    write_json(record, {"seconds": time.perf_counter() - start})
+    def _train(self, name: str, *options: str) -> None:
+        network = ("efficientnet-lite0", "--weights", "imagenet", "--resolution", str(self.given.resolution))
+        resume = ("--resume",) if self._folder(name).exists() else ()
+        out = ("--out", str(self._folder(name)))
+        self._do(name, "train", *network, "--data", self.given.data, *options, *out, *resume)
 
+    def library(self) -> None:
+        """Build the library."""
+        space = ("--space", self.given.space) if self.given.space else ()
+        how = ("--workers", str(self.given.workers), *space, "--out", str(self._folder("library")))
+        self._do("library", "library", "build", str(self._folder("teacher")), *how)
 
-def report(out: Path) -> None:
-    """Print what is done."""
-    for record in sorted(out.glob("*.json"), key=lambda path: path.stat().st_mtime):
-        folder = record.with_suffix("")
-        line = f"{folder.name}: {read_json(record, 'a result')['seconds']:.0f} s"
-        if (folder / "study.json").is_file():
-            best = Study.open(folder).best()
-            folder = folder / str(best["trained"]) if best is not None else folder
-        if (folder / TRAINING).is_file():
-            training = read_json(folder / TRAINING, "a training")
-            later = [epoch["seconds"] for epoch in training["history"][1:]]
-            line += f", an epoch {statistics.median(later):.1f} s" if later else ""
-            line += f", test accuracy {training['test_accuracy']:.2%}"
-        print(line)
+    def search(self) -> None:
+        """Search it, and fine-tune the winner."""
+        given, study = self.given, self._folder("search")
+        budget = ("--table", given.table, "--budget-ms", f"{given.budget_ms:g}", "--measure-finalists", "none")
+        trials = ("--strategy", "exact", "--trials", "40", "--batch", "20", "--retrain-seeds", "0", "--no-baseline")
+        final = ("--finalists", "1", "--final-epochs", str(given.epochs))
+        resume = ("--resume",) if study.exists() else ()
+        library = ("--library", str(self._folder("library")), "--study", str(study))
+        self._do("search", "search", *library, *budget, *trials, *final, *resume)
+
+    def _folder(self, name: str) -> Path:
+        return Path(self.given.out / name)
+
+    def _do(self, name: str, *command: str) -> None:
+        """Run a command of mnas, unless it is done; end the program if it takes too long or fails."""
+        self.run.do(name, lambda: self._seconds(name, command))
+
+    def _seconds(self, name: str, command: tuple[str, ...]) -> float:
+        start = time.perf_counter()
+        process = subprocess.Popen([sys.executable, "-m", "mnas", *command])
+        try:
+            process.wait(max(0.0, self.run.seconds_left))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_PATIENCE)
+            process.kill()
+            sys.exit(f"interrupted in the part {name}; the same command goes on")
+        if process.returncode:
+            sys.exit(f"the part {name} failed: see above")
+        return time.perf_counter() - start
+
+    def report(self) -> None:
+        """Print what is done."""
+        for name in PARTS[:-1]:
+            seconds, folder = self.run.get(name), self._folder(name)
+            if seconds is None:
+                continue
+            line = f"{name}: {seconds:.0f} s"
+            if name == "search" and (best := Study.open(folder).best()) is not None:
+                folder /= best["trained"]
+            if is_trained(folder):
+                training = open_trained(folder).training
+                if later := [epoch["seconds"] for epoch in training["history"][1:]]:
+                    line += f", an epoch {statistics.median(later):.1f} s"
+                line += f", test accuracy {training['test_accuracy']:.2%}"
+            print(line)
 
 
 def main() -> None:
-    """Read the options, run what is left, print the table."""
-    parser = make_parser("tools.bench.gpu", __doc__)
+    """Read the options and do the parts."""
+    parser = resumable_parser("tools.bench.gpu", __doc__, PARTS)
+    parser.set_defaults(seconds=480.0)
     parser.add_argument("--data", required=True, help="a folder of images by class")
     parser.add_argument("--table", required=True, help="a latency table of the space around EfficientNet-Lite0")
     parser.add_argument("--budget-ms", type=float, required=True)
@@ -96,14 +118,7 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=224)
     parser.add_argument("--epochs", type=int, default=12, help="of the winner's fine-tuning")
     parser.add_argument("--workers", type=int, default=4, help="that build the library")
-    parser.add_argument("--seconds", type=float, default=480.0)
-    parser.add_argument("--out", type=Path, required=True, help="where all is kept: not in the repository")
-    given = parser.parse_args()
-    start = time.perf_counter()
-    for name, command in commands(given).items():
-        left = given.seconds - (time.perf_counter() - start)
-        run(name, command, given.out / name, max(0.0, left))
-    report(given.out)
+    run_parts(GpuBench(given := parser.parse_args()), PARTS, given.parts)
 
 
 if __name__ == "__main__":

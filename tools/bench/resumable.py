@@ -73,9 +73,14 @@ class ResumableRun:
             spent[kind] = spent.get(kind, 0.0) + float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) / 60
         return spent
 
+    @property
+    def seconds_left(self) -> float:
+        """How long this call may still run."""
+        return self._started + self.seconds - time.monotonic()
+
     def stop_in_time(self) -> None:
         """End the program when this call has run as long as it may."""
-        if time.monotonic() - self._started > self.seconds:
+        if self.seconds_left < 0:
             done = len(list(self.folder.glob("*.json")))
             sys.exit(f"stopped in time with {done} steps done; the same command resumes")
 
