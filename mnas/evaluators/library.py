@@ -327,7 +327,7 @@ class FineTuningEvaluator(Evaluator):
         """Estimate the time of `accuracy` from a few measured steps."""
         from mnas.nn.functional import Network
         from mnas.train.recipe import recipe_for
-        from mnas.train.sgd import loss_and_gradient
+        from mnas.train.sgd import loss_and_gradients
 
         dataset = self._data.dataset(architecture.resolution)
         overrides: dict[str, Any] = {} if self._epochs is None else {"epochs": self._epochs}
@@ -336,10 +336,10 @@ class FineTuningEvaluator(Evaluator):
         weights = network.initial_weights(0)
         part = dataset.train.take(slice(recipe.batch_size))
         images, targets = normalise(part.images), np.eye(dataset.num_classes, dtype=np.float32)[part.labels]
-        loss_and_gradient(network, weights, images, targets)  # traces
+        loss_and_gradients(network, weights, images, targets)  # traces
         start = time.perf_counter()
         for _ in range(_MEASURED_STEPS):
-            loss_and_gradient(network, weights, images, targets)
+            loss_and_gradients(network, weights, images, targets)
         each = (time.perf_counter() - start) / _MEASURED_STEPS / len(part)
         passes = recipe.epochs * (1 + (_TEACHER_SHARE if self._distill else 0)) + 1  # and the statistics at the end
         return each * len(dataset.train) * passes

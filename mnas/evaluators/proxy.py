@@ -24,7 +24,7 @@ from mnas.errors import InputError, MnasError
 from mnas.evaluators.base import Evaluator
 from mnas.random_streams import Stream, generator
 from mnas.train.recipe import SHIFT
-from mnas.train.sgd import descend, loss_and_gradient
+from mnas.train.sgd import descend, loss_and_gradients
 
 if TYPE_CHECKING:
     from mnas.evaluators.registry import EvaluatorRequest
@@ -246,15 +246,17 @@ class _Trainer:
         self._weights = self.network.initial_weights(recipe.seed)
         if start is not None:
             self._weights = self.network.vector(start(self.network.initial_layer_weights(recipe.seed)))
-        self._velocity = np.zeros_like(self._weights)
-        self._decay = self.network.decay_mask() * np.float32(recipe.weight_decay)
+        velocity, decay = np.zeros_like(self._weights), self.network.decay_mask() * np.float32(recipe.weight_decay)
+        vectors = (self._weights, velocity, decay)
+        self._blocks = list(zip(*map(self.network.cut, vectors), strict=True))  # views, a row for each block
 
     def step(self, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], rate: float) -> float:
         """One update; returns the loss."""
         smoothing, classes = self._recipe.label_smoothing, self.network.architecture.num_classes
         targets = np.eye(classes, dtype=np.float32)[labels] * (1 - smoothing) + smoothing / classes
-        loss, _, gradient = loss_and_gradient(self.network, self._weights, images, targets.astype(np.float32))
-        descend(self._weights, self._velocity, gradient, self._decay, rate=rate)
+        loss, gradients = loss_and_gradients(self.network, self._weights, images, targets.astype(np.float32))
+        for (weights, velocity, decay), gradient in zip(self._blocks, gradients, strict=True):
+            descend(weights, velocity, gradient, decay, rate=rate)
         return loss
 
     def network_now(self, calibration: list[npt.NDArray[np.float32]]) -> TrainedNetwork:

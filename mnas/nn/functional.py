@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import islice
 from typing import Any
 
@@ -73,7 +73,7 @@ class Block:
         """Length of the vector of statistics: mean and variance of every batch norm."""
         return self._cut.num_statistics
 
-    @property
+    @cached_property
     def structure(self) -> tuple[Layer, ...]:
         """The layers without sizes; blocks of equal structure share traced functions."""
         return _sizeless(self.layers)
@@ -280,7 +280,7 @@ def on_batch(own: tuple[Layer, ...]) -> Any:
         y = _run(own, x, _arrays(own, vector, sizes, dimensions), norm)
         return y, tf.concat(found, 0) if found else tf.zeros(0)
 
-    return tf.function(run, input_signature=[_IMAGES, _FLOATS, _INTEGERS, _INTEGERS], autograph=False)
+    return _traced(run, [_IMAGES, _FLOATS, _INTEGERS, _INTEGERS])
 
 
 @cache
@@ -298,8 +298,12 @@ def _on_known(own: tuple[Layer, ...]) -> Any:
 
         return _run(own, x, _arrays(own, vector, sizes, dimensions), norm)
 
-    signature = [_IMAGES, _FLOATS, _INTEGERS, _INTEGERS, _FLOATS, _INTEGERS]
-    return tf.function(run, input_signature=signature, autograph=False)
+    return _traced(run, [_IMAGES, _FLOATS, _INTEGERS, _INTEGERS, _FLOATS, _INTEGERS])
+
+
+def _traced(run: Callable[..., Any], signature: Sequence[Any]) -> Any:
+    """Trace a function now; calling what comes out looks for no other trace, which took a seventh of a small step."""
+    return tf.function(run, input_signature=signature, autograph=False).get_concrete_function()
 
 
 def _arrays(own: Sequence[Layer], vector: Any, sizes: Any, dimensions: Any) -> Iterator[Any]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mnas.space import load_space
-from mnas.train.sgd import descend, loss_and_gradient
+from mnas.train.sgd import descend, loss_and_gradients
 
 pytestmark = pytest.mark.tensorflow
 
@@ -23,11 +23,15 @@ def test_updates_are_those_of_keras():
     np.testing.assert_allclose(weights, variable, rtol=1e-5)
 
 
-def test_a_long_gradient_is_cut_and_decay_is_not_part_of_it():
-    weights, velocity = np.array([2.0, 2.0], np.float32), np.zeros(2, np.float32)
-    descend(weights, velocity, np.array([30.0, 40.0], np.float32), np.array([0.5, 0], np.float32), rate=1, clip_norm=5)
-    np.testing.assert_allclose(velocity, [-(3 + 1), -4])
-    np.testing.assert_allclose(weights, [2 - 1.9 * 4, 2 - 1.9 * 4])
+def test_decay_is_added_to_the_gradient_of_every_piece():
+    count = 100_000  # updated in several pieces
+    weights, velocity = np.full(count, 2, np.float32), np.zeros(count, np.float32)
+    decay = np.arange(count, dtype=np.float32) / count
+    gradient = np.linspace(-1, 1, count, dtype=np.float32)
+    descend(weights, velocity, gradient, decay, rate=0.5)
+    step = 0.5 * (gradient + 2 * decay)
+    np.testing.assert_allclose(velocity, -step, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(weights, 2 - 1.9 * step, rtol=1e-5, atol=1e-6)
 
 
 def test_the_gradient_is_the_loss_differentiated():
@@ -38,9 +42,12 @@ def test_the_gradient_is_the_loss_differentiated():
     weights = network.initial_weights(0).astype(np.float32)
     images = rng.normal(size=(8, 8, 8, 3)).astype(np.float32)
     targets = np.eye(10, dtype=np.float32)[rng.integers(10, size=8)]
-    loss, answers, gradient = loss_and_gradient(network, weights, images, targets)
+    loss, gradients = loss_and_gradients(network, weights, images, targets)
+    logits = network.train(network.cut(weights), images)[0].numpy()
+    answers = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     assert loss == pytest.approx(-np.log(answers[targets > 0]).mean(), rel=1e-3)
+    gradient = np.concatenate(gradients)
     direction = gradient / np.linalg.norm(gradient)
     step = np.float32(2e-4)
-    ahead, behind = (loss_and_gradient(network, weights + s * direction, images, targets)[0] for s in (step, -step))
+    ahead, behind = (loss_and_gradients(network, weights + s * direction, images, targets)[0] for s in (step, -step))
     assert (ahead - behind) / (2 * step) == pytest.approx(np.linalg.norm(gradient), rel=0.1)

@@ -15,20 +15,15 @@ include the start: importing TensorFlow, reading the images, tracing. An epoch's
 from __future__ import annotations
 
 import argparse
-import contextlib
-import signal
 import statistics
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 from mnas.study.study import Study
 from mnas.train.trained_network import is_trained, open_trained
+from tools.bench.commands import do_command, resumed
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 
 PARTS = ("teacher", "mixed", "library", "search", "report")
-_PATIENCE = 20.0  # seconds that an interrupted command has
 
 
 class GpuBench:
@@ -48,15 +43,15 @@ class GpuBench:
 
     def _train(self, name: str, *options: str) -> None:
         network = ("efficientnet-lite0", "--weights", "imagenet", "--resolution", str(self.given.resolution))
-        resume = ("--resume",) if self._folder(name).exists() else ()
-        out = ("--out", str(self._folder(name)))
-        self._do(name, "train", *network, "--data", self.given.data, *options, *out, *resume)
+        folder = self._folder(name)
+        command = ("train", *network, "--data", self.given.data, *options, "--out", str(folder))
+        do_command(self.run, name, resumed(command, folder))
 
     def library(self) -> None:
         """Build the library."""
         space = ("--space", self.given.space) if self.given.space else ()
         how = ("--workers", str(self.given.workers), *space, "--out", str(self._folder("library")))
-        self._do("library", "library", "build", str(self._folder("teacher")), *how)
+        do_command(self.run, "library", ("library", "build", str(self._folder("teacher")), *how))
 
     def search(self) -> None:
         """Search it, and fine-tune the winner."""
@@ -64,31 +59,11 @@ class GpuBench:
         budget = ("--table", given.table, "--budget-ms", f"{given.budget_ms:g}", "--measure-finalists", "none")
         trials = ("--strategy", "exact", "--trials", "40", "--batch", "20", "--retrain-seeds", "0", "--no-baseline")
         final = ("--finalists", "1", "--final-epochs", str(given.epochs))
-        resume = ("--resume",) if study.exists() else ()
         library = ("--library", str(self._folder("library")), "--study", str(study))
-        self._do("search", "search", *library, *budget, *trials, *final, *resume)
+        do_command(self.run, "search", resumed(("search", *library, *budget, *trials, *final), study))
 
     def _folder(self, name: str) -> Path:
         return Path(self.given.out / name)
-
-    def _do(self, name: str, *command: str) -> None:
-        """Run a command of mnas, unless it is done; end the program if it takes too long or fails."""
-        self.run.do(name, lambda: self._seconds(name, command))
-
-    def _seconds(self, name: str, command: tuple[str, ...]) -> float:
-        start = time.perf_counter()
-        process = subprocess.Popen([sys.executable, "-m", "mnas", *command])
-        try:
-            process.wait(max(0.0, self.run.seconds_left))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_PATIENCE)
-            process.kill()
-            sys.exit(f"interrupted in the part {name}; the same command goes on")
-        if process.returncode:
-            sys.exit(f"the part {name} failed: see above")
-        return time.perf_counter() - start
 
     def report(self) -> None:
         """Print what is done."""

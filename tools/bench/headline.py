@@ -21,17 +21,15 @@ import numpy as np
 
 from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture
-from mnas.devices.registry import open_device
 from mnas.evaluators.library import open_evaluator
 from mnas.experiments.design import Design
 from mnas.experiments.design_plan import DesignOptions
-from mnas.profiling.bench import measure_files
 from mnas.report.figure import Figure, Series
 from mnas.report.png_files import write_pictures
 from mnas.statistics import bootstrap_interval
 from mnas.study.study import Study
-from mnas.tflite.random_model import write_random_model
 from mnas.train.trained_network import open_trained
+from tools.bench.interleaved import interleaved_ms
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 from tools.bench.tables import write_csv
 
@@ -99,16 +97,7 @@ class DesignBench:
         self.run.do("latency", self._latencies)
 
     def _latencies(self) -> dict[str, float]:
-        networks = {folder: _network(folder) for folder in {row["folder"] for row in self._rows()}}
-        distinct = list(dict.fromkeys(networks.values()))
-        times = measure_files(
-            open_device("local"),
-            [write_random_model(network) for network in distinct],
-            seconds=12.0 * len(distinct),
-            quiet_bursts=[30] * len(distinct),
-        )
-        found = {network: time.quiet_ms for network, time in zip(distinct, times, strict=True)}
-        return {folder: found[network] for folder, network in networks.items()}
+        return interleaved_ms({folder: _network(folder) for folder in sorted({row["folder"] for row in self._rows()})})
 
     def _rows(self) -> list[dict[str, Any]]:
         """A row for every network: its kind, seed, budget, accuracies and folder."""

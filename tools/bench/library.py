@@ -31,7 +31,7 @@ from mnas.data.batches import plain_batches
 from mnas.devices.registry import open_device
 from mnas.evaluators.library import LibraryEvaluator, open_evaluator
 from mnas.latency.estimator import table_costs
-from mnas.profiling.bench import bench, measure_files
+from mnas.profiling.bench import bench
 from mnas.reward import REWARDS, make_reward
 from mnas.search.build import rejection, strategy_for
 from mnas.search.constraints import latency_budget
@@ -47,6 +47,7 @@ from mnas.train.pretrained import Pretrained, open_pretrained
 from mnas.train.trained_network import Trained, open_trained
 from mnas.train.trainer import train_network
 from tools.bench.ranking_results import tau_with_interval
+from tools.bench.interleaved import interleaved_ms
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 
 PARTS = ("ranking", "search", "result", "latency", "report")
@@ -240,13 +241,7 @@ class LibraryBench:
         networks[f"teacher {teacher.resolution}"] = teacher
         for folder in sorted(path.parent for path in (self.given.out / "studies").glob("*/best.json")):
             networks[folder.name] = Study.open(folder).architecture()
-        times = measure_files(
-            open_device("local"),
-            [write_random_model(network) for network in networks.values()],
-            seconds=15.0 * len(networks),
-            quiet_bursts=[30] * len(networks),
-        )
-        return {name: time.quiet_ms for name, time in zip(networks, times, strict=True)}
+        return interleaved_ms(networks)
 
     def report(self) -> None:
         """Print what is known."""
