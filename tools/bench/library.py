@@ -46,8 +46,8 @@ from mnas.tflite.random_model import write_random_model
 from mnas.train.pretrained import Pretrained, open_pretrained
 from mnas.train.trained_network import Trained, open_trained
 from mnas.train.trainer import train_network
-from tools.bench.ranking_results import tau_with_interval
 from tools.bench.interleaved import interleaved_ms
+from tools.bench.ranking_results import tau_with_interval
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 
 PARTS = ("ranking", "search", "result", "latency", "report")
