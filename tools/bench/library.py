@@ -4,6 +4,7 @@
   their accuracy and loss on the test split the stitched networks' scores, the predictions, and multiply-adds.
 - search: every strategy's best prediction within a budget, over seeds, against the optimum of the integer program.
 - result: the whole search for shares of the teacher's latency, against the teacher fine-tuned at smaller resolutions.
+- random: the same with random search of as many trials as a strategy has.
 - latency: teacher, its smaller versions and the winners, measured interleaved in one run.
 - report: what is known so far, as text.
 
@@ -50,7 +51,7 @@ from tools.bench.interleaved import interleaved_ms
 from tools.bench.ranking_results import tau_with_interval
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 
-PARTS = ("ranking", "search", "result", "latency", "report")
+PARTS = ("ranking", "search", "result", "random", "latency", "report")
 STRATEGIES = ("random", "reinforce", "ppo", "evolution", "differentiable")
 DRAWN = 20_000
 
@@ -195,15 +196,23 @@ class LibraryBench:
             for size in self.given.sizes:
                 self.run.do(f"smaller {size} seed {seed}", lambda size=size, seed=seed: self._smaller(size, seed))
 
-    def _result(self, share: float, seed: int) -> dict[str, float]:
-        folder = self.given.out / "studies" / f"share{share}-seed{seed}"
+    def random(self) -> None:
+        """Fine-tune the best prediction of random search."""
+        for seed in range(self.given.seeds):
+            for share in self.given.shares:
+                key = f"random {share} seed {seed}"
+                self.run.do(key, lambda share=share, seed=seed: self._result(share, seed, "random"))
+
+    def _result(self, share: float, seed: int, strategy: str = "exact") -> dict[str, float]:
+        name = f"share{share}-seed{seed}"
+        folder = self.given.out / "studies" / (name if strategy == "exact" else f"{strategy}-{name}")
+        size: dict[str, Any] = {"trials": 40, "batch": 20} if strategy == "exact" else {"trials": self.given.trials}
         options = SearchOptions(
             library=str(self.given.library),
             table=[str(self.given.table)],
             budget_ms=[share * self.teacher_ms],
-            strategy="exact",
-            trials=40,
-            batch=20,
+            strategy=strategy,
+            **size,
             finalists=self.given.finalists,
             final_epochs=self.given.final_epochs,
             distill=self.given.distill,
@@ -247,7 +256,7 @@ class LibraryBench:
         """Print what is known."""
         self._report_ranking()
         self._report_search()
-        for kind in ("teacher", "result", "smaller", "latency"):
+        for kind in ("teacher", "result", "random", "smaller", "latency"):
             for path in sorted(self.given.out.glob(f"{kind}*.json")):
                 found = self.run.get(path.stem)
                 print(path.stem, {name: round(value, 4) for name, value in found.items()})
