@@ -144,6 +144,7 @@ class SearchProgress(_Display):
         super().__init__(tasks, ("description", "bar", "count", "elapsed", "note"), transient=False)
         self._totals, self._at_once = totals, at_once or {}
         self._seen: dict[str, list[Trial]] = {name: [] for name in totals}
+        self._began: dict[str, float] = {}  # when the first trial of a log was finished
 
     def __call__(self, phase: str, trial: Trial) -> None:
         """Show a finished trial."""
@@ -151,8 +152,12 @@ class SearchProgress(_Display):
             return
         trials, name = self._seen[phase], LOG_TITLES[phase]
         trials.append(trial)
+        began = self._began.setdefault(phase, time.monotonic())
+        seconds = sum(each.seconds for each in trials) / len(trials) / self._at_once.get(phase, 1)
+        if len(trials) > 1:  # drawing candidates within the budget may take longer than evaluating them
+            seconds = max(seconds, (time.monotonic() - began) / (len(trials) - 1))
         total = max(self._totals[phase], len(trials))  # of stitched networks there may be more than planned
-        note = self._note(trials, total - len(trials), self._at_once.get(phase, 1))
+        note = _note(trials, seconds, total - len(trials))
         line = f"{name}: {len(trials)} of {total}, {note}"
         self._update(name, line, last=len(trials) == total, completed=len(trials), note=note)
 
@@ -162,16 +167,22 @@ class SearchProgress(_Display):
         if name in self._tasks or self._bars is None:
             self._update(name, f"{name}: {share:4.0%} {what}", note=f"{share:.0%} {what}")
 
-    def _note(self, trials: list[Trial], left: int, at_once: int) -> str:
-        """Rate, time left and the best so far; times are those of the trials, as replayed ones take none."""
-        each = sum(trial.seconds for trial in trials) / len(trials) / at_once
-        rate = f"{60 / each:.1f} a minute, " if each > 0.05 else ""
-        remaining = f"{duration(each * left)} left, " if each * left > 1 else ""
-        done = [trial for trial in trials if trial.reward is not None]
-        if not done:
-            return f"{rate}{remaining}none has succeeded yet"
-        best = max(done, key=lambda trial: trial.reward or 0.0)
-        return f"{rate}{remaining}best {describe(best)}"
+
+def _note(trials: Sequence[Trial], each: float, left: int) -> str:
+    """Rate, time left and the best so far.
+
+    Args:
+        trials: that are finished.
+        each: seconds that one takes: replayed ones take no time, so those of the trials at least.
+        left: how many more there will be.
+    """
+    rate = f"{60 / each:.1f} a minute, " if each > 0.05 else ""
+    remaining = f"{duration(each * left)} left, " if each * left > 1 else ""
+    done = [trial for trial in trials if trial.reward is not None]
+    if not done:
+        return f"{rate}{remaining}none has succeeded yet"
+    best = max(done, key=lambda trial: trial.reward or 0.0)
+    return f"{rate}{remaining}best {describe(best)}"
 
 
 class SearchDisplay(ExitStack, Observer):

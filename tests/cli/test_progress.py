@@ -54,6 +54,19 @@ def test_a_search_is_said_every_ten_seconds_and_in_the_end(clock, capsys):
     assert said == ["search: 10 of 25", "search: 20 of 25", "search: 25 of 25", "finalists: 1 of 1"]
 
 
+def test_the_time_left_counts_what_passes_between_trials_and_not_replayed_ones(clock, capsys):
+    with SearchProgress({"baseline": 25, "trials": 25}) as show:
+        for trial in _trials(25)[:20]:
+            clock[0] += 12  # 6 of them to draw the next candidate
+            show("baseline", trial)
+        for trial in _trials(25)[:11]:
+            clock[0] += 1
+            show("trials", trial)
+    said = dict(line.split(", ", 1) for line in capsys.readouterr().err.splitlines())
+    assert said["random baseline: 20 of 25"].startswith("5.0 a minute, 60 s left")
+    assert said["search: 10 of 25"].startswith("10.0 a minute, 2 min left")
+
+
 def test_every_epoch_of_a_training_is_said_and_steps_of_long_ones(clock, capsys):
     with TrainingProgress() as show:
         for step in range(1, 21):
