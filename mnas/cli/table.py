@@ -87,6 +87,8 @@ def check(
 
     from mnas.devices.registry import open_again
     from mnas.errors import MnasError
+    from mnas.latency.limits import mending
+    from mnas.latency.table import TRANSFERRED
     from mnas.profiling.check import check_table
     from mnas.space.files import load_space
 
@@ -110,7 +112,8 @@ def check(
         print("The table holds." if result.holds else "The table does not hold.")
     if not result.holds:
         failed = f"the table fails its limits: {'; '.join(result.faults)}\n  " if result.faults else ""
-        raise MnasError(f"{failed}make the table again: mnas profile --space {loaded.space} --out {table} --force")
+        again = f"make the table again: mnas profile --space {loaded.space} --out {table} --force"
+        raise MnasError(failed + (mending(loaded) if loaded.method.startswith(TRANSFERRED) else again))
 
 
 def compare(first: Path = TABLE, second: Path = TABLE, json: bool = JSON) -> None:

@@ -78,8 +78,7 @@ class AndroidDevice(Device):
         delegate = self._library.delegate
         self.adb, self.binary, self.threads, self.delegate, self.cores = adb, binary, threads, delegate, cores
         self.phone = read_phone(adb)
-        if self.phone.cpus and threads > len(self.phone.cpus):
-            raise InputError(f"--threads is {threads}: this phone has {len(self.phone.cpus)} cores")
+        self._check_threads(threads)
         binary.check_abis(self.phone.abis)
         self._cpus = self._wanted() if cores else self._pinnable(self.phone.fastest(threads))
         self._folder: Path | None = None
@@ -88,6 +87,17 @@ class AndroidDevice(Device):
         self._number = 0
         self._waiting: list[Path] = []
         self._closed: list[str] = []
+
+    def _check_threads(self, threads: int) -> None:
+        """Raise InputError for more threads than cores that are switched on; warn of the others."""
+        off = [str(cpu.number) for cpu in self.phone.cpus if not cpu.online]
+        few = f"core {off[0]} is" if len(off) == 1 else f"cores {', '.join(off)} are"
+        why = "a warm or saving phone does that by itself"
+        if self.phone.cpus and threads > len(self.phone.cpus) - len(off):
+            switched_off = f", of which {few} switched off: {why}" if off else ""
+            raise InputError(f"--threads is {threads}: this phone has {len(self.phone.cpus)} cores{switched_off}")
+        if off:
+            _log.warning("%s switched off on this phone: programs run on the others; %s", few, why)
 
     def _wanted(self) -> tuple[Cpu, ...]:
         """The cores that `--cores` asks for."""

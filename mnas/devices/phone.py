@@ -59,12 +59,12 @@ class Phone:
     cpus: tuple[Cpu, ...]
 
     def fastest(self, count: int) -> tuple[Cpu, ...]:
-        """The `count` cores with the highest frequency, by number.
+        """The `count` cores with the highest frequency, by number, of those that are switched on.
 
         By their capacities if the phone does not report frequencies; () if it reports neither.
         """
         for speed in (attrgetter("max_khz"), attrgetter("capacity")):
-            known = [cpu for cpu in self.cpus if speed(cpu) > 0]
+            known = [cpu for cpu in self.cpus if cpu.online and speed(cpu) > 0]
             if len(known) >= count:
                 best = sorted(known, key=lambda cpu: (-speed(cpu), -cpu.number))[:count]
                 return tuple(sorted(best, key=lambda cpu: cpu.number))

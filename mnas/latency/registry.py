@@ -119,6 +119,6 @@ def _unknown(name: str, listed: list[str]) -> str:
             "with mnas profile"
         )
     starts = {"-".join(each.split("-")[:count]) for each in listed for count in range(1, each.count("-") + 1)}
-    near = difflib.get_close_matches(name, [*listed, *sorted(starts)], n=_MOST_NEAR, cutoff=0.5)
+    near = difflib.get_close_matches(name, dict.fromkeys([*listed, *sorted(starts)]), n=_MOST_NEAR, cutoff=0.5)
     hint = f"the nearest: {', '.join(near)}" if near else "mnas table list shows those that there are"
     return f"{start} ({hint}). Give the path of a table, such as laptop.json, or make one with mnas profile"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 # multiply-adds.
 LIGHT = replace(resize(ZOO["mnasnet-small"], width=0.5), head_filters=64, resolution=64, num_classes=10)
 HEAVY = replace(ZOO["mnasnet-a1"], head_filters=320, resolution=32, num_classes=10)
+
+_log = logging.getLogger(__name__)
 
 
 def open_reference(device: Device, *, known_ms: float = 0.0, name: str = FLOAT_REFERENCE) -> Reference:
@@ -107,6 +110,7 @@ def bench_with_details(
         light = _reference(device, [data], reference_ms, reference)
         watched = stack.enter_context(closing(open_reference(device, known_ms=reference_ms, name=light)))
         (time,) = measure_networks([model], watched, seconds=seconds, quiet_bursts=[quiet_bursts], seed=0, names=[name])
+        _tell_disturbed([time], [name])
         return time, model.details() if details else Details()
 
 
@@ -151,9 +155,25 @@ def measure_files(
         for own, content in zip(names, files, strict=True):
             with naming(own):
                 models.append(stack.enter_context(closing(device.load(content))))
-        return measure_networks(
+        times = measure_networks(
             models, watched, seconds=seconds, quiet_bursts=quiet_bursts, seed=seed, progress=progress, names=names
         )
+        _tell_disturbed(times, names)
+        return times
+
+
+def _tell_disturbed(times: Sequence[NetworkTime], names: Sequence[str]) -> None:
+    """Warn of networks without a quiet burst: their latencies rest on the slowdown of the reference network."""
+    found = [(name, time) for name, time in zip(names, times, strict=True) if not time.num_quiet]
+    if not found:
+        return
+    name, time = found[0]
+    others = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    _log.warning(
+        "%s%s never ran undisturbed: the latency is the measured one over %.2f, the slowdown of the reference network, "
+        "and may be wrong (%.3f ms, where the fastest run took %.3f ms): measure again when nothing else uses it",
+        *(name, others, time.slowdown, time.quiet_ms, time.min_ms),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +254,7 @@ def bench_file(
     Raises:
         InputError: if the file is not a .tflite file, its network is not known, or the table or the document is of
             another device or dtype.
-        MnasError: if the device cannot run it.
+        MnasError: if the device cannot run it, or nothing undisturbed is there to append.
     """
     from mnas.latency.measurements import append_measurement, check_kept
     from mnas.profiling.prediction import check_same, computed_dtype, predict
@@ -274,6 +294,12 @@ def bench_file(
     sustained = _sustained(content, opened, sustained_s)
     kept = None
     if append is not None:
+        if not time.num_quiet:
+            compared = ", or leave out --table, whose reference network is faster" if reference_ms else ""
+            raise MnasError(
+                f"{file} is not added to {append}, as it never ran undisturbed: measure it again when nothing else "
+                f"uses the device{compared}"
+            )
         kept = append_measurement(append, architecture, time.quiet_ms, opened.configuration(dtype))
     return FileBench(file, time, details, predicted, same, kept, sustained)
 

@@ -143,7 +143,7 @@ def _tell_starts(pace: MeasurementSettings, seconds: float, least: int) -> str:
     if not pace.starts_apart:
         return ""
     needed = starts_seconds(pace, max(least, 0), bursts=FEWEST_BURSTS)
-    if needed > seconds:
+    if least > 0 and needed > seconds:
         _log.warning(
             "a start of the program takes %.1f s on this device: the %d networks that a table needs take about %.0f "
             "minutes, not the %.3g that are left; more --minutes give each network more measurements",

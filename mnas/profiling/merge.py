@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ _LEAST_NOISE = 0.003  # of a network, as a fraction: two halves of one measureme
 _LIKELY = 0.1  # standard deviation of a group's difference before anything is known of it
 _NORMAL_MEDIAN = 0.6745  # of the absolute value of a standard normal variable
 _OWN_OPTIONS = {"options.seed", "options.minutes"}  # of a run
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ def merge_tables(paths: Sequence[Path | str], out: Path, *, force: bool = False)
 
     Raises:
         InputError: if a run cannot be read, or they are of different devices, spaces, dtypes, numbers of threads or
-            otherwise not comparable; with both values. Or if there is a table already.
+            otherwise not comparable; with both values. Or if there is a table already. What does not make another
+            device, such as the governor, is only warned of.
         MnasError: if the table cannot be written.
     """
     if len(set(map(str, paths))) < max(2, len(paths)):
@@ -137,13 +141,15 @@ def _by_network(run: Run, reference_ms: float) -> _Measured:
 
 
 def _check_same(first: Run, second: Run) -> None:
-    different, _ = changes(first.known.header, second.known.header)
-    different = [change for change in different if change.name not in _OWN_OPTIONS]
+    found = changes(first.known.header, second.known.header)
+    different, harmless = ([each for each in part if each.name not in _OWN_OPTIONS] for part in found)
     if first.known.reference != second.known.reference:
         different.append(Change("reference", first.known.reference, second.known.reference))
     if different:
         listed = ", ".join(change.text(f"in {first.path}", f"in {second.path}") for change in different)
         raise InputError(f"these are not runs of one device and space, measured in one way: {listed}")
+    for change in harmless:
+        _log.warning("merging runs that differ in %s", change.text(f"in {first.path}", f"in {second.path}"))
 
 
 def _joined(runs: Sequence[_Measured]) -> tuple[list[PlannedNetwork], list[NetworkTime]]:

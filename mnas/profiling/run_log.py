@@ -10,7 +10,7 @@ from pathlib import Path
 from mnas.checks import convert
 from mnas.errors import InputError
 from mnas.latency.registry import find_table
-from mnas.latency.table import Configuration, LatencyTable
+from mnas.latency.table import TRANSFERRED, Configuration, LatencyTable
 from mnas.profiling.log import Measurements, log_path, read_log
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.plan import PlannedNetwork, plan_networks
@@ -71,11 +71,13 @@ def open_run(path: Path | str) -> Run:
     if Path(path).suffix == _LOG:
         path = log = Path(path)
         known = read_log(log)
+        _check_whole(path, transferred="from" in known.header)
         if not known.table:
             raise InputError(f"{log} is of an unfinished profile: finish it with the mnas profile that began it")
     else:
         path = find_table(path)
         log, table = log_path(path), LatencyTable.load(path)
+        _check_whole(path, transferred=table.method.startswith(TRANSFERRED))
         known = read_log(log)
         _check_fitted(path, table, known)
     if not known.times:
@@ -94,6 +96,14 @@ def _space(log: Path, known: Measurements) -> SearchSpace:
     if known.header.get("space") != space.fingerprint:
         raise InputError(f"{log}: the space is not the one that the profile was begun with: the file was changed")
     return space
+
+
+def _check_whole(path: Path, *, transferred: bool) -> None:
+    if transferred:
+        raise InputError(
+            f"{path} is of mnas profile --from, which measures a few networks chosen for the tables that it starts "
+            "from: run that command again with more --networks, or make a whole profile"
+        )
 
 
 def _check_fitted(path: Path, table: LatencyTable, known: Measurements) -> None:

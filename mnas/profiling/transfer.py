@@ -23,7 +23,7 @@ from mnas.latency.table import FLOAT_REFERENCE, Configuration, LatencyTable, Rep
 from mnas.latency.transfer import LEAST_NETWORKS, Transfer, TransferModel
 from mnas.profiling.again import MOST_SUSPICIOUS, check_suspicious, usual_deviation
 from mnas.profiling.collect import OnProgress, collect
-from mnas.profiling.log import ProfileLog
+from mnas.profiling.log import ProfileLog, read_log
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.plan import PlannedNetwork
 from mnas.profiling.yardstick import reference_for_space
@@ -92,7 +92,7 @@ def transfer_profile(
         MnasError: if the device fails, or a file cannot be written.
     """
     measurements = out.with_name(f"{out.name}.networks.log")
-    if not measurements.is_file():
+    if not _is_fitted(out, measurements):
         check_overwriting(out, force)
     tables = [LatencyTable.load(path) for path in sources]
     for path, table in zip(sources, tables, strict=True):
@@ -149,6 +149,14 @@ def transfer_profile(
         log.finish(table.sha256, table.date)
         progress(1.0, "done")
         return table, found
+
+
+def _is_fitted(out: Path, measurements: Path) -> bool:
+    """Whether a file is the table that was last fitted to the measurements, which a further fit may replace."""
+    try:
+        return LatencyTable.load(out).sha256 == read_log(measurements).table
+    except InputError:  # one is not there, or is another file
+        return False
 
 
 def _suspicious(model: TransferModel, configuration: Configuration, times: Sequence[Measured]) -> list[int]:

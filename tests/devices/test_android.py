@@ -409,6 +409,17 @@ def test_cores_without_frequencies_are_chosen_by_capacity(phone: PhoneDouble, ca
     assert [cpu.number for cpu in read_phone(Adb(phone.address)).fastest(2)] == [4, 7]
 
 
+def test_cores_that_are_switched_off_are_not_pinned_to(
+    phone: PhoneDouble, binary: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their frequency can still be read. The other thread would run on the core that is left, without a word."""
+    (phone.root / "sys/devices/system/cpu/cpu7/online").write_text("0\n")
+    assert open_phone(phone, binary, threads=2).configuration("float32").affinity == "5,6"
+    assert "core 7 is switched off on this phone: programs run on the others" in caplog.text
+    with pytest.raises(InputError, match=r"--threads is 8: this phone has 8 cores, of which core 7 is switched off"):
+        open_phone(phone, binary, threads=8)
+
+
 def test_why_programs_are_not_pinned(phone: PhoneDouble, binary: Path, caplog: pytest.LogCaptureFixture) -> None:
     phone.install(phone.root / "bin/taskset", "#!/bin/sh\nexit 1\n")
     open_phone(phone, binary)

@@ -57,6 +57,10 @@ def test_a_path_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_name_is_told_the_nearest() -> None:
     with pytest.raises(InputError, match=r"there is no file epyc-flaot32, .* \(the nearest: epyc-float32"):
         find_table("epyc-flaot32")
+    with pytest.raises(InputError) as found:
+        find_table("epyk-float32-mnasnet")
+    near = str(found.value).partition("the nearest: ")[2].partition(")")[0].split(", ")
+    assert len(near) == len(set(near)) > 1
     with pytest.raises(InputError, match="mnas table list shows"):
         find_table("qqqqqqq")
     with pytest.raises(InputError, match="no ready-made latency table"):

@@ -56,6 +56,14 @@ def test_a_time_that_is_too_short_is_said_and_progress_tells_the_truth(
     assert at_ten == pytest.approx(0.24)
 
 
+def test_what_was_measured_before_needs_no_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run(tmp_path, 120.0, 5.0)
+    log, _, seconds = run(tmp_path, 120.0, -1.0)  # a resumed profile, whose minutes are over
+    assert len(log.times) > module.LEAST
+    assert seconds < 10
+    assert not caplog.text
+
+
 def test_a_quick_start_is_not_worth_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log, told, _ = run(tmp_path, 120.0, 5.0)
     assert len(log.times) > module.LEAST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -234,6 +235,16 @@ def test_runs_of_different_devices_are_not_merged(
     with pytest.raises(InputError, match=said):
         merged(tmp_path, table, elsewhere)
     assert not (tmp_path / "merged.json").exists()
+
+
+def test_what_does_not_make_another_device_is_said_when_runs_are_merged(
+    table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    merged(tmp_path, table, run(tmp_path, "plain", networks=20))
+    assert not caplog.text
+    (tmp_path / "merged.json").unlink()
+    merged(tmp_path, table, run(tmp_path, "slow", networks=20, device=Elsewhere(governor="powersave")))
+    assert re.search(r"runs that differ in governor \(\S+ in \S+short.json, powersave in \S+slow.json\)", caplog.text)
 
 
 def test_a_table_is_not_merged_with_itself(table: Path, tmp_path: Path) -> None:

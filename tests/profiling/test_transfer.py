@@ -13,9 +13,10 @@ from mnas.arch.complexity import block_complexity
 from mnas.arch.walk import layers
 from mnas.errors import InputError
 from mnas.latency.estimator import LatencyEstimator
-from mnas.latency.table import Entry, LatencyTable
+from mnas.latency.table import TRANSFERRED, Entry, LatencyTable
 from mnas.profiling.log import read_log
 from mnas.profiling.plan import table_blocks
+from mnas.profiling.run_log import open_run
 from mnas.profiling.transfer import TransferOptions, transfer_profile
 from mnas.space.space import SearchSpace
 from mnas.tflite.random_model import write_random_model
@@ -137,3 +138,24 @@ def test_another_table_is_not_overwritten(source: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--force"):
         transfer_profile(SPACE, FakePhone(), out, [source], OPTIONS)
     assert LatencyTable.load(out) == make_table(SPACE)
+
+
+def test_a_table_that_replaced_the_own_one_is_not_overwritten(source: Path, tmp_path: Path) -> None:
+    """Such as one of a whole profile, which took longer."""
+    out = tmp_path / "phone.json"
+    transfer_profile(SPACE, FakeDevice(), out, [source], OPTIONS)
+    transfer_profile(SPACE, FakeDevice(), out, [source], replace(OPTIONS, networks=9))
+    make_table(SPACE).save(out)
+    with pytest.raises(InputError, match="--force"):
+        transfer_profile(SPACE, FakeDevice(), out, [source], replace(OPTIONS, networks=10))
+    assert LatencyTable.load(out) == make_table(SPACE)
+    transfer_profile(SPACE, FakeDevice(), out, [source], replace(OPTIONS, networks=10), force=True)
+    assert LatencyTable.load(out).method.startswith(TRANSFERRED)
+
+
+def test_it_is_not_taken_for_a_whole_profile(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "phone.json"
+    transfer_profile(SPACE, FakeDevice(), out, [source], OPTIONS)
+    for path in (out, tmp_path / "phone.json.networks.log"):
+        with pytest.raises(InputError, match=r"is of mnas profile --from, .* with more --networks"):
+            open_run(path)
