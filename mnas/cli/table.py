@@ -86,14 +86,16 @@ def check(
     from dataclasses import asdict
 
     from mnas.devices.registry import open_again
-    from mnas.errors import MnasError
+    from mnas.errors import InputError, MnasError
     from mnas.latency.limits import mending
     from mnas.latency.table import TRANSFERRED
     from mnas.profiling.check import check_table
-    from mnas.space.files import load_space
+    from mnas.space.files import SPACES, load_space
 
     loaded = _load(table)
     where = loaded.configuration
+    if space is None and loaded.space not in SPACES:
+        raise InputError(f"{table} is of the space {loaded.space!r}, which is a file: name it, --space FILE.toml")
     chosen = load_space(space or loaded.space).with_data(resolutions=loaded.input_sizes)
     opened = open_again(where, device, benchmark_binary=benchmark_binary, wait_minutes=wait)
     with output.progress("Measuring") as report:

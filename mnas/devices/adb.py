@@ -86,11 +86,13 @@ class Adb:
     def __init__(self, serial: str = "", *, wait_s: float = 0.0) -> None:
         self.patience = False
         self.wait_s, self.waited_s = wait_s, 0.0
-        serial = serial or os.environ.get("ANDROID_SERIAL", "")
+        chosen = serial or os.environ.get("ANDROID_SERIAL", "")
         try:
-            self.serial = self._choose(serial)
+            self.serial = self._choose(chosen)
         except LostPhoneError as error:
-            self.serial = self._wait(serial, error)
+            if chosen and not serial:
+                error = LostPhoneError(f"{error}\n  The environment variable ANDROID_SERIAL names it.")
+            self.serial = self._wait(chosen, error)
         self._limits_commands = False
         self._limits_commands = "yes" in self.shell("command -v timeout >/dev/null && echo yes")
 
@@ -120,7 +122,7 @@ class Adb:
             # A phone that was just plugged in, that lost its network, or that mDNS has to find, takes a while.
             is_lost = not state and _MDNS not in serial
             if is_lost or state in ("unauthorized", "no permissions") or time.monotonic() > give_up:
-                raise LostPhoneError(_why_not(serial, state))
+                raise LostPhoneError(_why_not(serial, state, [name for name in self._states() if name != serial]))
             time.sleep(0.25)
 
     @staticmethod
@@ -275,12 +277,13 @@ def parse_states(text: str) -> dict[str, str]:
     return {name: printable(state.partition(" (")[0].partition(";")[0]).strip() for name, _, state in pairs}
 
 
-def _why_not(serial: str, state: str) -> str:
+def _why_not(serial: str, state: str, others: Sequence[str] = ()) -> str:
     name = printable(serial)
     if not state:
         network = ":" in serial or _MDNS in serial
         hint = "check adb devices" + ("; is wireless debugging on?" if network else ", and its cable")
-        return f"the phone {name} is not connected: {hint}"
+        there = f"; adb sees {', '.join(map(printable, others))}" if others else ""
+        return f"the phone {name} is not connected: {hint}{there}"
     return f"the phone {name} is not ready ({state}): {_STATES.get(state, 'see adb devices')}"
 
 

@@ -101,10 +101,8 @@ class BenchmarkBinary:
             raise InputError(f"--delegate is {delegate!r}: only the classic benchmark_model has such options; {WHERE}")
         if wanted.name not in known:
             what = "LiteRT's CompiledModel" if self.kind == "compiled" else "TFLite's"
-            raise InputError(
-                f"--delegate is {delegate!r}: {what} benchmark_model has {', '.join(known)}; the classic one has "
-                f"{', '.join(_FLAGS['classic'])}"
-            )
+            other = "" if self.kind == "classic" else f"; the classic one has {', '.join(_FLAGS['classic'])}"
+            raise InputError(f"--delegate is {delegate!r}: {what} benchmark_model has {', '.join(known)}{other}")
 
     def check_abis(self, abis: str) -> None:
         """Raise InputError if a phone with these platforms cannot run it."""

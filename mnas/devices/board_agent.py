@@ -32,6 +32,10 @@ _MOMENT_S = 0.5
 _SAME_KIND = 1.1  # ratio of two speeds up to which cores are of one kind
 
 
+class WrongOptionError(ValueError):
+    """An option of the command that this board cannot follow."""
+
+
 def serve(requests: BinaryIO, answers: TextIO) -> None:
     """Answer requests until the input ends.
 
@@ -49,6 +53,8 @@ def serve(requests: BinaryIO, answers: TextIO) -> None:
             data = requests.read(request["size"]) if "size" in request else b""
             try:
                 answer = {"ok": board.handle(request, data)}
+            except WrongOptionError as error:
+                answer = {"error": str(error)}
             except Exception as error:  # the other end reports any error of a runtime
                 answer = {"error": f"{type(error).__name__}: {error}"}
             answers.write("mnas " + json.dumps(answer) + "\n")
@@ -235,7 +241,7 @@ def pin(count: int, wanted: str = "") -> list[int]:
         return []
     allowed = sorted(os.sched_getaffinity(0))
     if count > len(allowed):
-        raise ValueError(f"--threads is {count}: this board has {len(allowed)} CPUs")
+        raise WrongOptionError(f"--threads is {count}: this board has {len(allowed)} CPUs")
     fastest = sorted(allowed, key=lambda cpu: (-int(_read(_CPU.format(cpu, "cpuinfo_max_freq")) or 0), -cpu))
     chosen = sorted(fastest[:count])
     os.sched_setaffinity(0, chosen)
@@ -280,7 +286,7 @@ def read_cores() -> list[dict[str, Any]]:
 def usable_speeds() -> dict[int, int]:
     """The speeds of the cores that this process may be pinned to; raises ValueError if the system cannot pin."""
     if not hasattr(os, "sched_setaffinity"):
-        raise ValueError("--cores: this system cannot pin programs to cores: leave the option out")
+        raise WrongOptionError("--cores: this system cannot pin programs to cores: leave the option out")
     allowed = os.sched_getaffinity(0)
     return core_speeds([core for core in read_cores() if core["number"] in allowed])
 
@@ -309,24 +315,26 @@ def choose_cores(wanted: str, speeds: Mapping[int, int], threads: int) -> list[i
         parts = [part.partition("-") for part in wanted.split(",")]
         chosen = {core for low, _, high in parts for core in range(int(low), int(high or low) + 1)}
         if not chosen or not chosen <= set(speeds):
-            raise ValueError(f"--cores is {wanted!r}: the cores that can be used here are {there}")
+            raise WrongOptionError(f"--cores is {wanted!r}: the cores that can be used here are {there}")
     elif wanted not in ("big", "little") and not wanted.isdigit():
-        raise ValueError(
+        raise WrongOptionError(
             f"--cores is {wanted!r}: expected big, little, a number of cores, or a list such as 4-6,7 (7-7 for one)"
         )
     elif not all(speeds.values()):
-        raise ValueError(f"--cores is {wanted!r}: this device does not say which cores are fast; name some of {there}")
+        raise WrongOptionError(
+            f"--cores is {wanted!r}: this device does not say which cores are fast; name some of {there}"
+        )
     elif wanted.isdigit():
         if not 1 <= int(wanted) <= len(speeds):
-            raise ValueError(f"--cores is {wanted}: {len(speeds)} cores can be used here, {there}")
+            raise WrongOptionError(f"--cores is {wanted}: {len(speeds)} cores can be used here, {there}")
         chosen = set(sorted(speeds, key=lambda core: (-speeds[core], -core))[: int(wanted)])
     else:
         little = {core for core, speed in speeds.items() if speed <= _SAME_KIND * min(speeds.values())}
         chosen = little if wanted == "little" else set(speeds) - little
         if len(little) == len(speeds):
-            raise ValueError(f"--cores is {wanted!r}: all cores are equally fast here; name some of {there}")
+            raise WrongOptionError(f"--cores is {wanted!r}: all cores are equally fast here; name some of {there}")
     if len(chosen) < threads:
-        raise ValueError(
+        raise WrongOptionError(
             f"--cores is {wanted!r}, which is {len(chosen)} of the cores here, for --threads {threads}: every "
             "thread needs a core"
         )

@@ -42,7 +42,7 @@ _HINTS = (
         "it does not accept this computer's keys, and mnas cannot enter passwords: ssh-copy-id {host}",
     ),
     (r"Could not resolve hostname", "there is no host of that name: is it in ~/.ssh/config, and switched on?"),
-    (r"Connection refused", "nothing answers ssh there: is sshd running, on the port in ~/.ssh/config?"),
+    (r"Connection refused", "nothing answers ssh there: is sshd running, on {port}?"),
     (
         r"timed out|No route to host|Network is unreachable",
         "it does not answer: is it switched on, and on this network?",
@@ -222,7 +222,12 @@ class SshLink:
             )
             return f"it has no such Python: {self._python} {what}; {_CHOOSE}"
         if not word and self.process.wait() == _SSH_FAILED:
-            names = {"host": self._name, "entry": self.host if self._port is None else f"'[{self.host}]:{self._port}'"}
+            port = "the port in ~/.ssh/config" if self._port is None else f"port {self._port}"
+            names = {
+                "host": self._name,
+                "port": port,
+                "entry": self.host if self._port is None else f"'[{self.host}]:{self._port}'",
+            }
             hint = next((hint for pattern, hint in _HINTS if re.search(pattern, said)), "the connection broke")
             return hint.format(**names)
         return self._not_started(word)

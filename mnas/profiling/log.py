@@ -22,6 +22,7 @@ from mnas.profiling.measure import NetworkTime
 from mnas.system.files import parse_json, shorten
 from mnas.system.jsonlines import JsonLines
 
+SOURCES = "tables"  # of --from, in a header: their names
 _LONGEST = 60  # characters of a value in a message
 _LOGGER = logging.getLogger(__name__)
 
@@ -225,6 +226,10 @@ class ProfileLog:
         different, harmless = changes(self._found.header, header)
         if different:
             listed = ", ".join(change.text("then", "now") for change in different)
+            if self._found.table:
+                raise InputError(
+                    f"{self.path} belongs to a finished profile that differs in {listed}: choose another --out"
+                )
             raise InputError(
                 f"{self.path} belongs to an unfinished profile that differs in {listed}: finish that one "
                 "with its own arguments, or delete the file to start again"
@@ -304,13 +309,20 @@ class Change:
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[Change], list[Change]]:
     """Return what differs between two headers: what makes another profile, and what is harmless.
 
-    The reference network is not compared: a profile goes on with that of its log.
+    The reference network is not compared: a profile goes on with that of its log. Tables that `--from` names are
+    compared by content, and told by name.
     """
     old, new = _fields(before), _fields(now)
     found = [
         Change(name, old.get(name), new.get(name))
-        for name in sorted({*old, *new} - {"reference"})
+        for name in sorted({*old, *new} - {"reference", SOURCES})
         if old.get(name) != new.get(name)
+    ]
+    found = [
+        Change("--from", old.get(SOURCES, change.before), new.get(SOURCES, change.now))
+        if change.name == "from"
+        else change
+        for change in found
     ]
     names = _harmless(new)
     if not same_cores(_text(old, "affinity"), _text(new, "affinity")):

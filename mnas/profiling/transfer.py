@@ -23,7 +23,7 @@ from mnas.latency.table import FLOAT_REFERENCE, Configuration, LatencyTable, Rep
 from mnas.latency.transfer import LEAST_NETWORKS, Transfer, TransferModel
 from mnas.profiling.again import MOST_SUSPICIOUS, check_suspicious, usual_deviation
 from mnas.profiling.collect import OnProgress, collect
-from mnas.profiling.log import ProfileLog, read_log
+from mnas.profiling.log import SOURCES, ProfileLog, read_log
 from mnas.profiling.measure import NetworkTime
 from mnas.profiling.plan import PlannedNetwork
 from mnas.profiling.yardstick import reference_for_space
@@ -105,6 +105,7 @@ def transfer_profile(
         "configuration": asdict(configuration),
         "options": {"dtype": options.dtype, "seed": options.seed},
         "from": hashlib.sha256("".join(table.sha256 for table in tables).encode()).hexdigest(),
+        SOURCES: ", ".join(f"{path.name} {table.sha256[:6]}" for path, table in zip(sources, tables, strict=True)),
     }
     reference = reference_for_space(device, space, options.dtype)
     if reference != FLOAT_REFERENCE:  # as in the log of a profile

@@ -236,6 +236,8 @@ def test_a_table_of_several_resolutions_is_profiled_and_checked(sizes: Path, mon
     assert "16 px" in text
     assert "8 px" in text
     assert json.loads(out.read_text())["resolutions"] == [16, 8]
+    with pytest.raises(InputError, match=r"of the space 'small', which is a file: name it, --space FILE.toml"):
+        run("table", "check", out)
     checked = json.loads(run("table", "check", out, "--space", space, "--count", 6, "--minutes", 0.05, "--json"))
     assert checked["holds"]
     with pytest.raises(InputError, match="--resolutions is '16;8': expected whole numbers"):

@@ -37,8 +37,14 @@ def test_one_of_two(new_phone: Callable[[], PhoneDouble], monkeypatch: pytest.Mo
     with pytest.raises(InputError, match=r"2 phones: .*\(device\).*--device adb:SERIAL") as found:
         Adb()
     assert all(each.address in str(found.value) for each in phones)
+    with pytest.raises(MnasError, match=r"0123 is not connected: .*; adb sees ") as found:
+        Adb("0123")
+    assert all(each.address in str(found.value) for each in phones)
     monkeypatch.setenv("ANDROID_SERIAL", phones[1].address)
     assert read_phone(Adb()).model == "Google phone 1"
+    monkeypatch.setenv("ANDROID_SERIAL", "0123")
+    with pytest.raises(MnasError, match=r"0123 is not connected: .*\n.*ANDROID_SERIAL names it"):
+        Adb()
 
 
 def test_commands_that_fail_or_never_end(phone: PhoneDouble, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,3 +145,8 @@ def test_a_board_pins_to_the_cores_asked_for() -> None:
     started, refused = talk(({**START, "cores": f"{core}-{core}"}, b""), ({**START, "cores": "9999-9999"}, b""))
     assert started["ok"]["affinity"] == str(core)
     assert "the cores that can be used here are" in refused["error"]
+
+
+def test_an_option_that_the_board_cannot_follow_is_said_without_pythons_name_of_the_error() -> None:
+    (answer,) = talk(({**START, "cores": "900-901"}, b""))
+    assert answer["error"].startswith("--cores is '900-901': the cores that can be used here are")

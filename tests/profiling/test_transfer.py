@@ -105,7 +105,9 @@ def test_interrupted_it_goes_on_and_more_networks_need_only_these(
     _, found = transfer_profile(SPACE, device, out, [source], replace(OPTIONS, networks=11))
     assert (device.loaded, found.num_networks) == (2 + 3, 11)
     replace(another_device(), date="2026-02-01").save(source)
-    with pytest.raises(InputError, match="differs in from"):
+    with pytest.raises(
+        InputError, match=r"belongs to a finished profile that differs in --from \(.*\): choose another --out"
+    ):
         transfer_profile(SPACE, FakeDevice(), out, [source], OPTIONS)
 
 
