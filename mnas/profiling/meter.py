@@ -149,8 +149,9 @@ def open_meter(
 
 
 def _device_name(configuration: Configuration) -> str:
-    """What makes latencies comparable, in one line."""
+    """What makes latencies comparable, in one line: after an update of system or runtime they are measured again."""
     machine = configuration.model or configuration.cpu or configuration.soc
-    names = (configuration.device, machine, configuration.runtime, configuration.delegate, configuration.dtype)
+    runtime = f"{configuration.runtime} {configuration.runtime_version}".strip()
+    names = (configuration.device, machine, configuration.os, runtime, configuration.delegate, configuration.dtype)
     cores = [f"cores {configuration.cores}"] if configuration.cores else []
     return ", ".join([*filter(None, names), f"{configuration.threads} threads", *cores])

@@ -286,9 +286,9 @@ def test_nobody_there(board: Board) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     board.configure("user", port)
-    with pytest.raises(MnasError, match="nothing answers ssh there: is sshd running, on the port in ~/.ssh/config?"):
+    with pytest.raises(MnasError, match=r"nothing answers ssh there: is sshd running, on the port in ~/.ssh/config\?"):
         open_it(board)
-    with pytest.raises(MnasError, match=f"is sshd running, on port {port}?"):
+    with pytest.raises(MnasError, match=rf"is sshd running, on port {port}\?"):
         open_device(f"ssh:127.0.0.1:{port}")
     with pytest.raises(MnasError, match="no host of that name"):
         open_device("ssh:no-such-host.invalid")
