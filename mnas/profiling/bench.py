@@ -294,11 +294,10 @@ def bench_file(
     sustained = _sustained(content, opened, sustained_s)
     kept = None
     if append is not None:
-        if not time.num_quiet:
-            compared = ", or leave out --table, whose reference network is faster" if reference_ms else ""
+        if reference_ms and not time.num_quiet:
             raise MnasError(
-                f"{file} is not added to {append}, as it never ran undisturbed: measure it again when nothing else "
-                f"uses the device{compared}"
+                f"{file} is not added to {append}, as it never ran as undisturbed as when the table was made: measure "
+                "it again when nothing else uses the device, or leave out --table, whose reference network is faster"
             )
         kept = append_measurement(append, architecture, time.quiet_ms, opened.configuration(dtype))
     return FileBench(file, time, details, predicted, same, kept, sustained)
