@@ -114,7 +114,7 @@ def check(
         print("The table holds." if result.holds else "The table does not hold.")
     if not result.holds:
         failed = f"the table fails its limits: {'; '.join(result.faults)}\n  " if result.faults else ""
-        again = f"make the table again: mnas profile --space {loaded.space} --out {table} --force"
+        again = f"make the table again: mnas profile --space {space or loaded.space} --out {table} --force"
         raise MnasError(failed + (mending(loaded) if loaded.method.startswith(TRANSFERRED) else again))
 
 
