@@ -1,264 +1,236 @@
-"""From scratch: searched networks against MobileNetV2, MnasNet-A1 and random ones, on Fashion-MNIST and this machine.
+"""Without published weights: designed networks against MobileNetV2 and MnasNet-A1, all trained on the same images.
 
-    python -m tools.bench.from_scratch --out /somewhere/from_scratch [--seconds 1700]
+    python -m tools.bench.from_scratch --data ./cifar10 --budgets-ms 0.45 --epochs 100 --out /somewhere/from_scratch
+        [--limit 10000] [--longer mobilenet-v2-0.5]
 
-Four kinds of networks, all trained by one recipe with three seeds, all measured as files in one process:
-- searched: a predictor is taught by short trainings, evolution searches it, the finalists are trained longer;
-- random search: as many short trainings, as many finalists, as many steps, of random architectures within the budget;
-- random pick: another random architecture for every seed, nothing but near the budget;
-- MobileNetV2 and MnasNet-A1 at several widths. With the strides of the space mnasnet-32 (theirs are for 224 px), their
-  heads narrowed with the rest, which is faster than published; and MobileNetV2 with its own strides.
+- teacher: `mnas train` of EfficientNet-Lite0 with a stem of stride 1, from random weights, for every seed.
+- families: `mnas train` of MobileNetV2 and MnasNet-A1 at several widths with the same stem, as long.
+- longer: one of these for twice as many epochs, to see whether its validation accuracy had stopped rising.
+- design: `mnas design --teacher FOLDER` for every budget; the winner begins with the library's weights.
+- latency: all networks, interleaved in one run.
+- report: a table, every designed network against both families, and a picture.
 
-Every choice rests on the validation split. The test split is touched when a network's training has ended, and every
-choice was made before the first of these trainings begins.
-
-Time, on 2 cores at 2.5 GHz, where a step of 32 images takes about 11 ms for each million multiply-adds of the network:
-- two budgets, two searches each: 20 short trainings of 60 steps at 9 M and 9 s of tracing and scoring, 15 s each; 2
-  finalists of 200 steps, 40 s each: 6 minutes a search, 25 in all;
-- 15 networks of 139 M together, 400 steps and 22 s of tracing and scoring each: 16 minutes a seed, 47 for three;
-- measuring: 3 minutes. In all 75 minutes. Other programs make it longer, and the latencies worse.
-Every result is kept in --out: stop it whenever you like (--seconds ends a call in time), the same command resumes.
+Everything is chosen by validation images. Every result is kept in --out; the same command resumes.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from mnas.arch.codec import architecture_from_dict, architecture_to_dict
+from mnas.arch.codec import architecture_to_json
 from mnas.arch.complexity import complexity
 from mnas.arch.resize import resize
 from mnas.arch.spec import Architecture
-from mnas.arch.zoo import zoo
-from mnas.latency.estimator import table_costs
-from mnas.profiling.bench import measure_files
-from mnas.search.build import prepare
-from mnas.search.options import SearchOptions
-from mnas.space.files import load_space
-from mnas.system.native_output import load_tensorflow
-from tools.bench.from_scratch_report import write_report
+from mnas.arch.zoo import network_for_images, zoo
+from mnas.experiments.design import Design
+from mnas.experiments.design_plan import DesignOptions
+from mnas.report.figure import Figure, Series
+from mnas.report.png_files import write_pictures
+from mnas.study.study import Study
+from mnas.system.files import write_atomically
+from mnas.train.trained_network import Trained, is_trained, open_trained
+from tools.bench.commands import do_command, resumed
+from tools.bench.family_comparison import Network, compare
+from tools.bench.interleaved import interleaved_ms
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
+from tools.bench.tables import write_csv
 
-TABLE = "latency_tables/xeon-2.5ghz_litert_float32_mnasnet-32.json"
-PARTS = ("search", "random", "train", "latency", "report")
-FAMILIES = {  # zoo name, whether with the space's strides, widths that cover 0.14 to 0.8 ms on a 2.5 GHz Xeon
-    "mobilenet-v2": ("mobilenet-v2", True, (0.2, 0.35, 0.5)),
-    "mobilenet-v2, own strides": ("mobilenet-v2", False, (0.5, 0.75, 1.0)),
-    "mnasnet-a1": ("mnasnet-a1", True, (0.2, 0.35, 0.5)),
-}
-OURS = ("searched", "random search", "random pick")
+PARTS = ("teacher", "families", "longer", "design", "latency", "report")
+FAMILIES = ("mobilenet-v2", "mnasnet-a1")
+TEACHER, DESIGNED = "teacher", "designed"
+SPLITS = ("validation", "test")
+_NOISE = 0.05  # of a measured latency, relative
 
 
-class Headline:
-    """All of the work, step by step."""
+class FromScratchBench:
+    """The work that is left, part by part."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self.given = arguments
-        self.run = ResumableRun(arguments.out / "pieces", arguments.seconds)
-        self.space = load_space(arguments.space)
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.given = given
+        self.run = ResumableRun(given.out / "results", given.seconds)
 
-    @cached_property
-    def dataset(self) -> Any:
-        """The images, loaded when they are needed first."""
-        from mnas.data.dataset import load_dataset
+    def teacher(self) -> None:
+        """Train the teachers."""
+        for seed in range(self.given.seeds):
+            self._train(TEACHER, network_for_images(self.given.resolution), seed)
 
-        load_tensorflow()
-        return load_dataset(self.given.data, resolution=self.space.resolution, limit=self.given.limit)
+    def families(self) -> None:
+        """Train the published networks; seeds in the outer loop, so that early figures are of all networks."""
+        for seed in range(self.given.seeds):
+            for family in FAMILIES:
+                for width in self.given.widths:
+                    self._train(f"{family}-{width:g}", narrowed(family, width, self.given.resolution), seed)
 
-    def search(self) -> None:
-        """One search for every budget."""
-        for budget in self.given.budgets:
-            self._search("searched", budget, evaluator="predictor", strategy="evolution", trials=self.given.trials)
+    def longer(self) -> None:
+        """Train one of them for twice as many epochs."""
+        if self.given.longer is not None:
+            family, _, width = self.given.longer.rpartition("-")
+            network = narrowed(family, float(width), self.given.resolution)
+            self._train(f"longer-{self.given.longer}", network, 0, epochs=2 * self.given.epochs)
 
-    def random(self) -> None:
-        """Random search for every budget, with as many trainings and steps."""
-        for budget in self.given.budgets:
-            self._search("random search", budget, evaluator="proxy", strategy="random", trials=self.given.samples)
+    def _train(self, name: str, network: Architecture, seed: int, *, epochs: int | None = None) -> None:
+        given, folder = self.given, self._folder(name, seed)
+        file = given.out / "networks" / f"{name}.json"
+        write_atomically(file, architecture_to_json(network, indent=1) + "\n")
+        how = ["--data", given.data, "--epochs", str(epochs or given.epochs), "--seed", str(seed), "--out", str(folder)]
+        how += self._limit()
+        do_command(self.run, f"train {name} seed {seed}", resumed(("train", str(file), *how), folder))
 
-    def _search(self, kind: str, budget: float, *, evaluator: str, strategy: str, trials: int) -> None:
+    def _folder(self, name: str, seed: int) -> Path:
+        return Path(self.given.out / f"seed-{seed}" / name)
+
+    def _limit(self) -> list[str]:
+        return [] if self.given.limit is None else ["--max-train-images", str(self.given.limit)]
+
+    def design(self) -> None:
+        """Design for every seed and budget."""
         given = self.given
-        options = SearchOptions(
-            space=given.space,
-            table=[given.table],
-            budget_ms=[budget],
-            data=given.data,
-            max_train_images=given.limit,
-            evaluator=evaluator,
-            strategy=strategy,
-            trials=trials,
-            predictor_samples=given.samples,
-            proxy_steps=given.proxy_steps,
-            proxy_batch=given.proxy_batch,
-            finalists=given.finalists,
-            final_steps=given.final_steps,
-            baseline=False,
+        for seed in range(given.seeds):
+            for budget_ms in given.budgets_ms:
+                command = ["design", given.data, "--budget-ms", f"{budget_ms:g}"]
+                command += ["--teacher", str(self._folder(TEACHER, seed)), "--seed", str(seed), "--family", "0"]
+                command += ["--epochs", str(given.design_epochs), "--profile-minutes", f"{given.profile_minutes:g}"]
+                command += ["--out", str(self._folder(DESIGNED, seed)), *self._limit()]
+                do_command(self.run, f"design {budget_ms:g} seed {seed}", command)
+
+    def _winner(self, budget_ms: float, seed: int) -> Path | None:
+        """The trained folder of a designed network."""
+        if self.run.get(f"design {budget_ms:g} seed {seed}") is None:
+            return None
+        options = DesignOptions(
+            data=self.given.data,
+            budget_ms=budget_ms,
+            teacher=str(self._folder(TEACHER, seed)),
+            epochs=self.given.design_epochs,
+            profile_minutes=self.given.profile_minutes,
+            family=0,
+            max_train_images=self.given.limit,
+            seed=seed,
         )
-        self.run.do(f"{kind} {budget:g}", lambda: self._run_study(options, f"{kind} {budget:g}"))
+        study = Design(options, self._folder(DESIGNED, seed)).study
+        best = Study.open(study).best()
+        assert best is not None
+        return study / str(best["trained"])
 
-    def _run_study(self, options: SearchOptions, name: str) -> dict[str, Any]:
-        """The winner of one study, which is gone on with where it was begun."""
-        from mnas.search.run import run_search
-        from mnas.study.study import Study
-
-        load_tensorflow()
-        folder = self.given.out / "studies" / name.replace(" ", "_")
-        prepared = prepare(options, folder)
-        study = Study.resume(folder, prepared.config, options.to_dict())
-        prepared.search.objective.evaluator.prepare(lambda share, what: self.run.stop_in_time())
-        return run_search(study, prepared.search, on_trial=lambda phase, trial: self.run.stop_in_time())
-
-    def networks(self) -> dict[str, list[Architecture]]:
-        """Every network by name: for every seed one, mostly the same."""
-        seeds, found = self.given.seeds, {}
-        for budget in self.given.budgets:
-            for kind in OURS[:2]:
-                winner = self.run.get(f"{kind} {budget:g}")
-                if winner is None:
-                    sys.exit(f"{kind} for {budget:g} ms is not done: leave out --parts, the same command does it first")
-                found[f"{kind} {budget:g}"] = [architecture_from_dict(winner["architecture"])] * seeds
-            found[f"{OURS[2]} {budget:g}"] = self._picked(budget)
-        for family, (name, adapted, widths) in FAMILIES.items():
-            for width in widths[:: self.given.every_width]:
-                network = resized(name, width, self.space.resolution, adapted=adapted, num_classes=10)
-                found[f"{family} {width:g}"] = [network] * seeds
+    def networks(self) -> dict[str, list[Trained]]:
+        """Return what is trained by name, for every seed one: designed networks differ between seeds."""
+        found: dict[str, list[Trained]] = {}
+        for name, folders in self._folders():
+            trained = [open_trained(folder) for folder in folders if folder is not None and is_trained(folder)]
+            if trained:
+                found[name] = trained
         return found
 
-    def _picked(self, budget: float) -> list[Architecture]:
-        """Random architectures that take nine tenths of the budget at least."""
-        costs, _ = table_costs(self.given.table, self.space)
-        rng = np.random.default_rng([99, round(1e6 * budget)])
-        picked: list[Architecture] = []
-        while len(picked) < self.given.seeds:
-            columns = [rng.integers(len(decision.choices), size=2000) for decision in self.space.decisions]
-            rows = np.stack(columns, axis=1)
-            latencies = costs(rows)
-            near = rows[(0.9 * budget <= latencies) & (latencies <= budget)]
-            picked += [self.space.decode(row.tolist()) for row in near]
-        return picked[: self.given.seeds]
-
-    def train(self) -> None:
-        """Train every network with every seed; seeds in the outer loop, so that early figures are of all networks."""
-        networks = self.networks()
-        for seed in range(self.given.seeds):
-            for name, own in networks.items():
-                self.run.do(f"train {name} seed {seed}", lambda: self._train(name, own[seed], seed))  # noqa: B023
-
-    def _train(self, name: str, architecture: Architecture, seed: int) -> dict[str, Any]:
-        from mnas.evaluators.proxy import ProxyEvaluator, ProxyRecipe
-
-        given = self.given
-        recipe = ProxyRecipe(given.steps, given.batch, label_smoothing=0.1, max_shift=2, seed=seed)
-        trained = ProxyEvaluator(self.dataset, recipe).fit(architecture)
-        if name.startswith(OURS[0]) and seed == 0:
-            self._export(trained, architecture, name)
-        return {
-            "architecture": architecture_to_dict(architecture),
-            "madds": complexity(architecture).madds,
-            "params": complexity(architecture).params,
-            "validation": trained.accuracy(self.dataset.validation.take(slice(2000))),
-            "test": trained.accuracy(self.dataset.test),
-        }
-
-    def _export(self, trained: Any, architecture: Architecture, name: str) -> None:
-        """The trained network as a file, refused unless it agrees with the Keras model."""
-        from mnas.data.batches import plain_batches
-        from mnas.export.pipeline import export_model
-        from mnas.nn.build import build_model, set_layer_weights
-
-        model = build_model(architecture)
-        layers = trained.network.layer_weights(trained.weights, trained.statistics)
-        set_layer_weights(model, architecture, [array for layer in layers for array in layer])
-        batches = plain_batches(self.dataset.validation, 64, count=500)
-        export_model(model, architecture, self._file(name), batches=batches)
-
-    def _file(self, name: str) -> Path:
-        return self.given.out / "models" / f"{name.replace(' ', '_')}.tflite"
+    def _folders(self) -> Iterator[tuple[str, list[Path | None]]]:
+        seeds = range(self.given.seeds)
+        for budget_ms in self.given.budgets_ms:
+            yield f"{DESIGNED} {budget_ms:g}", [self._winner(budget_ms, seed) for seed in seeds]
+        names = [TEACHER, *(f"{family}-{width:g}" for family in FAMILIES for width in self.given.widths)]
+        if self.given.longer is not None:
+            names.append(f"longer-{self.given.longer}")
+        for name in names:
+            yield name, [self._folder(name, seed) for seed in seeds]
 
     def latency(self) -> None:
-        """Measure every network; in a process of its own, because TensorFlow's threads make small networks slower."""
-        if self.run.get("latency") is not None:
-            return
-        if "tensorflow" in sys.modules:
-            self.run.stop_in_time()
-            line = [sys.executable, "-m", "tools.bench.from_scratch", *sys.argv[1:], "--parts", "latency"]
-            if subprocess.run(line, check=False).returncode:
-                sys.exit("measuring failed: see above")
-            return
-        self.run.do("latency", self._measure)
-
-    def _measure(self) -> dict[str, Any]:
-        from mnas.devices.registry import open_device
-        from mnas.tflite.random_model import write_random_model
-
-        files: dict[str, bytes] = {}
-        for name, own in self.networks().items():
-            for number, architecture in enumerate(dict.fromkeys(own)):
-                files[f"{name} #{number}"] = write_random_model(architecture)
-            if self._file(name).exists():
-                files[f"{name} exported"] = self._file(name).read_bytes()
-        bursts, seconds = [self.given.bursts] * len(files), self.given.measure_seconds
-        times = measure_files(open_device("local"), list(files.values()), seconds=seconds, quiet_bursts=bursts)
-        return {
-            name: {"quiet_ms": one.quiet_ms, "median_ms": one.median_ms, "halves_ms": one.halves_ms}
-            for name, one in zip(files, times, strict=True)
+        """Measure all networks."""
+        networks = {
+            f"{name} {seed}": one.architecture for name, own in self.networks().items() for seed, one in enumerate(own)
         }
+        self.run.do(f"latency {len(networks)}", lambda: interleaved_ms(networks))
 
     def report(self) -> None:
-        """All figures: a document, a table, a picture; and the comparisons on the terminal."""
-        runs = {
-            name: [self.run.get(f"train {name} seed {seed}") for seed in range(self.given.seeds)]
-            for name in self.networks()
-        }
-        times = self.run.get("latency")
-        if times is None or not any(run for own in runs.values() for run in own):
-            sys.exit("nothing is trained and measured yet: leave out --parts, the same command does it")
-        facts = {
-            "options": {name: str(value) for name, value in vars(self.given).items()},
-            "minutes": self.run.minutes(),
-        }
-        write_report(self.given.out, runs, times, groups=(tuple(FAMILIES), OURS), facts=facts)
+        """Print what is known; write a CSV file and a picture."""
+        networks = self.networks()
+        measured = self.run.get(f"latency {sum(map(len, networks.values()))}")
+        if measured is None:
+            return
+        rows, known = [], {}
+        for name, own in networks.items():
+            latency_ms = float(np.mean([measured[f"{name} {seed}"] for seed in range(len(own))]))
+            validation, test = ([float(one.training[f"{split}_accuracy"]) for one in own] for split in SPLITS)
+            known[name] = Network(name, latency_ms, test)
+            accuracies = {"validation": float(np.mean(validation)), "test": float(np.mean(test))}
+            madds = float(np.mean([complexity(one.architecture).madds for one in own]))
+            rows.append({"name": name, "seeds": len(own), "latency_ms": latency_ms, "madds": madds, **accuracies})
+            print(f"{name}: {latency_ms:.3f} ms, {madds / 1e6:.1f} M multiply-adds, " + _percents(accuracies))
+        for name in (name for name in known if name.startswith(DESIGNED)):
+            for family in FAMILIES:
+                members = [one for other, one in known.items() if other.startswith(family)]
+                if len(members) > 1:
+                    print(describe(known[name], family, members))
+        write_csv(self.given.out / "from_scratch.csv", rows)
+        write_pictures([picture(known)], self.given.out)
 
 
-def resized(name: str, width: float, resolution: int, *, adapted: bool, num_classes: int) -> Architecture:
-    """A published network for small images; `adapted`: stem and fourth stage keep the size, as in mnasnet-32."""
-    network = replace(resize(zoo(name), width=width, resolution=resolution), num_classes=num_classes)
-    if not adapted:
-        return network
-    stages = list(network.stages)
-    stages[3] = replace(stages[3], block=replace(stages[3].block, stride=1))
-    return replace(network, stages=tuple(stages), stem_stride=1)
+def _percents(accuracies: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.2%}" for name, value in accuracies.items())
 
 
-def main(line: Sequence[str] | None = None) -> None:
-    """Do what is left."""
+def narrowed(name: str, width: float, resolution: int) -> Architecture:
+    """Return a published network at another width for small images: its stem keeps their size, as the teacher's does.
+
+    At its published strides one pixel would be left.
+    """
+    return replace(resize(zoo(name), width=width, resolution=resolution), stem_stride=1)
+
+
+def describe(network: Network, family: str, members: Sequence[Network]) -> str:
+    """Return how a network compares with a family, in a line."""
+    one = compare(network, members, noise=_NOISE)
+    bound = "at least " if one.beyond > 0.5 else "at most " if one.below > 0.5 else ""
+    low, high = one.speed_up_interval
+    faster = f"{bound}{one.speed_up:.2f} times as fast ({low:.2f} to {high:.2f}) at equal accuracy"
+    low, high = (100 * value for value in one.difference_interval)
+    better = f"{100 * one.difference:+.1f} points ({low:+.1f} to {high:+.1f}) at equal latency"
+    return f"{network.name} against {family}: {faster}, {better}"
+
+
+def picture(known: dict[str, Network]) -> Figure:
+    """Test accuracy over measured latency: families as lines, with the range over seeds."""
+    series = []
+    for group, look in (
+        (DESIGNED, "winner"),
+        ("mobilenet-v2", "kernel3"),
+        ("mnasnet-a1", "random"),
+        (TEACHER, "family"),
+    ):
+        own = sorted((one for name, one in known.items() if name.startswith(group)), key=lambda one: one.latency_ms)
+        if own:
+            series.append(
+                Series(
+                    group,
+                    look,
+                    tuple(one.latency_ms for one in own),
+                    tuple(float(np.mean(one.accuracies)) for one in own),
+                    kind="both",
+                    hover=tuple(one.name for one in own),
+                    interval=tuple((min(one.accuracies), max(one.accuracies)) for one in own),
+                )
+            )
+    title = "Networks trained without published weights"
+    summary = "Test accuracy over measured latency of designed networks, MobileNetV2, MnasNet-A1 and the teacher."
+    return Figure("from-scratch", title, "measured latency in ms", "test accuracy", tuple(series), summary)
+
+
+def main() -> None:
+    """Read the options and do the parts."""
     parser = resumable_parser("tools.bench.from_scratch", __doc__, PARTS)
-    parser.add_argument("--space", default="mnasnet-32")
-    parser.add_argument("--table", default=TABLE)
-    parser.add_argument("--data", default="fashion_mnist")
-    parser.add_argument("--limit", type=int, default=None, help="training images; all of them by default")
-    parser.add_argument("--budgets", type=float, nargs="+", default=[0.3, 0.5], help="ms")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=20, help="short trainings that teach, or that random search has")
-    parser.add_argument("--trials", type=int, default=1000, help="predicted candidates of a search")
-    parser.add_argument("--proxy-steps", type=int, default=60)
-    parser.add_argument("--proxy-batch", type=int, default=32)
-    parser.add_argument("--finalists", type=int, default=2)
-    parser.add_argument("--final-steps", type=int, default=200)
-    parser.add_argument("--steps", type=int, default=400, help="of the training that is compared")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--every-width", type=int, default=1, help="take every so many-th width of a family only")
-    parser.add_argument("--bursts", type=int, default=12, help="undisturbed ones of every network")
-    parser.add_argument("--measure-seconds", type=float, default=180)
-    arguments = parser.parse_args(line)
-    run_parts(Headline(arguments), PARTS, arguments.parts)
+    parser.add_argument("--data", required=True, help="a folder of images by class, or a data set's name")
+    parser.add_argument("--resolution", type=int, default=32, help="in pixels, at most 48")
+    parser.add_argument("--budgets-ms", type=float, nargs="+", required=True)
+    parser.add_argument("--limit", type=int, help="maximum number of images to train and validate with")
+    parser.add_argument("--epochs", type=int, default=100, help="of teachers and published networks")
+    parser.add_argument("--design-epochs", type=int, default=12, help="of the winner, which begins with weights")
+    parser.add_argument("--widths", type=float, nargs="+", default=[0.35, 0.5, 0.75])
+    parser.add_argument("--longer", metavar="NETWORK", help="such as mobilenet-v2-0.5: for twice as many epochs")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--profile-minutes", type=float, default=3.0)
+    run_parts(FromScratchBench(given := parser.parse_args()), PARTS, given.parts)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
-"""The reports of `tools.bench.ranking` and `tools.bench.from_scratch`, from results that are made up."""
+"""The report of `tools.bench.ranking`, from results that are made up."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
 
 from mnas.system.files import write_json
 from tests.spaces import separable, small_space
-from tools.bench.from_scratch_report import write_report
 from tools.bench.ranking_report import report
 from tools.bench.ranking_results import RankingResults, tau_with_interval
 from tools.bench.resumable import ResumableRun
@@ -65,26 +63,3 @@ def test_an_interval_of_tau_holds_it():
     tau, low, high = tau_with_interval(truth + 0.3 * rng.random(30), truth)
     assert low < tau < high
     assert tau_with_interval(truth, truth) == (1, 1, 1)
-
-
-def test_the_report_of_networks_from_scratch_compares_and_writes(tmp_path, capsys):
-    def runs(*tests):
-        return [{"test": test, "madds": 2_000_000, "params": 1000} for test in tests]
-
-    trained = {
-        "searched 0.5": [*runs(0.85, 0.86), None],
-        "mobilenet-v2 0.5": runs(0.80, 0.81, 0.80),
-        "mobilenet-v2 1": runs(0.90, 0.91, 0.90),
-        "mobilenet-v2 1.4": [None, None, None],
-    }
-    times = {f"{name} #0": {"quiet_ms": 1.0 + number, "halves_ms": (1.0, 1.01)} for number, name in enumerate(trained)}
-    times["searched 0.5 exported"] = {"quiet_ms": 1.05, "halves_ms": (1.0, 1.01)}
-    write_report(tmp_path, trained, times, groups=(("mobilenet-v2",), ("searched",)), facts={"minutes": {}})
-    document = json.loads((tmp_path / "from_scratch.json").read_text())
-    assert document["exported_over_skeleton"] == {"searched 0.5": 1.05}
-    (against,) = document["comparisons"].items()
-    assert against[0] == "searched 0.5 ms against mobilenet-v2"
-    assert 2.0 < against[1]["speed_up"] < 3.0
-    assert against[1]["difference"] > 0.05
-    assert len((tmp_path / "from_scratch.csv").read_text().splitlines()) == 4
-    assert "times as fast" in capsys.readouterr().out
