@@ -17,7 +17,7 @@ from .evaluators.multi_resolution import make_scorer as make_scorer
 from .experiments.comparison import compare_strategies as compare_strategies
 from .experiments.comparison_options import ComparisonOptions as ComparisonOptions
 from .experiments.design import Design as Design
-from .experiments.design_plan import DesignOptions as DesignOptions
+from .experiments.design_options import DesignOptions as DesignOptions
 from .experiments.fleet import fleet as fleet
 from .experiments.menu import list_menu as list_menu
 from .experiments.menu import try_menu as try_menu

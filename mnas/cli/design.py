@@ -71,7 +71,7 @@ def design(
     Example: mnas design photos/ --budget-ms 5 --out runs/design
     """
     from mnas.experiments.design import Design
-    from mnas.experiments.design_plan import DesignOptions
+    from mnas.experiments.design_options import DesignOptions
 
     options = DesignOptions(
         data=photos,

@@ -12,7 +12,7 @@ from mnas.data.dataset import DataSource
 from mnas.errors import InputError, MnasError
 from mnas.experiments import design as module
 from mnas.experiments.design import Design
-from mnas.experiments.design_plan import DesignOptions
+from mnas.experiments.design_options import DesignOptions
 from mnas.experiments.menu import EmptyMenuError
 from mnas.profiling.meter import open_meter
 from mnas.scaling.kept import find_weights

@@ -28,7 +28,7 @@ from mnas.arch.resize import resize
 from mnas.arch.spec import Architecture
 from mnas.arch.zoo import network_for_images, zoo
 from mnas.experiments.design import Design
-from mnas.experiments.design_plan import DesignOptions
+from mnas.experiments.design_options import DesignOptions
 from mnas.report.figure import Figure, Series
 from mnas.report.png_files import write_pictures
 from mnas.study.study import Study

@@ -23,7 +23,7 @@ from mnas.arch.codec import architecture_from_dict
 from mnas.arch.spec import Architecture
 from mnas.evaluators.library import open_evaluator
 from mnas.experiments.design import Design
-from mnas.experiments.design_plan import DesignOptions
+from mnas.experiments.design_options import DesignOptions
 from mnas.report.figure import Figure, Series
 from mnas.report.png_files import write_pictures
 from mnas.statistics import bootstrap_interval
