@@ -3,7 +3,8 @@
 Follows the TensorFlow reference (tensorflow/tpu models/official/mnasnet and efficientnet): `SAME` padding everywhere,
 batch norm with epsilon 1e-3, kernels drawn with fan-out variance. `keras.applications` pads strided convolutions
 explicitly (`ZeroPadding2D`, then `valid`) by the same amounts as `SAME`, so the outputs are the same.
-For training there are faster batch norms (`mnas.nn.fused_norm`); their weights are those of Keras's.
+For training there are faster batch norms (`mnas.nn.fused_norm`) and depthwise convolutions (`mnas.nn.depthwise`); their
+weights are those of Keras's.
 
 Input: float32, NHWC, values in [-1, 1]; nothing is rescaled inside. Output: logits, or probabilities on request.
 """
@@ -22,6 +23,7 @@ from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer, PlacedBlock, layers, named_blocks, unroll
 from mnas.errors import InputError
 from mnas.nn.branches import add_branches, can_branch
+from mnas.nn.depthwise import trained_depthwise_convolution
 from mnas.nn.fused_norm import fused_batch_norm
 
 
@@ -45,7 +47,8 @@ def build_model(
         batch_norm_epsilon: as published.
         probabilities: end with a softmax (for export) instead of logits (for training).
         seed: seed of the weights.
-        fused: for training, with batch norms that take half of Keras's time; see `mnas.nn.fused_norm`.
+        fused: for training, with batch norms and depthwise convolutions that take less time than Keras's; see
+            `mnas.nn.fused_norm` and `mnas.nn.depthwise`.
         branches: for training, with more branches beside every depthwise convolution; see `mnas.nn.branches`.
 
     Returns:
@@ -54,7 +57,9 @@ def build_model(
     if keras is None:
         keras = importlib.import_module("keras")
     norm = fused_batch_norm() if fused else keras.layers.BatchNormalization
-    fold = _Fold(keras, partial(norm, momentum=batch_norm_momentum, epsilon=batch_norm_epsilon), seed, branches)
+    depthwise = trained_depthwise_convolution() if fused else keras.layers.DepthwiseConv2D
+    norm = partial(norm, momentum=batch_norm_momentum, epsilon=batch_norm_epsilon)
+    fold = _Fold(keras, norm, depthwise, seed, branches)
     size = architecture.resolution
     image = keras.Input((size, size, 3), name="image")
     value = image
@@ -130,6 +135,7 @@ class _Fold:
 
     keras: Any
     norm: Callable[..., Any]
+    depthwise: Callable[..., Any]
     seed: int
     branches: bool
     count: int = 0
@@ -193,10 +199,8 @@ class _Fold:
         if layer.kind in ("conv", "depthwise"):
             kernel = self.draw_kernel()
             if layer.kind == "depthwise":
-                depthwise = make.DepthwiseConv2D
-                return depthwise(layer.kernel_size, use_bias=not layer.norm, depthwise_initializer=kernel, **window)(
-                    value
-                )
+                bias = not layer.norm
+                return self.depthwise(layer.kernel_size, use_bias=bias, depthwise_initializer=kernel, **window)(value)
             conv = make.Conv2D
             return conv(layer.filters, layer.kernel_size, use_bias=not layer.norm, kernel_initializer=kernel, **window)(
                 value
