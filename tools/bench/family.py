@@ -24,7 +24,7 @@ from mnas.scaling.kept import find_weights
 from mnas.train.trained_network import Trained, is_trained, open_trained
 from tools.bench.commands import do_command, resumed
 from tools.bench.family_comparison import Network, compare
-from tools.bench.interleaved import interleaved_ms
+from tools.bench.interleaved import interleaved_ms, latency_step
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 
 PARTS = ("scale", "train", "published", "latency", "report")
@@ -82,12 +82,12 @@ class FamilyBench:
         """Measure all networks."""
         members, published = self._networks()
         networks = {name: one.architecture for name, one in {**members, **published}.items()}
-        self.run.do(f"latency {len(networks)}", lambda: interleaved_ms(networks))
+        self.run.do(latency_step(networks), lambda: interleaved_ms(networks))
 
     def report(self) -> None:
         """Print what is known, and draw it."""
         both = self._networks()
-        measured = self.run.get(f"latency {sum(map(len, both))}")
+        measured = self.run.get(latency_step([name for side in both for name in side]))
         if measured is None:
             return
         family, published = ([_network(name, one, measured[name]) for name, one in each.items()] for each in both)

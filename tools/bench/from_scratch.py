@@ -36,7 +36,7 @@ from mnas.system.files import write_atomically
 from mnas.train.trained_network import Trained, is_trained, open_trained
 from tools.bench.commands import do_command, resumed
 from tools.bench.family_comparison import Network, compare
-from tools.bench.interleaved import interleaved_ms
+from tools.bench.interleaved import interleaved_ms, latency_step
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 from tools.bench.tables import write_csv
 
@@ -141,12 +141,14 @@ class FromScratchBench:
         networks = {
             f"{name} {seed}": one.architecture for name, own in self.networks().items() for seed, one in enumerate(own)
         }
-        self.run.do(f"latency {len(networks)}", lambda: interleaved_ms(networks))
+        self.run.do(latency_step(networks), lambda: interleaved_ms(networks))
 
     def report(self) -> None:
         """Print what is known; write a CSV file and a picture."""
         networks = self.networks()
-        measured = self.run.get(f"latency {sum(map(len, networks.values()))}")
+        measured = self.run.get(
+            latency_step(f"{name} {seed}" for name, own in networks.items() for seed in range(len(own)))
+        )
         if measured is None:
             return
         rows, known = [], {}

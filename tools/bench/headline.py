@@ -29,7 +29,7 @@ from mnas.report.png_files import write_pictures
 from mnas.statistics import bootstrap_interval
 from mnas.study.study import Study
 from mnas.train.trained_network import open_trained
-from tools.bench.interleaved import interleaved_ms
+from tools.bench.interleaved import interleaved_ms, latency_step
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 from tools.bench.tables import write_csv
 
@@ -94,10 +94,12 @@ class DesignBench:
 
     def latency(self) -> None:
         """Measure every network again, interleaved."""
-        self.run.do("latency", self._latencies)
+        folders = self._measured_folders()
+        networks = {folder: _network(folder) for folder in folders}
+        self.run.do(latency_step(folders), lambda: interleaved_ms(networks))
 
-    def _latencies(self) -> dict[str, float]:
-        return interleaved_ms({folder: _network(folder) for folder in sorted({row["folder"] for row in self._rows()})})
+    def _measured_folders(self) -> list[str]:
+        return sorted({row["folder"] for row in self._rows()})
 
     def _rows(self) -> list[dict[str, Any]]:
         """A row for every network: its kind, seed, budget, accuracies and folder."""
@@ -123,7 +125,7 @@ class DesignBench:
 
     def report(self) -> None:
         """Print a table and the differences; write a CSV file and a picture."""
-        measured = self.run.get("latency") or {}
+        measured = self.run.get(latency_step(self._measured_folders())) or {}
         rows = [{**row, "measured_ms": measured.get(row["folder"])} for row in self._rows()]
         for row in rows:
             where = f"{row['budget_ms']:g} ms, seed {row['seed']}, {row['kind']} {row.get('name', '')}"

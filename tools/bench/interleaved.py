@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 
 from mnas.arch.spec import Architecture
 from mnas.devices.registry import open_device
@@ -24,3 +25,8 @@ def interleaved_ms(networks: Mapping[str, Architecture]) -> dict[str, float]:
     )
     found = {network: time.quiet_ms for network, time in zip(distinct, times, strict=True)}
     return {name: found[network] for name, network in networks.items()}
+
+
+def latency_step(names: Iterable[str]) -> str:
+    """Return the name of the step that measures these networks: others are measured again, all in one run."""
+    return f"latency {hashlib.sha256(repr(sorted(names)).encode()).hexdigest()[:8]}"
