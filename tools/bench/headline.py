@@ -2,8 +2,9 @@
 
     python -m tools.bench.headline --data photos --budgets-ms 1.9 3.3 --seeds 3 --out /somewhere/headline
 
-- design: `mnas design` for every seed and budget, in one folder a seed, so that teacher and library are shared. It
-  fine-tunes the best published networks within the budget too, for as many epochs as the winner.
+- design: `mnas design` for every seed and budget, in one folder for every seed and resolution of the teacher, so that
+  teacher and library are shared. It fine-tunes the best published networks within the budget too, for as many epochs as
+  the winner.
 - random: the best network that random search found in the same library, by predicted accuracy, fine-tuned the same way.
 - latency: all networks again, interleaved in one run, so that a disturbance affects all of them.
 - report: a table, the differences, and a picture.
@@ -14,6 +15,7 @@ Everything is chosen by validation images. Every result is kept in --out; the sa
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +48,21 @@ class DesignBench:
 
     def _design(self, seed: int, budget_ms: float) -> Design:
         given = self.given
+        resolution = given.resolution.get(budget_ms)
         options = DesignOptions(
             data=given.data,
             budget_ms=budget_ms,
             table=given.table,
             teacher=given.teacher,
-            resolution=given.resolution,
+            resolution=resolution,
             epochs=given.epochs,
             profile_minutes=given.profile_minutes,
             family=0,
             max_train_images=given.limit,
             seed=seed,
         )
-        return Design(options, given.out / f"seed-{seed}")
+        at = "" if resolution is None else f"-{resolution}px"
+        return Design(options, given.out / f"seed-{seed}{at}")
 
     def design(self) -> None:
         """Design for every seed and budget."""
@@ -166,13 +170,16 @@ class DesignBench:
 
 
 def picture(rows: list[dict[str, Any]]) -> Figure:
-    """Test accuracy over measured latency, mean over seeds, with the range over them."""
+    """Test accuracy over measured latency, mean over seeds, with the range over them.
+
+    Seeds of a budget are one point, and seeds of a teacher's resolution.
+    """
     series = []
     for kind, look in KINDS.items():
         points: dict[float, list[dict[str, Any]]] = {}
         for row in rows:
             if row["kind"] == kind and row["measured_ms"] is not None:
-                points.setdefault(0.0 if kind == "teacher" else row["budget_ms"], []).append(row)
+                points.setdefault(row["resolution"] if kind == "teacher" else row["budget_ms"], []).append(row)
         means = sorted(
             (
                 float(np.mean([row["measured_ms"] for row in own])),
@@ -215,12 +222,27 @@ def main() -> None:
     parser.add_argument("--budgets-ms", type=float, nargs="+", required=True)
     parser.add_argument("--table", help="a latency table of this machine; made by the first design by default")
     parser.add_argument("--teacher", help="as for mnas design")
-    parser.add_argument("--resolution", type=int, help="of the teacher; the same for every budget")
+    parser.add_argument("--resolution", type=int, nargs="+", help="of the teacher: one, or one for every budget")
     parser.add_argument("--epochs", type=int, default=12, help="of all fine-tunings")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=int, help="maximum number of training images")
     parser.add_argument("--profile-minutes", type=float, default=5.0)
-    run_parts(DesignBench(given := parser.parse_args()), PARTS, given.parts)
+    given = parser.parse_args()
+    given.resolution = _by_budget(parser, given.budgets_ms, given.resolution or [])
+    run_parts(DesignBench(given), PARTS, given.parts)
+
+
+def _by_budget(
+    parser: argparse.ArgumentParser, budgets_ms: Sequence[float], resolutions: Sequence[int]
+) -> dict[float, int]:
+    """The teacher's resolution for every budget; empty where `mnas design` chooses it."""
+    if len(resolutions) == 1:
+        resolutions = [*resolutions] * len(budgets_ms)
+    if resolutions and len(resolutions) != len(budgets_ms):
+        parser.error(
+            f"--resolution has {len(resolutions)} numbers: expected one, or one for each of {len(budgets_ms)} budgets"
+        )
+    return dict(zip(budgets_ms, resolutions, strict=False))
 
 
 if __name__ == "__main__":
