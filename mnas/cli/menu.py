@@ -142,7 +142,7 @@ def _show_list(menu: Menu, budget_ms: float) -> None:
     if menu.lacking:
         print(f"Not within the budget at any resolution: {', '.join(menu.lacking)}.")
     if menu.unpriced:
-        print(f"The table knows an operator too few of: {', '.join(menu.unpriced)}.")
+        print(f"The table lacks an operator of: {', '.join(menu.unpriced)}.")
 
 
 def _row(item: MenuItem) -> list[str]:

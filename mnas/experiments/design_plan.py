@@ -20,6 +20,7 @@ from mnas.devices.delegate import same_delegate
 from mnas.devices.registry import open_device
 from mnas.errors import InputError
 from mnas.experiments.design_options import DesignOptions
+from mnas.experiments.menu import list_menu, promising
 from mnas.latency.extrapolation import ExtendedEstimator
 from mnas.latency.limits import load_table
 from mnas.latency.registry import find_table
@@ -52,7 +53,7 @@ _KERNELS = (3, 5)  # 7 is slow on CPUs
 _TRAINING = 8.0  # one image's forward and backward pass
 _ANSWER = 2.5  # a teacher's answer to one image
 _LIBRARY = 4.8  # one image through a block and back, against the block's share of the inference
-_SEARCH_SECONDS, _START_SECONDS, _LAST_SECONDS = 150.0, 25.0, 60.0
+_SEARCH_SECONDS, _START_SECONDS, _LAST_SECONDS, _LOOK_SECONDS = 150.0, 25.0, 60.0, 1.0
 _USUAL_EPOCHS, _FEWEST_EPOCHS = 12, 3
 _USUAL_PUBLISHED = 2
 _FEWEST_TEACHER_EPOCHS, _LEAST_OF_TEACHER = 5, 1 / 3  # of a teacher from scratch: epochs, and their share of the usual
@@ -277,7 +278,7 @@ class DesignPlan:
             ("teacher", self._teacher_words(), is_trained(self.teacher), self._teacher_seconds()),
             ("library", "cheaper alternatives for every block", self._library_done(), self._library_seconds()),
             ("search", f"and {self.epochs} epochs for the winner", self._best_done(), self._search_seconds()),
-            ("menu", "published networks, fine-tuned", (self.study / MENU / MENU_FILE).is_file(), self._menu_seconds()),
+            ("menu", self._menu_words(), (self.study / MENU / MENU_FILE).is_file(), self._menu_seconds()),
             ("files", "scale, export, measure, report", False, _LAST_SECONDS),
         ]
         finished = (self.target / DESIGN).is_file()
@@ -340,7 +341,26 @@ class DesignPlan:
         answers = _ANSWER * self.epochs * self._images_seconds
         return _SEARCH_SECONDS + self._training_seconds(self._share, self.epochs) + answers
 
+    @cached_property
+    def _menu_is_empty(self) -> bool:
+        """Whether the table, where it is there, has no published network with weights within the budget."""
+        if not self.table.is_file():
+            return False
+        budget_ms, num_classes = self.options.budget_ms, self.num_classes
+        try:
+            menu = list_menu(load_table(self.table), budget_ms, num_classes=num_classes, perhaps=True)
+        except InputError:  # the table is too small to say
+            return False
+        return not promising(menu)
+
+    def _menu_words(self) -> str:
+        if self._menu_is_empty:
+            return "no published network with weights that the table says is within the budget"
+        return "published networks, fine-tuned"
+
     def _menu_seconds(self) -> float:
+        if self._menu_is_empty:
+            return _LOOK_SECONDS
         classifiers = self._training_seconds(self._share, 1)
         return classifiers + self.num_published * self._training_seconds(self._share, self.epochs)
 

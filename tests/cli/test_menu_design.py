@@ -39,7 +39,7 @@ def test_networks_are_listed_with_their_published_accuracy(table):
     shown = run("menu", "--table", table, "--budget-ms", "5")
     assert "mobilenet-v2-0.35" in shown
     assert "45.5 %" in shown
-    assert "The table knows an operator too few of: mnasnet-a1" in shown
+    assert "The table lacks an operator of: mnasnet-a1" in shown
     document = json.loads(run("menu", "--table", table, "--budget-ms", "5", "--networks", LITE, "--json"))
     assert {row["name"] for row in document["items"]} == {LITE}
     assert all(row["predicted_ms"] <= 5 for row in document["items"])

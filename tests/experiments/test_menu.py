@@ -148,6 +148,8 @@ def test_without_a_connection_the_other_networks_are_tried(table, kitchen, tmp_p
 def test_what_cannot_be_is_said(table, kitchen, tmp_path):
     with pytest.raises(InputError, match=r"no published network with weights that are at hand is within 0.0001 ms"):
         try_menu(str(table), 0.0001, SOURCE, tmp_path, measure="none")
+    with pytest.raises(InputError, match=r"lacks an operator of every published network with weights \(.*mobilenet-v2"):
+        try_menu("epyc-float32-mnasnet-32", 3.0, SOURCE, tmp_path, measure="none", names=["mnasnet-a1", "mobilenet-v2"])
     (tmp_path / "menu.json").write_text('{"format": "mnas.menu", "version": 1, "budget_ms": 1, "tried": []}')
     with pytest.raises(InputError, match="lists no network"):
         read_menu(tmp_path)
