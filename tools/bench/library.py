@@ -47,7 +47,7 @@ from mnas.tflite.random_model import write_random_model
 from mnas.train.pretrained import Pretrained, open_pretrained
 from mnas.train.trained_network import Trained, open_trained
 from mnas.train.trainer import train_network
-from tools.bench.interleaved import interleaved_ms
+from tools.bench.interleaved import interleaved_ms, latency_step
 from tools.bench.ranking_results import tau_with_interval
 from tools.bench.resumable import ResumableRun, resumable_parser, run_parts
 
@@ -242,24 +242,27 @@ class LibraryBench:
 
     def latency(self) -> None:
         """Measure the networks of `result` again, interleaved, so that a disturbance affects all of them."""
-        self.run.do("latency", self._measured_latencies)
+        networks = self._networks()
+        self.run.do(latency_step(networks), lambda: interleaved_ms(networks))
 
-    def _measured_latencies(self) -> dict[str, float]:
+    def _networks(self) -> dict[str, Architecture]:
         teacher = self.teacher.architecture
         networks = {f"teacher {size}": replace(teacher, resolution=size) for size in self.given.sizes}
         networks[f"teacher {teacher.resolution}"] = teacher
         for folder in sorted(path.parent for path in (self.given.out / "studies").glob("*/best.json")):
             networks[folder.name] = Study.open(folder).architecture()
-        return interleaved_ms(networks)
+        return networks
 
     def report(self) -> None:
         """Print what is known."""
         self._report_ranking()
         self._report_search()
-        for kind in ("teacher", "result", "random", "smaller", "latency"):
+        for kind in ("teacher", "result", "random", "smaller"):
             for path in sorted(self.given.out.glob(f"{kind}*.json")):
                 found = self.run.get(path.stem)
                 print(path.stem, {name: round(value, 4) for name, value in found.items()})
+        measured = self.run.get(latency_step(self._networks())) or {}
+        print("interleaved, in ms", {name: round(value, 4) for name, value in measured.items()})
         print("processor minutes:", {name: round(value, 1) for name, value in self.run.minutes().items()})
 
     def _report_ranking(self) -> None:
