@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,16 @@ class DesignBench:
 
     def latency(self) -> None:
         """Measure every network again, interleaved."""
-        folders = self._measured_folders()
-        networks = {folder: _network(folder) for folder in folders}
-        self.run.do(latency_step(folders), lambda: interleaved_ms(networks))
+        networks = self._networks()
+        self.run.do(latency_step(networks), lambda: interleaved_ms(networks))
 
-    def _measured_folders(self) -> list[str]:
-        return sorted({row["folder"] for row in self._rows()})
+    def _networks(self) -> dict[str, Architecture]:
+        """By folder, and the teacher's network at the sizes asked for by its size."""
+        rows = self._rows()
+        networks = {row["folder"]: _network(row["folder"]) for row in rows}
+        for teacher in [networks[row["folder"]] for row in rows if row["kind"] == "teacher"][:1]:
+            networks |= {_sized(size): replace(teacher, resolution=size) for size in self.given.sizes}
+        return networks
 
     def _rows(self) -> list[dict[str, Any]]:
         """A row for every network: its kind, seed, budget, accuracies and folder."""
@@ -129,12 +134,14 @@ class DesignBench:
 
     def report(self) -> None:
         """Print a table and the differences; write a CSV file and a picture."""
-        measured = self.run.get(latency_step(self._measured_folders())) or {}
+        measured = self.run.get(latency_step(self._networks())) or {}
         rows = [{**row, "measured_ms": measured.get(row["folder"])} for row in self._rows()]
         for row in rows:
             where = f"{row['budget_ms']:g} ms, seed {row['seed']}, {row['kind']} {row.get('name', '')}"
             accuracies = f"validation {row['validation_accuracy']:.2%}, test {row['test_accuracy']:.2%}"
             print(f"{where} {row['resolution']} px: {row['measured_ms'] or 0:.3f} ms, {accuracies}")
+        for size in self.given.sizes:
+            print(f"{_sized(size)}: {measured.get(_sized(size), 0):.3f} ms")
         for budget_ms in self.given.budgets_ms:
             for other in ("published", "random search", "teacher"):
                 self._compare(rows, budget_ms, other)
@@ -201,6 +208,10 @@ def picture(rows: list[dict[str, Any]]) -> Figure:
     )
 
 
+def _sized(size: int) -> str:
+    return f"the teacher at {size} px"
+
+
 def _network(folder: str) -> Architecture:
     return open_trained(Path(folder)).architecture
 
@@ -223,6 +234,7 @@ def main() -> None:
     parser.add_argument("--table", help="a latency table of this machine; made by the first design by default")
     parser.add_argument("--teacher", help="as for mnas design")
     parser.add_argument("--resolution", type=int, nargs="+", help="of the teacher: one, or one for every budget")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[], help="measure the teacher's network at these, too")
     parser.add_argument("--epochs", type=int, default=12, help="of all fine-tunings")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=int, help="maximum number of training images")
