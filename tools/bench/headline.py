@@ -49,34 +49,40 @@ class DesignBench:
 
     def _design(self, seed: int, budget_ms: float) -> Design:
         given = self.given
-        resolution = given.resolution.get(budget_ms)
         options = DesignOptions(
             data=given.data,
             budget_ms=budget_ms,
             table=given.table,
             teacher=given.teacher,
-            resolution=resolution,
+            resolution=given.resolution.get(budget_ms),
             epochs=given.epochs,
             profile_minutes=given.profile_minutes,
             family=0,
             max_train_images=given.limit,
             seed=seed,
         )
-        at = "" if resolution is None else f"-{resolution}px"
-        return Design(options, given.out / f"seed-{seed}{at}")
+        return Design(options, given.out / "-".join([f"seed-{seed}", *self._at(budget_ms)]))
+
+    def _at(self, budget_ms: float) -> list[str]:
+        """The teacher's resolution in a word, where it is given."""
+        resolution = self.given.resolution.get(budget_ms)
+        return [] if resolution is None else [f"{resolution}px"]
+
+    def _key(self, what: str, seed: int, budget_ms: float) -> str:
+        return " ".join([f"{what} seed {seed} budget {budget_ms:g}", *self._at(budget_ms)])
 
     def design(self) -> None:
         """Design for every seed and budget."""
         for seed in range(self.given.seeds):
             for budget_ms in self.given.budgets_ms:
-                key = f"design seed {seed} budget {budget_ms:g}"
+                key = self._key("design", seed, budget_ms)
                 self.run.do(key, lambda seed=seed, budget_ms=budget_ms: self._design(seed, budget_ms).run())
 
     def random(self) -> None:
         """Fine-tune what random search found in the same library."""
         for seed in range(self.given.seeds):
             for budget_ms in self.given.budgets_ms:
-                key = f"random seed {seed} budget {budget_ms:g}"
+                key = self._key("random", seed, budget_ms)
                 self.run.do(key, lambda seed=seed, budget_ms=budget_ms: self._random(seed, budget_ms))
 
     def _random(self, seed: int, budget_ms: float) -> dict[str, Any]:
@@ -117,7 +123,7 @@ class DesignBench:
             for budget_ms in self.given.budgets_ms:
                 at = {"seed": seed, "budget_ms": budget_ms}
                 design = self._design(seed, budget_ms)
-                if self.run.get(f"design seed {seed} budget {budget_ms:g}") is None:
+                if self.run.get(self._key("design", seed, budget_ms)) is None:
                     continue
                 best = Study.open(design.study).best()
                 assert best is not None
@@ -127,7 +133,7 @@ class DesignBench:
                 if menu is not None:
                     folder = design.published_folder(menu.best)
                     rows.append({"kind": "published", **at, "name": menu.best.name, **_accuracies(folder)})
-                drawn = self.run.get(f"random seed {seed} budget {budget_ms:g}")
+                drawn = self.run.get(self._key("random", seed, budget_ms))
                 if drawn is not None:
                     rows.append({"kind": "random search", **at, **_accuracies(Path(drawn["folder"]))})
         return rows
