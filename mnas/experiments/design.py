@@ -22,6 +22,7 @@ from mnas.library.library import TEACHER
 from mnas.profiling.meter import AUTO, open_meter
 from mnas.profiling.profile import ProfileOptions, profile
 from mnas.scaling.members import scale
+from mnas.search.measuring import TOLERANCE
 from mnas.search.options import SearchOptions
 from mnas.search.session import run_study
 from mnas.search.teacher import prepare_teacher
@@ -184,6 +185,7 @@ class Design(DesignPlan):
             "int8_test_accuracy": int8_accuracy,
             "files": {dtype: str(path) for dtype, path in files.items()},
         }
+        self._say_if_slow(winner["measured_ms"])
         return {
             "budget_ms": self.options.budget_ms,
             "table": str(self.table),
@@ -192,6 +194,16 @@ class Design(DesignPlan):
             "winner": winner,
             "baselines": [_row(*each, ms) for each, ms in zip(others, measured[1:], strict=True)],
         }
+
+    def _say_if_slow(self, measured_ms: float | None) -> None:
+        """The winner was within the budget when it was chosen; the device may be slower now."""
+        budget_ms = self.options.budget_ms
+        if measured_ms is not None and measured_ms > budget_ms * (1 + TOLERANCE):
+            self._note(
+                f"Measured at the end, beside the other networks, the winner takes {measured_ms:.3g} ms, more than the "
+                f"budget of {budget_ms:g} ms: the device was faster when the winner was chosen, or something disturbs "
+                "it now. Measure the file again with mnas bench, or design for a smaller budget in the same folder."
+            )
 
     def _where(self) -> dict[str, Any]:
         """Where and how latencies were measured, as the table says."""

@@ -120,11 +120,16 @@ def test_everything_comes_out_and_is_not_made_again(options, published, tmp_path
 def test_a_published_network_that_is_better_wins(options, published, tiny_teacher, tmp_path, monkeypatch):
     waits = []
 
-    def open_again(*args, wait_minutes, **rest):
-        waits.append(wait_minutes)
-        return open_meter(*args, wait_minutes=wait_minutes, **rest)
+    class SlowDevice:
+        def measure_files(self, contents):
+            return [2 * options.budget_ms for _ in contents]
 
-    monkeypatch.setattr(module, "open_meter", open_again)
+    def open_slow(*args, wait_minutes, **rest):
+        waits.append(wait_minutes)
+        assert open_meter(*args, wait_minutes=wait_minutes, **rest) is None, "the table is of another machine"
+        return SlowDevice()
+
+    monkeypatch.setattr(module, "open_meter", open_slow)
     options = replace(options, wait=2.5)
     design = Design(options, tmp_path / "out")
     row = TriedNetwork("mobilenet-v2-0.35", 8, 0.01, None, 0.5, 1.0, 0.9, "best")
@@ -134,6 +139,7 @@ def test_a_published_network_that_is_better_wins(options, published, tiny_teache
     assert document["winner"]["name"] == "mobilenet-v2-0.35"
     assert document["winner"]["test_accuracy"] == tiny_teacher.training["test_accuracy"]
     assert any("The search did not beat mobilenet-v2-0.35" in note for note in notes)
+    assert any("the winner takes 0.04 ms, more than the budget of 0.02 ms" in note for note in notes)
     assert Study.open(design.study).best() is not None
     assert waits == [2.5] == [Study.open(design.study).arguments["wait"]]
     how = {"runtime": "litert", "threads": 1, "cores": "", "delegate": "xnnpack"}
