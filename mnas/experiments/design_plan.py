@@ -355,7 +355,7 @@ class DesignPlan:
 
     def _menu_words(self) -> str:
         if self._menu_is_empty:
-            return "no published network with weights that the table says is within the budget"
+            return "no published network with weights at hand is within the budget, by the table"
         return "published networks, fine-tuned"
 
     def _menu_seconds(self) -> float:

@@ -249,7 +249,8 @@ def _nothing(menu: Menu, budget_ms: float) -> str:
     if without:
         return f"the weights of {', '.join(dict.fromkeys(without))} are not installed: {installed}"
     unpriced = [name for name in menu.unpriced if name in PUBLISHED]
-    if unpriced and not any(name in PUBLISHED for name in menu.lacking):
+    priced = {*menu.lacking, *(item.name for item in menu.items)}
+    if unpriced and priced.isdisjoint(PUBLISHED):
         return (
             f"the table lacks an operator of every published network with weights ({_some(unpriced)}), so that none "
             f"has a latency: profile the space around one, as mnas space around {unpriced[0]} --out space.toml makes it"

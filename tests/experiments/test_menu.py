@@ -145,6 +145,17 @@ def test_without_a_connection_the_other_networks_are_tried(table, kitchen, tmp_p
     assert [each.name for each in found.tried] == [LITE]
 
 
+def test_a_network_that_measures_too_slow_is_not_taken_for_one_without_a_latency(table, kitchen, tmp_path, monkeypatch):
+    class Slow:
+        def measure(self, architectures):
+            return [1000.0 for _ in architectures]
+
+    monkeypatch.setattr(module, "open_meter", lambda *args, **rest: Slow())
+    names = [LITE, "efficientnet-b0"]  # the table lacks swish
+    with pytest.raises(InputError, match="no published network with weights that are at hand is within 50 ms"):
+        try_menu(str(table), 50.0, SOURCE, tmp_path, names=names, resolutions=[64])
+
+
 def test_what_cannot_be_is_said(table, kitchen, tmp_path):
     with pytest.raises(InputError, match=r"no published network with weights that are at hand is within 0.0001 ms"):
         try_menu(str(table), 0.0001, SOURCE, tmp_path, measure="none")

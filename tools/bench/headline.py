@@ -105,14 +105,14 @@ class DesignBench:
 
     def latency(self) -> None:
         """Measure every network again, interleaved."""
-        networks = self._networks()
+        networks = self._networks(self._rows())
         self.run.do(latency_step(networks), lambda: interleaved_ms(networks))
 
-    def _networks(self) -> dict[str, Architecture]:
+    def _networks(self, rows: Sequence[dict[str, Any]]) -> dict[str, Architecture]:
         """By folder, and the teacher's network at the sizes asked for by its size."""
-        rows = self._rows()
         networks = {row["folder"]: _network(row["folder"]) for row in rows}
-        for teacher in [networks[row["folder"]] for row in rows if row["kind"] == "teacher"][:1]:
+        teacher = next((networks[row["folder"]] for row in rows if row["kind"] == "teacher"), None)
+        if teacher is not None:
             networks |= {_sized(size): replace(teacher, resolution=size) for size in self.given.sizes}
         return networks
 
@@ -140,8 +140,9 @@ class DesignBench:
 
     def report(self) -> None:
         """Print a table and the differences; write a CSV file and a picture."""
-        measured = self.run.get(latency_step(self._networks())) or {}
-        rows = [{**row, "measured_ms": measured.get(row["folder"])} for row in self._rows()]
+        rows = self._rows()
+        measured = self.run.get(latency_step(self._networks(rows))) or {}
+        rows = [{**row, "measured_ms": measured.get(row["folder"])} for row in rows]
         for row in rows:
             where = f"{row['budget_ms']:g} ms, seed {row['seed']}, {row['kind']} {row.get('name', '')}"
             accuracies = f"validation {row['validation_accuracy']:.2%}, test {row['test_accuracy']:.2%}"
