@@ -158,7 +158,7 @@ def _show(document: dict[str, Any]) -> None:
     winner = document["winner"]
     rows = [_row("the winner", winner), *(_row(each["name"], each) for each in document["baselines"])]
     columns = ["network", "pixels", "measured ms", "validation", "test"]
-    output.table(f"Within {document['budget_ms']:g} ms, and the teacher", columns, rows)
+    output.table(f"For {document['budget_ms']:g} ms, and the teacher", columns, rows)
     if winner["int8_test_accuracy"] is not None:
         print(f"As an int8 file the winner has {winner['int8_test_accuracy']:.2%} on test images.")
     for name, path in winner["files"].items():

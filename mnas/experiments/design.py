@@ -135,8 +135,17 @@ class Design(DesignPlan):
         )
         run_study(options, self.study, resume=(self.study / "study.json").is_file(), observers=observers)
 
+    def _searched(self) -> dict[str, Any]:
+        """The winner of the search."""
+        best = Study.open(self.study).best()
+        assert best is not None
+        return best
+
     def _try_published(self, teacher: Trained, display: Display) -> TriedMenu | None:
         """Fine-tune published networks; None if none with weights at hand is that fast."""
+        best = self._searched()
+        measured_ms = best.get("measured_ms")
+        beside = None if measured_ms is None else (open_trained(self.study / best["trained"]).architecture, measured_ms)
         with display("Published networks") as progress:
             try:
                 return try_menu(
@@ -152,6 +161,7 @@ class Design(DesignPlan):
                     measure=self._measuring,
                     benchmark_binary=self._binary,
                     wait_minutes=self.options.wait,
+                    beside=beside,
                     on_progress=progress,
                 )
             except EmptyMenuError as error:
@@ -160,8 +170,7 @@ class Design(DesignPlan):
 
     def _finish(self, teacher: Trained, menu: TriedMenu | None) -> dict[str, Any]:
         """Choose the winner by its validation accuracy, scale, export and measure it."""
-        best = Study.open(self.study).best()
-        assert best is not None
+        best = self._searched()
         searched = open_trained(self.study / best["trained"])
         name, chosen, predicted_ms = "searched", searched, best["latency_ms"]
         others: list[tuple[str, Trained]] = []

@@ -186,6 +186,7 @@ def try_menu(
     measure: str = AUTO,
     benchmark_binary: str | Path | None = None,
     wait_minutes: float = 0.0,
+    beside: tuple[Architecture, float] | None = None,
     names: Sequence[str] | None = None,
     resolutions: Sequence[int] = (),
     on_progress: OnProgress = lambda share, what: None,
@@ -208,6 +209,7 @@ def try_menu(
         measure: where latencies are measured, as in `SearchOptions.measure_finalists`.
         benchmark_binary: the `benchmark_model` for a phone.
         wait_minutes: how long to wait for a phone or board that is gone.
+        beside: a network to compare with, and its measured latency in ms; see `LatencyMeter`.
         names: of networks; all of the zoo by default.
         resolutions: in pixels.
         on_progress: called with the share done, 0 to 1, and a description of the current work.
@@ -220,6 +222,8 @@ def try_menu(
     check_augment(augment)
     table = load_table(table_path)
     meter = open_meter(table_path, measure, folder, benchmark_binary=benchmark_binary, wait_minutes=wait_minutes)
+    if meter is not None:
+        meter.beside = beside
     # What is measured before it is trained may look too slow at first.
     menu = list_menu(
         table,

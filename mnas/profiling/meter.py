@@ -34,6 +34,9 @@ class LatencyMeter:
         path: of the file that keeps what was measured, device by device; None keeps it in memory.
         reference_ms: of the reference network on this device; 0 if it is not known.
         reference: name of that reference network; None for what suits the files.
+        beside: a network and the latency in ms that it had on an earlier occasion. It is measured along with every
+            other one, and latencies are scaled to that occasion, so that a device that has become slower or faster as a
+            whole does not decide a comparison.
     """
 
     device: Device
@@ -42,6 +45,7 @@ class LatencyMeter:
     path: Path | None = None
     reference_ms: float = 0.0
     reference: str | None = None
+    beside: tuple[Architecture, float] | None = None
     _record: dict[str, float] = field(default_factory=dict)
     _others: dict[str, dict[str, float]] = field(default_factory=dict)  # on other devices
 
@@ -75,11 +79,19 @@ class LatencyMeter:
         """
         new = [each for each in dict.fromkeys(architectures) if short_fingerprint(each) not in self._record]
         if new:
-            latencies = self.measure_files([write_random_model(each, dtype=self.dtype) for each in new])
+            latencies = self._measure(new)
             self._record |= dict(zip(map(short_fingerprint, new), latencies, strict=True))
             if self.path is not None:
                 write_json(self.path, {**self._others, self.device_name: dict(self._record)})
         return [self._record[short_fingerprint(each)] for each in architectures]
+
+    def _measure(self, architectures: Sequence[Architecture]) -> list[float]:
+        if self.beside is None:
+            return self.measure_files([write_random_model(each, dtype=self.dtype) for each in architectures])
+        network, earlier_ms = self.beside
+        contents = [write_random_model(each, dtype=self.dtype) for each in (*architectures, network)]
+        *latencies, now_ms = self.measure_files(contents)
+        return [each * earlier_ms / now_ms for each in latencies]
 
     def measure_files(self, contents: Sequence[bytes]) -> list[float]:
         """Return the latencies of `.tflite` files in ms, measured interleaved; they are not recorded.
