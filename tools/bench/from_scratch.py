@@ -138,22 +138,18 @@ class FromScratchBench:
 
     def latency(self) -> None:
         """Measure all networks."""
-        networks = {
-            f"{name} {seed}": one.architecture for name, own in self.networks().items() for seed, one in enumerate(own)
-        }
+        networks = {name: one.architecture for name, one in _one_by_one(self.networks()).items()}
         self.run.do(latency_step(networks), lambda: interleaved_ms(networks))
 
     def report(self) -> None:
         """Print what is known; write a CSV file and a picture."""
         networks = self.networks()
-        measured = self.run.get(
-            latency_step(f"{name} {seed}" for name, own in networks.items() for seed in range(len(own)))
-        )
+        measured = self.run.get(latency_step(_one_by_one(networks)))
         if measured is None:
             return
         rows, known = [], {}
         for name, own in networks.items():
-            latency_ms = float(np.mean([measured[f"{name} {seed}"] for seed in range(len(own))]))
+            latency_ms = float(np.mean([measured[each] for each in _one_by_one({name: own})]))
             validation, test = ([float(one.training[f"{split}_accuracy"]) for one in own] for split in SPLITS)
             known[name] = Network(name, latency_ms, test)
             accuracies = {"validation": float(np.mean(validation)), "test": float(np.mean(test))}
@@ -167,6 +163,11 @@ class FromScratchBench:
                     print(describe(known[name], family, members))
         write_csv(self.given.out / "from_scratch.csv", rows)
         write_pictures([picture(known)], self.given.out)
+
+
+def _one_by_one(networks: dict[str, list[Trained]]) -> dict[str, Trained]:
+    """Networks by name and seed, as they are measured."""
+    return {f"{name} {seed}": one for name, own in networks.items() for seed, one in enumerate(own)}
 
 
 def _percents(accuracies: dict[str, float]) -> str:
