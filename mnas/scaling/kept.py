@@ -181,12 +181,12 @@ def _at_its_resolution(
 ) -> tuple[list[Array], dict[str, float], Assessment]:
     """The weights with statistics of these data, the accuracies on both splits, and the results on the test split."""
     from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
-    from mnas.train.evaluate import evaluate, predict, recalibrated
+    from mnas.train.evaluate import evaluate, plain_images, predict, recalibrated
 
     check_strides(architecture)
     model = build_model(replace(architecture, dropout=0), fused=True)
     set_layer_weights(model, architecture, arrays)
-    recalibrated(model, architecture, data.train, _BATCH_SIZE)
+    recalibrated(model, architecture, plain_images(data.train, _BATCH_SIZE))
     tested = assess(predict(model, data.test, _BATCH_SIZE), data.test, data.class_names)
     validation = evaluate(model, data.validation, _BATCH_SIZE)
     scores = {"validation_accuracy": validation, "test_accuracy": tested.accuracy}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from mnas.data.dataset import Split
 from mnas.nn.build import build_model
 
 RECALIBRATION_IMAGES = 5000
+Images = npt.NDArray[np.float32]
 
 
 def predict(model: Any, split: Split, batch_size: int) -> npt.NDArray[np.floating]:
@@ -28,13 +30,23 @@ def evaluate(model: Any, split: Split, batch_size: int) -> float:
     return float(np.mean(predict(model, split, batch_size).argmax(-1) == split.labels))
 
 
-def recalibrated(
-    model: Any, architecture: Architecture, split: Split, batch_size: int, *, branches: bool = False
-) -> Any:
-    """Recompute the batch-norm statistics as the plain mean over training images; return the model.
+def plain_images(split: Split, batch_size: int) -> Iterator[Images]:
+    """Yield batches of the images of a split in [-1, 1], without augmentation: enough to recompute statistics."""
+    for images, _ in plain_batches(split, batch_size, count=RECALIBRATION_IMAGES):
+        yield images
 
-    Without augmentation, dropout and stochastic depth, as in inference: a moving average lags behind the weights, and
-    after a short training it is still near its initial value. `branches` is as the model was built.
+
+def recalibrated(model: Any, architecture: Architecture, batches: Iterable[Images], *, branches: bool = False) -> Any:
+    """Recompute the batch-norm statistics as the plain mean over batches of training images; return the model.
+
+    Without dropout and stochastic depth, as in inference: a moving average lags behind the weights, and after a short
+    training it is still near its initial value.
+
+    Args:
+        model: a Keras network.
+        architecture: of the network.
+        batches: of images in [-1, 1], shape (batch, size, size, 3).
+        branches: as the model was built.
     """
     import tensorflow as tf
 
@@ -44,7 +56,7 @@ def recalibrated(
     moving = model_still.non_trainable_variables
     forward = tf.function(lambda images: model_still(images, training=True), jit_compile=False)
     found = []
-    for images, _ in plain_batches(split, batch_size, count=RECALIBRATION_IMAGES):
+    for images in batches:
         forward(tf.constant(images))
         found.append([variable.numpy() for variable in moving])
     for variable, values in zip(moving, zip(*found, strict=True), strict=True):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +16,7 @@ from mnas.data.batches import Batches, plain_batches
 from mnas.data.dataset import Dataset, Labels, Split
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.train.augment import training_epoch
-from mnas.train.evaluate import predict, recalibrated
+from mnas.train.evaluate import RECALIBRATION_IMAGES, Images, plain_images, predict, recalibrated
 from mnas.train.mirroring import mirror_images
 from mnas.train.pretrained import Pretrained
 from mnas.train.recipe import Recipe
@@ -36,8 +38,8 @@ class Part(Protocol):
     def answers(self, model: Any, *, mirrored: bool = False) -> Labels:
         """Return the classes that validation images, or their mirror images, are taken for."""
 
-    def finish(self, model: Any) -> Any:
-        """Return the whole network, trained, with its statistics right."""
+    def finish(self, model: Any, *, mirror: bool) -> Any:
+        """Return the whole network, trained, with its statistics right; `mirror` as in its last epoch."""
 
 
 @dataclass
@@ -81,11 +83,30 @@ class WholeNetwork:
         outputs = predict(model, mirror_images(split) if mirrored else split, self.recipe.batch_size)
         return np.asarray(outputs.argmax(-1), np.int64)
 
-    def finish(self, model: Any) -> Any:
-        """Recompute the statistics, and merge branches."""
-        images, branches = (self.dataset.train, self.recipe.batch_size), self.recipe.reparameterize
-        model = recalibrated(model, self.architecture, *images, branches=branches)
-        return merged(model, self.architecture, *images) if branches else model
+    def finish(self, model: Any, *, mirror: bool) -> Any:
+        """Recompute the statistics, and merge branches.
+
+        A network that was trained on cropped images long enough loses up to two points with statistics of whole ones,
+        and after a short training it is the other way round: the validation images decide.
+        """
+        branches = self.recipe.reparameterize
+        found: list[tuple[int, int, list[npt.NDArray[Any]], Callable[[], Iterator[Images]]]] = []
+        for images in (self._whole_images, lambda: self._augmented_images(mirror)):
+            model = recalibrated(model, self.architecture, images(), branches=branches)
+            right = int(np.sum(self.answers(model) == self.dataset.validation.labels))
+            found.append((right, len(found), model.get_weights(), images))
+        *_, weights, images = max(found, key=lambda each: each[:2])
+        model.set_weights(weights)
+        return merged(model, self.architecture, images()) if branches else model
+
+    def _whole_images(self) -> Iterator[Images]:
+        return plain_images(self.dataset.train, self.recipe.batch_size)
+
+    def _augmented_images(self, mirror: bool) -> Iterator[Images]:
+        """Images of the epoch that would follow the last one."""
+        batches = self.epoch(self.recipe.epochs, mirror=mirror)
+        for images, _ in islice(batches, -(-RECALIBRATION_IMAGES // self.recipe.batch_size)):
+            yield images.numpy()
 
 
 @dataclass
@@ -148,7 +169,7 @@ class ClassifierOnly:
         features = self.features("validation", mirrored)
         return np.asarray(model.predict_on_batch(features)[: len(features)].argmax(-1), np.int64)
 
-    def finish(self, model: Any) -> Any:
+    def finish(self, model: Any, *, mirror: bool) -> Any:
         """Put the classifier in its place. The statistics belong to the features: they stay."""
         self.whole.layers[-1].set_weights(model.layers[-1].get_weights())
         return self.whole

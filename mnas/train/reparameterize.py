@@ -6,7 +6,7 @@ statistics of its outputs, so the network can be trained further as any other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,10 @@ import numpy.typing as npt
 
 from mnas.arch.spec import Architecture
 from mnas.arch.walk import Layer
-from mnas.data.batches import plain_batches
-from mnas.data.dataset import Split
 from mnas.errors import InputError
 from mnas.nn.branches import Merged, can_branch, merge_branches, sum_name
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights, weighted_layers
-from mnas.train.evaluate import RECALIBRATION_IMAGES
+from mnas.train.evaluate import Images
 
 Moments = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
@@ -36,17 +34,16 @@ def check_depthwise(architecture: Architecture) -> None:
         )
 
 
-def merged(model: Any, architecture: Architecture, split: Split, batch_size: int) -> Any:
+def merged(model: Any, architecture: Architecture, batches: Iterable[Images]) -> Any:
     """Return a Keras model without branches that gives the same outputs.
 
     Args:
         model: with branches; its statistics are right.
         architecture: the network.
-        split: training images, for the statistics of the merged convolutions.
-        batch_size: of these images.
+        batches: of training images, as `recalibrated` takes them, for the statistics of the merged convolutions.
     """
     branched = _branched(architecture)
-    statistics = _moments(model, [name for name, _ in branched], split, batch_size)
+    statistics = _moments(model, [name for name, _ in branched], batches)
     plain = build_model(architecture, fused=True)
     set_layer_weights(plain, architecture, get_layer_weights(model, architecture))
     for (name, layer), moments in zip(branched, statistics, strict=True):
@@ -67,7 +64,7 @@ def _norm_weights(one: Merged, moments: Moments, epsilon: float) -> list[npt.NDA
     return [array.astype(np.float32) for array in arrays]
 
 
-def _moments(model: Any, names: Sequence[str], split: Split, batch_size: int) -> list[Moments]:
+def _moments(model: Any, names: Sequence[str], batches: Iterable[Images]) -> list[Moments]:
     """Mean and variance by channel of the sums of branches, over training images."""
     import keras
     import tensorflow as tf
@@ -79,8 +76,5 @@ def _moments(model: Any, names: Sequence[str], split: Split, batch_size: int) ->
         return [tf.stack(tf.nn.moments(tf.cast(value, tf.float32), (0, 1, 2))) for value in values]
 
     traced = tf.function(moments, autograph=False, jit_compile=False)
-    found = [
-        [np.asarray(each, np.float64) for each in traced(tf.constant(images))]
-        for images, _ in plain_batches(split, batch_size, count=RECALIBRATION_IMAGES)
-    ]
-    return [(mean, variance) for mean, variance in (np.mean(batches, axis=0) for batches in zip(*found, strict=True))]
+    found = [[np.asarray(each, np.float64) for each in traced(tf.constant(images))] for images in batches]
+    return [(mean, variance) for mean, variance in (np.mean(each, axis=0) for each in zip(*found, strict=True))]

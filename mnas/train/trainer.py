@@ -325,7 +325,7 @@ class _Run:
 
     def finish(self, model: Any, history: History) -> Trained:
         """Complete the network, test it once, write the folder, remove checkpoints."""
-        model = self.part.finish(model)
+        model = self.part.finish(model, mirror=self.decision(history) is True)
         tested = assess(
             predict(model, self.dataset.test, self.recipe.batch_size), self.dataset.test, self.dataset.class_names
         )

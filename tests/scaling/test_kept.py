@@ -50,7 +50,7 @@ def test_at_another_resolution_its_accuracy_is_measured_and_training_goes_on(tin
     from mnas.export.source import trained_job
     from mnas.nn.build import get_layer_weights
     from mnas.scaling.kept import KeptWeights
-    from mnas.train.evaluate import evaluate, recalibrated
+    from mnas.train.evaluate import evaluate, plain_images, recalibrated
 
     run("scale", tiny_teacher.folder, "--phi", 1, "--coefficients", "1,1.2,1.2", "--out", tmp_path / "grown")
     grown = open_trained(tmp_path / "grown")
@@ -63,7 +63,8 @@ def test_at_another_resolution_its_accuracy_is_measured_and_training_goes_on(tin
     assert differing, "statistics are those of the new resolution"
     assert {len(shape) for shape in differing} == {1}
     assert len(differing) <= len(model.non_trainable_variables)
-    again = get_layer_weights(recalibrated(model, grown.architecture, grown.load_data().train, 64), grown.architecture)
+    images = plain_images(grown.load_data().train, 64)
+    again = get_layer_weights(recalibrated(model, grown.architecture, images), grown.architecture)
     for one, other in zip(own, again, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
     job = trained_job(grown)

@@ -10,7 +10,7 @@ from mnas.arch import Architecture, parse_stages
 from mnas.data.dataset import Dataset, DataSource, normalise
 from mnas.errors import InputError
 from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
-from mnas.train.evaluate import recalibrated
+from mnas.train.evaluate import plain_images, recalibrated
 from mnas.train.pretrained import Pretrained
 from mnas.train.recipe import Recipe
 from mnas.train.reparameterize import check_depthwise, merged
@@ -54,7 +54,7 @@ def test_one_convolution_does_what_the_branches_do(kernel, size):
     stages = f"ds_r1_k{kernel}_s1_c6|ir_r2_k{kernel}_s2_e2_c8_se0.25|uir_r1_a{kernel}_k{kernel}_s2_e2_c12"
     architecture = replace(TINY, stages=parse_stages(stages), resolution=size)
     model, images = branched(architecture), colours(size).train
-    one = merged(model, architecture, images, 32)
+    one = merged(model, architecture, plain_images(images, 32))
     assert len(one.layers) < len(model.layers)
     assert [layer.name for layer in one.layers] == [layer.name for layer in build_model(architecture).layers]
     batch = normalise(images.images[:32])
@@ -65,10 +65,11 @@ def test_one_convolution_does_what_the_branches_do(kernel, size):
 
 def test_the_merged_network_has_its_statistics_and_can_be_trained_further():
     images = colours().train
-    model = recalibrated(branched(TINY), TINY, images, 96, branches=True)
-    one = merged(model, TINY, images, 96)
+    model = recalibrated(branched(TINY), TINY, plain_images(images, 96), branches=True)
+    one = merged(model, TINY, plain_images(images, 96))
     before = get_layer_weights(one, TINY)
-    for old, new in zip(before, get_layer_weights(recalibrated(one, TINY, images, 96), TINY), strict=True):
+    again = recalibrated(one, TINY, plain_images(images, 96))
+    for old, new in zip(before, get_layer_weights(again, TINY), strict=True):
         np.testing.assert_allclose(new, old, rtol=0.02, atol=0.02)
 
 

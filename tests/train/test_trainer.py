@@ -20,7 +20,8 @@ from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
 from mnas.nn.functional import Network
 from mnas.system.lock import hold
 from mnas.train.assessment import read_assessment
-from mnas.train.evaluate import evaluate, recalibrated
+from mnas.train.augment import training_epoch
+from mnas.train.evaluate import evaluate, plain_images, recalibrated
 from mnas.train.history import read_progress
 from mnas.train.optimizer import hold_average, make_optimizer
 from mnas.train.recipe import Recipe
@@ -238,7 +239,7 @@ def test_a_training_that_diverges_says_what_to_do(dataset, tmp_path):
 def test_recalibrated_statistics_are_those_of_the_training_images(trained, dataset):
     architecture = trained.architecture
     model = build_model(architecture, seed=5)
-    recalibrated(model, architecture, dataset.train, 64)
+    recalibrated(model, architecture, plain_images(dataset.train, 64))
     import keras
 
     stem = keras.Model(model.input, model.get_layer("stem").output)
@@ -284,3 +285,16 @@ def test_folders_written_before_safetensors_open_and_go_on(tmp_path):
     names = sorted(path.name for path in resumed.folder.iterdir())
     assert names == ["architecture.json", "test.json", "training.json", "weights.safetensors"]
     assert resumed.training["version"] == 2
+
+
+def test_statistics_are_those_of_augmented_or_of_whole_images_whichever_validates_better(dataset, tmp_path):
+    for epochs, crop in ((1, 0.3), (4, 0.3)):
+        recipe = dataclasses.replace(RECIPE, crop=crop, epochs=epochs)
+        found = train_network(TINY, SOURCE, tmp_path / f"{epochs}", recipe=recipe, dataset=dataset)
+        augmented = training_epoch(dataset.train, recipe, seed=0, epoch=epochs)
+        accuracies = [
+            evaluate(recalibrated(found.build(), found.architecture, images), dataset.validation, 64)
+            for images in (plain_images(dataset.train, 16), (images.numpy() for images, _ in augmented))
+        ]
+        assert accuracies[0] != accuracies[1]
+        assert found.training["validation_accuracy"] == max(accuracies)
