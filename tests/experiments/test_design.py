@@ -147,12 +147,23 @@ def test_a_published_network_that_is_better_wins(options, published, tiny_teache
 
 
 def test_other_errors_of_the_menu_are_not_taken_for_an_empty_one(options, tmp_path, monkeypatch):
-    def try_menu(*args, **rest):
+    """And published networks are measured beside the search's winner, if that was measured."""
+    compared = []
+
+    def try_menu(*args, beside, **rest):
+        compared.append(beside)
         raise InputError("the record is damaged")
 
     monkeypatch.setattr(module, "try_menu", try_menu)
+    design = Design(options, tmp_path / "out")
+    with pytest.raises(InputError, match="the record is damaged"):
+        design.run()
+    file = design.study / "best.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"measured_ms": 0.017}))
     with pytest.raises(InputError, match="the record is damaged"):
         Design(options, tmp_path / "out").run()
+    best = Study.open(design.study).best()
+    assert compared == [None, (open_trained(design.study / best["trained"]).architecture, 0.017)]
 
 
 def test_each_way_to_run_networks_is_measured_by_itself(options, tmp_path, monkeypatch):
