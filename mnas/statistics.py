@@ -31,6 +31,28 @@ def kendall_tau(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     return float(kendalltau(first, second).statistic)
 
 
+def expected_tau(values: npt.ArrayLike, error: float) -> float:
+    """Kendall's tau to expect between values and estimates of them whose relative errors are random.
+
+    Errors are log-normal and independent. A pair then is in order with the probability Phi(d / (sigma sqrt 2)), d being
+    the difference of the logarithms; tau is the mean of twice that, less 1. Values that are close to each other are
+    hard to put in order.
+
+    Args:
+        values: positive, shape (count,), at least two.
+        error: mean absolute error of the estimates, as a fraction of the value; positive.
+
+    Returns:
+        0 to 1.
+    """
+    from scipy.special import erf
+
+    logs = np.log(np.asarray(values, np.float64))
+    first, second = np.triu_indices(len(logs), 1)
+    sigma = error * np.sqrt(np.pi / 2)  # the mean of |x| for normal x is sigma sqrt(2 / pi)
+    return float(np.mean(erf(np.abs(logs[first] - logs[second]) / (2 * sigma))))
+
+
 def mean_ranks(best: Array) -> Array:
     """Mean rank of each strategy. The highest reward of a seed has rank 1; equal rewards share their mean rank.
 

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from mnas.statistics import (
     bootstrap_interval,
     difference_interval,
+    expected_tau,
     kendall_tau,
     mean_ranks,
     top_interval,
@@ -23,6 +24,16 @@ def test_kendall_tau():
     assert kendall_tau([1, 2, 3], [3, 2, 1]) == -1
     assert kendall_tau([1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx(4 / 6)
     assert kendall_tau([1], [1]) == 0
+
+
+@pytest.mark.parametrize("error", [0.01, 0.08, 0.3])
+def test_the_expected_tau_is_that_of_simulated_estimates(error):
+    rng = np.random.default_rng(0)
+    values = np.geomspace(1, 2, 12)
+    sigma = error * np.sqrt(np.pi / 2)
+    simulated = np.mean([kendall_tau(values, values * np.exp(rng.normal(0, sigma, 12))) for _ in range(400)])
+    assert expected_tau(values, error) == pytest.approx(simulated, abs=0.03)
+    assert expected_tau([1.0, 1.0], error) == 0
 
 
 def test_the_interval_of_a_constant_is_the_constant():

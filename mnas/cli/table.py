@@ -78,8 +78,8 @@ def check(
 ) -> None:
     """Measure new random networks and report whether a table still holds. Exit code 1 if it does not.
 
-    It must also be within absolute limits: predictions at most 8 % off on average, Kendall's tau at least 0.8, and
-    90 % intervals of at most plus and minus 25 %.
+    It must also be within absolute limits: predictions at most 8 % off on average, Kendall's tau at least 0.8 (less
+    for networks that are hardly different), and 90 % intervals of at most plus and minus 25 %.
 
     Example: mnas table check latency_tables/laptop.json --minutes 1
     """

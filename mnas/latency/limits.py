@@ -7,9 +7,10 @@ from functools import cache
 from pathlib import Path
 
 from mnas.latency.table import TRANSFERRED, LatencyTable, ReportCard
+from mnas.statistics import expected_tau
 
 MOST_ERROR = 0.08  # mean error of the predictions
-LEAST_TAU = 0.8  # Kendall's tau
+LEAST_TAU = 0.8  # Kendall's tau; less for networks so alike that predictions within `MOST_ERROR` cannot reach it
 MOST_MARGIN = 0.25  # of the 90 % intervals, on average, over the prediction
 _FEWEST_FOR_TAU = 10  # networks: a rank correlation of fewer says little
 
@@ -23,11 +24,19 @@ def card_faults(card: ReportCard) -> tuple[str, ...]:
     faults = []
     if card.mape > MOST_ERROR:
         faults.append(f"predictions are {card.mape:.1%} off on average (limit {MOST_ERROR:.0%})")
-    if card.num_networks >= _FEWEST_FOR_TAU and card.kendall_tau < LEAST_TAU:
-        faults.append(f"Kendall's tau is {card.kendall_tau:.2f} (limit {LEAST_TAU})")
+    if card.num_networks >= _FEWEST_FOR_TAU and card.kendall_tau < (limit := _least_tau(card)):
+        faults.append(f"Kendall's tau is {card.kendall_tau:.2f} (limit {limit:.2g})")
     if card.margin is not None and card.margin > MOST_MARGIN:
         faults.append(f"the 90 % intervals are plus and minus {card.margin:.0%} on average (limit {MOST_MARGIN:.0%})")
     return tuple(faults)
+
+
+def _least_tau(card: ReportCard) -> float:
+    """The limit for tau, which must not ask for more than the limit for the error does."""
+    measured = [latency for _, latency in card.pairs_ms]
+    if len(measured) < _FEWEST_FOR_TAU or min(measured) <= 0:
+        return LEAST_TAU
+    return min(LEAST_TAU, expected_tau(measured, MOST_ERROR))
 
 
 def table_faults(table: LatencyTable) -> tuple[str, ...]:

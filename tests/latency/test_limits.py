@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mnas.latency.estimator import table_costs
@@ -30,6 +31,15 @@ def test_each_limit_is_named_with_its_value() -> None:
 
 def test_the_order_of_a_few_networks_is_not_judged() -> None:
     assert card_faults(replace(CARD, kendall_tau=0.3, num_networks=9)) == ()
+
+
+def test_networks_that_are_hardly_different_need_not_be_in_order() -> None:
+    """Predictions that are 8 % off cannot rank latencies within 20 %, and are allowed."""
+    wide, narrow = (tuple((ms, ms) for ms in np.geomspace(1, most, 20).tolist()) for most in (10.0, 1.2))
+    assert card_faults(replace(CARD, kendall_tau=0.79, pairs_ms=wide)) == ("Kendall's tau is 0.79 (limit 0.8)",)
+    assert card_faults(replace(CARD, kendall_tau=0.79, pairs_ms=narrow)) == ()
+    (fault,) = card_faults(replace(CARD, kendall_tau=0.1, pairs_ms=narrow))
+    assert 0.2 < float(fault.removeprefix("Kendall's tau is 0.10 (limit ").removesuffix(")")) < 0.5
 
 
 def test_one_bad_resolution_makes_a_table_bad() -> None:
