@@ -26,7 +26,9 @@ from mnas.train import trained_network as folder_of
 from mnas.train.assessment import FILE as TEST
 from mnas.train.assessment import Assessment, assess, read_assessment, write_assessment
 from mnas.train.history import PROGRESS
+from mnas.train.mirroring import is_mirrored
 from mnas.train.pretrained import Pretrained
+from mnas.train.recipe import Recipe
 from mnas.train.trained_network import GROWN, Trained, is_trained, open_trained
 
 _BATCH_SIZE = 64
@@ -139,8 +141,8 @@ class KeptWeights:
     def grow(self, scaled: Architecture) -> Grown:
         """Return a network that `fit` returned, with weights and a record.
 
-        At another resolution the statistics of its batch norms are recomputed, and its accuracy is measured, on the
-        data of the training; at the same one both stay.
+        At another resolution the statistics of its batch norms are recomputed as after a training, and its accuracy is
+        measured, on the data of the training; at the same one both stay.
 
         Raises:
             InputError: as `weights`, or if the data are missing or have changed.
@@ -160,7 +162,7 @@ class KeptWeights:
         tested = read_assessment(own.folder)
         if scaled.resolution != own.architecture.resolution:
             data = self._data_at(scaled.resolution)
-            arrays, scores, tested = _at_its_resolution(scaled, arrays, data)
+            arrays, scores, tested = _at_its_resolution(scaled, arrays, data, record)
             configuration["data"] = {**configuration["data"], "fingerprint": data.fingerprint}
         record = {**record, "version": folder_of.VERSION, **scores, "configuration": configuration}
         return Grown(scaled, arrays, {**record, "made_with": versions()}, tested)
@@ -177,16 +179,18 @@ class KeptWeights:
 
 
 def _at_its_resolution(
-    architecture: Architecture, arrays: Sequence[Array], data: Dataset
+    architecture: Architecture, arrays: Sequence[Array], data: Dataset, training: dict[str, Any]
 ) -> tuple[list[Array], dict[str, float], Assessment]:
     """The weights with statistics of these data, the accuracies on both splits, and the results on the test split."""
-    from mnas.nn.build import build_model, get_layer_weights, set_layer_weights
-    from mnas.train.evaluate import evaluate, plain_images, predict, recalibrated
+    from mnas.nn.build import get_layer_weights
+    from mnas.train.evaluate import evaluate, predict
+    from mnas.train.parts import WholeNetwork
 
     check_strides(architecture)
-    model = build_model(replace(architecture, dropout=0), fused=True)
-    set_layer_weights(model, architecture, arrays)
-    recalibrated(model, architecture, plain_images(data.train, _BATCH_SIZE))
+    configuration = training["configuration"]
+    recipe = replace(Recipe.from_dict(configuration["recipe"]), batch_size=_BATCH_SIZE, reparameterize=False)
+    part = WholeNetwork(architecture, data, recipe, configuration["seed"], Pretrained.of(list(arrays)))
+    model = part.finish(part.build(steps=1), mirror=is_mirrored(training))
     tested = assess(predict(model, data.test, _BATCH_SIZE), data.test, data.class_names)
     validation = evaluate(model, data.validation, _BATCH_SIZE)
     scores = {"validation_accuracy": validation, "test_accuracy": tested.accuracy}

@@ -90,14 +90,17 @@ class WholeNetwork:
         and after a short training it is the other way round: the validation images decide.
         """
         branches = self.recipe.reparameterize
-        found: list[tuple[int, int, list[npt.NDArray[Any]], Callable[[], Iterator[Images]]]] = []
-        for images in (self._whole_images, lambda: self._augmented_images(mirror)):
-            model = recalibrated(model, self.architecture, images(), branches=branches)
+        kinds: list[Callable[[], Iterator[Images]]] = [self._whole_images]
+        if self.recipe.changes_images(mirror=mirror):
+            kinds.append(lambda: self._augmented_images(mirror))
+        found: list[tuple[int, int, list[npt.NDArray[Any]]]] = []
+        for number, images in enumerate(kinds):
+            recalibrated(model, self.architecture, images(), branches=branches)
             right = int(np.sum(self.answers(model) == self.dataset.validation.labels))
-            found.append((right, len(found), model.get_weights(), images))
-        *_, weights, images = max(found, key=lambda each: each[:2])
+            found.append((right, number, model.get_weights()))
+        _, number, weights = max(found, key=lambda each: each[:2])
         model.set_weights(weights)
-        return merged(model, self.architecture, images()) if branches else model
+        return merged(model, self.architecture, kinds[number]()) if branches else model
 
     def _whole_images(self) -> Iterator[Images]:
         return plain_images(self.dataset.train, self.recipe.batch_size)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import Meta
 
 from mnas.checks import check_choice, check_fields
+from mnas.errors import InputError
 
 CHECKED = "checked"
 AUGMENT = ("none", "shift", "flip", "rand")
@@ -87,6 +88,22 @@ class Recipe:
             if fields[name] == default:
                 del fields[name]
         return fields
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Recipe:
+        """Return the recipe that `to_dict` gave, of this or an earlier version.
+
+        Raises:
+            InputError: for a field that is unknown, or whose value is not one.
+        """
+        fields = {"zero_init_residual" if name == "gentle_start" else name: value for name, value in fields.items()}
+        if unknown := sorted(fields.keys() - {field.name for field in dataclasses.fields(cls)}):
+            raise InputError(f"a recipe has no field {unknown[0]!r}: it was written by a later version of mnas")
+        return cls(**fields)
+
+    def changes_images(self, *, mirror: bool) -> bool:
+        """Return whether a training augments images, given whether it mirrors them."""
+        return mirror or self.shift > 0 or self.rand_augment > 0 or self.crop < 1
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Return the learning rate of one step of `steps`: linear warm-up, then half a cosine down to 0, or stairs.

@@ -10,6 +10,7 @@ import mnas
 from mnas.arch.codec import architecture_from_dict
 from mnas.errors import InputError
 from mnas.system.arrays import read_arrays
+from mnas.train.recipe import Recipe
 from mnas.train.trained_network import open_trained
 from tests.commands import run
 
@@ -50,6 +51,7 @@ def test_at_another_resolution_its_accuracy_is_measured_and_training_goes_on(tin
     from mnas.export.source import trained_job
     from mnas.nn.build import get_layer_weights
     from mnas.scaling.kept import KeptWeights
+    from mnas.train.augment import training_epoch
     from mnas.train.evaluate import evaluate, plain_images, recalibrated
 
     run("scale", tiny_teacher.folder, "--phi", 1, "--coefficients", "1,1.2,1.2", "--out", tmp_path / "grown")
@@ -63,9 +65,15 @@ def test_at_another_resolution_its_accuracy_is_measured_and_training_goes_on(tin
     assert differing, "statistics are those of the new resolution"
     assert {len(shape) for shape in differing} == {1}
     assert len(differing) <= len(model.non_trainable_variables)
-    images = plain_images(grown.load_data().train, 64)
-    again = get_layer_weights(recalibrated(model, grown.architecture, images), grown.architecture)
-    for one, other in zip(own, again, strict=True):
+    data, recipe = grown.load_data(), Recipe.from_dict(grown.training["configuration"]["recipe"])
+    batches = training_epoch(data.train, replace(recipe, batch_size=64, flip=False), seed=0, epoch=recipe.epochs)
+    again = []
+    for images in (plain_images(data.train, 64), (images.numpy() for images, _ in batches)):
+        recalibrated(model, grown.architecture, images)
+        again.append((evaluate(model, data.validation, 64), get_layer_weights(model, grown.architecture)))
+    best, found = max(again, key=lambda each: each[0])
+    assert grown.training["validation_accuracy"] == best, "statistics of whole or of augmented images"
+    for one, other in zip(own, found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
     job = trained_job(grown)
     assert job.about["training"]["grown"]["test_accuracy"] == tiny_teacher.training["test_accuracy"]

@@ -82,3 +82,18 @@ def test_few_images_get_small_batches_and_many_epochs() -> None:
     assert (few.batch_size, few.epochs) == (16, 200)
     asked = recipe_for("pictures", images=600, epochs=2, batch_size=64, learning_rate=0.01)
     assert (asked.epochs, asked.batch_size, asked.learning_rate) == (2, 64, 0.01)
+
+
+def test_a_recipe_is_read_as_it_was_written() -> None:
+    for recipe in (Recipe(), Recipe(crop=0.5, zero_init_residual=False, class_weights="balanced")):
+        assert Recipe.from_dict(recipe.to_dict()) == recipe
+    with pytest.raises(InputError, match="a recipe has no field 'mixup': it was written by a later version"):
+        Recipe.from_dict({**Recipe().to_dict(), "mixup": 0.2})
+    with pytest.raises(InputError, match="crop"):
+        Recipe.from_dict({**Recipe().to_dict(), "crop": 2.0})
+
+
+@pytest.mark.parametrize("changed", [{"shift": 0.1}, {"crop": 0.5}, {"rand_augment": 2}, {}])
+def test_a_recipe_that_changes_images(changed) -> None:
+    assert Recipe(**{"shift": 0.0, **changed}).changes_images(mirror=False) == bool(changed)
+    assert Recipe(shift=0.0).changes_images(mirror=True)

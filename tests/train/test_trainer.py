@@ -277,8 +277,7 @@ def test_folders_written_before_safetensors_open_and_go_on(tmp_path):
     accuracy = evaluate(finished.build(probabilities=False), finished.load_data().test, 64)
     assert accuracy == pytest.approx(finished.training["test_accuracy"], abs=0.006)  # two of the images
     shutil.copytree(before / "interrupted", tmp_path / "run")
-    fields = dict(finished.training["configuration"]["recipe"])
-    recipe = Recipe(zero_init_residual=fields.pop("gentle_start"), **fields)
+    recipe = Recipe.from_dict(finished.training["configuration"]["recipe"])
     resumed = train_network(finished.architecture, finished.data, tmp_path / "run", recipe=recipe, resume=True)
     assert resumed.training["history"][:2] == json.loads((before / "interrupted/progress.json").read_text())["history"]
     assert resumed.training["test_accuracy"] == pytest.approx(finished.training["test_accuracy"], abs=0.03)
