@@ -134,7 +134,7 @@ def _try(table: str, budget_ms: float, source: DataSource, out: Path, **rest: An
 
 
 def _show_list(menu: Menu, budget_ms: float) -> None:
-    columns = ["network", "pixels", "ms", "90 % interval", "ImageNet", "weights"]
+    columns = ["network", "px", "ms", "90 % interval", "ImageNet", "weights"]
     output.table(f"Published networks within {budget_ms:g} ms", columns, [_row(item) for item in menu.items])
     if any(item.predicted.extrapolated for item in menu.items):
         print("* Has blocks that the table lacks; their latencies are extrapolated, which widens the interval.")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from mnas.system.remote import Mirror
 
+_LEAST_WIDTH = 10  # of a longer first cell, on a narrow terminal
+
 
 def console(*, stderr: bool = False) -> Console:
     """A console: stdout for results, stderr for progress. Brackets, as in `runs/[a]`, are not markup."""
@@ -29,7 +31,7 @@ def print_json(document: Any) -> None:
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table; columns after the first are numbers and align right.
+    """Print a table; columns after the first are numbers and align right. A first cell that is too wide is folded.
 
     Nothing is read as markup: names of files and of a phone's operators, `[conv/Relu]:0`, are shown as they are.
     """
@@ -38,7 +40,11 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
     shown = Table(title=Text(title, style="table.title"), title_justify="left")
     for number, column in enumerate(columns):
-        shown.add_column(Text(column), justify="right" if number else "left", no_wrap=number > 0)
+        if number:
+            shown.add_column(Text(column), justify="right", no_wrap=True)
+        else:
+            longest = max(len(cell) for cell in (column, *(row[0] for row in rows)))
+            shown.add_column(Text(column), overflow="fold", min_width=min(longest, _LEAST_WIDTH))
     for row in rows:
         shown.add_row(*map(Text, row))
     console().print(shown)

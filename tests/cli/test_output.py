@@ -24,6 +24,17 @@ def test_a_table_shows_brackets_as_they_are(text, capsys):
     assert f" {text} " in shown
 
 
+def test_a_first_cell_that_is_too_wide_is_folded(capsys, monkeypatch):
+    """The end of a name is what tells networks apart."""
+    monkeypatch.setenv("COLUMNS", "30")
+    names = ["mobilenet-v3-large-0.75", "mobilenet-v3-large-1.0"]
+    output.table("Networks", ["network", "ms", "ms"], [[name, "12345.1", "23456.2"] for name in names])
+    shown = capsys.readouterr().out
+    cells = [line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│")]
+    assert "".join(cells) == "".join(names)
+    assert "12345.1" in shown
+
+
 @pytest.mark.parametrize("text", ODD)
 def test_so_does_a_progress_bar(text, monkeypatch):
     terminal = Terminal()
