@@ -71,7 +71,7 @@ def test_at_another_resolution_its_accuracy_is_measured_and_training_goes_on(tin
     for images in (plain_images(data.train, 64), (images.numpy() for images, _ in batches)):
         recalibrated(model, grown.architecture, images)
         again.append((evaluate(model, data.validation, 64), get_layer_weights(model, grown.architecture)))
-    best, found = max(again, key=lambda each: each[0])
+    best, found = max(reversed(again), key=lambda each: each[0])  # augmented ones where both are equal
     assert grown.training["validation_accuracy"] == best, "statistics of whole or of augmented images"
     for one, other in zip(own, found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
